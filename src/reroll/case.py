@@ -1,0 +1,70 @@
+"""One input with the checks that it must pass, and the report that brought it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from reroll.check import Check
+from reroll.program import content_id
+
+__all__ = ["Case", "Label", "Report"]
+
+
+class Case(BaseModel):
+    """One input with its checks. `set` says what the case is for:
+
+    case: what was reported; neighbour: the same difficulty in other words; lookalike: what a
+    patch might wrongly catch; control: ordinary traffic that should simply work.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    input: dict[str, Any] = Field(default_factory=dict, description="Values for the program's {names}.")
+    set: Literal["case", "neighbour", "lookalike", "control"] = "case"
+    of: str | None = Field(None, description="For neighbours and look-alikes: the case they belong to.")
+    history: tuple[dict[str, Any], ...] = Field((), description="Earlier turns of this case, as messages.")
+    expected: Any = Field(None, description="The right answer; checks may name it as {expected}.")
+    checks: tuple[Check, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_names_differ(self) -> Case:
+        names = self.check_names()
+        if len(set(names)) != len(names):
+            raise ValueError(f"two checks of case `{self.id}` have the same name; give each its own `name`")
+        return self
+
+    def check_names(self) -> tuple[str, ...]:
+        """A name per check; the default is its kind and position: `json-1`."""
+        return tuple(c.name or f"{c.kind}-{i}" for i, c in enumerate(self.checks, 1))
+
+    @property
+    def content_id(self) -> str:
+        """Identity of the input alone: other checks or another id do not change it."""
+        return content_id("c1", [self.input, list(self.history)])
+
+
+class Report(BaseModel):
+    """What a person said: their words, what they saw, where and when. Never evidence by itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    words: str = ""
+    case_id: str
+    saw: str | None = None
+    sample: str | None = None
+    by: str | None = None
+    at: str | None = None
+
+
+class Label(BaseModel):
+    """A person's outcome for one stored sample."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample: str
+    outcome: Literal["pass", "fail", "unsure"]
+    by: str = ""
+    note: str = ""

@@ -1,0 +1,83 @@
+"""What came back from one draw: a completion, or the error that stood in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Attempt", "Completion", "Sample", "Token", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One sampled token; `logprob` in nats as the server reported it, before temperature.
+
+    `top` holds the likeliest alternatives as (text, logprob), the sampled one included where
+    the server lists it.
+    """
+
+    text: str
+    logprob: float | None = None
+    top: tuple[tuple[str, float], ...] = ()
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the model wrote. `finish_reason` is the server's word: stop, length, tool_calls, ..."""
+
+    text: str
+    finish_reason: str = "stop"
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    tokens: tuple[Token, ...] = ()
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP try inside a draw. Times in seconds; `started` is Unix time.
+
+    `waited` is what we slept *before* this try, so that latency stays free of our own waits.
+    """
+
+    started: float
+    seconds: float
+    status: int | None = None
+    error: str | None = None
+    waited: float = 0.0
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and money of one draw, all its attempts together; None means not known, never 0."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One settled draw. It has a completion, an error, or (a recorded conversation) a reward.
+
+    `model` and `fingerprint` are what the server said answered; `raw` is its response body,
+    header secrets excluded; `reward` is a recorded outcome in 0...1 where no completion exists.
+    """
+
+    completion: Completion | None = None
+    error: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    usage: Usage = Usage()
+    seed: int | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    reward: float | None = None
+    raw: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.completion is not None and self.error is not None:
+            raise ValueError("a sample has a completion or an error, not both")
+        if self.completion is None and self.error is None and self.reward is None:
+            raise ValueError("a sample needs a completion, an error or a recorded reward")
