@@ -1,0 +1,63 @@
+"""What reroll asks of a model, whatever the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reroll.program import Request
+from reroll.sample import Sample
+
+__all__ = ["Capabilities", "Draw", "Model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One call to make: which request, for whom, and with which seed (None: the server's own)."""
+
+    request: Request
+    case_id: str
+    index: int
+    seed: int | None = None
+    variant: str = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model can do, as probed; None means not tried. `notes` are sentences for people."""
+
+    n: bool | None = None
+    seed: bool | None = None
+    temperature: bool | None = None
+    logprobs: int | None = None  # how many alternatives per token; 0 means none
+    prefix_continuation: bool | None = None
+    token_ids: bool | None = None
+    json_schema: bool | None = None
+    tools: bool | None = None
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+
+class Model(Protocol):
+    """A place where draws are made. `identity` names the very model: name, address or weights.
+
+    `concurrency` is how many draws in flight suit it. `priced` says whether its money cost is
+    known (bundled and recorded models cost nothing, which is known).
+    """
+
+    name: str
+    identity: str
+    concurrency: int
+    priced: bool
+
+    async def check(self) -> None:
+        """Return if the model can be reached. Raises: ModelError in one sentence otherwise."""
+
+    async def draw(self, draw: Draw) -> Sample:
+        """Make one draw. Never raises for a server's failure: that is a sample with an error."""
+        ...
+
+    async def probe(self) -> Capabilities:
+        """What this model can do, found by a few cheap calls."""
+        ...
+
+    async def close(self) -> None: ...
