@@ -1,0 +1,166 @@
+"""All that any screen shows about a report, as one value. The sentences are made in words.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+__all__ = [
+    "Answer",
+    "CertifySection",
+    "Cost",
+    "LuckSection",
+    "NotExamined",
+    "Price",
+    "Rate",
+    "Reference",
+    "ShownSample",
+    "Value",
+    "to_json",
+]
+
+OutcomeWord = Literal["pass", "fail", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An estimate in 0...1 with the interval that holds at any time of looking (DESIGN.md's `est`)."""
+
+    value: float | None
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A failure rate. `n` counts every settled sample, `invalid` those that nobody could judge;
+    `low` takes each invalid as a pass, `high` as a failure."""
+
+    failures: int
+    n: int
+    invalid: int
+    estimate: float | None
+    low: float
+    high: float
+    alpha: float
+    method: Literal["sampling", "enumeration", "hybrid"] = "sampling"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The failure rate that a case is held against, and where it comes from; never guessed."""
+
+    rate: float | None
+    source: Literal["given", "controls", "none"]
+    failures: int = 0
+    n: int = 0
+    alpha: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LuckSection:
+    verdict: Literal["worse_than_reference", "bad_luck", "not_reproduced", "undecided"]
+    rate: Rate
+    reference_rate: float | None
+    log_e: float
+    second_try_works: Value
+    reference: Reference
+    tolerable: float
+    calls_needed: int | None
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True)
+class CertifySection:
+    verdict: Literal["met", "not_met", "undecided"]
+    target: float
+    about: Literal["case", "suite", "population"]
+    rate: Rate
+    claim_today: float | None
+    calls_needed: int | None
+    horizon: int | None
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What examining something would take; None means not known."""
+
+    calls: int | None
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotExamined:
+    not_examined: str
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What this answer took. `reused` counts stored samples that cost no new call; `usd` None means unknown."""
+
+    calls: int
+    control_calls: int
+    attempts: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    usd: float | None
+    seconds: float
+    reused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSample:
+    """One sample for people to look at; `marks` are character spans that show what failed."""
+
+    id: str
+    outcome: OutcomeWord
+    reason: str
+    text: str
+    marks: tuple[tuple[int, int], ...] = ()
+    same: int = 1  # how many samples said exactly this
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Everything that is known about one report. `outcomes` are the fresh runs in the order drawn.
+
+    `stopped` says in words why no more calls were made; `text` is the reply for Slack: at most six
+    sentences, each backed by a number above; `alpha_total` sums the error chances of all claims.
+    """
+
+    report: dict[str, Any]
+    case: dict[str, Any]
+    program: dict[str, Any]
+    model: str
+    luck: LuckSection | NotExamined
+    certify: CertifySection | NotExamined
+    cause: NotExamined
+    dud: NotExamined
+    surprise: NotExamined
+    fixes: tuple[Any, ...]
+    cost: Cost
+    caveats: tuple[str, ...]
+    text: str
+    alpha_total: float
+    outcomes: tuple[OutcomeWord, ...] = ()
+    samples: tuple[ShownSample, ...] = ()
+    stopped: str = ""
+
+
+def to_json(value: Any, schema: str | None = None) -> Any:
+    """A dataclass as plain JSON values; `schema` names it (`reroll.answer/1`) at the top.
+
+    >>> to_json(Price(3, None), "reroll.price/1")
+    {'schema': 'reroll.price/1', 'calls': 3, 'usd': None}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        plain = {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+        return {"schema": schema, **plain} if schema else plain
+    if isinstance(value, dict):
+        return {k: to_json(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(v) for v in value]
+    return value
