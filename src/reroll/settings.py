@@ -1,0 +1,78 @@
+"""Every setting in one place: its environment name, unit, default and meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reroll.errors import UsageError
+
+__all__ = ["SETTINGS", "Setting", "setting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `parse` turns the environment's text into a value or raises ValueError."""
+
+    name: str
+    unit: str
+    default: Any
+    parse: Callable[[str], Any]
+    about: str
+
+    @property
+    def env(self) -> str:
+        return f"REROLL_{self.name.upper()}"
+
+
+def _between(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low < value < high:
+            raise ValueError(f"must lie between {low:g} and {high:g}")
+        return value
+
+    return parse
+
+
+def _at_least_one(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("must be 1 or more")
+    return value
+
+
+_ALL = (
+    Setting("store", "path or URL", None, str, "Where samples are kept; default `.reroll/store.sqlite` in the project."),
+    Setting("alpha", "chance", 0.05, _between(0.0005, 0.5), "Allowed chance that one verdict is ever wrong."),
+    Setting("budget", "calls", 400, _at_least_one, "Calls a command may make before it stops, undecided if need be."),
+    Setting("control_share", "share of budget", 0.25, _between(0, 1), "Most of the budget that control cases may use."),
+    Setting("concurrency", "calls in flight", None, _at_least_one, "Calls at once; default: what suits the model."),
+    Setting("timeout", "seconds", 120.0, _between(0, 1e6), "How long one HTTP try may take."),
+    Setting("check_timeout", "seconds", 5.0, _between(0, 1e6), "How long one python check may take."),
+    Setting("tolerable", "failure rate", 0.05, _between(0, 1), "Failure rate one can live with where no target is set."),
+)
+SETTINGS: Mapping[str, Setting] = {s.name: s for s in _ALL}
+
+
+def setting(name: str, given: Any = None, environment: Mapping[str, str] | None = None) -> Any:
+    """The value in force: what the command line gave, else the environment, else the default.
+
+    Raises: UsageError naming the variable and what it wants.
+
+    >>> setting("budget", environment={"REROLL_BUDGET": "50"})
+    50
+    """
+    if given is not None:
+        return given
+    known = SETTINGS[name]
+    text = (os.environ if environment is None else environment).get(known.env, "")
+    if not text:
+        return known.default
+    try:
+        return known.parse(text)
+    except ValueError as error:
+        reason = str(error) if "must" in str(error) else f"is not a number of {known.unit}"
+        raise UsageError(f"environment variable {known.env}={text!r} {reason}; unset it or mend it") from None
