@@ -1,0 +1,57 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything they need they install into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+# Install exactly what the lock files name, checked by hash.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
+JOBS ?= 2
+
+.PHONY: help demo test lint format bench bench-quick model schemas lock clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/installed ## one report investigated on the bundled model
+	$(BIN)/reroll demo
+
+test: .venv/developer ## every test
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: .venv/developer ## ruff and mypy, as CI would
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/developer ## rewrite files to the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/developer ## rerun the numbers that the docs state
+	$(BIN)/python -m benchmarks
+
+model: ## train, export and measure the bundled model again (torch on the CPU, under 45 CPU minutes)
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip --disable-pip-version-check install --quiet -r training/requirements.txt
+	.venv-train/bin/python -m training
+
+schemas: .venv/installed ## write docs/schemas from the code
+	$(BIN)/python -m reroll.project --write-schemas docs/schemas
+
+lock: ## resolve the lock files anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra build pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra build --extra dev --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+
+clean: ## forget what was installed and built
+	rm -rf .venv .venv-train .pytest_cache .mypy_cache .ruff_cache
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("reroll needs Python 3.11 or newer; set PYTHON=python3.12 or the like")'
+	$(PYTHON) -m venv .venv
+	$(PIP) --requirement requirements.lock
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/developer: requirements-dev.lock .venv/installed
+	$(PIP) --requirement requirements-dev.lock
+	@touch $@
