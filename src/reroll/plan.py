@@ -1,0 +1,137 @@
+"""What to draw next, and when to stop: as few calls as the question needs, as many at once as is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reroll.evidence import Evidence
+from reroll.race import Race, soonest
+from reroll.verdict import certify_path, certify_race, luck_path, luck_race
+
+__all__ = ["Plan", "StopReason", "next_draws", "stop_reason"]
+
+StopReason = Literal["decided", "horizon", "budget", "out_of_reach"]
+
+_SHARE = 8  # a batch may waste an eighth of what has been drawn already
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One question about one stream of samples, and what may be spent on it.
+
+    question:       `luck` or `certify`.
+    target:         success rate; `certify` needs one.
+    reference_rate: for `luck`; None: only `not_reproduced` can be shown.
+    horizon:        declared binding end, in calls; buys fewer calls.
+    budget:         cap on calls, not binding: the run may be continued. None: no cap.
+    concurrency:    samples in flight at once, at most.
+
+    Raises:  ValueError: an argument out of range, or `certify` without a target.
+    """
+
+    question: Literal["luck", "certify"]
+    target: float | None = None
+    alpha: float = 0.05
+    reference_rate: float | None = None
+    horizon: int | None = None
+    budget: int | None = None
+    concurrency: int = 1
+
+    def __post_init__(self) -> None:
+        if self.question not in ("luck", "certify"):
+            raise ValueError(f"question must be luck or certify, got {self.question!r}")
+        if self.concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, got {self.concurrency}")
+        if self.budget is not None and self.budget < 0:
+            raise ValueError(f"budget must not be negative, got {self.budget}")
+        if self.horizon is not None and self.horizon < 1:
+            raise ValueError(f"horizon must be at least 1 call, got {self.horizon}")
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha must lie strictly between 0 and 1, got {self.alpha!r}")
+        _race(self)
+
+
+def stop_reason(plan: Plan, outcomes: Sequence[str]) -> StopReason | None:
+    """Why no further sample should be drawn; None while one should.
+
+    `decided`: the verdict has fallen.  `horizon`, `budget`: used up.
+    `out_of_reach`: nothing that could still come would decide, because the
+    horizon is too near, or because no verdict is left and no budget says when to stop.
+
+    Args:    outcomes: in the order drawn, up to the first sample that has not settled.
+
+    >>> stop_reason(Plan("certify", target=0.99), ["fail", "fail"])
+    'decided'
+    """
+    n = len(outcomes)
+    if _decided(plan, outcomes):
+        return "decided"
+    if plan.horizon is not None and n >= plan.horizon:
+        return "horizon"
+    if plan.budget is not None and n >= plan.budget:
+        return "budget"
+    if _soonest(plan, outcomes) is None and (plan.horizon is not None or plan.budget is None):
+        return "out_of_reach"
+    return None
+
+
+def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
+    """How many samples to start now; 0 means none now, and for good once nothing is in flight.
+
+    A batch is what the earliest possible decision needs, if all that come
+    pass or all fail, or an eighth of what has been drawn if that is more: so
+    at most an eighth of the calls is spent after the decision.
+
+    Args:    outcomes: in the order drawn, up to the first sample that has not settled;
+             in_flight: samples started that are not among them.
+
+    >>> next_draws(Plan("certify", target=0.99, concurrency=16), [])
+    2
+    >>> next_draws(Plan("certify", target=0.99, concurrency=16), ["pass"] * 100)
+    12
+    >>> next_draws(Plan("certify", target=0.99, concurrency=16), ["pass"] * 354, in_flight=1)
+    0
+    """
+    if in_flight < 0:
+        raise ValueError(f"in_flight must not be negative, got {in_flight}")
+    if stop_reason(plan, outcomes):
+        return 0
+    n = len(outcomes)
+    # The end of a certificate is known to the call: do not shoot past it.
+    batch = max(_soonest(plan, outcomes) or 1, n // _SHARE)
+    passes_needed = _passes_needed(plan, outcomes)
+    if passes_needed is not None:
+        batch = min(batch, passes_needed)
+    left = min((cap - n for cap in (plan.horizon, plan.budget) if cap is not None), default=batch)
+    return max(0, min(batch, plan.concurrency, left) - in_flight)
+
+
+def _race(plan: Plan) -> Race:
+    if plan.question == "luck":
+        return luck_race(plan.reference_rate, plan.target, plan.alpha, plan.horizon)
+    if plan.target is None:
+        raise ValueError("certify needs a target, a success rate such as 0.99; got none")
+    return certify_race(plan.target, plan.alpha, plan.horizon)
+
+
+def _decided(plan: Plan, outcomes: Sequence[str]) -> bool:
+    if plan.question == "certify":
+        assert plan.target is not None
+        return certify_path(outcomes, plan.target, plan.alpha, plan.horizon).verdict != "undecided"
+    verdict = luck_path(outcomes, plan.reference_rate, plan.target, plan.alpha, plan.horizon).verdict
+    return verdict != "undecided"
+
+
+def _soonest(plan: Plan, outcomes: Sequence[str]) -> int | None:
+    evidence = Evidence.of(outcomes)
+    if plan.question == "luck" and plan.reference_rate is None and evidence.failures:
+        return None  # "not reproduced" is gone, and nothing else can be said without a reference
+    return soonest(_race(plan), evidence)
+
+
+def _passes_needed(plan: Plan, outcomes: Sequence[str]) -> int | None:
+    """Further passes after which the upper claim is certain to be shown; None if it is not raced."""
+    race = _race(plan)
+    return soonest(Race(race.met_rate, None, race.alpha, race.horizon), Evidence.of(outcomes))

@@ -1,0 +1,159 @@
+"""Two one-sided claims about one failure rate, raced: which is shown first, and how far off it is.
+
+"Met" says that the rate is below `met_rate`, "not met" that it is above
+`not_met_rate`.  `verdict` gives the claims their words, `plan` decides from
+the distances how many samples to draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from reroll.calibrate import Ints, Thresholds, met_boundary, not_met_boundary, thresholds
+from reroll.evidence import Evidence, Mixture, log_e, met_log_e, met_mixture, not_met_log_e, not_met_mixture
+
+__all__ = ["Race", "Side", "first_crossing", "forecast", "log_es", "race_thresholds", "soonest", "standing"]
+
+Side = Literal["met", "not_met"]
+
+_NEAR = 0.1  # a rate this close (relatively) to the tested one is not decided in any useful time
+_FAR = 1 << 40  # calls; nothing is forecast beyond
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """What is tested: the rates of the two claims (None: not raced), alpha for each, a binding end or None."""
+
+    met_rate: float | None
+    not_met_rate: float | None
+    alpha: float
+    horizon: int | None = None
+
+
+def race_thresholds(race: Race) -> tuple[float | None, float | None]:
+    """What log e must reach for each claim, in nats; None for a claim that is not raced."""
+    met = None if race.met_rate is None else _thresholds(race, race.met_rate).met
+    not_met = None if race.not_met_rate is None else _thresholds(race, race.not_met_rate).not_met
+    return met, not_met
+
+
+def log_es(race: Race, evidence: Evidence) -> tuple[float | None, float | None]:
+    """Evidence for each claim, in nats, every invalid sample counting against it."""
+    met = None if race.met_rate is None else met_log_e(evidence.at_worst, evidence.n, race.met_rate)
+    not_met = None if race.not_met_rate is None else not_met_log_e(evidence.failures, evidence.n, race.not_met_rate)
+    return met, not_met
+
+
+def standing(race: Race, evidence: Evidence) -> Side | None:
+    """The claim that these counts show, if any; "not met" where both hold."""
+    for side, value, threshold in reversed(_sides(race, evidence)):
+        if value is not None and threshold is not None and value >= threshold:
+            return side
+    return None
+
+
+def first_crossing(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | None:
+    """The claim that was shown first and after how many samples, looking after each one; None if none was."""
+    if not outcomes:
+        return None
+    fails = np.array([outcome == "fail" for outcome in outcomes])
+    invalid = np.array([outcome == "invalid" for outcome in outcomes])
+    n = np.arange(1, len(outcomes) + 1)
+    size = max(64, 1 << (len(outcomes) - 1).bit_length())  # few sizes, so that the boundaries stay cached
+    shown: dict[Side, Ints] = {}
+    if race.met_rate is not None:
+        at_most = _met(race.met_rate, race.alpha, race.horizon, size)
+        shown["met"] = np.flatnonzero(np.cumsum(fails | invalid) <= at_most[n])
+    if race.not_met_rate is not None:
+        at_least = _not_met(race.not_met_rate, race.alpha, race.horizon, size)
+        shown["not_met"] = np.flatnonzero(np.cumsum(fails) >= at_least[n])
+    # No sample raises both e-values, so the two never cross at the same one.
+    firsts = [(int(where[0]) + 1, side) for side, where in shown.items() if len(where)]
+    if not firsts:
+        return None
+    when, side = min(firsts)
+    return side, when
+
+
+def forecast(race: Race, evidence: Evidence) -> int | None:
+    """Further calls until a claim is shown, if failures keep coming as seen so far; None if hopeless.
+
+    Without a failure yet: the exact number of further passes.  None where the
+    rate seen is within a tenth of the tested one, where the bets would never
+    win, or where the horizon comes first.
+    """
+    met, not_met = _mixtures(race)
+    c_met, c_not_met = race_thresholds(race)
+    waits: list[int | None] = []
+    if met is not None and c_met is not None and race.met_rate is not None:
+        p = (evidence.at_worst + 0.5) / (evidence.n + 1) if evidence.at_worst else 0.0
+        if p < (1 - _NEAR) * race.met_rate:
+            waits.append(_calls_until(met, c_met, evidence.at_worst, evidence.n, p))
+    if not_met is not None and c_not_met is not None and race.not_met_rate is not None and evidence.failures:
+        p = (evidence.failures + 0.5) / (evidence.n + 1)
+        if p > (1 + _NEAR) * race.not_met_rate:
+            waits.append(_calls_until(not_met, c_not_met, evidence.failures, evidence.n, p))
+    return _soonest_within(race, evidence, waits)
+
+
+def soonest(race: Race, evidence: Evidence) -> int | None:
+    """The fewest further calls that could show a claim (all pass, or all fail); None if no number can."""
+    met, not_met = _mixtures(race)
+    c_met, c_not_met = race_thresholds(race)
+    waits: list[int | None] = []
+    if met is not None and c_met is not None:
+        waits.append(_calls_until(met, c_met, evidence.at_worst, evidence.n, 0.0))
+    if not_met is not None and c_not_met is not None:
+        waits.append(_calls_until(not_met, c_not_met, evidence.failures, evidence.n, 1.0))
+    return _soonest_within(race, evidence, waits)
+
+
+def _calls_until(mixture: Mixture, threshold: float, failures: int, n: int, p: float) -> int | None:
+    """The fewest further calls, failing at rate p exactly, that bring log e to the threshold."""
+    if float(np.max(p * mixture.per_failure + (1 - p) * mixture.per_pass)) <= 0:
+        return None
+
+    def reached(calls: int) -> bool:
+        f = failures + p * calls
+        return float(log_e(mixture, f, n + calls - f)) >= threshold
+
+    # log e is convex in `calls` and below the threshold now, so it crosses once.
+    high = 1
+    while not reached(high):
+        high *= 2
+        if high > _FAR:
+            return None
+    low = high // 2
+    while high - low > 1:
+        mid = (low + high) // 2
+        low, high = (low, mid) if reached(mid) else (mid, high)
+    return high
+
+
+def _soonest_within(race: Race, evidence: Evidence, waits: list[int | None]) -> int | None:
+    left = math.inf if race.horizon is None else race.horizon - evidence.n
+    return min((wait for wait in waits if wait is not None and wait <= left), default=None)
+
+
+def _sides(race: Race, evidence: Evidence) -> list[tuple[Side, float | None, float | None]]:
+    (met, not_met), (c_met, c_not_met) = log_es(race, evidence), race_thresholds(race)
+    return [("met", met, c_met), ("not_met", not_met, c_not_met)]
+
+
+def _mixtures(race: Race) -> tuple[Mixture | None, Mixture | None]:
+    met = None if race.met_rate is None else met_mixture(race.met_rate)
+    return met, None if race.not_met_rate is None else not_met_mixture(race.not_met_rate)
+
+
+def _thresholds(race: Race, rate: float) -> Thresholds:
+    return thresholds(rate, race.alpha, race.horizon)
+
+
+_met = lru_cache(maxsize=128)(met_boundary)
+_not_met = lru_cache(maxsize=128)(not_met_boundary)
