@@ -1,31 +1,392 @@
-"""Sample into outcome: what counts as right. Foreign code (python, judge) runs elsewhere; see checking.py."""
+"""What counts as right: a requirement on a completion, and the outcome of holding a sample against it.
+
+Code that a user wrote (python) and models as judges run elsewhere, in checking.py, and come in
+here as a function. Nothing in this file raises for what a model wrote.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict
+import re2
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, model_serializer, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-__all__ = ["KINDS", "Check", "Outcome"]
+from reroll.match import NotJSON, Span, clean, difference, excerpt, fill_known, names_used, parse, show, span_of
+from reroll.program import canonical, content_id
+from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
+from reroll.sample import Completion, Sample
 
-KINDS = ("equals", "contains", "matches", "json", "schema", "tool_call", "python", "judge", "reward", "all", "any", "not")
+__all__ = ["KINDS", "Check", "Foreign", "Outcome", "Surroundings", "judge_sample", "overall"]
+
 OutcomeWord = Literal["pass", "fail", "invalid"]
+Marks = tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one check says of one sample, with the reason in words."""
+    """What one check says of one sample, with the reason in words.
+
+    `marks` are spans of the completion's text (start, end in characters) that show what failed.
+    """
 
     outcome: OutcomeWord
     reason: str
     check: str = ""
+    marks: Marks = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a check may look at besides the sample: the program's response schema, the case's input and answer."""
+
+    response: Mapping[str, Any] | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
+    expected: Any = None
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """The names that a check may write in braces. `expected` is known only where the case has it."""
+        return {**self.input, **({} if self.expected is None else {"expected": self.expected})}
 
 
 class Check(BaseModel):
-    """One requirement on a completion (placeholder until the whole file lands)."""
+    """One requirement on a completion. In a file: `{name?: ..., <kind>: <value>}`, with exactly one kind.
+
+    >>> Check.of("json", {"date": "2026-11-27"}, name="right-date").model_dump()
+    {'name': 'right-date', 'json': {'date': '2026-11-27'}}
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
     name: str | None = None
-    kind: str = "contains"
-    value: Any = None
+    kind: str
+    value: Any
+
+    @classmethod
+    def of(cls, kind: str, value: Any, name: str | None = None) -> Check:
+        """The check that a file would write as `{name: ..., kind: value}`. Raises: pydantic.ValidationError."""
+        return cls.model_validate({kind: value} if name is None else {"name": name, kind: value})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_form(cls, form: Any) -> Any:
+        try:
+            return _read(form, cls)
+        except Wrong as wrong:
+            error = InitErrorDetails(
+                type=PydanticCustomError("check", "{problem}", {"problem": str(wrong)}), loc=wrong.path, input=form
+            )
+            raise ValidationError.from_exception_data("Check", [error]) from None
+
+    @model_serializer(mode="plain")
+    def form(self) -> dict[str, Any]:
+        """The check as a file writes it."""
+        named = {} if self.name is None else {"name": self.name}
+        return {**named, self.kind: _plain(self.value)}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        reference = handler(core)
+        schema = handler.resolve_ref_schema(reference)
+        schema.clear()
+        schema.update(kind_schema(reference))
+        return reference
+
+    @property
+    def id(self) -> str:
+        """Content id of kind and value; the name is not part of it, nor is the source of a python check."""
+        return self.identity()
+
+    def identity(self, surroundings: Surroundings | None = None, sources: Mapping[str, str] | None = None) -> str:
+        """Content id of all that decides this check's outcomes on a sample.
+
+        Covers the value with its placeholders filled, the program's response for `schema: true`,
+        and for python checks the content hash of the file: `sources` maps its name (`checks`) to it.
+        """
+        return content_id("k1", _content(self, surroundings, sources or {}))
+
+    def walk(self) -> Iterable[Check]:
+        """This check and all that it is made of."""
+        yield self
+        for part in _parts(self.value):
+            yield from part.walk()
+
+    def names_used(self) -> set[str]:
+        """The {names} that its values mention, nested checks included."""
+        return {c for check in self.walk() if check.kind not in ("python", *COMBINE) for c in names_used(check.value)}
+
+
+COMBINE = ("all", "any", "not")
+
+
+def _parts(value: Any) -> tuple[Check, ...]:
+    if isinstance(value, Check):
+        return (value,)
+    return value if isinstance(value, tuple) else ()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Check):
+        return value.form()
+    return [c.form() for c in value] if isinstance(value, tuple) else value
+
+
+def _read(form: Any, cls: type[Check]) -> dict[str, Any] | Check:
+    """The fields of a check from the form that a file writes. Raises: Wrong, with the path inside the form."""
+    if isinstance(form, Check):
+        return form
+    if isinstance(form, Mapping) and set(form) - {"name"} == {"kind", "value"}:
+        form = {**({"name": form["name"]} if "name" in form else {}), form["kind"]: form["value"]}  # from Python
+    kind, value, name = verify(form)
+    if kind not in COMBINE:
+        return {"name": name, "kind": kind, "value": value}
+    parts = []
+    for i, inner in enumerate([value] if kind == "not" else value):
+        where: tuple[str | int, ...] = (kind,) if kind == "not" else (kind, i)
+        try:
+            parts.append(inner if isinstance(inner, Check) else cls.model_validate(inner))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise Wrong(str(first.get("ctx", {}).get("problem", first["msg"])), (*where, *first["loc"])) from None
+    return {"name": name, "kind": kind, "value": parts[0] if kind == "not" else tuple(parts)}
+
+
+def _content(check: Check, around: Surroundings | None, sources: Mapping[str, str]) -> list[Any]:
+    if check.kind in COMBINE:
+        return [check.kind, [_content(c, around, sources) for c in _parts(check.value)]]
+    if check.kind == "python":
+        return [check.kind, check.value, sources.get(check.value.partition(":")[0])]
+    if around is None:
+        return [check.kind, check.value]
+    if check.kind == "schema" and check.value is True:
+        return [check.kind, dict(around.response) if around.response is not None else None]
+    return [check.kind, fill_known(check.value, around.known)]
+
+
+# -- judging
+
+Foreign = Callable[[Check, Sample, Surroundings], Outcome]
+"""Runs a python or judge check on one sample; its outcome is invalid where it crashed."""
+
+
+def judge_sample(
+    check: Check,
+    sample: Sample,
+    surroundings: Surroundings,
+    foreign: Foreign | None = None,
+    name: str | None = None,
+) -> Outcome:
+    """What this check says of this sample. Never raises: a check that crashes is invalid, with its name.
+
+    Args: foreign: runs python and judge checks (checking.Checker has one); name: stands in the
+        outcome instead of the check's own.
+    """
+    name = name or check.name or check.kind
+    if sample.error is not None:
+        return Outcome("invalid", sample.error, name)
+    try:
+        found = _judge(check, sample, surroundings, foreign)
+    except Exception as error:
+        found = Outcome("invalid", f"check {name} crashed: {show_error(error)}")
+    return replace(found, check=name, marks=found.marks if found.outcome == "fail" else ())
+
+
+def show_error(error: BaseException) -> str:
+    """An exception as `KeyError('id')`, cut to a line."""
+    return clean(" ".join(f"{type(error).__name__}({', '.join(map(repr, error.args))})".split()))[:300]
+
+
+def overall(outcomes: Iterable[Outcome]) -> Outcome:
+    """One outcome from several: any fail is a fail, else any invalid is invalid, else a pass."""
+    found = list(outcomes)
+    for word in ("fail", "invalid"):
+        for outcome in found:
+            if outcome.outcome == word:
+                return outcome
+    if not found:
+        return Outcome("invalid", "this case has no checks")
+    return Outcome("pass", "passed " + ", ".join(o.check for o in found) if len(found) > 1 else found[0].reason)
+
+
+def _judge(check: Check, sample: Sample, around: Surroundings, foreign: Foreign | None) -> Outcome:
+    kind = check.kind
+    if kind in COMBINE:
+        inner = [judge_within(c, sample, around, foreign) for c in _parts(check.value)]
+        return _combine(kind, inner)
+    if kind == "reward":
+        return _reward(check.value, sample)
+    if sample.completion is None:
+        return Outcome("invalid", f"only a reward was recorded, no completion, so `{kind}` has nothing to look at")
+    if kind in ("python", "judge"):
+        if foreign is None:
+            return Outcome("invalid", f"`{kind}` checks cannot run here")
+        return foreign(check, sample, around)
+    found = _JUDGES[kind](check.value, sample.completion, around)
+    return _with_ending(found, sample.completion)
+
+
+def judge_within(check: Check, sample: Sample, around: Surroundings, foreign: Foreign | None) -> Outcome:
+    """Like judge_sample, but with the marks of a pass, which `not` turns into the marks of a fail."""
+    try:
+        return replace(_judge(check, sample, around, foreign), check=check.name or check.kind)
+    except Exception as error:
+        return Outcome("invalid", f"check {check.name or check.kind} crashed: {show_error(error)}")
+
+
+def _with_ending(found: Outcome, completion: Completion) -> Outcome:
+    """A failure says so when the answer did not end by itself."""
+    if found.outcome != "fail":
+        return found
+    if completion.finish_reason in ("length", "max_tokens"):
+        return replace(found, reason=f"{found.reason} (the answer was cut off at max_tokens)")
+    if completion.finish_reason == "content_filter":
+        return replace(found, reason=f"{found.reason} (stopped by the content filter)")
+    if completion.refusal:
+        return replace(found, reason=f"{found.reason} (the model refused: {excerpt(completion.refusal)})")
+    return found
+
+
+def _combine(kind: str, inner: list[Outcome]) -> Outcome:
+    if kind == "not":
+        (one,) = inner
+        if one.outcome == "invalid":
+            return one
+        if one.outcome == "fail":
+            return Outcome("pass", f"as it should not: {one.reason}")
+        return Outcome("fail", f"should not hold, but does: {one.reason}", marks=one.marks)
+    by_word = {word: [o for o in inner if o.outcome == word] for word in ("pass", "fail", "invalid")}
+    first, last = ("fail", "pass") if kind == "all" else ("pass", "fail")
+    for word in (first, "invalid"):
+        if by_word[word]:
+            return by_word[word][0]
+    marks = tuple(dict.fromkeys(m for o in inner for m in o.marks))
+    reasons = (" and " if last == "pass" else "; ").join(dict.fromkeys(o.reason for o in inner))
+    return Outcome(cast(OutcomeWord, last), reasons if last == "pass" else f"none of these: {reasons}", marks=marks)
+
+
+def _reward(value: float, sample: Sample) -> Outcome:
+    if sample.reward is None:
+        return Outcome("invalid", "no reward was recorded")
+    if sample.reward >= value:
+        return Outcome("pass", f"the recorded reward is {sample.reward:g}")
+    return Outcome("fail", f"the recorded reward is {sample.reward:g}, below {value:g}")
+
+
+def _whole(text: str) -> Marks:
+    body = text.strip()
+    return ((text.find(body), text.find(body) + len(body)),) if body else ()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)
+
+
+def _equals(value: str, completion: Completion, around: Surroundings) -> Outcome:
+    wanted, text = _text(fill_known(value, around.known)).strip(), completion.text
+    if text.strip() == wanted:
+        return Outcome("pass", f"is {excerpt(wanted)}", marks=_whole(text))
+    return Outcome("fail", f"is {excerpt(text.strip())}, expected {excerpt(wanted)}", marks=_whole(text))
+
+
+def _contains(value: str | list[str], completion: Completion, around: Surroundings) -> Outcome:
+    wanted = [_text(w) for w in fill_known([value] if isinstance(value, str) else value, around.known)]
+    text = completion.text
+    if missing := next((w for w in wanted if w not in text), None):
+        return Outcome("fail", f"does not contain {excerpt(missing)}")
+    marks = tuple((text.find(w), text.find(w) + len(w)) for w in wanted)
+    return Outcome("pass", "contains " + " and ".join(excerpt(w) for w in wanted), marks=marks)
+
+
+# `\p{Greek}` and `\x{e9}` are not placeholders, whatever the inputs are called.
+ESCAPED = re.compile(r"(\\[pPx]\{[^}]*\})")
+
+
+def _pattern(value: str, around: Surroundings) -> str:
+    known = around.known
+    pieces = ESCAPED.split(value)
+    return "".join(p if i % 2 else fill_known(p, known, _quoted) for i, p in enumerate(pieces))
+
+
+def _quoted(text: str) -> str:
+    return f"(?:{re2.escape(clean(text))})"
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+def _matches(value: str, completion: Completion, around: Surroundings) -> Outcome:
+    pattern = _pattern(value, around)
+    found = _compiled(pattern).search(clean(completion.text))
+    if found is None:
+        return Outcome("fail", f"nothing matches {excerpt(pattern)}")
+    return Outcome("pass", f"{excerpt(found.group(0))} matches {excerpt(pattern)}", marks=(found.span(),))
+
+
+def _json(value: Any, completion: Completion, around: Surroundings) -> Outcome:
+    wanted = fill_known(value, around.known)
+    try:
+        actual = parse(completion.text)
+    except NotJSON as error:
+        return Outcome("fail", str(error), marks=error.marks)
+    differs = difference(actual, wanted)
+    if differs is None:
+        held = span_of(completion.text, ())
+        return Outcome("pass", f"has {show(wanted)}", marks=(held,) if held else ())
+    path, words = differs
+    where = span_of(completion.text, path) if path or not isinstance(actual, dict) else None
+    return Outcome("fail", words, marks=(where,) if where else ())
+
+
+def _schema(value: Any, completion: Completion, around: Surroundings) -> Outcome:
+    schema = around.response if value is True else fill_known(value, around.known)
+    if schema is None:
+        return Outcome("invalid", "`schema: true` needs a `response` in program.yaml, and there is none")
+    try:
+        actual = parse(completion.text)
+    except NotJSON as error:
+        return Outcome("fail", str(error), marks=error.marks)
+    problem = response_validator(canonical(schema))(actual)
+    if problem is None:
+        return Outcome("pass", "has the right shape", marks=_whole(completion.text))
+    where = span_of(completion.text, problem.path) if problem.path else None
+    return Outcome("fail", problem.words, marks=(where,) if where else ())
+
+
+def _tool_call(value: Mapping[str, Any], completion: Completion, around: Surroundings) -> Outcome:
+    wanted, problem = fill_known(value, around.known), ""
+    for call in completion.tool_calls:
+        function = call.get("function", call)
+        if function.get("name") != wanted["name"]:
+            continue
+        given = function.get("arguments") or {}
+        try:
+            given = parse(given) if isinstance(given, str) else given
+        except NotJSON as error:
+            problem = problem or f"arguments of {wanted['name']} are {error}"
+            continue
+        differs = difference(given, wanted.get("arguments", {}), ("arguments",))
+        if differs is None:
+            return Outcome("pass", f"calls {wanted['name']}")
+        problem = problem or f"calls {wanted['name']}, but {differs[1]}"
+    called = ", ".join(str(c.get("function", c).get("name")) for c in completion.tool_calls) or "nothing"
+    return Outcome("fail", problem or f"does not call {wanted['name']} (calls {called})")
+
+
+_JUDGES: dict[str, Callable[[Any, Completion, Surroundings], Outcome]] = {
+    "equals": _equals,
+    "contains": _contains,
+    "matches": _matches,
+    "json": _json,
+    "schema": _schema,
+    "tool_call": _tool_call,
+}
