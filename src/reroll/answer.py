@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
+from reroll.evidence import Est
+
 __all__ = [
     "Answer",
     "CertifySection",
@@ -12,24 +14,14 @@ __all__ = [
     "LuckSection",
     "NotExamined",
     "Price",
+    "ProgressEvent",
     "Rate",
     "Reference",
     "ShownSample",
-    "Value",
     "to_json",
 ]
 
 OutcomeWord = Literal["pass", "fail", "invalid"]
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """An estimate in 0...1 with the interval that holds at any time of looking (DESIGN.md's `est`)."""
-
-    value: float | None
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +56,7 @@ class LuckSection:
     rate: Rate
     reference_rate: float | None
     log_e: float
-    second_try_works: Value
+    second_try_works: Est
     reference: Reference
     tolerable: float
     calls_needed: int | None
@@ -148,6 +140,24 @@ class Answer:
     outcomes: tuple[OutcomeWord, ...] = ()
     samples: tuple[ShownSample, ...] = ()
     stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """Where a run stands, for a live line: counts so far, the interval, and what is being decided."""
+
+    phase: Literal["controls", "case"]
+    case_id: str
+    calls: int
+    budget: int
+    failures: int
+    invalid: int
+    estimate: float | None
+    low: float
+    high: float
+    question: str
+    usd: float | None
+    seconds: float
 
 
 def to_json(value: Any, schema: str | None = None) -> Any:

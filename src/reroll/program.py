@@ -165,7 +165,7 @@ class Program(BaseModel):
     alternatives: dict[str, list[JSON]] = Field(default_factory=dict)
     replicas: dict[str, dict[str, JSON]] = Field(default_factory=dict)
     target: float | None = Field(None, gt=0, lt=1, description="The success rate to certify, e.g. 0.99.")
-    reference_rate: float | None = Field(None, ge=0, lt=1, description="Usual failure rate; default: control cases.")
+    reference_rate: float | None = Field(None, gt=0, lt=1, description="Usual failure rate; default: control cases.")
     prevalence: float | None = Field(None, ge=0, le=1)
 
     @field_validator("examples")

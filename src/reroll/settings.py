@@ -52,7 +52,6 @@ _ALL = (
     Setting("concurrency", "calls in flight", None, _at_least_one, "Calls at once; default: what suits the model."),
     Setting("timeout", "seconds", 120.0, _between(0, 1e6), "How long one HTTP try may take."),
     Setting("check_timeout", "seconds", 5.0, _between(0, 1e6), "How long one python check may take."),
-    Setting("tolerable", "failure rate", 0.05, _between(0, 1), "Failure rate one can live with where no target is set."),
 )
 SETTINGS: Mapping[str, Setting] = {s.name: s for s in _ALL}
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from reroll.answer import CertifySection, LuckSection, NotExamined, Rate
 from reroll.numbers import counts, in_ten, interval_words, percent
 
-__all__ = ["certify_sentence", "headline", "invalid_sentence", "luck_sentence", "rate_sentence", "reply", "retry_sentence"]
+__all__ = ["bounds", "certify_sentence", "headline", "invalid_sentence", "luck_sentence", "rate_sentence", "reply"]
 
 MOST_SENTENCES = 6
+ENOUGH_FOR_A_PROPORTION = 8  # judged runs; with fewer, "7 times in 10" would sound more certain than it is
+TOO_WIDE = 0.85
 
 
 def reply(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined) -> str:
     """What one would paste on Slack: at most six sentences, each backed by a number of the answer."""
     sentences: list[str] = []
     if isinstance(luck, LuckSection):
-        sentences = [rate_sentence(luck.rate), luck_sentence(luck)]
-        sentences += [retry_sentence(luck)]
-        sentences += [invalid_sentence(luck.rate)]
+        low, high = bounds(luck, certify)
+        sentences = [rate_sentence(luck.rate, low, high), luck_sentence(luck), retry_sentence(luck, low, high)]
+        sentences.append(invalid_sentence(luck.rate))
     if isinstance(certify, CertifySection):
         sentences.append(certify_sentence(certify))
     if isinstance(luck, LuckSection) and luck.rate.failures:
@@ -24,33 +26,76 @@ def reply(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined
     return " ".join([s for s in sentences if s][:MOST_SENTENCES])
 
 
-def rate_sentence(rate: Rate) -> str:
+def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[float, float]:
+    """All that the answer shows about the failure rate, its verdicts included.
+
+    The interval alone may be wider than a verdict next to it; both hold at once with the chances
+    of error added, and `alpha_total` adds them.
+    """
+    low, high = luck.rate.low, luck.rate.high
+    if luck.reference_rate is not None and luck.verdict == "worse_than_reference":
+        low = max(low, luck.reference_rate)
+    if luck.reference_rate is not None and luck.verdict == "bad_luck":
+        high = min(high, 3 * luck.reference_rate)
+    if luck.verdict == "not_reproduced":
+        high = min(high, _ruled_out(luck))
+    if isinstance(certify, CertifySection) and certify.verdict == "not_met":
+        low = max(low, 1 - certify.target)
+    if isinstance(certify, CertifySection) and certify.verdict == "met":
+        high = min(high, 1 - certify.target)
+    return low, max(low, high)
+
+
+def _ruled_out(luck: LuckSection) -> float:
+    """The rate that a not_reproduced verdict has ruled out: three references or the tolerable one."""
+    return luck.tolerable if luck.reference_rate is None else 3 * luck.reference_rate
+
+
+def _range(low: float, high: float) -> str:
+    """An interval as one says it: `at most 4 %`, `at least 12 %`, `19–69 %`, `anything` where nothing is known.
+
+    >>> _range(0, 0.04), _range(0.12, 1), _range(0.19, 0.69)
+    ('at most 4 %', 'at least 12 %', '19–69 %')
+    """
+    if low < 0.001 and high > 0.95:
+        return "anything"
+    if low < 0.001:
+        return f"at most {percent(high, 'up')}"
+    if high > 0.95:
+        return f"at least {percent(low, 'down')}"
+    return interval_words(low, high)
+
+
+def rate_sentence(rate: Rate, low: float | None = None, high: float | None = None) -> str:
     """How often it failed in fresh runs, and between which rates the truth lies."""
+    low, high = rate.low if low is None else low, rate.high if high is None else high
     judged = rate.n - rate.invalid
     if rate.n == 0:
         return "No fresh run has been made, so nothing is known yet."
-    if rate.estimate is None:
-        return f"I ran this request {counts('more time', rate.n)}, and no run gave an answer that could be judged."
     ran = f"I ran this request {counts('more time', rate.n)}"
-    between = f"the true failure rate is {interval_words(rate.low, rate.high)}"
+    if rate.estimate is None:
+        return f"{ran}, and no run gave an answer that could be judged."
+    truth = f"the true failure rate is {_range(low, high)}"
+    if truth.endswith("anything"):
+        truth = "that alone says next to nothing about the true rate"
     if rate.failures == 0:
-        every = "and it worked every time" if not rate.invalid else f"and all {judged} answers that could be judged were right"
-        return f"{ran}, {every}; {between}."
+        worked = f"and all {judged} answers that could be judged were right" if rate.invalid else "and it worked every time"
+        return f"{ran}, {worked}; {truth}."
     if rate.failures == judged:
-        return f"{ran}, and it failed every time{' that could be judged' if rate.invalid else ''}; {between}."
-    return f"{ran} and it failed {counts('time', rate.failures)}: {in_ten(rate.estimate)} ({between})."
+        return f"{ran}, and it failed every time{' that could be judged' if rate.invalid else ''}; {truth}."
+    often = f", {in_ten(rate.estimate)}" if judged >= ENOUGH_FOR_A_PROPORTION else ""
+    return f"{ran} and it failed {counts('time', rate.failures)}{often}; {truth}."
 
 
 def luck_sentence(luck: LuckSection) -> str:
     """Bad luck or worse than usual, as far as shown; says what is missing when it is not."""
-    usual = _usual(luck)
     if luck.verdict == "worse_than_reference":
-        return f"That is more often than {usual}, so it was not just one unlucky try."
+        return f"{_usual(luck)}, so this was not just one unlucky try."
     if luck.verdict == "bad_luck":
-        return f"That is at most three times {usual}, so what you saw fits plain bad luck."
+        return f"{_usual(luck)}, and this one at most three times as often, so what you saw fits plain bad luck."
     if luck.verdict == "not_reproduced":
-        return f"I could not reproduce the failure, and it happens in less than {percent(_bound(luck))} of runs."
-    if luck.reference.rate is None and luck.rate.failures:
+        return "I could not reproduce the failure."
+    if luck.reference_rate is None and luck.rate.failures:
         return (
             "Whether that is bad luck I cannot say, because this project names no ordinary requests "
             "(control cases) to compare with."
@@ -61,25 +106,22 @@ def luck_sentence(luck: LuckSection) -> str:
 
 
 def _usual(luck: LuckSection) -> str:
-    rate = percent(luck.reference.rate or 0.0)
+    rate = percent(luck.reference_rate or 0.0, "up")
     if luck.reference.source == "controls":
-        return f"ordinary requests, which fail at most {rate} of the time"
-    return f"the usual failure rate of {rate} that the project states"
+        return f"Ordinary requests fail at most {rate} of the time"
+    return f"The project gives {rate} as its usual failure rate"
 
 
-def _bound(luck: LuckSection) -> float:
-    """The rate that a not_reproduced verdict has ruled out: three references or the tolerable one."""
-    return luck.tolerable if luck.reference.rate is None else 3 * luck.reference.rate
-
-
-def retry_sentence(luck: LuckSection) -> str:
+def retry_sentence(luck: LuckSection, low: float, high: float) -> str:
     """What a second try is worth; nothing to say where nothing failed."""
     est = luck.second_try_works
     if not luck.rate.failures or est.value is None:
         return ""
+    if high - low > TOO_WIDE:
+        return "What a second try is worth takes more runs to say."
     if est.value == 0:
-        return f"Trying again has not helped once; it works in at most {percent(est.high)} of tries."
-    return f"Trying a second time works {in_ten(est.value)} ({interval_words(est.low, est.high)})."
+        return f"Trying again has not helped once; it works in at most {percent(1 - low, 'up')} of tries."
+    return f"Trying a second time works {in_ten(est.value)} ({interval_words(1 - high, 1 - low)})."
 
 
 def certify_sentence(certify: CertifySection) -> str:
@@ -89,7 +131,7 @@ def certify_sentence(certify: CertifySection) -> str:
         return f"For this request you may say {target}."
     if certify.verdict == "not_met":
         return f"For this request you may not say {target}: it is shown to fail more often than that allows."
-    today = f"; today at most {percent(certify.claim_today)} may be claimed" if certify.claim_today else ""
+    today = f"; today no more than {percent(certify.claim_today, 'down')} may be claimed" if certify.claim_today else ""
     more = f", and about {counts('more run', certify.calls_needed)} would decide it" if certify.calls_needed else ""
     return f"Whether it is {target} is still open{today}{more}."
 

@@ -1,0 +1,284 @@
+"""The command line: words into calls of the functions beneath, results into text or JSON, errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from reroll import __version__
+from reroll.errors import RerollError
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="reroll",
+    help="How often does this LLM call fail, was it bad luck or a cause, and may we say “99 % reliable”?",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=""),
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """What every command takes."""
+
+    json: bool = False
+    "Print exactly one JSON object on stdout; progress goes to stderr."
+    project: Path = Path(".")
+    "Project folder (program.yaml, cases.yaml); `reroll init DIR` makes one."
+    store: str | None = None
+    "Where samples are kept (path or URL); default: .reroll/store.sqlite in the project."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Spending:
+    """What every command takes that makes calls."""
+
+    alpha: float | None = None
+    "Allowed chance that one verdict is ever wrong (default 0.05)."
+    budget: int | None = None
+    "Calls to make at most (default 400). Not binding: the run may be continued."
+    horizon: int | None = None
+    "Declared end in calls, binding: fewer calls, but such a run cannot be extended."
+    max_usd: float | None = None
+    "Stop when this much money is spent."
+    seed: int | None = None
+    "Give every call a seed of its own from this block, so that the run can be repeated."
+    concurrency: int | None = None
+    "Calls in flight at once (default: what suits the model)."
+    yes: bool = False
+    "Do not ask before a long or unpriced run."
+    gate: bool = False
+    "Exit 1 when the answer is worse or not met, 3 when undecided."
+    quiet: bool = False
+    "No progress line."
+
+
+COMMON, SPENDING = Common(), Spending()
+
+
+@app.command
+def demo(*, common: Common = COMMON, spending: Spending = SPENDING, svg: Path | None = None) -> int:
+    """Investigate one report on the bundled model and example project, in a folder of its own.
+
+    Parameters
+    ----------
+    svg
+        Also write the answer as an SVG picture.
+    """
+    from reroll import commands
+
+    return commands.demo(common, spending, svg)
+
+
+@app.command
+def init(directory: Path, /, *, common: Common = COMMON) -> int:
+    """Write a working example project into DIRECTORY.
+
+    Parameters
+    ----------
+    directory
+        A new or empty folder.
+    """
+    from reroll import commands
+
+    return commands.init(directory, common)
+
+
+@app.command
+def investigate(
+    *words: str,
+    case: str | None = None,
+    request: Path | None = None,
+    sample: str | None = None,
+    input: Annotated[tuple[str, ...], Parameter(name="--input", negative="", consume_multiple=False)] = (),
+    saw: Path | None = None,
+    expect: str | None = None,
+    model: str | None = None,
+    target: float | None = None,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+) -> int:
+    """Turn “I tried X and it didn't work” into a measured answer.
+
+    Parameters
+    ----------
+    words
+        What was said. An exact quotation of a case's input selects that case.
+    case
+        The case of the project that it is about.
+    request
+        A JSON file with the request as it was sent.
+    sample
+        A stored sample that it is about.
+    input
+        NAME=VALUE for the program's template; may be repeated.
+    saw
+        A file with the completion that the person saw.
+    expect
+        What a right answer is, as in cases.yaml: 'contains: Friday'.
+    model
+        For --request: which model, such as openai:NAME.
+    target
+        The success rate to certify, such as 0.99 (default: the project's).
+    """
+    from reroll import commands
+    from reroll.intake.reported import Told
+
+    told = Told(" ".join(words), case, request, sample, input, saw, expect, model)
+    return commands.investigate(told, target, common, spending)
+
+
+@app.command
+def rerun(case: str, /, *, common: Common = COMMON, spending: Spending = SPENDING) -> int:
+    """Run one case again until it is known how it compares with ordinary requests.
+
+    Parameters
+    ----------
+    case
+        The case's id in cases.yaml.
+    """
+    from reroll import commands
+
+    return commands.rerun(case, common, spending)
+
+
+@app.command
+def certify(
+    case: str, /, *, target: float | None = None, common: Common = COMMON, spending: Spending = SPENDING
+) -> int:
+    """Decide whether one case reaches a success rate. Exits 0 if met, 1 if not met, 3 if undecided.
+
+    Parameters
+    ----------
+    case
+        The case's id in cases.yaml.
+    target
+        The success rate, such as 0.99 (default: the project's target).
+    """
+    from reroll import commands
+
+    return commands.certify(case, target, common, spending)
+
+
+@app.command
+def samples(case: str | None = None, /, *, limit: int = 50, common: Common = COMMON) -> int:
+    """List stored samples with their outcomes, newest last.
+
+    Parameters
+    ----------
+    case
+        Only this case.
+    limit
+        At most so many.
+    """
+    from reroll import commands
+
+    return commands.samples(case, limit, common)
+
+
+@app.command
+def show(sample: str, /, *, common: Common = COMMON) -> int:
+    """Show one stored sample whole: its request, completion, outcomes and tokens.
+
+    Parameters
+    ----------
+    sample
+        Its id, or the beginning of it.
+    """
+    from reroll import commands
+
+    return commands.show(sample, common)
+
+
+@app.command
+def export(case: str | None = None, /, *, out: Path | None = None, common: Common = COMMON) -> int:
+    """Write stored samples as recorded completions, one JSON object a line.
+
+    Parameters
+    ----------
+    case
+        Only this case.
+    out
+        The file to write; default: stdout.
+    """
+    from reroll import commands
+
+    return commands.export(case, out, common)
+
+
+@app.command(name="import")
+def import_(
+    file: Path,
+    /,
+    *,
+    check: str | None = None,
+    into: Path | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Read recorded completions, judge them, and estimate how often each case fails.
+
+    Parameters
+    ----------
+    file
+        JSONL or JSONL.gz: {"case_id", "run", "model", "messages", "completion", ...} a line.
+    check
+        What a right answer is, such as 'equals: "{expected}"'; conversations use their reward.
+    into
+        Also write a project folder there, whose model is this recording.
+    """
+    from reroll import commands
+
+    return commands.import_(file, check, into, common)
+
+
+@app.command
+def doctor(model: str | None = None, /, *, base_url: str | None = None, common: Common = COMMON) -> int:
+    """Check that a model can be reached, and print what it can do.
+
+    Parameters
+    ----------
+    model
+        Such as bundled, gguf:PATH, openai:NAME; default: the project's.
+    base_url
+        Where, for openai: models that are not the vendor's.
+    """
+    from reroll import commands
+
+    return commands.doctor(model, base_url, common)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code says how it went (docs/commands.md). No traceback for users' errors."""
+    try:
+        code = app(sys.argv[1:] if arguments is None else arguments, exit_on_error=False, print_error=False)
+        return code if isinstance(code, int) else 0
+    except CycloptsError as error:
+        return _fail(f"{_one_line(str(error))} Try `reroll --help`.", 2)
+    except RerollError as error:
+        return _fail(f"{error}", error.exit_code, error.slug)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except KeyboardInterrupt:
+        return _fail("stopped by you; what was drawn is stored, and the same command goes on from there", 4)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _fail(message: str, code: int, slug: str = "usage") -> int:
+    print(f"reroll: {_one_line(message)} [{slug}]", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

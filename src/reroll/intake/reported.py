@@ -1,0 +1,184 @@
+"""What a person said into a report and the case that it is about; asks where it cannot know, never guesses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reroll.case import Case, Report
+from reroll.check import Check
+from reroll.errors import FileError, UsageError
+from reroll.program import Program, canonical
+from reroll.project import Project, parse_yaml
+from reroll.store import Store
+
+__all__ = ["Told", "adhoc_case", "checks_from_text", "inputs_from", "pick_case", "program_from_request", "read_report"]
+
+# Straight and curly quotation marks; a quotation of less than three characters selects too much.
+QUOTED = re.compile(r"\"([^\"]{3,})\"|“([^”]{3,})”|«([^»]{3,})»|'((?<!\w')[^']{3,}?)'(?!\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the command line said about the report."""
+
+    words: str = ""
+    case: str | None = None
+    request: Path | None = None
+    sample: str | None = None
+    inputs: Sequence[str] = ()
+    saw: Path | None = None
+    expect: str | None = None
+    model: str | None = None
+
+
+Ask = Callable[[str, Sequence[str]], int | None]
+
+
+def read_report(told: Told, project: Project, store: Store, ask: Ask) -> tuple[Report, Project, Case]:
+    """The report, the project as it was called, and the case with its checks.
+
+    Raises: UsageError when the words fit no case or several and nobody can be asked, when no
+    check says what a right answer is, or when the named case, file or sample does not exist.
+    """
+    project, case = _find(told, project, store, ask)
+    if told.expect is not None:
+        case = case.model_copy(update={"checks": checks_from_text(told.expect)})
+    if not case.checks:
+        raise UsageError(
+            f"nothing says what a right answer to case `{case.id}` is; add `checks:` to it in cases.yaml "
+            "or pass one, such as --expect 'contains: Friday' or --expect 'json: {date: \"2026-11-27\"}'",
+            slug="no-check",
+        )
+    saw = _read(told.saw) if told.saw else None
+    return Report(words=told.words, case_id=case.id, saw=saw, sample=told.sample), project, case
+
+
+def _find(told: Told, project: Project, store: Store, ask: Ask) -> tuple[Project, Case]:
+    if told.request is not None:
+        program = program_from_request(told.request, told.model or project.program.model)
+        return replace(project, program=program), Case(id=told.request.stem)
+    if told.sample is not None:
+        stored = store.sample(told.sample)
+        if stored.program_id != project.program.id:
+            raise UsageError(
+                f"sample {stored.id} was drawn by another version of the program than {project.path / 'program.yaml'} "
+                "states now; name the case instead (--case), or put that program back",
+                slug="other-program",
+            )
+        return project, _by_id(project, stored.case_id)
+    if told.inputs:
+        base = _by_id(project, told.case) if told.case else None
+        return project, adhoc_case(inputs_from(told.inputs), base)
+    if told.case is not None:
+        return project, _by_id(project, told.case)
+    return project, pick_case(told.words, project.cases, ask)
+
+
+def _by_id(project: Project, case_id: str) -> Case:
+    for case in project.cases:
+        if case.id == case_id:
+            return case
+    import difflib
+
+    near = difflib.get_close_matches(case_id, [c.id for c in project.cases], n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"it has: {', '.join(c.id for c in project.cases[:12]) or 'none'}"
+    raise UsageError(f"the project {project.path} has no case `{case_id}`; {hint}", slug="unknown-case")
+
+
+def pick_case(words: str, cases: Sequence[Case], ask: Ask) -> Case:
+    """The one case whose input the words quote exactly; else the one that a person picks; never a guess.
+
+    Raises: UsageError when nobody can be asked.
+    """
+    if not cases:
+        raise UsageError("the project has no cases; add one to cases.yaml, or pass --input", slug="no-case")
+    quotes = [next(g for g in m.groups() if g) for m in QUOTED.finditer(words)]
+    if words.strip() and not quotes:
+        quotes = [words.strip()]  # the whole message may be the input itself
+    hits = [c for c in cases if any(_quotes(q, c) for q in quotes)]
+    if len(hits) == 1:
+        return hits[0]
+    choice = ask("Which request was it?", [f"{c.id}: {_one_line(c)}" for c in (hits or cases)])
+    if choice is not None:
+        return (hits or list(cases))[choice]
+    why = f"quote {len(hits)} cases" if hits else "quote no case exactly" if words.strip() else "are missing"
+    names = ", ".join(c.id for c in (hits or list(cases))[:12])
+    raise UsageError(
+        f"the words {why}, and reroll never guesses which request was meant; name it with --case ({names}), "
+        "quote its input exactly, or give the input with --input request='...'",
+        slug="which-case",
+    )
+
+
+def _quotes(quote: str, case: Case) -> bool:
+    return any(isinstance(v, str) and (quote == v or quote in v) for v in case.input.values())
+
+
+def _one_line(case: Case) -> str:
+    text = " ".join(str(v) for v in case.input.values())
+    return text if len(text) <= 70 else text[:69] + "…"
+
+
+def adhoc_case(inputs: dict[str, str], base: Case | None = None) -> Case:
+    """A case made on the command line; it takes the checks of `base`, if one is named."""
+    made = Case(id="adhoc", input=inputs)
+    return Case(
+        id=made.content_id.replace(":", "-"), input=inputs, checks=base.checks if base else (), expected=base and base.expected
+    )
+
+
+def inputs_from(pairs: Sequence[str]) -> dict[str, str]:
+    """`["request=Lunch"]` as a mapping. Raises: UsageError for a pair without `=`."""
+    result = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--input wants NAME=VALUE, got {pair!r}", slug="bad-input")
+        result[name] = value
+    return result
+
+
+def checks_from_text(text: str) -> tuple[Check, ...]:
+    """Checks as on a line of cases.yaml: `contains: Friday`, or a list of such mappings.
+
+    Raises: FileError naming --expect and what is wrong.
+    """
+    value: Any = parse_yaml(text, "--expect")
+    items = value if isinstance(value, list) else [value]
+    checks = []
+    for item in items:
+        try:
+            checks.append(Check.model_validate(item))
+        except ValueError as error:
+            reason = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors()) if hasattr(error, "errors") else str(error)
+            raise FileError("--expect", reason) from None
+    return tuple(checks)
+
+
+def program_from_request(path: Path, model: str) -> Program:
+    """A program that is one stored request, sent as it stands. Raises: FileError."""
+    text = _read(path)
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FileError(path, f"is not JSON: {error.msg}; give the request body as it was sent", line=error.lineno) from None
+    if isinstance(body, dict) and isinstance(body.get("request"), dict):
+        body, text = body["request"], canonical(body["request"])
+    if not isinstance(body, dict) or "messages" not in body:
+        raise FileError(path, "has no `messages`; give the body of a chat completions request", key="messages")
+    if model == "bundled" and isinstance(body.get("model"), str):
+        model = f"openai:{body['model']}"
+    return Program(program=path.stem, model=model, raw=text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise FileError(path, f"cannot be read: {reason}") from None

@@ -1,0 +1,183 @@
+"""One question about one case, from the first call to the stored decision and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Reference, to_json
+from reroll.case import Case, Report
+from reroll.conclude import Seen, certify_section, luck_section, not_built, sum_of_alphas, three_samples
+from reroll.errors import NotCompleted
+from reroll.numbers import counts, percent
+from reroll.plan import Plan, stop_reason
+from reroll.runner import Judged, Session, exploratory, run_case, run_controls, slots, words
+from reroll.words import reply
+
+__all__ = ["Asked", "investigate"]
+
+Question = Literal["luck", "certify"]
+TOLERABLE_SUCCESS = 0.95  # where neither a reference nor a target is given, the question is this one (DESIGN.md section 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be answered: luck stops when bad luck or not is known, certify when the target is."""
+
+    report: Report
+    case: Case
+    question: Question = "luck"
+    target: float | None = None
+    fidelity: Literal["exact", "rebuilt"] = "rebuilt"
+
+
+async def investigate(session: Session, asked: Asked) -> Answer:
+    """The answer to one question about one case; every draw and the decision are stored.
+
+    When calls stop coming back, the answer holds what is known and `stopped` says why; the
+    caller turns that into exit code 4. Raises: ModelError when no call got through at all.
+    """
+    program_id = session.store.put_program(session.project.program)
+    session.store.put_case(asked.case)
+    session.store.put_report(asked.report, program_id)
+    target = asked.target if asked.target is not None else session.project.program.target
+    reference, runs, broken = Reference(None, "none"), [], ""
+    try:
+        reference = await run_controls(session) if asked.question == "luck" else reference
+        runs = await run_case(session, asked.case, plan_for(session, asked, reference, target))
+    except NotCompleted as error:
+        broken = str(error)
+        runs = session.runs(asked.case)
+    answer = _answer(session, asked, reference, target, runs, broken)
+    _keep_decisions(session, asked, answer, runs)
+    return answer
+
+
+def plan_for(session: Session, asked: Asked, reference: Reference, target: float | None) -> Plan:
+    """What to draw for this question; without a reference, luck turns on the target or the tolerable rate."""
+    options = session.options
+    shared: dict[str, Any] = {
+        "alpha": options.alpha,
+        "horizon": options.horizon,
+        "budget": options.budget,
+        "concurrency": options.concurrency or session.model.concurrency,
+    }
+    if asked.question == "luck" and reference.rate is not None:
+        return Plan("luck", target=target, reference_rate=reference.rate, **shared)
+    return Plan("certify", target=target or TOLERABLE_SUCCESS, **shared)
+
+
+def _answer(
+    session: Session, asked: Asked, reference: Reference, target: float | None, runs: Sequence[Judged], broken: str
+) -> Answer:
+    options, outcomes = session.options, words(runs)
+    luck: LuckSection | NotExamined = luck_section(outcomes, reference, target, options.alpha, options.horizon)
+    certify = certify_section(outcomes, target, options.alpha, options.horizon)
+    plan = plan_for(session, asked, reference, target)
+    program = session.project.program
+    shown = [Seen(j.stored.id, j.outcome.outcome, j.outcome.reason, _text(j), j.outcome.marks) for j in runs]
+    return Answer(
+        report={**asked.report.model_dump(exclude_none=True), "fidelity": asked.fidelity},
+        case={"id": asked.case.id, "set": asked.case.set, "input": asked.case.input, "checks": list(asked.case.check_names())},
+        program={"name": program.program, "id": program.id},
+        model=session.model.identity,
+        luck=luck,
+        certify=certify,
+        cause=not_built("look for the cause"),
+        dud=not_built("look for the token that led a completion astray"),
+        surprise=not_built("measure how unlikely the reported completion was"),
+        fixes=(),
+        cost=_cost(session),
+        caveats=tuple(_caveats(session, asked, reference, runs)),
+        text=reply(luck, certify),
+        alpha_total=sum_of_alphas(luck, certify),
+        outcomes=tuple(outcomes),
+        samples=three_samples(shown),
+        stopped=broken or _why_stopped(session, plan, outcomes),
+    )
+
+
+def _text(judged: Judged) -> str:
+    sample = judged.stored.sample
+    if sample.completion is None:
+        return sample.error or ""
+    return sample.completion.text or sample.completion.refusal or ""
+
+
+def _cost(session: Session) -> Cost:
+    spent = session.spent
+    return Cost(
+        calls=spent.calls,
+        control_calls=spent.control_calls,
+        attempts=spent.attempts,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        usd=spent.usd,
+        seconds=round(spent.seconds, 3),
+        reused=spent.reused,
+    )
+
+
+def _why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
+    if session.stop():
+        return "stopped by you; the same command goes on from here"
+    cap = session.options.max_usd
+    if cap is not None and (session.spent.usd or 0) >= cap:
+        return f"the spending cap of ${cap:g} was reached; the same command with a higher --max-usd goes on from here"
+    reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)
+    return {
+        "decided": "the question was decided",
+        "budget": f"the budget of {counts('call', session.options.budget)} was spent; the same command with a higher --budget goes on from here",
+        "horizon": f"the declared horizon of {counts('call', session.options.horizon or 0)} was reached",
+        "out_of_reach": "nothing that could still come would decide it",
+        None: "",
+    }[reason]
+
+
+def _caveats(session: Session, asked: Asked, reference: Reference, runs: Sequence[Judged]) -> list[str]:
+    """What a reader must know beside the numbers."""
+    notes = []
+    old = exploratory(session, slots(session, asked.case))
+    if old:
+        failed = sum(j.outcome.outcome == "fail" for j in old)
+        notes.append(
+            f"exploratory: {counts('earlier run', len(old))}, judged with the check as it is now, failed {failed} times; "
+            "they were drawn before this check existed and do not count"
+        )
+    if reference.source == "controls":
+        notes.append(
+            f"“ordinary requests” are the project's control cases: {reference.failures} failures in {reference.n} runs, "
+            f"so at most {percent(reference.rate or 1.0, 'up')} fail"
+        )
+    if reference.source == "none" and asked.question == "luck":
+        notes.append("no control cases and no reference_rate: worse than usual cannot be told from usual")
+    params = session.project.program.params
+    if "seed" in params and session.options.seed is None:
+        notes.append("the program sends the same seed with every call, so its runs may be copies of one another, not independent")
+    if session.model.name.startswith("recorded:"):
+        notes.append("these are recorded completions, not fresh calls; they speak for the time when they were recorded")
+    answered = sorted({j.stored.sample.model or "" for j in runs} - {""})
+    if len(answered) > 1:
+        notes.append(f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them")
+    return notes
+
+
+def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Sequence[Judged]) -> None:
+    """One row per verdict, naming the samples, so that each can be replayed and audited."""
+    for name, section in (("luck", answer.luck), ("certify", answer.certify)):
+        if isinstance(section, LuckSection | CertifySection):
+            session.store.add_decision(
+                rule=f"{name}/1",
+                question=asked.question,
+                case_id=asked.case.id,
+                program_id=session.project.program.id,
+                alpha=section.alpha,
+                target=section.target if isinstance(section, CertifySection) else None,
+                reference_rate=section.reference_rate if isinstance(section, LuckSection) else None,
+                horizon=session.options.horizon,
+                verdict=section.verdict,
+                stop_reason=answer.stopped,
+                sample_ids=[j.stored.id for j in runs],
+                evidence=to_json(section),
+            )

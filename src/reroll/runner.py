@@ -1,0 +1,364 @@
+"""The loop, and the only place that goes round: judge what is stored, ask the plan, draw, store, repeat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from reroll.answer import OutcomeWord, ProgressEvent, Reference
+from reroll.case import Case
+from reroll.check import Outcome, overall
+from reroll.checking import Checker
+from reroll.engine import run_draws
+from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
+from reroll.evidence import Evidence, interval_of, upper_limit
+from reroll.models.model import Draw, Model
+from reroll.plan import Plan, next_draws
+from reroll.project import Project
+from reroll.sample import Sample
+from reroll.store import Store, StoredSample
+
+__all__ = ["Judged", "Options", "Session", "Spent", "run_case", "run_controls"]
+
+# When this many draws in a row bring no completion, the server is down, not unlucky.
+DEAD_AFTER = 8
+# As many as one upper limit of a few per cent needs; more would be spent on the reference than on the case.
+MOST_CONTROLS = 100
+OPEN_ENDED = "open"
+# The server would not take the call at all: nothing was drawn, so nothing joins the denominator.
+REFUSED = {401, 403, 404}
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a command was asked for. `budget` in calls, `max_usd` in dollars, None: no such cap."""
+
+    alpha: float = 0.05
+    budget: int = 400
+    control_share: float = 0.25
+    horizon: int | None = None
+    max_usd: float | None = None
+    seed: int | None = None
+    concurrency: int | None = None
+
+
+@dataclass(slots=True)
+class Spent:
+    """What this command has used so far. `usd` is None once one draw's price is not known."""
+
+    calls: int = 0
+    control_calls: int = 0
+    attempts: int = 0
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    usd: float | None = 0.0
+    reused: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, sample: Sample, control: bool) -> None:
+        self.calls += not control
+        self.control_calls += control
+        self.attempts += max(1, len(sample.attempts))
+        self.prompt_tokens = _plus(self.prompt_tokens, sample.usage.prompt_tokens, sample)
+        self.completion_tokens = _plus(self.completion_tokens, sample.usage.completion_tokens, sample)
+        self.usd = _plus(self.usd, sample.usage.usd, sample)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+
+def _plus(total: N | None, more: N | None, sample: Sample) -> N | None:
+    """The sum, None once unknown; a draw that brought nothing back adds nothing."""
+    if more is None:
+        return total if sample.completion is None else None
+    return None if total is None else total + more
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One stored sample with what its checks say."""
+
+    stored: StoredSample
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class Session:
+    """All that one command works with."""
+
+    project: Project
+    store: Store
+    model: Model
+    checker: Checker
+    options: Options
+    notify: Callable[[ProgressEvent], None] = lambda event: None
+    spent: Spent = field(default_factory=Spent)
+    silent: int = 0  # draws in a row without a completion
+    stop: Callable[[], bool] = lambda: False  # a person asked to stop
+
+    @property
+    def left(self) -> int:
+        """Calls that the budget still allows."""
+        return self.options.budget - self.spent.calls - self.spent.control_calls
+
+    def runs(self, case: Case) -> list[Judged]:
+        """What is stored of a case by now, judged, in the order of drawing."""
+        return judged(self, slots(self, case))
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Where one case's draws are kept: the request's id, the series, and what names them."""
+
+    case: Case
+    request_id: str
+    series: str
+    control: bool
+
+
+def slots(session: Session, case: Case, *, control: bool = False) -> Slots:
+    """The place of a case's draws. A declared horizon has a series of its own: it starts from zero."""
+    request = session.project.program.render(case.input, case.history)
+    request_id = request.id(f"{session.model.identity}#{case.id}" if _keyed_by_case(session.model) else session.model.identity)
+    session.store.put_request(request_id, request, session.model.identity)
+    horizon = None if control else session.options.horizon
+    return Slots(case, request_id, OPEN_ENDED if horizon is None else f"horizon-{horizon}", control)
+
+
+def _keyed_by_case(model: Model) -> bool:
+    """Recorded completions belong to their case, whatever the request says."""
+    return model.name.startswith("recorded:")
+
+
+def judged(session: Session, at: Slots) -> list[Judged]:
+    """Every draw that counts, in the order of drawing, judged; outcomes that were missing are stored.
+
+    Counts: drawn by reroll (never the reported run) after its checks were known. A check written
+    after looking at samples would fit them; those are exploratory (`exploratory` counts them).
+    """
+    fresh, _ = _split(session, at)
+    return _judge_all(session, at, fresh)
+
+
+def exploratory(session: Session, at: Slots) -> list[Judged]:
+    """Draws older than the checks that judge them: shown, never counted."""
+    _, old = _split(session, at)
+    return _judge_all(session, at, old)
+
+
+def _split(session: Session, at: Slots) -> tuple[list[StoredSample], list[StoredSample]]:
+    ids = session.checker.ids(at.case, session.project.program)
+    known = session.store.first_seen(ids)
+    drawn = session.store.samples(request_id=at.request_id, series=at.series, source="draw")
+    drawn.sort(key=lambda s: s.idx)
+    return [s for s in drawn if s.settled_us >= known], [s for s in drawn if s.settled_us < known]
+
+
+def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
+    ids = session.checker.ids(at.case, session.project.program)
+    have = session.store.outcomes([s.id for s in stored], ids)
+    result = []
+    for sample in stored:
+        outcomes = have.get(sample.id, {})
+        if any(i not in outcomes for i in ids):
+            fresh = session.checker.judge(at.case, session.project.program, sample.sample)
+            session.store.add_outcomes(sample.id, list(zip(ids, fresh, strict=True)))
+            outcomes = dict(zip(ids, fresh, strict=True))
+        result.append(Judged(sample, overall([outcomes[i] for i in ids])))
+    return result
+
+
+def words(runs: Sequence[Judged]) -> list[OutcomeWord]:
+    return [j.outcome.outcome for j in runs]
+
+
+async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None:
+    """Make `each` new draws for every place, storing each one the moment it is settled.
+
+    Raises: ModelError or NotCompleted when the server brings nothing back any more.
+    """
+    reserved = [session.store.reserve(at.request_id, at.series, each) for at in where]
+    draws: list[Draw] = []
+    home: dict[tuple[str, int], Slots] = {}
+    for k in range(each):  # round by round, so that a suite's rounds fill up one after the other
+        for at, indices in zip(where, reserved, strict=True):
+            request = session.project.program.render(at.case.input, at.case.history)
+            draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, indices[k])))
+            home[at.case.id, indices[k]] = at
+    errors: list[str] = []
+
+    def settled(draw: Draw, sample: Sample) -> None:
+        # Stored before it is judged: a completion costs money, and a check may crash or change later.
+        _keep(session, home[draw.case_id, draw.index], draw, sample)
+        if sample.error:
+            errors.append(sample.error)
+
+    width = session.options.concurrency or session.model.concurrency
+    await run_draws(session.model, draws, width, settled)
+    _still_alive(session, errors)
+
+
+def _keep(session: Session, at: Slots, draw: Draw, sample: Sample) -> None:
+    session.store.add_sample(
+        sample,
+        request_id=at.request_id,
+        series=at.series,
+        idx=draw.index,
+        program_id=session.project.program.id,
+        case_id=at.case.id,
+        source="refused" if _refused(sample) else "draw",
+    )
+    session.spent.add(sample, at.control)
+    session.silent = session.silent + 1 if sample.error else 0
+
+
+def _refused(sample: Sample) -> bool:
+    return sample.completion is None and bool(sample.attempts) and sample.attempts[-1].status in REFUSED
+
+
+def _still_alive(session: Session, errors: Sequence[str]) -> None:
+    """Raises: ModelError when no call of this command got through, NotCompleted when they stopped getting through."""
+    total = session.spent.calls + session.spent.control_calls
+    hopeless = bool(errors) and errors[-1].startswith("http 4")  # the same call would be turned down again
+    if session.silent and session.silent == total and (hopeless or total >= DEAD_AFTER):
+        raise ModelError(
+            f"{session.model.name} answered none of the first {total} calls; the last error was: {errors[-1]}; "
+            "mend that and run the same command again",
+            slug="model-no-answer",
+        )
+    if session.silent >= DEAD_AFTER:
+        raise NotCompleted(
+            f"{session.model.name} stopped answering: {session.silent} calls in a row brought nothing back, "
+            f"the last with: {errors[-1]}; what was drawn is stored, and the same command goes on from there",
+            slug="model-stopped-answering",
+        )
+
+
+def _seed(base: int | None, index: int) -> int | None:
+    """A seed of its own for every draw, from a block that no other base shares; fits 31 bits."""
+    return None if base is None else (base * 1_000_003 + index * 64) % (1 << 31)
+
+
+async def run_case(session: Session, case: Case, plan: Plan) -> list[Judged]:
+    """Draws for one case until the plan's question is decided, the budget is spent or a person stops it.
+
+    Picks up whatever an earlier run of the same request left in the store.
+    """
+    at = slots(session, case)
+    session.store.put_case(case)
+    runs = judged(session, at)
+    session.spent.reused += len(runs)
+    while not session.stop():
+        _crashing_check(case, runs)
+        plan = replace(plan, budget=len(runs) + max(0, session.left))
+        wanted = next_draws(plan, words(runs))
+        _tell(session, plan, case, runs)
+        if wanted == 0 or _too_dear(session):
+            break
+        await draw_more(session, [at], wanted)
+        runs = judged(session, at)
+    return runs
+
+
+def _too_dear(session: Session) -> bool:
+    cap = session.options.max_usd
+    return cap is not None and (session.spent.usd or 0.0) >= cap
+
+
+def _crashing_check(case: Case, runs: Sequence[Judged]) -> None:
+    """Raises: UsageError when a check has crashed on every sample so far: it is the check that is broken."""
+    if len(runs) >= 3 and all(j.outcome.outcome == "invalid" and "crashed" in j.outcome.reason for j in runs):
+        raise UsageError(
+            f"a check of case `{case.id}` failed to run on all {len(runs)} samples: {runs[-1].outcome.reason}; mend it and "
+            "run the same command again: the stored samples are judged anew, no call is repeated",
+            slug="check-crashed",
+        )
+
+
+def _tell(session: Session, plan: Plan, case: Case, runs: Sequence[Judged]) -> None:
+    seen = Evidence.of(words(runs))
+    low, high = interval_of(seen, session.options.alpha)
+    session.notify(
+        ProgressEvent(
+            phase="case",
+            case_id=case.id,
+            calls=seen.n,
+            budget=plan.budget or session.options.budget,
+            failures=seen.failures,
+            invalid=seen.invalid,
+            estimate=seen.estimate,
+            low=low,
+            high=high,
+            question=question_words(plan),
+            usd=session.spent.usd,
+            seconds=session.spent.seconds,
+        )
+    )
+
+
+def question_words(plan: Plan) -> str:
+    """What is being decided, for the live line."""
+    if plan.question == "luck" and plan.reference_rate is not None:
+        return f"worse than the usual {plan.reference_rate:.1%}?"
+    return f"{plan.target:.4g} reliable?" if plan.target else "how often?"
+
+
+async def run_controls(session: Session) -> Reference:
+    """The reference rate: given by the project, or the upper limit over its control cases, or none.
+
+    Control cases are drawn in whole rounds, one call each, and looked at only between rounds:
+    inside a round the easy cases first would fool the limit (research: Ville's bound holds at
+    round ends by the inequality of means). Stored rounds of this program are reused.
+    """
+    program = session.project.program
+    if program.reference_rate is not None:
+        return Reference(program.reference_rate, "given")
+    controls = [c for c in session.project.cases if c.set == "control"]
+    if not controls:
+        return Reference(None, "none")
+    places = [slots(session, c, control=True) for c in controls]
+    for c in controls:
+        session.store.put_case(c)
+    allowed = min(MOST_CONTROLS, int(session.options.budget * session.options.control_share))
+    have = [judged(session, at) for at in places]
+    rounds = min(len(runs) for runs in have)
+    session.spent.reused += rounds * len(controls)
+    while (rounds + 1) * len(controls) <= allowed and not session.stop() and not _too_dear(session):
+        step = min(max(1, 4 * (session.options.concurrency or session.model.concurrency) // len(controls)), allowed // len(controls) - rounds)
+        await draw_more(session, places, step)
+        have = [judged(session, at) for at in places]
+        rounds = min(len(runs) for runs in have)
+        _tell_controls(session, have, rounds, allowed)
+    seen = Evidence.of([w for runs in have for w in words(runs[:rounds])])
+    if not seen.n:
+        return Reference(None, "none")
+    limit = upper_limit(seen.at_worst, seen.n, session.options.alpha)
+    return Reference(limit if limit < 1 else None, "controls", seen.failures, seen.n, session.options.alpha)
+
+
+def _tell_controls(session: Session, have: Sequence[Sequence[Judged]], rounds: int, allowed: int) -> None:
+    seen = Evidence.of([w for runs in have for w in words(runs[:rounds])])
+    low, high = interval_of(seen, session.options.alpha)
+    session.notify(
+        ProgressEvent(
+            phase="controls",
+            case_id=f"{len(have)} control cases",
+            calls=seen.n,
+            budget=allowed,
+            failures=seen.failures,
+            invalid=seen.invalid,
+            estimate=seen.estimate,
+            low=low,
+            high=high,
+            question="how often do ordinary requests fail?",
+            usd=session.spent.usd,
+            seconds=session.spent.seconds,
+        )
+    )
+
+
