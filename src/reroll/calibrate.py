@@ -264,12 +264,13 @@ def _not_met_crossing(last: Ints, rate: float, end: int) -> tuple[float, Floats]
 
 
 def _binomial(n: int, p: float) -> Floats:
-    """Binomial(n, p) probabilities of 0, 1, ... up to where less than 1e-18 is left; n p below 500."""
+    """Binomial(n, p) probabilities of 0, 1, ... up to where less than 1e-18 is left."""
     mean = n * p
     top = min(n, int(mean + 10 * math.sqrt(mean) + 25))
     x = np.arange(top)
-    steps = np.cumprod((n - x) / (x + 1) * (p / (1 - p)))
-    chances: Floats = math.exp(n * math.log1p(-p)) * np.concatenate([[1.0], steps])
+    log_odds = math.log(p) - math.log1p(-p)
+    steps = np.cumsum(np.log((n - x) / (x + 1)) + log_odds)
+    chances: Floats = np.exp(n * math.log1p(-p) + np.concatenate([[0.0], steps]))
     return chances
 
 

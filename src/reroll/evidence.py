@@ -127,10 +127,11 @@ class Evidence:
         >>> Evidence.of(["pass", "fail", "invalid"])
         Evidence(failures=1, n=3, invalid=1)
         """
-        total = cls()
-        for outcome in outcomes:
-            total = total.add(outcome)
-        return total
+        fails, invalid, n = outcomes.count("fail"), outcomes.count("invalid"), len(outcomes)
+        if fails + invalid + outcomes.count("pass") != n:
+            odd = next(word for word in outcomes if word not in ("pass", "fail", "invalid"))
+            raise ValueError(f"an outcome is pass, fail or invalid, got {odd!r}")
+        return cls(fails, n, invalid)
 
 
 @dataclass(frozen=True, slots=True)
