@@ -1,0 +1,29 @@
+"""Bring a database from any earlier version to the present one. Alembic is imported only when one must move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+__all__ = ["HERE", "upgrade"]
+
+HERE = Path(__file__).parent
+
+
+def upgrade(connection: Connection, version: str | None, head: str, version_table: str, folder: Path = HERE) -> None:
+    """Run every migration after `version` (None: all) up to `head`, inside the caller's transaction.
+
+    Uses Alembic's parts rather than its command, which would want an env.py and an ini file.
+    """
+    from alembic.operations import Operations
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(folder))
+    context = MigrationContext.configure(connection, opts={"version_table": version_table})
+    steps = list(script.iterate_revisions(head, version or "base"))
+    with Operations.context(context):
+        for step in reversed(steps):
+            step.module.upgrade()
+            context.stamp(script, step.revision)

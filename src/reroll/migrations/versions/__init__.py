@@ -1,0 +1,1 @@
+"""One file per schema version, oldest first. Never edit one that was released."""

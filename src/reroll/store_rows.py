@@ -1,0 +1,389 @@
+"""Samples to rows and back, without loss: no database here, only values."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from reroll.case import Report
+from reroll.program import Request
+from reroll.sample import Attempt, Completion, Sample, Token, Usage
+
+__all__ = [
+    "Decision",
+    "NewSample",
+    "Source",
+    "Spend",
+    "StoredReport",
+    "StoredRequest",
+    "StoredSample",
+    "Where",
+    "attempt_rows",
+    "clean",
+    "decision_from_row",
+    "from_row",
+    "pack_raw",
+    "pack_tokens",
+    "ranges",
+    "request_from_row",
+    "sample_row",
+    "to_json",
+    "to_us",
+    "unpack_raw",
+    "unpack_tokens",
+    "unranges",
+]
+
+JSON = Any  # what json.loads returns
+Row = Mapping[str, Any]
+Source = Literal["draw", "imported", "reported"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewSample:
+    """A sample with its place: `idx` in `series` of `request_id`. `settled` is Unix time; None: now."""
+
+    sample: Sample
+    request_id: str
+    series: str
+    idx: int
+    program_id: str
+    case_id: str
+    variant: str = "baseline"
+    source: Source = "draw"
+    settled: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """A sample as it was stored. `seq` is the order in which results became known; `settled` is Unix time."""
+
+    id: str
+    seq: int
+    request_id: str
+    series: str
+    idx: int
+    program_id: str
+    case_id: str
+    variant: str
+    source: Source
+    settled: float
+    sample: Sample
+
+
+class Where(TypedDict, total=False):
+    """Which samples: every given key must match; a collection means any of its values.
+
+    `after` is a `seq`: only samples that became known later.
+    """
+
+    request_id: str | Collection[str] | None
+    series: str | Collection[str] | None
+    case_id: str | Collection[str] | None
+    program_id: str | Collection[str] | None
+    variant: str | Collection[str] | None
+    source: Source | Collection[Source] | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    id: str
+    program_id: str | None
+    report: Report
+    put: float  # Unix time
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A request with the very model that it was made to (name, address, weights)."""
+
+    id: str
+    identity: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with all that is needed to make it again. `samples` are `seq` in the order looked at.
+
+    `rule` names the rule with its version ("certify/1"), `checks_ids` whose outcomes counted.
+    """
+
+    id: str
+    rule: str
+    question: str
+    verdict: str
+    alpha: float | None
+    target: float | None
+    reference_rate: float | None
+    horizon: int | None
+    stop_reason: str | None
+    program_id: str | None
+    case_id: str | None
+    checks_ids: tuple[str, ...]
+    samples: tuple[int, ...]
+    evidence: JSON
+    made: float  # Unix time
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Totals. A sum is None if any of its parts is not known; `seconds` leaves out our own waits."""
+
+    calls: int
+    attempts: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    usd: float | None
+    seconds: float
+
+
+def to_us(seconds: float) -> int:
+    return round(seconds * 1e6)
+
+
+def to_json(value: Any) -> str:
+    """JSON text that any database can hold, key order kept; readable unless it holds half characters.
+
+    >>> to_json({"b": "é", "a": chr(0xD83D)})
+    '{"b":"\\\\u00e9","a":"\\\\ud83d"}'
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    return text if clean(text) == text else json.dumps(value, separators=(",", ":"), default=dict)
+
+
+def clean(text: str) -> str:
+    """The text if SQL can hold it, else with `?` for lone surrogates and U+FFFD for NUL."""
+    if "\0" not in text:
+        if text.isascii():
+            return text
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return text
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+# -- samples -----------------------------------------------------------------------------------------------------------
+
+TEXTS = ("text", "finish_reason", "refusal", "error", "model", "fingerprint")
+
+
+def sample_row(new: NewSample, id: str, now_us: int) -> dict[str, Any]:
+    """The row of table samples, `seq` left to the database."""
+    sample, completion = new.sample, new.sample.completion
+    row: dict[str, Any] = {
+        "id": id,
+        "request_id": new.request_id,
+        "series": new.series,
+        "idx": new.idx,
+        "program_id": new.program_id,
+        "case_id": new.case_id,
+        "variant": new.variant,
+        "source": new.source,
+        "settled_us": now_us if new.settled is None else to_us(new.settled),
+        "seconds": sum(a.seconds for a in sample.attempts) if sample.attempts else None,
+        "text": completion.text if completion else None,
+        "finish_reason": completion.finish_reason if completion else None,
+        "tool_calls": to_json(list(completion.tool_calls)) if completion and completion.tool_calls else None,
+        "refusal": completion.refusal if completion else None,
+        "error": sample.error,
+        "reward": sample.reward,
+        "seed": sample.seed,
+        "model": sample.model,
+        "fingerprint": sample.fingerprint,
+        "prompt_tokens": sample.usage.prompt_tokens,
+        "completion_tokens": sample.usage.completion_tokens,
+        "usd": sample.usage.usd,
+        "exact": None,
+    }
+    exact = {}
+    for name in TEXTS:
+        value = row[name]
+        if value is not None and (shown := clean(value)) != value:
+            exact[name], row[name] = value, shown
+    if sample.seed is not None and not -(2**63) <= sample.seed < 2**63:
+        exact["seed"], row["seed"] = sample.seed, None
+    if exact:
+        row["exact"] = json.dumps(exact)
+    return row
+
+
+def attempt_rows(seq: int, attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
+    """Rows of table attempts; `started` is kept to the microsecond."""
+    return [
+        {
+            "seq": seq,
+            "n": n,
+            "started_us": to_us(a.started),
+            "seconds": a.seconds,
+            "waited": a.waited,
+            "status": a.status,
+            "error": None if a.error is None else clean(a.error),
+            "server_id": a.request_id,
+        }
+        for n, a in enumerate(attempts)
+    ]
+
+
+def from_row(row: Row, attempts: Sequence[Row], tokens: bytes | None = None, raw: bytes | None = None) -> StoredSample:
+    """The stored sample of a row of samples with its rows of attempts, and of payloads where wanted."""
+    true = {**row, **json.loads(row["exact"])} if row["exact"] else row
+    completion = None
+    if true["text"] is not None:
+        completion = Completion(
+            text=true["text"],
+            finish_reason=true["finish_reason"],
+            tool_calls=tuple(json.loads(true["tool_calls"])) if true["tool_calls"] else (),
+            tokens=unpack_tokens(tokens) if tokens else (),
+            refusal=true["refusal"],
+        )
+    sample = Sample(
+        completion=completion,
+        error=true["error"],
+        attempts=tuple(
+            Attempt(a["started_us"] / 1e6, a["seconds"], a["status"], a["error"], a["waited"], a["server_id"])
+            for a in attempts
+        ),
+        usage=Usage(true["prompt_tokens"], true["completion_tokens"], true["usd"]),
+        seed=true["seed"],
+        model=true["model"],
+        fingerprint=true["fingerprint"],
+        reward=true["reward"],
+        raw=unpack_raw(raw) if raw else None,
+    )
+    place = {k: row[k] for k in ("id", "seq", "request_id", "series", "idx", "program_id", "case_id", "variant")}
+    return StoredSample(**place, source=row["source"], settled=row["settled_us"] / 1e6, sample=sample)
+
+
+# -- payloads ----------------------------------------------------------------------------------------------------------
+
+# Level 1: on 60 tokens x 5 alternatives it takes a third of level 6's time for 3 % more bytes.
+LEVEL = 1
+
+
+def pack_raw(raw: str) -> bytes:
+    return zlib.compress(raw.encode(errors="surrogatepass"), LEVEL)
+
+
+def unpack_raw(blob: bytes) -> str:
+    return zlib.decompress(blob).decode(errors="surrogatepass")
+
+
+# Format 1: the byte 1, then zlib of: these counts, the different texts as a JSON list, then per token
+# its flags, number of alternatives and text; per alternative its text; all ids; all logprobs.
+COUNTS = struct.Struct("<BIIIII")  # wide logprobs?, bytes of texts, tokens, alternatives, ids, logprobs
+HAS_LOGPROB, HAS_ID = 1, 2
+
+
+def pack_tokens(tokens: Sequence[Token]) -> bytes:
+    """The tokens, exactly: logprobs in 4 bytes where all of them are such numbers, else in 8.
+
+    >>> unpack_tokens(pack_tokens([Token("hi", -0.5, (("hi", -0.5), ("ho", -0.93)), 7)]))
+    (Token(text='hi', logprob=-0.5, top=(('hi', -0.5), ('ho', -0.93)), id=7),)
+    """
+    places: dict[str, int] = {}
+    flags, tops, texts, top_texts, ids, numbers = bytearray(), [], [], [], [], []
+    for token in tokens:
+        flags.append((token.logprob is not None) * HAS_LOGPROB | (token.id is not None) * HAS_ID)
+        tops.append(len(token.top))
+        texts.append(places.setdefault(token.text, len(places)))
+        if token.id is not None:
+            ids.append(token.id)
+        if token.logprob is not None:
+            numbers.append(token.logprob)
+        for text, logprob in token.top:
+            top_texts.append(places.setdefault(text, len(places)))
+            numbers.append(logprob)
+    strings = json.dumps(list(places), separators=(",", ":")).encode()
+    wide = not _fits_float32(numbers)
+    head = COUNTS.pack(wide, len(strings), len(tokens), len(top_texts), len(ids), len(numbers))
+    ints = struct.pack(f"<{len(tops) * 2 + len(top_texts)}I", *tops, *texts, *top_texts)
+    tail = struct.pack(f"<{len(ids)}q", *ids) + struct.pack(f"<{len(numbers)}{'d' if wide else 'f'}", *numbers)
+    return b"\x01" + zlib.compress(b"".join((head, strings, bytes(flags), ints, tail)), LEVEL)
+
+
+def _fits_float32(numbers: Sequence[float]) -> bool:
+    form = f"<{len(numbers)}f"
+    try:
+        return list(struct.unpack(form, struct.pack(form, *numbers))) == list(numbers)
+    except OverflowError:
+        return False
+
+
+def unpack_tokens(blob: bytes) -> tuple[Token, ...]:
+    if blob[:1] != b"\x01":
+        raise ValueError(f"token format {blob[:1]!r} is not known; upgrade reroll")
+    data = zlib.decompress(blob[1:])
+    wide, n_bytes, n_tokens, n_tops, n_ids, n_numbers = COUNTS.unpack_from(data)
+    at = COUNTS.size + n_bytes
+    strings = json.loads(data[COUNTS.size : at])
+    flags = data[at : at + n_tokens]
+    ints = iter(struct.unpack_from(f"<{n_tokens * 2 + n_tops}I", data, at + n_tokens))
+    at += n_tokens + 4 * (n_tokens * 2 + n_tops)
+    ids = iter(struct.unpack_from(f"<{n_ids}q", data, at))
+    numbers = iter(struct.unpack_from(f"<{n_numbers}{'d' if wide else 'f'}", data, at + 8 * n_ids))
+    tops = [next(ints) for _ in range(n_tokens)]
+    texts = [strings[next(ints)] for _ in range(n_tokens)]
+    return tuple(
+        Token(
+            text,
+            next(numbers) if flag & HAS_LOGPROB else None,
+            tuple((strings[next(ints)], next(numbers)) for _ in range(top)),
+            next(ids) if flag & HAS_ID else None,
+        )
+        for flag, top, text in zip(flags, tops, texts, strict=True)
+    )
+
+
+# -- sets of seq -------------------------------------------------------------------------------------------------------
+
+
+def ranges(seqs: Iterable[int]) -> list[list[int]]:
+    """Sorted numbers as [first, last] runs.
+
+    >>> ranges([3, 1, 2, 7])
+    [[1, 3], [7, 7]]
+    """
+    runs: list[list[int]] = []
+    for seq in sorted(set(seqs)):
+        if runs and runs[-1][1] == seq - 1:
+            runs[-1][1] = seq
+        else:
+            runs.append([seq, seq])
+    return runs
+
+
+def unranges(runs: Iterable[Sequence[int]]) -> Iterator[int]:
+    for first, last in runs:
+        yield from range(first, last + 1)
+
+
+# -- other rows --------------------------------------------------------------------------------------------------------
+
+
+def request_from_row(row: Row) -> StoredRequest:
+    raw = None if row["raw"] is None else row["raw"].decode(errors="surrogatepass")
+    return StoredRequest(
+        row["id"], row["identity"], Request(row["model"], row["base_url"], json.loads(row["body"]), raw)
+    )
+
+
+def decision_from_row(row: Row) -> Decision:
+    plain = {name: row[name] for name in Decision.__dataclass_fields__ if name in row}
+    return Decision(
+        **{
+            **plain,
+            "checks_ids": tuple(json.loads(row["checks_ids"])),
+            "samples": tuple(unranges(json.loads(row["samples"]))),
+            "evidence": json.loads(row["evidence"]),
+            "made": row["made_us"] / 1e6,
+        }
+    )

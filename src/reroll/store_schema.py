@@ -1,0 +1,196 @@
+"""The store's tables. Change one only together with a new file in migrations/versions (a test compares them).
+
+Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only where the content
+is open-ended. Nothing here is ever overwritten but `programs.body` (a program's name and targets,
+no part of its identity), `cases.seen_us` and the counters in `series`.
+
+Version history
+    0001  the first
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = ["VERSIONS", "VERSION_TABLE"]
+
+VERSIONS: tuple[str, ...] = ("0001",)  # oldest first; the last is what this code reads and writes
+VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
+
+metadata = MetaData()
+
+# SQLite counts only an INTEGER PRIMARY KEY by itself; elsewhere 64 bits must be asked for.
+BIG = BigInteger().with_variant(Integer, "sqlite")
+
+# Programs by content: one row per thing that can give an output.
+programs = Table(
+    "programs",
+    metadata,
+    Column("id", Text, primary_key=True),  # Program.id
+    Column("name", Text, nullable=False),
+    Column("body", Text, nullable=False),  # JSON, key order kept
+    Column("put_us", BigInteger, nullable=False),
+)
+
+# Cases as they were whenever they were used: editing one adds a row.
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", Text, nullable=False),  # the user's name for it
+    Column("version", Text, nullable=False),  # content id of the body
+    Column("content_id", Text, nullable=False),  # identity of the input alone
+    Column("body", Text, nullable=False),  # JSON
+    Column("put_us", BigInteger, nullable=False),
+    Column("seen_us", BigInteger, nullable=False),  # last put: the newest is the case's present form
+    PrimaryKeyConstraint("id", "version"),
+)
+
+# What people said.
+reports = Table(
+    "reports",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # content id of report and program
+    Column("program_id", Text),
+    Column("case_id", Text, nullable=False),
+    Column("body", Text, nullable=False),  # JSON
+    Column("put_us", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The exact request of every sample, once, so that it can be shown and sent again.
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Text, primary_key=True),  # Request.id(identity)
+    Column("identity", Text, nullable=False),  # the very model: name, address, weights
+    Column("model", Text, nullable=False),
+    Column("base_url", Text),
+    Column("body", Text, nullable=False),  # JSON, key order kept
+    Column("raw", LargeBinary),  # exact bytes where the program is a stored request
+    Column("put_us", BigInteger, nullable=False),
+)
+
+# Which index the next draw of a series gets. Only ever counts up.
+series = Table(
+    "series",
+    metadata,
+    Column("request_id", Text, nullable=False),
+    Column("series", Text, nullable=False),
+    Column("next_index", BigInteger, nullable=False),
+    PrimaryKeyConstraint("request_id", "series"),
+)
+
+# One row per settled draw, error or not. `seq` is the order in which results became known, and
+# never used twice: a sequential test is replayed by it. No foreign key to requests and programs:
+# a completion that was paid for is kept even where a caller forgot to put those first.
+samples = Table(
+    "samples",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # s_ and 12 random letters and digits, made to be pasted
+    Column("request_id", Text, nullable=False),
+    Column("series", Text, nullable=False),
+    Column("idx", BigInteger, nullable=False),
+    Column("program_id", Text, nullable=False),
+    Column("case_id", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("source", Text, nullable=False),  # draw | imported | reported
+    Column("settled_us", BigInteger, nullable=False),
+    Column("seconds", Float),  # in flight, all attempts together, our own waits left out; null: not known
+    Column("text", Text),  # null: no completion
+    Column("finish_reason", Text),
+    Column("tool_calls", Text),  # JSON list; null: none
+    Column("refusal", Text),
+    Column("error", Text),  # null: no error
+    Column("reward", Float),
+    Column("seed", BigInteger),
+    Column("model", Text),  # what the server said answered
+    Column("fingerprint", Text),
+    Column("prompt_tokens", BigInteger),  # these three: null means not known, never 0
+    Column("completion_tokens", BigInteger),
+    Column("usd", Float),
+    # JSON of the true values of columns above that SQL cannot hold (lone surrogates, NUL, seeds over
+    # 63 bits), where those columns then show a stand-in. Nearly always null.
+    Column("exact", Text),
+    UniqueConstraint("request_id", "series", "idx", name="samples_slot"),
+    sqlite_autoincrement=True,
+)
+Index("samples_case", samples.c.case_id, samples.c.program_id)
+Index("samples_program", samples.c.program_id)
+
+# What is large and seldom read, out of the way of scans over samples.
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("seq", BIG, ForeignKey("samples.seq"), primary_key=True, autoincrement=False),
+    Column("tokens", LargeBinary),  # texts, ids, logprobs: store_rows.py says how packed
+    Column("raw", LargeBinary),  # the server's body: zlib of UTF-8
+)
+
+# One row per HTTP try inside a sample.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("seq", BIG, ForeignKey("samples.seq"), nullable=False),
+    Column("n", Integer, nullable=False),  # 0, 1, ...
+    Column("started_us", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("waited", Float, nullable=False),  # slept before this try
+    Column("status", Integer),
+    Column("error", Text),
+    Column("server_id", Text),  # the server's own name for the call
+    PrimaryKeyConstraint("seq", "n"),
+    sqlite_with_rowid=False,
+)
+
+# What a check said of a sample. A changed check has another checks_id, so its rows are new ones.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("sample_id", Text, ForeignKey("samples.id"), nullable=False),
+    Column("checks_id", Text, nullable=False),  # content id of what was checked
+    Column("check_name", Text, nullable=False),
+    Column("outcome", Text, nullable=False),  # pass | fail | invalid
+    Column("reason", Text, nullable=False),
+    Column("marks", Text),  # JSON list of [start, end): the characters that show it; null: none
+    Column("judged_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("sample_id", "checks_id"),
+    sqlite_with_rowid=False,
+)
+
+# Append-only: everything that is needed to make the decision again and see whether it was right.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # d_ and 12 letters and digits
+    Column("rule", Text, nullable=False),  # name/version of the rule: "certify/1"
+    Column("question", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("alpha", Float),
+    Column("target", Float),
+    Column("reference_rate", Float),
+    Column("horizon", BigInteger),
+    Column("stop_reason", Text),
+    Column("program_id", Text),
+    Column("case_id", Text),
+    Column("checks_ids", Text, nullable=False),  # JSON list: whose outcomes counted
+    Column("samples", Text, nullable=False),  # JSON list of [first, last]: samples.seq that counted
+    Column("evidence", Text, nullable=False),  # JSON
+    Column("made_us", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,55 @@
+"""Nothing that opens a door is stored: requests and programs that hold a key are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from reroll.errors import UsageError
+
+__all__ = ["refuse_secrets"]
+
+NAMES = {"authorization", "proxy-authorization", "api-key", "apikey", "x-api-key", "x-goog-api-key"}
+
+
+def refuse_secrets(value: Any, what: str, *, raw: str | None = None, url: str | None = None) -> None:
+    """Return if neither the value, the raw JSON text nor the address holds a key or token.
+
+    Only text counts: a tool may well have a parameter called `api_key`, described by a mapping.
+
+    Raises: UsageError that names where, never the secret.
+    """
+    found = next(_places(value, ""), None)
+    if raw is not None and found is None:
+        try:
+            found = next(_places(json.loads(raw), ""), None)
+        except ValueError:
+            found = None  # not JSON, so without named fields
+    if url is not None and found is None:
+        parts = urlsplit(url)
+        named = [name for name, _ in parse_qsl(parts.query) if _is_secret(name)]
+        found = "the password in base_url" if parts.password else f"{named[0]} in base_url" if named else None
+    if found is not None:
+        raise UsageError(
+            f"{what} holds a secret ({found}), which reroll does not store; take it out, keys are read from the "
+            "environment",
+            slug="secret-in-request",
+        )
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower().replace("_", "-") in NAMES
+
+
+def _places(value: Any, where: str) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            place = f"{where}.{name}" if where else str(name)
+            if isinstance(inner, str) and inner and _is_secret(str(name)):
+                yield place
+            yield from _places(inner, place)
+    elif isinstance(value, list | tuple):
+        for i, inner in enumerate(value):
+            yield from _places(inner, f"{where}[{i}]")

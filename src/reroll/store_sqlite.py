@@ -1,0 +1,175 @@
+"""All that the store knows of SQLite: connecting, errors in words, versions, SQL that others spell otherwise.
+
+A PostgreSQL store needs a sibling of this file with the same functions, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Insert, Table, create_engine, event, func
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from reroll import migrations, store_schema
+from reroll.errors import StoreError
+
+__all__ = ["READ", "connect", "contains", "explain", "insert_new", "prepare"]
+
+READ = {"reroll_begin": "BEGIN"}  # execution options of a connection that only reads
+
+
+def connect(path: Path | None, busy_seconds: float) -> Engine:
+    """An engine whose every transaction takes the write lock at once, unless opened with READ.
+
+    Taking it at the first write instead would make two processes that read, then write, fail with
+    "database is locked" without any waiting. `path` None is a database in memory.
+    """
+    url = URL.create("sqlite", database=":memory:" if path is None else str(path))
+    arguments = {"timeout": busy_seconds, "check_same_thread": False}
+    pool: dict[str, Any] = {"poolclass": StaticPool} if path is None else {}
+    engine = create_engine(url, connect_args=arguments, **pool)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("reroll_begin", "BEGIN IMMEDIATE"))
+
+    return engine
+
+
+def insert_new(table: Table) -> Insert:
+    """INSERT that leaves out rows which break a uniqueness constraint."""
+    return insert(table).on_conflict_do_nothing()
+
+
+def contains(column: ColumnElement[Any], words: str) -> ColumnElement[bool]:
+    """Exact, case-sensitive containment (LIKE would ignore case here, and refuse long patterns)."""
+    return func.instr(column, words) > 0
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+WORDS = {  # SQLite's error name, or its beginning -> slug, what is wrong, what to do
+    "SQLITE_BUSY": ("store-locked", "is locked by another process", "wait for it or stop it, then try again"),
+    "SQLITE_LOCKED": ("store-locked", "is locked by another process", "wait for it or stop it, then try again"),
+    "SQLITE_FULL": ("store-full", "cannot grow, the disk is full", "free some space; all that was stored is intact"),
+    "SQLITE_NOTADB": ("store-not-a-database", "is not a database", "move it away or choose another --store"),
+    "SQLITE_CORRUPT": (
+        "store-damaged",
+        "is damaged",
+        "restore a copy, or save what is left with `sqlite3 FILE .recover`",
+    ),
+    "SQLITE_CANTOPEN": (
+        "store-not-writable",
+        "cannot be opened or made",
+        "check that its folder exists and is writable",
+    ),
+    "SQLITE_READONLY": ("store-not-writable", "cannot be written", "make the file and its folder writable"),
+    "SQLITE_PERM": ("store-not-writable", "cannot be written", "make the file and its folder writable"),
+    "SQLITE_IOERR": ("store-disk", "cannot be read or written, the disk reports an error", "check the disk"),
+}
+
+
+def explain(error: DBAPIError | sqlite3.Error, path: Path | None) -> StoreError:
+    """The error as one sentence: which file, what is wrong, what to do."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    name = getattr(original, "sqlite_errorname", "")
+    where = f"the store {path or 'in memory'}"
+    for start, (slug, problem, remedy) in WORDS.items():
+        if name.startswith(start):
+            return StoreError(f"{where} {problem}; {remedy}", slug=slug)
+    return StoreError(f"{where} failed with `{original}`; please report this", slug="store")
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
+
+
+def version_of(connection: Connection) -> str | None:
+    """The schema version, None for an empty database. Raises: StoreError for another program's database."""
+    tables = {row[0] for row in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if store_schema.VERSION_TABLE in tables:
+        return str(connection.exec_driver_sql(f"SELECT version_num FROM {store_schema.VERSION_TABLE}").scalar_one())
+    if tables - {"sqlite_sequence"}:
+        raise StoreError(
+            f"the database {connection.engine.url.database} belongs to another program; choose another --store",
+            slug="store-not-a-database",
+        )
+    return None
+
+
+def prepare(engine: Engine, path: Path | None, busy_seconds: float) -> None:
+    """Bring the database to the present version: made if new, backed up and migrated if older.
+
+    Raises: StoreError if it is newer or not ours; DBAPIError as SQLite reports it.
+    """
+    with engine.connect().execution_options(**READ) as connection:
+        if known(version_of(connection), path) == store_schema.VERSIONS[-1]:
+            return
+    use_wal(engine, busy_seconds)
+    with engine.begin() as connection:
+        version = known(version_of(connection), path)  # again: another process may have been faster
+        if version == store_schema.VERSIONS[-1]:
+            return
+        if version is not None and path is not None:
+            back_up(path, version)
+        migrations.upgrade(connection, version, store_schema.VERSIONS[-1], store_schema.VERSION_TABLE, migrations.HERE)
+
+
+def known(version: str | None, path: Path | None) -> str | None:
+    """The version itself. Raises: StoreError if this reroll has never heard of it."""
+    if version is not None and version not in store_schema.VERSIONS:
+        raise StoreError(
+            f"the store {path} was written by a newer reroll (its version is {version}, this one reads up to "
+            f"{store_schema.VERSIONS[-1]}); upgrade reroll or choose another --store",
+            slug="store-newer",
+        )
+    return version
+
+
+def use_wal(engine: Engine, busy_seconds: float) -> None:
+    """Switch to write-ahead logging, which the file then remembers.
+
+    SQLite does not wait for locks while switching, so when several processes make one file we must.
+    """
+    deadline = time.monotonic() + busy_seconds
+    connection = engine.raw_connection()
+    try:
+        while True:
+            try:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+    finally:
+        connection.close()
+
+
+def back_up(path: Path, version: str) -> Path:
+    """A whole copy next to the database, `NAME.backup-VERSION.sqlite`; an earlier one stays.
+
+    Made by SQLite itself, because part of the data is still in the write-ahead log.
+    """
+    copies = (path.with_name(f"{path.stem}.backup-{version}{f'-{n}' if n else ''}.sqlite") for n in range(1000))
+    to = next(copy for copy in copies if not copy.exists())
+    part = to.with_name(f"{to.name}.{os.getpid()}.part")
+    source, target = sqlite3.connect(path), sqlite3.connect(part)
+    try:
+        source.backup(target)
+    finally:
+        target.close()
+        source.close()
+    part.rename(to)
+    return to
