@@ -47,7 +47,9 @@ class Model(Protocol):
     name: str
     identity: str
     concurrency: int
-    priced: bool
+
+    @property
+    def priced(self) -> bool: ...
 
     async def check(self) -> None:
         """Return if the model can be reached. Raises: ModelError in one sentence otherwise."""

@@ -1,0 +1,166 @@
+"""Where draws run: in this process, on asyncio, so many at a time, and nothing that came back is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from weakref import WeakKeyDictionary
+
+from reroll.models.model import Draw, Model
+from reroll.sample import Sample
+
+__all__ = ["GRACE", "Gate", "gate_of", "run_draws"]
+
+THROTTLED = (429, 529)
+GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
+
+
+class Gate:
+    """How many draws of one model may be in flight. Wide open until the server first says that it is too much;
+    from then on halved at such news and grown slowly (additive increase, multiplicative decrease).
+
+    Draws that were under way when the gate was last halved do not halve it again: they bring the same
+    news. It grows by one draw in flight for each round of as many good ones.
+    """
+
+    def __init__(self) -> None:
+        self.limit = float("inf")
+        self.running = 0
+        self._round = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> int:
+        """Wait for a place and take it. Returns the round, which `leave` wants back."""
+        while self.running + 1 > self.limit:
+            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            try:
+                await place
+            except asyncio.CancelledError:
+                self._wake()  # the place may have been ours already: pass it on
+                raise
+        self.running += 1
+        return self._round
+
+    def leave(self, entered: int, sample: Sample | None) -> None:
+        """Give the place back and learn from how the draw went (None: it was stopped)."""
+        if sample is not None and any(a.status in THROTTLED for a in sample.attempts):
+            if entered == self._round:
+                self._round += 1
+                self.limit = max(1.0, min(self.limit, self.running) / 2)
+        elif sample is not None and self.running + 1 >= self.limit:
+            self.limit += 1 / self.limit
+        self.running -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let waiting draws look again, as many as there are places."""
+        free = self.limit - self.running
+        while self._waiting and free >= 1:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                free -= 1
+
+
+_gates: WeakKeyDictionary[Model, Gate] = WeakKeyDictionary()
+
+
+def gate_of(model: Model) -> Gate:
+    """The one gate of this model, shared by all runs that draw from it."""
+    gate = _gates.get(model)
+    if gate is None:
+        gate = _gates[model] = Gate()
+    return gate
+
+
+class _Run:
+    """The draws of one call of `run_draws`, and its workers."""
+
+    def __init__(
+        self,
+        model: Model,
+        draws: Sequence[Draw],
+        on_sample: Callable[[Draw, Sample], None],
+        deadline: float | None,
+    ) -> None:
+        self.model, self.on_sample, self.deadline = model, on_sample, deadline
+        self.todo: Iterator[Draw] = iter(draws)
+        self.gate = gate_of(model)
+        self.stopped = False
+        self.settled = 0
+        self.drawing: set[asyncio.Task[None]] = set()  # workers with a call in flight
+
+    def _over(self) -> bool:
+        return self.stopped or (self.deadline is not None and time.monotonic() >= self.deadline)
+
+    async def work(self) -> None:
+        """Draw until nothing is left to do. No await lies between a sample and `on_sample`."""
+        me = asyncio.current_task()
+        assert me is not None
+        while not self._over():
+            entered = await self.gate.enter()
+            sample = None
+            try:
+                draw = None if self._over() else next(self.todo, None)
+                if draw is None:
+                    return
+                self.drawing.add(me)
+                sample = await self.model.draw(draw)
+                self.settled += 1
+                self.on_sample(draw, sample)
+            finally:
+                self.drawing.discard(me)
+                self.gate.leave(entered, sample)
+
+    async def finish(self, workers: set[asyncio.Task[None]], grace: float) -> None:
+        """Start nothing new, give calls in flight `grace` seconds to come back, then end the rest."""
+        self.stopped = True
+        for worker in workers - self.drawing:
+            worker.cancel()
+        try:
+            if workers:
+                await asyncio.wait(workers, timeout=grace)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def run_draws(
+    model: Model,
+    draws: Sequence[Draw],
+    concurrency: int,
+    on_sample: Callable[[Draw, Sample], None],
+    deadline: float | None = None,
+    grace: float = GRACE,
+) -> int:
+    """Make the draws, at most `concurrency` in flight; each sample goes to `on_sample` the moment it is settled.
+
+    Draws start in the given order and settle in any. `on_sample` runs in the event loop, one at a time;
+    it is the place to store the sample. deadline: a time of `time.monotonic`; no draw starts after it.
+
+    Stopping (the task is cancelled, as Ctrl-C does; `on_sample` raises; the model raises, which means
+    that no draw can work): nothing new starts, calls in flight get `grace` seconds to come back, and
+    those that do are handed over like the others; then the error goes on its way.
+
+    Returns: how many draws were settled.
+    """
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be 1 or more, got {concurrency}")
+    run = _Run(model, draws, on_sample, deadline)
+    workers = {asyncio.create_task(run.work()) for _ in range(min(concurrency, len(draws)))}
+    if not workers:
+        return 0
+    try:
+        done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+    except asyncio.CancelledError:
+        await run.finish(workers, grace)
+        raise
+    await run.finish(workers, grace)
+    for worker in done:
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            raise error
+    return run.settled

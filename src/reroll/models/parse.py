@@ -1,0 +1,156 @@
+"""The body of an OpenAI-compatible chat completion into a completion and its usage, losing nothing silently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reroll.sample import Completion, Token
+
+__all__ = ["Malformed", "Parsed", "ServerSaid", "parse_body", "parse_tokens"]
+
+
+class Malformed(Exception):
+    """A 200 whose body is no chat completion; the text says what is wrong with it."""
+
+
+class ServerSaid(Exception):
+    """A 200 whose body is an error object (some gateways do this), with the status it stands for."""
+
+    def __init__(self, status: int | None, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What one good body says; token counts are None where the server gave none."""
+
+    completion: Completion
+    prompt_tokens: int | None
+    cached_tokens: int
+    completion_tokens: int | None
+    usd: float | None
+    model: str | None
+    fingerprint: str | None
+
+
+def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
+    """The completion of a body. Raises: Malformed; ServerSaid for an error inside a 200.
+
+    prefix: the text of a trailing assistant message that the model was asked to continue. llama.cpp
+    repeats it at the start of `content`, other servers do not: it is cut off only where the content
+    starts with it, so that `text` is what was newly written.
+    """
+    data = _load(body, content_type)
+    choices = data.get("choices")
+    if not isinstance(choices, list) or not choices:
+        if (error := data.get("error")) is not None:
+            raise _said(error)
+        raise Malformed("no `choices`" if choices is None else "`choices` is empty")
+    choice = choices[0]
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise Malformed("the first choice has no `message`")
+    text = _text(message.get("content"))
+    if prefix and text.startswith(prefix):
+        text = text[len(prefix) :]
+    calls = message.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple) or not all(isinstance(c, dict) for c in calls):
+        raise Malformed("`tool_calls` is not a list of objects")
+    refusal = message.get("refusal")
+    logprobs = choice.get("logprobs")
+    tokens = parse_tokens(logprobs.get("content") or ()) if isinstance(logprobs, dict) else ()
+    completion = Completion(
+        text=text,
+        finish_reason=str(choice.get("finish_reason") or "unknown"),
+        tool_calls=tuple(calls),
+        tokens=tokens,
+        refusal=refusal if isinstance(refusal, str) else None,
+    )
+    return _with_usage(completion, data)
+
+
+def parse_tokens(content: Sequence[Mapping[str, Any]]) -> tuple[Token, ...]:
+    """Tokens of a `logprobs.content` list. Raises: Malformed.
+
+    >>> parse_tokens([{"token": "Hi", "logprob": -0.5, "top_logprobs": [{"token": "Yo", "logprob": -1}]}])
+    (Token(text='Hi', logprob=-0.5, top=(('Yo', -1),), id=None),)
+    """
+    try:
+        return tuple(
+            Token(
+                entry["token"],
+                entry.get("logprob"),
+                tuple([(t["token"], t["logprob"]) for t in entry.get("top_logprobs") or ()]),
+                entry.get("id"),
+            )
+            for entry in content
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Malformed(f"`logprobs.content` has an entry that is no token ({error!r})") from None
+
+
+def _load(body: bytes, content_type: str) -> dict[str, Any]:
+    if content_type == "text/event-stream":
+        raise Malformed("the server streams its answer; take `stream` out of the program's params")
+    try:
+        data = json.loads(body)
+    except ValueError:
+        raise Malformed(_what_instead(body, content_type)) from None
+    if not isinstance(data, dict):
+        raise Malformed(f"JSON, but a {type(data).__name__} instead of an object")
+    return data
+
+
+def _what_instead(body: bytes, content_type: str) -> str:
+    """What a body is that is no JSON, for a person."""
+    if not body:
+        return "empty"
+    head = body[:256].lstrip().lower()
+    if content_type == "text/html" or head.startswith((b"<!doctype", b"<html")):
+        return "an HTML page instead of JSON"
+    kind = "JSON that breaks off or is wrong" if head[:1] in (b"{", b"[") else "no JSON"
+    return f"{kind} ({len(body)} bytes of {content_type or 'unknown type'})"
+
+
+def _text(content: Any) -> str:
+    """The text of `content`: a string, null, or a list of parts of which the text ones are joined."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
+    raise Malformed(f"`content` is a {type(content).__name__}")
+
+
+def _said(error: Any) -> ServerSaid:
+    if not isinstance(error, dict):
+        return ServerSaid(None, str(error))
+    code = error.get("code")
+    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None
+    return ServerSaid(status, str(error.get("message") or error))
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _with_usage(completion: Completion, data: Mapping[str, Any]) -> Parsed:
+    usage = data.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    cost, model, fingerprint = usage.get("cost"), data.get("model"), data.get("system_fingerprint")
+    return Parsed(
+        completion,
+        _count(usage.get("prompt_tokens")),
+        cached or 0,
+        _count(usage.get("completion_tokens")),
+        float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
+        model if isinstance(model, str) else None,
+        fingerprint if isinstance(fingerprint, str) else None,
+    )

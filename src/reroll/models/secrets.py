@@ -1,0 +1,87 @@
+"""API keys: which one goes to which address, and how it is kept out of everything we write down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+__all__ = ["HOST_KEYS", "Key", "find_key", "is_loopback", "scrub"]
+
+# Vendors' addresses and the variable that their own documentation tells people to set.
+HOST_KEYS: Mapping[str, str] = {
+    "api.openai.com": "OPENAI_API_KEY",
+    "openrouter.ai": "OPENROUTER_API_KEY",
+    "api.groq.com": "GROQ_API_KEY",
+    "api.mistral.ai": "MISTRAL_API_KEY",
+    "api.together.xyz": "TOGETHER_API_KEY",
+    "api.together.ai": "TOGETHER_API_KEY",
+    "api.fireworks.ai": "FIREWORKS_API_KEY",
+    "api.deepseek.com": "DEEPSEEK_API_KEY",
+    "api.x.ai": "XAI_API_KEY",
+    "api.cerebras.ai": "CEREBRAS_API_KEY",
+    "api.anthropic.com": "ANTHROPIC_API_KEY",
+    "generativelanguage.googleapis.com": "GEMINI_API_KEY",
+    "router.huggingface.co": "HF_TOKEN",
+}
+AZURE = (".openai.azure.com", ".services.ai.azure.com")
+
+HIDDEN = "[secret]"
+LOOKS_SECRET = re.compile(
+    r"\bBearer\s+[^\s\"',;}]+"
+    r"|\b(?:sk|gsk|hf|xai|csk)[-_][A-Za-z0-9*_.\-]{6,}"
+    r"|\bAIza[A-Za-z0-9_\-*]{8,}",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key for one address. `variable` is the environment name to set; its value never shows in a repr."""
+
+    variable: str | None
+    value: str | None = field(default=None, repr=False)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is this very machine."""
+    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+
+
+def find_key(base_url: str, environment: Mapping[str, str]) -> Key:
+    """The key that may be sent to this address, and the variable that would hold it.
+
+    REROLL_API_KEY wins everywhere. A vendor's variable goes to that vendor's host only;
+    OPENAI_API_KEY also to the host of OPENAI_BASE_URL. `variable` is None where no key is known
+    to be needed: this machine, and hosts that we do not know.
+    """
+    host = urlsplit(base_url).hostname or ""
+    variable = HOST_KEYS.get(host)
+    if variable is None and host.endswith(AZURE):
+        variable = "AZURE_OPENAI_API_KEY"
+    own = urlsplit(environment.get("OPENAI_BASE_URL", "")).hostname
+    if variable is None and own == host and not is_loopback(host):
+        variable = "OPENAI_API_KEY"
+    if given := environment.get("REROLL_API_KEY", "").strip():
+        return Key(variable, given)
+    if own == host and is_loopback(host):
+        return Key(None, environment.get("OPENAI_API_KEY", "").strip() or None)
+    return Key(variable, (environment.get(variable, "").strip() or None) if variable else None)
+
+
+def scrub(text: str, *secrets: str | None) -> str:
+    """The text without the given secrets and without anything that looks like one.
+
+    For error messages and bodies of failed calls. Completions are only freed of the known
+    secrets: what a model wrote is evidence, even when it looks like a key.
+
+    >>> scrub("Incorrect API key: sk-abc123def456. Sent: Bearer xyz")
+    'Incorrect API key: [secret] Sent: [secret]'
+    >>> scrub("the key hunter2hunter2 is wrong", "hunter2hunter2")
+    'the key [secret] is wrong'
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, HIDDEN)
+    return LOOKS_SECRET.sub(HIDDEN, text)
