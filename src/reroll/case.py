@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from reroll.check import Check
 from reroll.program import content_id
 
 __all__ = ["Case", "Label", "Report"]
+
+
+def _wrong_check(position: int, problem: str) -> ValidationError:
+    """An error at this check, so that whoever reads the file can say the line."""
+    error = PydanticCustomError("check", "{problem}", {"problem": problem})
+    return ValidationError.from_exception_data(
+        "Case", [InitErrorDetails(type=error, loc=("checks", position), input=None)]
+    )
 
 
 class Case(BaseModel):
@@ -30,10 +39,13 @@ class Case(BaseModel):
     checks: tuple[Check, ...] = ()
 
     @model_validator(mode="after")
-    def _check_names_differ(self) -> Case:
+    def _checks_make_sense(self) -> Case:
         names = self.check_names()
-        if len(set(names)) != len(names):
-            raise ValueError(f"two checks of case `{self.id}` have the same name; give each its own `name`")
+        for i, (name, check) in enumerate(zip(names, self.checks, strict=True)):
+            if name in names[:i]:
+                raise _wrong_check(i, f"two checks of case `{self.id}` have the same name; give each its own `name`")
+            if self.expected is None and "expected" not in self.input and "expected" in check.names_used():
+                raise _wrong_check(i, f"check `{name}` asks for {{expected}}, and the case has no `expected`")
         return self
 
     def check_names(self) -> tuple[str, ...]:

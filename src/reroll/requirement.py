@@ -79,7 +79,8 @@ def _contains(value: Any) -> Any:
     if isinstance(value, list) and value:
         for i, item in enumerate(value):
             if not isinstance(item, str) or not item:
-                raise Wrong(f"`contains` takes text or a list of texts, and here is {show(item)}", ("contains", i))
+                hint = f'; quote it: "{show(item)}"' if isinstance(item, int | float) else ""
+                raise Wrong(f"`contains` takes text or a list of texts, got {show(item)}{hint}", ("contains", i))
         return value
     if _text("contains")(value) == "":
         raise Wrong("`contains` is empty, and every answer contains nothing; say what", ("contains",))

@@ -1,0 +1,258 @@
+"""A project folder as values: the program, its cases, fixes and labels, every error with file, line and key."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from reroll.case import Case, Label
+from reroll.check import Check
+from reroll.complaints import complain, problem_words
+from reroll.errors import FileError, UsageError
+from reroll.fix import Fix
+from reroll.match import nearest, show
+from reroll.program import Program
+from reroll.requirement import bad_schema
+from reroll.strict_yaml import Document, read_document, read_text
+
+__all__ = ["CaseFile", "Project", "load_project", "schemas", "write_schemas"]
+
+Model = TypeVar("Model", bound=BaseModel)
+# What a stored request already says, so that it cannot be said beside it.
+SAID_BY_RAW = (
+    "params",
+    "system",
+    "documents",
+    "examples",
+    "history",
+    "tools",
+    "user",
+    "response",
+    "structured",
+)
+
+
+class CaseFile(BaseModel):
+    """The file `cases.yaml`: a list of cases under the key `cases`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    cases: tuple[Case, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All that a project folder says."""
+
+    path: Path
+    program: Program
+    cases: tuple[Case, ...] = ()
+    fixes: tuple[Fix, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+    def case(self, case_id: str) -> Case:
+        """The case of this id. Raises: UsageError naming the nearest one."""
+        for case in self.cases:
+            if case.id == case_id:
+                return case
+        ids = [c.id for c in self.cases]
+        hint = nearest(case_id, ids) or f"; the cases are {', '.join(ids[:20]) or 'none'}"
+        raise UsageError(f"no case `{case_id}` in {self.path / 'cases.yaml'}{hint}", slug="no-case")
+
+
+def load_project(folder: str | Path) -> Project:
+    """The project in this folder. Raises: FileError for the first thing that is wrong in it."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise FileError(folder, "a file; give the folder that holds program.yaml", slug="no-project")
+    home = _find(folder, "program.yaml")
+    if home is None:
+        what = "no program.yaml in this folder" if folder.is_dir() else "no such folder"
+        raise FileError(folder, f"{what}; run `reroll init {folder}` to make a project", slug="no-project")
+    program = _load_program(home)
+    cases_file = _find(folder, "cases.yaml")
+    return Project(
+        folder,
+        program,
+        () if cases_file is None else _load_cases(cases_file, program),
+        _load_fixes(folder / "fixes"),
+        _load_labels(folder / "labels.jsonl"),
+    )
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    if (folder / name).is_file():
+        return folder / name
+    other = folder / name.replace(".yaml", ".yml")
+    if other.is_file():
+        raise FileError(other, f"rename this file to {name}")
+    return None
+
+
+def _validated(document: Document, model: type[Model], example: str) -> Model:
+    if document.value is None:
+        raise FileError(document.path, f"the file is empty; it needs {example}")
+    if not isinstance(document.value, dict):
+        what = "a list" if isinstance(document.value, list) else "one value"
+        raise document.error(f"the file holds {what}; it needs keys, such as {example}")
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        raise complain(error, document, model) from None
+
+
+def _load_program(path: Path) -> Program:
+    document = read_document(path)
+    if isinstance(document.value, dict) and isinstance(document.value.get("raw"), str):
+        document.value["raw"] = _raw_request(document)
+    program = _validated(document, Program, "`program: NAME` and what is sent to the model")
+    if program.response is not None and (problem := bad_schema(program.response)):
+        raise document.error(problem.words, ("response", *problem.path))
+    return program
+
+
+def _raw_request(document: Document) -> str:
+    """The exact text of the stored request that the program names."""
+    name = document.value["raw"]
+    for key in SAID_BY_RAW:
+        if key in document.value:
+            raise document.error(f"the request in `raw: {name}` says this already; remove the one or the other", (key,))
+    path = document.path.parent / name
+    if not path.is_file():
+        raise document.error(f"there is no file {path}", ("raw",))
+    text = read_text(path)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FileError(path, f"not JSON: {error.msg.lower()} in column {error.colno}", line=error.lineno) from None
+    except (RecursionError, ValueError):
+        raise FileError(path, "not JSON that can be read") from None
+    if not isinstance(value, dict):
+        raise FileError(path, f"a request is a JSON object; this is {show(value)}")
+    return text
+
+
+# -- cases
+
+
+def _load_cases(path: Path, program: Program) -> tuple[Case, ...]:
+    document = read_document(path)
+    if isinstance(document.value, dict) and document.value.get("cases", 0) in (None, []):
+        raise document.error(
+            "no case yet; a case is written as `- {id: NAME, input: {...}, checks: [...]}`", ("cases",)
+        )
+    cases = _validated(document, CaseFile, "`cases:` with a list").cases
+    for i, case in enumerate(cases):
+        if problem := _kinship(case, cases[:i], cases):
+            key, words = problem
+            raise document.error(words, ("cases", i, key))
+        for check, steps in _with_steps(case.checks):
+            if check.kind == "schema" and check.value is True and not _has_response(program):
+                words = "`schema: true` means the program's `response`, and program.yaml has none"
+                raise document.error(words, ("cases", i, "checks", *steps, "schema"))
+    return cases
+
+
+def _kinship(case: Case, before: tuple[Case, ...], cases: tuple[Case, ...]) -> tuple[str, str] | None:
+    """The key and the words of what is wrong between this case and the others."""
+    ids = {c.id: c for c in cases}
+    if any(c.id == case.id for c in before):
+        return "id", f"two cases are called {case.id}; give each its own id"
+    related = case.set in ("neighbour", "lookalike")
+    if related and case.of is None:
+        return "set", f"a {case.set} needs `of`: the id of the case that it belongs to"
+    if case.of is None:
+        return None
+    if not related:
+        return "of", f"only a neighbour or a lookalike belongs to a case, and this is `set: {case.set}`"
+    if case.of not in ids:
+        return "of", f"there is no case {case.of}{nearest(case.of, list(ids))}"
+    if ids[case.of].set != "case":
+        return "of", f"{case.of} is a {ids[case.of].set}; `of` names a case that is `set: case`"
+    return None
+
+
+def _with_steps(checks: tuple[Check, ...]) -> Iterator[tuple[Check, tuple[str | int, ...]]]:
+    """Every check, nested ones included, with the way to it."""
+    for i, check in enumerate(checks):
+        yield check, (i,)
+        if isinstance(check.value, Check):
+            yield from ((c, (i, check.kind, *steps[1:])) for c, steps in _with_steps((check.value,)))
+        elif isinstance(check.value, tuple):
+            yield from ((c, (i, check.kind, *steps)) for c, steps in _with_steps(check.value))
+
+
+def _has_response(program: Program) -> bool:
+    return program.response is not None or program.raw is not None
+
+
+# -- fixes and labels
+
+
+def _load_fixes(folder: Path) -> tuple[Fix, ...]:
+    found: dict[str, tuple[Fix, Path]] = {}
+    for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
+        if path.suffix == ".yml":
+            raise FileError(path, f"rename this file to {path.stem}.yaml")
+        document = read_document(path)
+        fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
+        if fix.fix in found:
+            raise document.error(f"{found[fix.fix][1]} has a fix called {fix.fix} too; rename one", ("fix",))
+        found[fix.fix] = fix, path
+    return tuple(fix for fix, _ in found.values())
+
+
+def _load_labels(path: Path) -> tuple[Label, ...]:
+    labels = []
+    for number, line in enumerate(read_text(path).split("\n") if path.is_file() else (), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            raise FileError(path, f"not a JSON object: {show(line)}", line=number) from None
+        if not isinstance(value, dict):
+            raise FileError(path, f"a label is a JSON object; this is {show(value)}", line=number)
+        try:
+            labels.append(Label.model_validate(value))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = str(first["loc"][0]) if first["loc"] and first["type"] != "missing" else None
+            raise FileError(path, problem_words(first, [first], Label), line=number, key=key) from None
+    return tuple(labels)
+
+
+# -- for editors
+
+
+def schemas() -> dict[str, Any]:
+    """The JSON Schema of every file that a user writes, by name."""
+    return {
+        "program": Program.model_json_schema(),
+        "cases": CaseFile.model_json_schema(),
+        "fix": Fix.model_json_schema(),
+        "label": Label.model_json_schema(),
+    }
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Writes NAME.json for each of `schemas()`; returns what it wrote."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, schema in schemas().items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        written.append(path)
+    return written
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Write the JSON Schemas of the files that users write.")
+    parser.add_argument("--write-schemas", type=Path, required=True, metavar="FOLDER")
+    for written_path in write_schemas(parser.parse_args().write_schemas):
+        print(written_path)
