@@ -1,0 +1,67 @@
+"""The terminal's answer as an SVG that needs nothing from anywhere: no font, no script, no address."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+
+from reroll.answer import Answer
+from reroll.render.terminal import show_answer
+
+__all__ = ["answer_svg", "save_svg"]
+
+# Calm paper-on-slate: readable on GitHub's light and dark pages alike.
+THEME = TerminalTheme(
+    (22, 27, 34),
+    (214, 220, 228),
+    [(22, 27, 34), *[(214, 220, 228)] * 7],
+    [(139, 148, 158), *[(240, 246, 252)] * 7],
+)
+
+# Rich's own template fetches a font from a CDN, which GitHub blocks and an offline page cannot.
+# `textLength` on every run of text holds the columns, whichever monospace font is there.
+TEMPLATE = """\
+<svg class="rich-terminal" viewBox="0 22 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
+<style>
+.{unique_id}-matrix {{
+    font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
+    font-size: {char_height}px;
+    line-height: {line_height}px;
+}}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>
+{lines}
+</defs>
+<rect x="0.5" y="22.5" width="99.9%" height="99.9%" rx="8" fill="#161b22" stroke="#8a8f98" stroke-opacity="0.4" />
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+
+def answer_svg(answer: Answer, width: int = 100) -> str:
+    """The page as SVG text, `width` columns wide."""
+    console = Console(
+        record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor", _environ={}
+    )
+    console.print()
+    show_answer(answer, console)
+    console.print()
+    # A fixed id keeps the file equal for an equal answer, and its text lines apart from another's.
+    return console.export_svg(title="", theme=THEME, code_format=TEMPLATE, unique_id="reroll")
+
+
+def save_svg(answer: Answer, path: str | Path, width: int = 100) -> None:
+    """Write the page to a file as SVG."""
+    Path(path).write_text(answer_svg(answer, width), encoding="utf-8")

@@ -1,0 +1,348 @@
+"""The answer as a page in the terminal: the verdict, the reply, the evidence, what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Price, Rate, ShownSample
+from reroll.models.model import Capabilities
+from reroll.numbers import counts, in_ten, interval_words, money, percent, seconds_words
+from reroll.render import said
+from reroll.render.bars import Row, axis, strip
+from reroll.render.ink import COLOURS, Pen
+from reroll.sample import Token
+from reroll.words import bounds, headline
+
+__all__ = [
+    "answer_lines",
+    "show_answer",
+    "show_capabilities",
+    "show_certify",
+    "show_luck",
+    "show_sample",
+    "show_samples",
+]
+
+# What each verdict word looks like: the symbol and colour of the outcome that it speaks of.
+LUCK_KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "undecided"}
+CERTIFY_KIND = {"met": "pass", "not_met": "fail", "undecided": "undecided"}
+ABOUT = {"case": "this request", "suite": "this fixed set of requests", "population": "requests of this kind"}
+SECTIONS = (
+    ("luck", "How often it fails"),
+    ("certify", "Whether a target is met"),
+    ("cause", "Why it fails"),
+    ("dud", "Where a bad answer goes wrong"),
+    ("surprise", "How unlikely what you saw was"),
+)
+MOST_SAMPLES = 3
+
+Lines = list[Text]
+
+_NO_TARGET = NotExamined("no target was named", Price(None, None))
+
+
+def show_answer(answer: Answer, console: Console) -> None:
+    """Print the whole answer as a page, at most 100 columns wide."""
+    pen = Pen(console)
+    pen.put(answer_lines(answer, pen))
+
+
+def show_luck(
+    luck: LuckSection | NotExamined,
+    console: Console,
+    *,
+    case_id: str = "",
+    outcomes: Sequence[str] = (),
+    cost: Cost | None = None,
+    stopped: str = "",
+) -> None:
+    """Print what re-running showed: verdict, rates, the runs in order."""
+    pen = Pen(console)
+    lines = [*_headline(luck, pen), *_subject(case_id, luck, pen)]
+    if isinstance(luck, NotExamined):
+        lines += pen.wrap(pen.text(luck.not_examined))
+    else:
+        lines += _section("How often it fails", [*axis(_luck_rows(luck, _NO_TARGET), pen), *_legend(pen)], pen)
+    lines += _runs(outcomes, stopped, pen) + _cost(cost, pen)
+    pen.put(lines)
+
+
+def show_certify(
+    certify: CertifySection | NotExamined,
+    console: Console,
+    *,
+    case_id: str = "",
+    outcomes: Sequence[str] = (),
+    cost: Cost | None = None,
+    stopped: str = "",
+) -> None:
+    """Print whether the target is met, what may be claimed today, and what a decision takes."""
+    pen = Pen(console)
+    if isinstance(certify, NotExamined):
+        lines = pen.wrap(pen.join(("Not examined: ", "bold"), certify.not_examined), 1)
+    else:
+        lines = [*_badge(*_certify_words(certify), pen), *_subject(case_id, certify, pen)]
+        rows = [_rate_row(ABOUT[certify.about], certify.rate), _target_row(certify)]
+        lines += _section("How often it fails", [*axis(rows, pen), *_legend(pen)], pen)
+        lines += _certify(certify, pen)
+    lines += _runs(outcomes, stopped, pen) + _cost(cost, pen)
+    pen.put(lines)
+
+
+def show_samples(samples: Sequence[ShownSample], console: Console) -> None:
+    """Print samples one below the other, what failed marked."""
+    pen = Pen(console)
+    lines: Lines = []
+    for sample in samples:
+        lines += [*said.sample_lines(sample, pen), Text()]
+    pen.put(lines[:-1] or [pen.text("No samples.", "dim")])
+
+
+def show_sample(
+    sample: ShownSample,
+    console: Console,
+    *,
+    messages: Sequence[Mapping[str, Any]] = (),
+    tokens: Sequence[Token] = (),
+) -> None:
+    """Print one sample in full: what was sent, what came back, and its tokens where the model tells them."""
+    pen = Pen(console)
+    lines: Lines = []
+    if messages:
+        lines += [*_section("What was sent", said.message_lines(messages, pen), pen)[1:], Text()]
+    lines += said.sample_lines(sample, pen, characters=20_000, rows=400)
+    if tokens:
+        lines += _section("Where it could have gone another way", said.token_lines(tokens, pen), pen)
+    pen.put(lines)
+
+
+def show_capabilities(name: str, capabilities: Capabilities, console: Console) -> None:
+    """Print what a model can do, as probed."""
+    pen = Pen(console)
+    pen.put([pen.text(name, "bold"), *said.capability_lines(capabilities, pen)])
+
+
+def answer_lines(answer: Answer, pen: Pen) -> Lines:
+    """The page as lines, none wider than the pen's page: what the terminal prints and the SVG draws."""
+    luck, certify = answer.luck, answer.certify
+    lines = _headline(luck, pen)
+    if isinstance(certify, CertifySection):
+        lines += _badge(*_certify_words(certify), pen)
+    lines += _subject(
+        str(answer.case.get("id", "")), luck, pen, said.short(f"{_program(answer)} on {answer.model}", 120)
+    )
+    lines += _report(answer, pen)
+    lines += _reply(answer, pen)
+    rows = _luck_rows(luck, certify) if isinstance(luck, LuckSection) else []
+    if isinstance(certify, CertifySection):
+        if certify.about != "case" or not rows:
+            rows.append(_rate_row(ABOUT[certify.about], certify.rate))
+        rows.append(_target_row(certify))
+    if rows:
+        lines += _section("How often it fails", [*axis(rows, pen), *_legend(pen)], pen)
+    lines += _runs(answer.outcomes, answer.stopped, pen)
+    if isinstance(certify, CertifySection):
+        lines += _certify(certify, pen)
+    shown = [line for s in answer.samples[:MOST_SAMPLES] for line in (Text(), *said.sample_lines(s, pen))]
+    if shown:
+        lines += _section("What it said", shown[1:], pen)
+    lines += _not_examined(answer, pen) + _caveats(answer, pen) + _cost(answer.cost, pen)
+    total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}."
+    return lines + pen.wrap(pen.text(total, "dim"))
+
+
+def _section(title: str, body: Lines, pen: Pen) -> Lines:
+    """A titled block with an empty line before it; nothing if the body is empty."""
+    if not body:
+        return []
+    lines = pen.wrap(pen.text(title, "bold"), 1)
+    left = pen.width - 1 - lines[-1].cell_len - 1
+    lines[-1].append(f" {pen.glyph('line') * left}" if left > 2 else "", "dim not bold")
+    return [Text(), *lines, *body]
+
+
+def _badge(kind: str, words: str, pen: Pen) -> Lines:
+    return pen.wrap(pen.text(f"{pen.glyph(kind)} {words}", f"bold {COLOURS[kind]}"), 1, 3)
+
+
+def _headline(luck: LuckSection | NotExamined, pen: Pen) -> Lines:
+    kind = "undecided" if isinstance(luck, NotExamined) else LUCK_KIND[luck.verdict]
+    return _badge(kind, headline(luck), pen)
+
+
+def _certify_words(certify: CertifySection) -> tuple[str, str]:
+    """Symbol and headline of a certify verdict."""
+    target = percent(certify.target)
+    words = {"met": f"{target} reliable", "not_met": f"Not {target} reliable"}
+    return CERTIFY_KIND[certify.verdict], words.get(certify.verdict, f"{target} reliable? Not known yet")
+
+
+def _subject(case_id: str, section: LuckSection | CertifySection | NotExamined, pen: Pen, where: str = "") -> Lines:
+    """What the verdict is about, in a line: the case, how often it fails, which program and model."""
+    pieces: list[str | tuple[str, str]] = [(said.short(case_id, 80), "bold")] if case_id else []
+    if not isinstance(section, NotExamined) and (estimate := section.rate.estimate) is not None:
+        rate = section.rate
+        often = f"failed {rate.failures:,} of {counts('run', rate.n - rate.invalid)}, {in_ten(estimate)}"
+        pieces.append(f"{' ' if case_id else ''}{often}")
+    if where:
+        pieces.append((f"{' ' if pieces else ''}({where})", "dim"))
+    return pen.wrap(pen.join(*pieces), 3) if pieces else []
+
+
+def _program(answer: Answer) -> str:
+    return str(answer.program.get("program") or answer.program.get("name") or "program")
+
+
+def _report(answer: Answer, pen: Pen) -> Lines:
+    """The person's words, the request they sent, and what they saw, each in its own line."""
+    report, inputs = answer.report, answer.case.get("input") or {}
+    who = said.short(", ".join(str(v) for v in (report.get("by"), report.get("at")) if v), 60)
+    rows: list[tuple[str, Text]] = []
+    if report.get("words"):
+        words = said.clipped(str(report["words"]).strip(), pen, 600, 8)
+        rows.append(("Reported", pen.join("“", words, "”", (f"  {who}" if who else "", "dim"))))
+    for name, value in inputs.items():
+        label = "Request" if len(inputs) == 1 else name
+        rows.append((label, said.clipped(value if isinstance(value, str) else said.json_text(value), pen, 300, 4)))
+    if report.get("saw"):
+        rows.append(("Saw", said.clipped(str(report["saw"]), pen, 300, 4)))
+    if not rows:
+        return []
+    room = min(14, max(len(label) for label, _ in rows)) + 2
+    out = [Text()]
+    for label, text in rows:
+        out += pen.wrap(text, pen.join("   ", (f"{said.short(label, room - 2):<{room}}", "dim")), 3 + room)
+    return out
+
+
+def _reply(answer: Answer, pen: Pen) -> Lines:
+    """The sentences that one would paste on Slack, with a bar in the verdict's colour."""
+    kind = LUCK_KIND[answer.luck.verdict] if isinstance(answer.luck, LuckSection) else "undecided"
+    bar = Text.assemble("   ", (pen.glyph("heavy"), COLOURS[kind]), "  ")
+    if not answer.text.strip():
+        return []
+    return [Text(), *pen.wrap(pen.text(answer.text.strip()), bar)]
+
+
+def _rate_row(label: str, rate: Rate, low: float | None = None, high: float | None = None) -> Row:
+    """A failure rate with its interval, or with the narrower one that a verdict has shown."""
+    low, high = rate.low if low is None else low, rate.high if high is None else high
+    between = f"({interval_words(low, high)})"
+    if rate.estimate is None:
+        note = f"{counts('run', rate.n)}, none could be judged" if rate.n else "no run yet"
+        return Row(label, between, note, "fail", low, None, high)
+    note = f"{rate.failures:,} of {rate.n - rate.invalid:,} failed"
+    note += f", {rate.invalid:,} not judged" if rate.invalid else ""
+    return Row(label, f"{percent(rate.estimate)} {between}", note, "fail", low, rate.estimate, high)
+
+
+def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list[Row]:
+    """The case, what it is held against, and a second try, on one axis."""
+    low, high = bounds(luck, certify)
+    rows = [_rate_row("This request fails", luck.rate, low, high)]
+    reference, limit = luck.reference, luck.reference_rate
+    if limit is None or reference.source == "none":
+        rows.append(Row("Usual", "not known", "no control cases"))
+    elif reference.source == "given":
+        rows.append(Row("Usual", percent(limit), "as the project states", mark=limit))
+    else:
+        note = f"{reference.failures:,} of {counts('control run', reference.n)} failed"
+        share = reference.failures / reference.n if reference.n else None
+        rows.append(Row("Usual", f"at most {percent(limit, 'up')}", note, "fail", share, share, limit, limit))
+    if (works := luck.second_try_works.value) is not None and luck.rate.failures:
+        number = f"{percent(works)} ({interval_words(1 - high, 1 - low)})"
+        rows.append(Row("A second try works", number, "", "pass", 1 - high, works, 1 - low))
+    return rows
+
+
+def _target_row(certify: CertifySection) -> Row:
+    may = 1 - certify.target
+    return Row(f"A {percent(certify.target)} target", f"at most {percent(may)}", "may fail", mark=may)
+
+
+def _legend(pen: Pen) -> Lines:
+    """How to read the lines on the axis."""
+    ends = f"{pen.glyph('left')}{pen.glyph('line')}{pen.glyph('right')}"
+    words = "where the true rate lies, as far as the runs tell; it holds however often one looks"
+    return pen.wrap(pen.text(f"{ends} {words}", "dim"), 3, 7)
+
+
+def _runs(outcomes: Sequence[str], stopped: str, pen: Pen) -> Lines:
+    body = strip(outcomes, pen)
+    if stopped:
+        body += pen.wrap(pen.text(stopped, "dim"))
+    return _section("Every run, in the order drawn", body, pen)
+
+
+def _certify(certify: CertifySection, pen: Pen) -> Lines:
+    """Target, what may be claimed today, and how many calls would decide."""
+    kind = CERTIFY_KIND[certify.verdict]
+    verdict = {"met": "met", "not_met": "not met", "undecided": "undecided"}[certify.verdict]
+    claim = certify.claim_today
+    more = certify.calls_needed
+    needed = (
+        "no end in sight"
+        if more is None
+        else f"about {counts('more call', more)} would decide it"
+        if more
+        else "none, it is decided"
+    )
+    badge = (f"{pen.glyph(kind)} {verdict}", f"bold {COLOURS[kind]}")
+    may = f"works at least {percent(claim, 'down')} of the time" if claim else "nothing yet"
+    rows = [
+        ("Verdict", pen.join(badge, f" for {ABOUT[certify.about]}")),
+        ("May be claimed", pen.text(may)),
+        ("Calls needed", pen.text(needed)),
+    ]
+    if certify.horizon:
+        rows.append(("Declared end", pen.text(f"after {counts('call', certify.horizon)}; it cannot be extended")))
+    body = [line for name, text in rows for line in pen.wrap(text, pen.join("   ", (f"{name:<16}", "dim")), 19)]
+    return _section(f"Is it {percent(certify.target)} reliable?", body, pen)
+
+
+def price_words(price: Price) -> str:
+    """What examining would take.
+
+    >>> price_words(Price(400, 0)), price_words(Price(None, None))
+    ('about 400 calls, $0.00', 'price unknown')
+    """
+    if price.calls is None:
+        return money(price.usd)
+    return f"about {counts('call', price.calls)}, {money(price.usd)}"
+
+
+def _not_examined(answer: Answer, pen: Pen) -> Lines:
+    body: Lines = []
+    for field, name in SECTIONS:
+        section = getattr(answer, field)
+        if isinstance(section, NotExamined):
+            why = f": {section.not_examined} ({price_words(section.price)})"
+            body += pen.wrap(pen.join(name, (why, "dim")), pen.text(f"   {pen.glyph('bullet')} "), 5)
+    return _section("Not examined", body, pen)
+
+
+def _caveats(answer: Answer, pen: Pen) -> Lines:
+    bullet = Text(f"   {pen.glyph('bullet')} ")
+    body = [line for caveat in answer.caveats for line in pen.wrap(pen.text(caveat), bullet, 5)]
+    return _section("Keep in mind", body, pen)
+
+
+def _cost(cost: Cost | None, pen: Pen) -> Lines:
+    """What the answer took, in a line or two."""
+    if cost is None:
+        return []
+    pieces = [counts("call", cost.calls)]
+    if cost.control_calls:
+        pieces.append(counts("control call", cost.control_calls))
+    if cost.reused:
+        pieces.append(f"{cost.reused:,} reused")
+    if cost.prompt_tokens is not None and cost.completion_tokens is not None:
+        pieces.append(f"{counts('token', cost.prompt_tokens)} in, {cost.completion_tokens:,} out")
+    else:
+        pieces.append("tokens unknown")
+    pieces += [money(cost.usd), seconds_words(cost.seconds)]
+    return _section("What it took", pen.flow(pieces), pen)
