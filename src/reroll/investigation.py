@@ -120,7 +120,7 @@ def _cost(session: Session) -> Cost:
 
 
 def _why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
-    if session.stop():
+    if session.stopped:
         return "stopped by you; the same command goes on from here"
     cap = session.options.max_usd
     if cap is not None and (session.spent.usd or 0) >= cap:

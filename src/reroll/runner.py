@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -99,7 +100,8 @@ class Session:
     notify: Callable[[ProgressEvent], None] = lambda event: None
     spent: Spent = field(default_factory=Spent)
     silent: int = 0  # draws in a row without a completion
-    stop: Callable[[], bool] = lambda: False  # a person asked to stop
+    stopped: bool = False  # a person asked to stop
+    drawing: asyncio.Task[None] | None = None  # what is in flight, so that it can be stopped
 
     @property
     def left(self) -> int:
@@ -199,7 +201,14 @@ async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None
             errors.append(sample.error)
 
     width = session.options.concurrency or session.model.concurrency
-    await run_draws(session.model, draws, width, settled)
+    session.drawing = asyncio.ensure_future(run_draws(session.model, draws, width, settled))
+    try:
+        await session.drawing
+    except asyncio.CancelledError:
+        if not session.stopped:
+            raise
+    finally:
+        session.drawing = None
     _still_alive(session, errors)
 
 
@@ -253,7 +262,7 @@ async def run_case(session: Session, case: Case, plan: Plan) -> list[Judged]:
     session.store.put_case(case)
     runs = judged(session, at)
     session.spent.reused += len(runs)
-    while not session.stop():
+    while not session.stopped:
         _crashing_check(case, runs)
         plan = replace(plan, budget=len(runs) + max(0, session.left))
         wanted = next_draws(plan, words(runs))
@@ -328,7 +337,7 @@ async def run_controls(session: Session) -> Reference:
     have = [judged(session, at) for at in places]
     rounds = min(len(runs) for runs in have)
     session.spent.reused += rounds * len(controls)
-    while (rounds + 1) * len(controls) <= allowed and not session.stop() and not _too_dear(session):
+    while (rounds + 1) * len(controls) <= allowed and not session.stopped and not _too_dear(session):
         step = min(max(1, 4 * (session.options.concurrency or session.model.concurrency) // len(controls)), allowed // len(controls) - rounds)
         await draw_more(session, places, step)
         have = [judged(session, at) for at in places]

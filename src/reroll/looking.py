@@ -1,0 +1,126 @@
+"""Stored samples as people look at them: no call is made here."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from reroll import __version__
+from reroll.answer import ShownSample
+from reroll.case import Case
+from reroll.check import Outcome, overall
+from reroll.checking import Checker
+from reroll.errors import UsageError
+from reroll.project import Project
+from reroll.sample import Token
+from reroll.store import Store, StoredSample
+
+__all__ = ["Listed", "Whole", "environment_facts", "shown", "stored_samples", "whole_sample"]
+
+REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One stored sample in a list. `settled` is Unix time, `source` draw, imported, reported or refused."""
+
+    case_id: str
+    variant: str
+    source: str
+    settled: float
+    shown: ShownSample
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One stored sample with everything that is known about it; `request` is the exact body sent."""
+
+    case_id: str
+    variant: str
+    source: str
+    settled: float
+    shown: ShownSample
+    outcomes: tuple[Outcome, ...]
+    messages: tuple[dict[str, Any], ...]
+    request: dict[str, Any]
+    identity: str
+    tokens: tuple[Token, ...]
+    attempts: tuple[Any, ...]
+    usage: Any
+    seed: int | None
+    model: str | None
+    error: str | None
+
+
+def stored_samples(project: Project, store: Store, case_id: str | None, limit: int) -> list[Listed]:
+    """The newest `limit` samples of this project's cases (or of one), oldest first, judged by its checks as they are now.
+
+    Raises: UsageError if nothing is stored of that case.
+    """
+    found = store.samples(case_id=case_id)[-limit:] if limit > 0 else []
+    if case_id is not None and not found:
+        have = sorted({s.case_id for s in store.samples()})
+        raise UsageError(
+            f"no sample of case `{case_id}` is stored; stored are: {', '.join(have[:12]) or 'none'}", slug="no-samples"
+        )
+    cases = {c.id: c for c in [*store.cases(), *project.cases]}
+    with Checker(project.path) as checker:
+        return [
+            Listed(s.case_id, s.variant, s.source, s.settled, shown(s, _judge(checker, project, cases.get(s.case_id), s)))
+            for s in found
+        ]
+
+
+def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
+    """One sample by its id or the beginning of it. Raises: UsageError if none or several fit."""
+    stored = store.sample(sample_id)
+    cases = {c.id: c for c in [*store.cases(), *project.cases]}
+    request = store.get_request(stored.request_id)
+    with Checker(project.path) as checker:
+        outcomes = _judge(checker, project, cases.get(stored.case_id), stored)
+    body = dict(request.request.body)
+    return Whole(
+        case_id=stored.case_id,
+        variant=stored.variant,
+        source=stored.source,
+        settled=stored.settled,
+        shown=shown(stored, outcomes),
+        outcomes=tuple(outcomes),
+        messages=tuple(body.get("messages", ())),
+        request=body,
+        identity=request.identity,
+        tokens=stored.sample.completion.tokens if stored.sample.completion else (),
+        attempts=stored.sample.attempts,
+        usage=stored.sample.usage,
+        seed=stored.sample.seed,
+        model=stored.sample.model,
+        error=stored.sample.error,
+    )
+
+
+def _judge(checker: Checker, project: Project, case: Case | None, stored: StoredSample) -> list[Outcome]:
+    if case is None or not case.checks:
+        return []
+    return checker.judge(case, project.program, stored.sample)
+
+
+def shown(stored: StoredSample, outcomes: Sequence[Outcome]) -> ShownSample:
+    """A stored sample as screens show it; without checks its outcome is invalid, "no check"."""
+    verdict = overall(outcomes) if outcomes else Outcome("invalid", stored.sample.error or "no check judges this case")
+    completion = stored.sample.completion
+    text = (completion.text or completion.refusal or "") if completion else stored.sample.error or ""
+    return ShownSample(stored.id, verdict.outcome, verdict.reason, text, verdict.marks)
+
+
+def environment_facts() -> dict[str, str]:
+    """Versions that a bug report needs."""
+    facts = {"reroll": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for name in REQUIRED:
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            facts[name] = "not installed"
+    return facts

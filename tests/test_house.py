@@ -1,0 +1,91 @@
+"""The house stands as drawn: imports go one way, the core does no I/O, every file says its job."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import reroll
+
+ROOT = Path(reroll.__file__).parent
+# Top to bottom is the import order. A folder is one layer.
+CORE = """errors numbers sample match program requirement check case fix evidence calibrate race verdict plan answer
+conclude words""".split()
+EDGES = """settings models store_schema store_rows store_secrets store_export store_sqlite migrations store strict_yaml
+complaints project checking intake init engine runner investigation looking render commands cli""".split()
+LAYERS = CORE + EDGES
+# What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
+FOR_CORE = """__future__ collections dataclasses decimal difflib enum functools hashlib itertools json math pathlib re typing
+numpy pydantic pydantic_core jsonschema re2 reroll""".split()
+
+
+def files() -> list[Path]:
+    return [p for p in ROOT.rglob("*.py") if "bundled" not in p.parts and p != ROOT / "__init__.py"]
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> list[str]:
+    """Modules imported when the file is, in functions too; `if TYPE_CHECKING` blocks left out."""
+    found: list[str] = []
+
+    def walk(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+        elif isinstance(node, ast.Import):
+            found.extend(alias.name for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            walk(child)
+
+    walk(ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def test_every_module_has_a_place() -> None:
+    assert {layer(p) for p in files()} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_up_the_list(path: Path) -> None:
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "reroll" and len(parts) > 1 and parts[1] != layer(path):
+            assert LAYERS.index(parts[1]) < LAYERS.index(layer(path)), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_does_no_io(name: str) -> None:
+    path = ROOT / f"{name}.py"
+    used = {module.split(".")[0] for module in imported(path)}
+    assert used <= set(FOR_CORE), used - set(FOR_CORE)
+    calls = {node.func.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not calls & {"open", "print", "input", "eval", "exec"}
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_file_opens_with_its_job(path: Path) -> None:
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert doc, "no module docstring"
+    assert doc.splitlines()[0].rstrip().endswith((".", ":", "?")), doc.splitlines()[0]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_stay_readable(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 620, "split it by purpose"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= 70, f"{node.name} has {length} lines"
+
+
+def test_the_public_names_are_complete_and_sorted() -> None:
+    assert list(reroll.__all__) == sorted(reroll.__all__)
+    for name in reroll.__all__:
+        assert getattr(reroll, name) is not None
