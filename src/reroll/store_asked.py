@@ -1,0 +1,115 @@
+"""The part of the store that keeps what was asked: programs, cases, reports and requests."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+
+from reroll import store_sqlite as sql
+from reroll.case import Case, Report
+from reroll.errors import UsageError
+from reroll.program import Program, Request, content_id
+from reroll.store_base import Database, now_us
+from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_json
+from reroll.store_schema import cases, programs, reports, requests
+from reroll.store_secrets import refuse_secrets
+
+__all__ = ["Asked"]
+
+
+class Asked(Database):
+    """Programs, cases, reports and requests of a `Store`."""
+
+    def put_program(self, program: Program) -> str:
+        """Its id. Putting an equal program again renews what is no part of its identity: name, target, ...
+
+        Raises: UsageError if it holds a key or token.
+        """
+        body = program.model_dump(mode="json", exclude_defaults=True)
+        refuse_secrets(body, f"the program `{program.program}`", raw=program.raw, url=program.base_url)
+        row = {"id": program.id, "name": program.program, "body": to_json(body), "put_us": now_us()}
+        with self._write() as connection:
+            if not connection.execute(sql.insert_new(programs), row).rowcount:
+                connection.execute(
+                    update(programs).where(programs.c.id == row["id"]).values(name=row["name"], body=row["body"])
+                )
+        return program.id
+
+    def get_program(self, id: str) -> Program:
+        """Raises: UsageError if unknown."""
+        with self._read() as connection:
+            row = connection.execute(select(programs.c.body).where(programs.c.id == id)).one_or_none()
+        if row is None:
+            raise UsageError(f"no stored program has the id `{id}`", slug="unknown-program")
+        return Program.model_validate_json(row.body)
+
+    def programs(self) -> list[Program]:
+        """All, first put first."""
+        with self._read() as connection:
+            rows = connection.execute(select(programs.c.body).order_by(programs.c.put_us)).all()
+        return [Program.model_validate_json(row.body) for row in rows]
+
+    def put_case(self, case: Case) -> None:
+        """Store the case as it is now; its earlier forms stay."""
+        body = case.model_dump(mode="json", exclude_defaults=True)
+        version, now = content_id("v1", body), now_us()
+        row = {"id": case.id, "version": version, "content_id": case.content_id, "body": to_json(body), "put_us": now}
+        with self._write() as connection:
+            if not connection.execute(sql.insert_new(cases), {**row, "seen_us": now}).rowcount:
+                connection.execute(
+                    update(cases).where(cases.c.id == case.id, cases.c.version == version).values(seen_us=now)
+                )
+
+    def get_case(self, id: str) -> Case:
+        """The case as last put. Raises: UsageError if unknown."""
+        query = select(cases.c.body).where(cases.c.id == id).order_by(cases.c.seen_us.desc()).limit(1)
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise UsageError(f"no stored case is called `{id}`", slug="unknown-case")
+        return Case.model_validate_json(row.body)
+
+    def cases(self) -> list[Case]:
+        """Every case as last put."""
+        with self._read() as connection:
+            rows = connection.execute(select(cases.c.id, cases.c.body).order_by(cases.c.seen_us)).all()
+        return [Case.model_validate_json(body) for body in {row.id: row.body for row in rows}.values()]
+
+    def put_report(self, report: Report, program_id: str | None = None) -> str:
+        """Its id, which is its content: the same report of the same program is one."""
+        body = report.model_dump(mode="json")
+        id = content_id("report1", [body, program_id])
+        row = {"id": id, "program_id": program_id, "case_id": report.case_id, "body": to_json(body)}
+        with self._write() as connection:
+            connection.execute(sql.insert_new(reports), {**row, "put_us": now_us()})
+        return id
+
+    def reports(self) -> list[StoredReport]:
+        """All, in the order they came in."""
+        with self._read() as connection:
+            rows = connection.execute(select(reports).order_by(reports.c.seq)).all()
+        return [
+            StoredReport(row.id, row.program_id, Report.model_validate_json(row.body), row.put_us / 1e6) for row in rows
+        ]
+
+    def put_request(self, request_id: str, request: Request, identity: str) -> None:
+        """Store the exact request once. Raises: UsageError if it holds a key or token."""
+        refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url)
+        row = {
+            "id": request_id,
+            "identity": identity,
+            "model": request.model,
+            "base_url": request.base_url,
+            "body": to_json(request.body),
+            "raw": None if request.raw is None else request.raw.encode(errors="surrogatepass"),
+            "put_us": now_us(),
+        }
+        with self._write() as connection:
+            connection.execute(sql.insert_new(requests), row)
+
+    def get_request(self, id: str) -> StoredRequest:
+        """Raises: UsageError if unknown."""
+        with self._read() as connection:
+            row = connection.execute(select(requests).where(requests.c.id == id)).one_or_none()
+        if row is None:
+            raise UsageError(f"no stored request has the id `{id}`", slug="unknown-request")
+        return request_from_row(row._asdict())

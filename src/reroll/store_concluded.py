@@ -1,0 +1,146 @@
+"""The part of the store that keeps what was concluded: outcomes and decisions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from typing import Any, Unpack
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from reroll import store_sqlite as sql
+from reroll.check import Outcome
+from reroll.errors import StoreError, UsageError
+from reroll.store_base import chunks, new_id, now_us
+from reroll.store_rows import Decision, StoredSample, Where, clean, decision_from_row, ranges, to_json
+from reroll.store_samples import Sampled, conditions
+from reroll.store_schema import decisions, outcomes, samples
+
+__all__ = ["Concluded"]
+
+JSON = Any  # what json.loads returns
+
+
+class Concluded(Sampled):
+    """Outcomes and decisions of a `Store`, both about its samples."""
+
+    def add_outcomes(self, sample_id: str, judged: Iterable[tuple[str, Outcome]]) -> None:
+        """Store what checks said, as (checks_id, outcome); one that is there already stays as it is.
+
+        Raises: UsageError if no such sample is stored.
+        """
+        now = now_us()
+        rows = [
+            {
+                "sample_id": sample_id,
+                "checks_id": checks_id,
+                "check_name": one.check,
+                "outcome": one.outcome,
+                "reason": clean(one.reason),
+                "marks": to_json(one.marks) if one.marks else None,
+                "judged_us": now,
+            }
+            for checks_id, one in judged
+        ]
+        if not rows:
+            return
+        try:
+            with self._write() as connection:
+                connection.execute(sql.insert_new(outcomes), rows)
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise UsageError(f"no stored sample has the id `{sample_id}`", slug="unknown-sample") from error
+            raise
+
+    def outcomes(
+        self, sample_ids: Iterable[str], checks_ids: Collection[str] | None = None
+    ) -> dict[str, dict[str, Outcome]]:
+        """By sample id, then by checks_id; `checks_ids` None means all. Samples without any are left out."""
+        wanted = [] if checks_ids is None else [outcomes.c.checks_id.in_(list(checks_ids))]
+        out: dict[str, dict[str, Outcome]] = {}
+        with self._read() as connection:
+            for ids in chunks(list(sample_ids)):
+                for row in connection.execute(select(outcomes).where(outcomes.c.sample_id.in_(ids), *wanted)):
+                    marks = tuple((start, end) for start, end in json.loads(row.marks or "[]"))
+                    said = Outcome(row.outcome, row.reason, row.check_name, marks)
+                    out.setdefault(row.sample_id, {})[row.checks_id] = said
+        return out
+
+    def unjudged(
+        self, checks_ids: Collection[str], *, limit: int | None = None, payload: bool = False, **where: Unpack[Where]
+    ) -> list[StoredSample]:
+        """Samples that lack an outcome for at least one of these checks, in seq order."""
+        wanted = sorted(set(checks_ids))
+        judged = (
+            select(func.count())
+            .select_from(outcomes)
+            .where(outcomes.c.sample_id == samples.c.id, outcomes.c.checks_id.in_(wanted))
+            .scalar_subquery()
+        )
+        query = select(samples).where(judged < len(wanted), *conditions(where))
+        return self._stored(query.order_by(samples.c.seq).limit(limit), payload)
+
+    # -- decisions -----------------------------------------------------------------------------------------------------
+
+    def add_decision(
+        self,
+        *,
+        rule: str,
+        question: str,
+        verdict: str,
+        evidence: JSON,
+        sample_ids: Iterable[str],
+        checks_ids: Iterable[str] = (),
+        alpha: float | None = None,
+        target: float | None = None,
+        reference_rate: float | None = None,
+        horizon: int | None = None,
+        stop_reason: str | None = None,
+        program_id: str | None = None,
+        case_id: str | None = None,
+    ) -> str:
+        """Its id. Nothing ever changes or removes a decision. Raises: UsageError if a sample is unknown."""
+        ids = list(dict.fromkeys(sample_ids))
+        row = {
+            "id": new_id("d"),
+            "rule": rule,
+            "question": question,
+            "verdict": verdict,
+            "alpha": alpha,
+            "target": target,
+            "reference_rate": reference_rate,
+            "horizon": horizon,
+            "stop_reason": stop_reason,
+            "program_id": program_id,
+            "case_id": case_id,
+            "checks_ids": to_json(list(checks_ids)),
+            "evidence": to_json(evidence),
+            "made_us": now_us(),
+        }
+        with self._write() as connection:
+            seqs: dict[str, int] = {}
+            for part in chunks(ids):
+                found = connection.execute(select(samples.c.id, samples.c.seq).where(samples.c.id.in_(part)))
+                seqs.update({row.id: row.seq for row in found})
+            if missing := [id for id in ids if id not in seqs]:
+                raise UsageError(f"no stored sample has the id `{missing[0]}`", slug="unknown-sample")
+            connection.execute(decisions.insert(), {**row, "samples": to_json(ranges(seqs.values()))})
+        return str(row["id"])
+
+    def decisions(
+        self, *, rule: str | None = None, program_id: str | None = None, case_id: str | None = None
+    ) -> list[Decision]:
+        """In the order they were made."""
+        given = {"rule": rule, "program_id": program_id, "case_id": case_id}
+        wanted = [decisions.c[name] == value for name, value in given.items() if value is not None]
+        with self._read() as connection:
+            rows = connection.execute(select(decisions).where(*wanted).order_by(decisions.c.seq)).mappings().all()
+        return [decision_from_row(dict(row)) for row in rows]
+
+    def decided_on(self, decision: Decision, *, payload: bool = False) -> list[StoredSample]:
+        """The samples that a decision looked at, in the order they became known: for its replay."""
+        out: list[StoredSample] = []
+        for seqs in chunks(list(decision.samples)):
+            out += self._stored(select(samples).where(samples.c.seq.in_(seqs)), payload)
+        return out

@@ -1,0 +1,223 @@
+"""The part of the store that keeps what came back: samples, their attempts and payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Unpack
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
+
+from reroll import store_sqlite as sql
+from reroll.errors import UsageError
+from reroll.sample import Sample
+from reroll.store_base import Database, chunks, new_id, now_us
+from reroll.store_rows import (
+    NewSample,
+    Source,
+    StoredSample,
+    Where,
+    attempt_rows,
+    clean,
+    from_row,
+    request_from_row,
+    sample_row,
+    to_json,
+)
+from reroll.store_schema import attempts, payloads, requests, samples
+from reroll.store_schema import series as series_table
+from reroll.store_tokens import pack_raw, pack_tokens
+
+__all__ = ["Sampled", "conditions"]
+
+# Built once: building costs more than SQLite needs to run them.
+LAST_SEQ = select(func.max(samples.c.seq))
+NEWER = select(samples.c.id, samples.c.seq).where(samples.c.seq > bindparam("before"))
+AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for name in ("request_id", "series", "idx")))
+ADD_SAMPLE, ADD_ATTEMPT, ADD_PAYLOAD = sql.insert_new(samples), attempts.insert(), payloads.insert()
+
+
+class Sampled(Database):
+    """Series and samples of a `Store`."""
+
+    def reserve(self, request_id: str, series: str, count: int) -> range:
+        """So many fresh indices of a series, never handed out twice, whatever process asks or dies.
+
+        Indices whose draws never settled leave gaps, which mean nothing.
+        """
+        if count < 0:
+            raise ValueError(f"count must be >= 0, got {count}")
+        place = {"request_id": request_id, "series": series}
+        here = and_(series_table.c.request_id == request_id, series_table.c.series == series)
+        used = select(func.max(samples.c.idx)).where(samples.c.request_id == request_id, samples.c.series == series)
+        with self._write() as connection:
+            connection.execute(sql.insert_new(series_table), {**place, "next_index": 0})
+            start = connection.execute(select(series_table.c.next_index).where(here).with_for_update()).scalar_one()
+            last = connection.execute(used).scalar_one()  # imported samples bring indices of their own
+            start = max(start, 0 if last is None else last + 1)
+            connection.execute(update(series_table).where(here).values(next_index=start + count))
+        return range(start, start + count)
+
+    def add_sample(
+        self,
+        sample: Sample,
+        *,
+        request_id: str,
+        series: str,
+        idx: int,
+        program_id: str,
+        case_id: str,
+        variant: str = "baseline",
+        source: Source = "draw",
+        settled: float | None = None,
+    ) -> str:
+        """Its id. A second sample for the same slot is ignored and the first one's id returned."""
+        new = NewSample(sample, request_id, series, idx, program_id, case_id, variant, source, settled)
+        return self.add_samples([new])[0]
+
+    def add_samples(self, new: Sequence[NewSample]) -> list[str]:
+        """Their ids, in order; all or none are stored. Slots that were taken give the id they have."""
+        now = now_us()
+        rows = [sample_row(one, new_id("s"), now) for one in new]
+        if not rows:
+            return []
+        with self._write() as connection:
+            before = connection.execute(LAST_SEQ).scalar_one() or 0
+            connection.execute(ADD_SAMPLE, rows)
+            seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # ours, maybe others' too
+            fresh = [(seqs[row["id"]], one.sample) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
+            self._add_parts(connection, fresh)
+            return [row["id"] if row["id"] in seqs else self._at(connection, row) for row in rows]
+
+    @staticmethod
+    def _add_parts(connection: Connection, stored: Iterable[tuple[int, Sample]]) -> None:
+        """The rows that hang on samples: attempts and payloads."""
+        tries: list[dict[str, Any]] = []
+        large: list[dict[str, Any]] = []
+        for seq, sample in stored:
+            tries += attempt_rows(seq, sample.attempts)
+            tokens = sample.completion.tokens if sample.completion else ()
+            if tokens or sample.raw is not None:
+                raw = None if sample.raw is None else pack_raw(sample.raw)
+                large.append({"seq": seq, "tokens": pack_tokens(tokens) if tokens else None, "raw": raw})
+        if tries:
+            connection.execute(ADD_ATTEMPT, tries)
+        if large:
+            connection.execute(ADD_PAYLOAD, large)
+
+    @staticmethod
+    def _at(connection: Connection, row: Mapping[str, Any]) -> str:
+        """The id of the sample in this row's slot."""
+        slot = {name: row[name] for name in ("request_id", "series", "idx")}
+        return str(connection.execute(AT_SLOT, slot).scalar_one())
+
+    def samples(
+        self, *, payload: bool = False, limit: int | None = None, newest: bool = False, **where: Unpack[Where]
+    ) -> list[StoredSample]:
+        """Samples in the order they became known: the first `limit` of them, or the last if `newest`.
+
+        Without `payload` they come without tokens and raw body.
+        """
+        query = select(samples).where(*conditions(where))
+        return self._stored(query.order_by(samples.c.seq.desc() if newest else samples.c.seq).limit(limit), payload)
+
+    def sample(self, id: str) -> StoredSample:
+        """The one sample whose id is, or begins with, this (the `s_` may be left out), with its payload.
+
+        Raises: UsageError if none or several do.
+        """
+        wanted = id.strip().lower()
+        wanted = wanted if wanted.startswith("s_") else f"s_{wanted}"
+        if len(wanted) > 2:
+            if found := self._stored(select(samples).where(samples.c.id == wanted), payload=True):
+                return found[0]
+            query = select(samples).where(samples.c.id.startswith(wanted, autoescape=True))
+            found = self._stored(query.order_by(samples.c.seq).limit(5), payload=True)
+            if len(found) == 1:
+                return found[0]
+            if found:
+                ids = ", ".join(s.id for s in found[:4]) + (", ..." if len(found) > 4 else "")
+                raise UsageError(f"several samples begin with `{id}`: {ids}; give more letters", slug="unknown-sample")
+        raise UsageError(f"no stored sample has the id `{id}`; `reroll samples` lists them", slug="unknown-sample")
+
+    def find_quotation(self, words: str, program_id: str | None = None, limit: int | None = None) -> list[StoredSample]:
+        """Samples whose completion or request contains exactly these words, in seq order.
+
+        Completion: text, refusal, or a string in its tool calls; request: any string in its body.
+        """
+        if not words.strip():
+            raise UsageError("a quotation needs some words; give the exact words of the call", slug="empty-quotation")
+        shown, escaped = clean(words), to_json(clean(words))[1:-1]
+        in_requests = select(requests.c.id).where(sql.contains(requests.c.body, escaped))
+        hit = or_(
+            sql.contains(samples.c.text, shown),
+            sql.contains(samples.c.refusal, shown),
+            sql.contains(samples.c.tool_calls, escaped),
+            samples.c.exact.is_not(None),
+            samples.c.request_id.in_(in_requests),
+        )
+        found = self._stored(
+            select(samples).where(hit, *conditions({"program_id": program_id})).order_by(samples.c.seq)
+        )
+        bodies: dict[str, bool] = {}
+        out = []
+        for one in found:
+            if one.request_id not in bodies:
+                bodies[one.request_id] = self._quoted(one.request_id, words)
+            if bodies[one.request_id] or _says(one.sample, words):
+                out.append(one)
+        return out if limit is None else out[:limit]
+
+    def _quoted(self, request_id: str, words: str) -> bool:
+        with self._read() as connection:
+            row = connection.execute(select(requests).where(requests.c.id == request_id)).one_or_none()
+        return row is not None and any(words in text for text in _strings(request_from_row(row._asdict()).request.body))
+
+    def _stored(self, query: Select[Any], payload: bool = False) -> list[StoredSample]:
+        """The samples that a query over table samples gives, in seq order, with what hangs on them."""
+        with self._read() as connection:
+            rows = sorted(connection.execute(query).mappings(), key=lambda row: row["seq"])
+            tries: dict[int, list[Mapping[str, Any]]] = {row["seq"]: [] for row in rows}
+            large: dict[int, tuple[bytes | None, bytes | None]] = {}
+            for seqs in chunks([row["seq"] for row in rows]):
+                part = select(attempts).where(attempts.c.seq.in_(seqs)).order_by(attempts.c.seq, attempts.c.n)
+                for one in connection.execute(part).mappings():
+                    tries[one["seq"]].append(dict(one))
+                if payload:
+                    for row in connection.execute(select(payloads).where(payloads.c.seq.in_(seqs))):
+                        large[row.seq] = row.tokens, row.raw
+        return [from_row(dict(row), tries[row["seq"]], *large.get(row["seq"], ())) for row in rows]
+
+
+def conditions(where: Where) -> list[ColumnElement[bool]]:
+    out: list[ColumnElement[bool]] = []
+    for name, value in where.items():
+        if name not in Where.__annotations__:
+            raise TypeError(f"samples cannot be chosen by `{name}`, only by {', '.join(Where.__annotations__)}")
+        if value is None:
+            continue
+        if name == "after":
+            out.append(samples.c.seq > value)
+        elif isinstance(value, str):
+            out.append(samples.c[name] == value)
+        elif isinstance(value, Collection):
+            out.append(samples.c[name].in_(list(value)))
+    return out
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string inside a JSON value, keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _says(sample: Sample, words: str) -> bool:
+    """Whether the completion holds these words, tool calls' arguments also as the JSON that they are."""
+    if (completion := sample.completion) is None:
+        return False
+    return any(words in text for text in (completion.text, completion.refusal or "", *_strings(completion.tool_calls)))
