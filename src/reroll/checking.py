@@ -1,0 +1,317 @@
+"""Holding samples against a case's checks, the user's own python ones in one child process per run."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from reroll.case import Case
+from reroll.check import Check, Outcome, Surroundings, judge_sample
+from reroll.errors import FileError, UsageError
+from reroll.match import clean, nearest
+from reroll.program import Program
+from reroll.sample import Sample
+from reroll.strict_yaml import read_text
+
+__all__ = ["Checker", "surroundings_of"]
+
+WORKER = Path(__file__).with_name("check_process.py")
+SECONDS = 5.0  # per check
+LOAD_SECONDS = 30.0  # to start the child, and to load the user's file with all that it imports
+MEMORY = 2 << 30  # bytes of address space; libraries such as numpy reserve much more than they use
+LONGEST_REPLY = 1 << 20
+
+
+class Overran(Exception):
+    """The child did not answer in time and was stopped."""
+
+
+class Died(Exception):
+    """The child ended by itself; says how."""
+
+
+def surroundings_of(case: Case, program: Program) -> Surroundings:
+    """What the checks of this case may look at; for a stored request its own response schema."""
+    response = program.response
+    if response is None and program.raw is not None:
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            response = json.loads(program.raw)["response_format"]["json_schema"]["schema"]
+    return Surroundings(response, case.input, case.expected)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    file: str
+    text: str
+    hash: str
+    functions: frozenset[str]
+
+
+class Checker:
+    """Judges samples. Thread-safe; close it, or use it in `with`, to end the child process.
+
+    Args: seconds: how long one python check may take; memory: bytes that the child may address.
+    """
+
+    def __init__(
+        self,
+        project_dir: str | Path,
+        *,
+        seconds: float = SECONDS,
+        load_seconds: float = LOAD_SECONDS,
+        memory: int = MEMORY,
+    ) -> None:
+        self.folder = Path(project_dir)
+        self.seconds, self.load_seconds = seconds, load_seconds
+        self._child = _Child(self.folder, memory, load_seconds)
+        self._sources: dict[str, _Source] = {}
+        self._lock = threading.Lock()
+
+    def judge(self, case: Case, program: Program, sample: Sample) -> list[Outcome]:
+        """An outcome per check of the case, in its order, under the check's name.
+
+        Raises: FileError where a python check's file or function is missing; UsageError for judges.
+        """
+        self._prepare(case)
+        around = surroundings_of(case, program)
+        with self._lock:
+            return [
+                judge_sample(check, sample, around, self._run, name)
+                for name, check in zip(case.check_names(), case.checks, strict=True)
+            ]
+
+    def ids(self, case: Case, program: Program) -> list[str]:
+        """The content id of each check of the case, as it stands in this case and program. Raises: as judge."""
+        self._prepare(case)
+        around = surroundings_of(case, program)
+        hashes = {name: source.hash for name, source in self._sources.items()}
+        return [check.identity(around, hashes) for check in case.checks]
+
+    def close(self) -> None:
+        """End the child process. The checker may be used again; it then starts another."""
+        self._child.stop()
+
+    def __enter__(self) -> Checker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _prepare(self, case: Case) -> None:
+        """Find out before any call is paid for that every check of this case can run."""
+        for check in (inner for outer in case.checks for inner in outer.walk()):
+            if check.kind == "judge":
+                raise UsageError("this version cannot run judge checks yet", slug="no-judge")
+            if check.kind != "python":
+                continue
+            module, _, function = check.value.partition(":")
+            with self._lock:
+                if module not in self._sources:
+                    source = _read_source(self.folder / f"{module}.py", check.value)
+                    self._try_loading(module, source)
+                    self._sources[module] = source
+            known = self._sources[module].functions
+            if function not in known:
+                hint = nearest(function, known) or f"; it has {', '.join(sorted(known)) or 'none'}"
+                raise FileError(self.folder / f"{module}.py", f"no function `{function}`{hint}", slug="no-check")
+
+    def _try_loading(self, module: str, source: _Source) -> None:
+        path = self.folder / source.file
+        try:
+            crash = self._child.load(module, source).get("crash")
+        except Overran:
+            raise FileError(path, f"takes longer than {self.load_seconds:g} s to load") from None
+        except Died as died:
+            raise FileError(path, f"cannot be loaded: it {died}") from None
+        if crash:
+            raise FileError(path, f"cannot be loaded: {clean(crash['words'])}", line=crash["line"])
+
+    def _run(self, check: Check, sample: Sample, around: Surroundings) -> Outcome:
+        """A python check on one sample; whatever goes wrong in it is an invalid outcome."""
+        module, _, function = check.value.partition(":")
+        name, source = check.name or check.value, self._sources[module]
+        request = {
+            "module": module,
+            "file": source.file,
+            "function": function,
+            "text": sample.completion.text if sample.completion else "",
+            "sample": _as_dict(sample, around),
+        }
+        try:
+            self._child.load(module, source)
+            reply = self._child.ask(request, self.seconds)
+        except Overran:
+            return Outcome("invalid", f"check {name} took longer than {self.seconds:g} s and was stopped")
+        except Died as died:
+            return Outcome("invalid", f"check {name} {died}")
+        if "crash" in reply:
+            line = reply["crash"]["line"]
+            where = f" at {source.file}:{line}" if line else ""
+            return Outcome("invalid", f"check {name} crashed: {clean(reply['crash']['words'])}{where}")
+        if "holds" not in reply:
+            said = clean(str(reply.get("nonsense")))
+            wanted = "it must return True, False, a reason, or (bool, reason)"
+            return Outcome("invalid", f"check {name} returned {said}; {wanted}")
+        reason = clean(reply["reason"]) or f"{check.value} says {'yes' if reply['holds'] else 'no'}"
+        return Outcome("pass" if reply["holds"] else "fail", reason)
+
+
+def _as_dict(sample: Sample, around: Surroundings) -> dict[str, Any]:
+    """What a python check sees as `sample`."""
+    completion = sample.completion
+    return {
+        "text": completion.text if completion else None,
+        "finish_reason": completion.finish_reason if completion else None,
+        "tool_calls": [dict(c) for c in completion.tool_calls] if completion else [],
+        "refusal": completion.refusal if completion else None,
+        "reward": sample.reward,
+        "model": sample.model,
+        "seed": sample.seed,
+        "input": dict(around.input),
+        "expected": around.expected,
+        "response": around.response,
+    }
+
+
+def _read_source(path: Path, wanted: str) -> _Source:
+    """The text of a checks file and the names that it defines, found without running it."""
+    if not path.is_file():
+        raise FileError(path, f"there is no such file, and the check `python: {wanted}` is in it", slug="no-check")
+    text = read_text(path)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = error.lineno if isinstance(error, SyntaxError) else None
+        raise FileError(path, f"not Python: {getattr(error, 'msg', error)}", line=line) from None
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign):
+            names.update(t.id for t in node.targets if isinstance(t, ast.Name))
+    return _Source(path.name, text, hashlib.blake2b(text.encode(), digest_size=8).hexdigest(), frozenset(names))
+
+
+class _Child:
+    """One process, started when first needed, killed when it overruns, started again after."""
+
+    def __init__(self, folder: Path, memory: int, start_seconds: float) -> None:
+        self.folder, self.memory, self.start_seconds = folder, memory, start_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._replies: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._loaded: dict[str, str] = {}
+        self._count = 0
+
+    def load(self, module: str, source: _Source) -> dict[str, Any]:
+        """Have the module in the child, unless it is there. Raises: Overran, Died."""
+        if self._process is not None and self._loaded.get(module) == source.hash:
+            return {}
+        request = {"module": module, "file": source.file, "source": source.text}
+        reply = self.ask(request, self.start_seconds)
+        if "loaded" in reply:
+            self._loaded[module] = source.hash
+        return reply
+
+    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The reply to one request. Raises: Overran, Died; the child is gone after either."""
+        if self._process is None:
+            self._start()
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        self._count += 1
+        line = json.dumps({"id": self._count, "seconds": seconds, **request}, default=str).encode() + b"\n"
+        # In a thread, since a child that does not read must not block us for ever.
+        threading.Thread(target=_write, args=(process.stdin, line), daemon=True).start()
+        deadline = time.monotonic() + seconds
+        while True:
+            reply = self._next(deadline)
+            if reply.get("id") == self._count:
+                return reply
+
+    def _start(self) -> None:
+        keep = {k: v for k, v in os.environ.items() if k == "SYSTEMROOT"}  # Windows does not start without
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(WORKER), str(self.memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            env=keep,
+            start_new_session=True,
+        )
+        self._replies, self._loaded = queue.SimpleQueue(), {}
+        threading.Thread(target=_read, args=(self._process.stdout, self._replies), daemon=True).start()
+        self._next(time.monotonic() + self.start_seconds)
+
+    def _next(self, deadline: float) -> dict[str, Any]:
+        try:
+            line = self._replies.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            self.stop()
+            raise Overran from None
+        try:
+            reply = json.loads(line or b"")
+            if isinstance(reply, dict):
+                return reply
+        except ValueError:
+            pass
+        raise Died(self._how_it_ended(had_line=line is not None))
+
+    def _how_it_ended(self, had_line: bool) -> str:
+        process = self._process
+        code = None
+        if process is not None and not had_line:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(timeout=1)
+        self.stop()
+        if code is None:
+            return "broke the line to reroll"
+        if code < 0:
+            return f"was killed by the system ({signal.Signals(-code).name}; too much memory or time?)"
+        return f"ended its process (exit code {code})"
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError, AttributeError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        # In a thread, since a write that is stuck in a pipe holds the pipe's lock. Stdout is closed by its reader.
+        threading.Thread(target=_close, args=(process.stdin,), daemon=True).start()
+
+
+def _close(pipe: Any) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        pipe.close()
+
+
+def _write(pipe: Any, line: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        pipe.write(line)
+        pipe.flush()
+
+
+def _read(pipe: Any, replies: queue.SimpleQueue[bytes | None]) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        while line := pipe.readline(LONGEST_REPLY):
+            replies.put(line)
+    _close(pipe)
+    replies.put(None)
