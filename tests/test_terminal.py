@@ -6,7 +6,9 @@ import io
 import re
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ from rich.console import Console
 from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Price, Rate, Reference, ShownSample
 from reroll.evidence import Est, interval
 from reroll.models.model import Capabilities
+from reroll.render.svg import answer_svg, save_svg
 from reroll.render.terminal import show_answer, show_capabilities, show_certify, show_luck, show_sample, show_samples
 from reroll.sample import Token
 from reroll.words import reply
@@ -201,7 +204,7 @@ def test_a_page_says_what_it_must(width: int) -> None:
         "Lunch with Ana next Friday at noon",
         "43 % (",
         "3.6 %",
-        "1 of 120 control runs failed",
+        "1 of 120 controls",
         "● 8 passed",
         "✗ 6 failed",
         "works at least 31 % of the time",
@@ -223,7 +226,7 @@ def test_a_page_says_what_it_must(width: int) -> None:
     ("state", "words"),
     [
         ("bad_luck", ["● Fits plain bad luck", "◐ 99 % reliable? Not known yet", "about 480 more calls"]),
-        ("not_reproduced", ["● Could not be reproduced", "as the project states", "no target was named (about 300"]),
+        ("not_reproduced", ["● Could not be reproduced", "2 % given", "no target was named (about 300"]),
         (
             "undecided",
             ["◐ Not enough runs", "? 2 could not be judged", "no end in sight", "tokens unknown"],
@@ -314,7 +317,7 @@ def test_rerun_alone() -> None:
 def test_certify_alone() -> None:
     a = bad_luck()
     text = printed(lambda c: show_certify(a.certify, c, case_id="next-friday", outcomes=a.outcomes))
-    for words in ("◐ 99 % reliable? Not known yet", "99 % target", "works at least 94 % of the time"):
+    for words in ("◐ 99 % reliable? Not known yet", "99 % target allows", "works at least 94 % of the time"):
         assert words in text
     assert "no target" in printed(lambda c: show_certify(NotExamined("no target", Price(None, None)), c))
 
@@ -351,3 +354,15 @@ def test_capabilities_say_yes_no_or_not_tried() -> None:
 
 def test_no_samples_says_so() -> None:
     assert printed(lambda c: show_samples([], c)) == "No samples.\n"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_svg_is_whole_and_needs_nothing_from_anywhere(state: str, tmp_path: Path) -> None:
+    save_svg(STATES[state](), tmp_path / "answer.svg", width=100)
+    svg = (tmp_path / "answer.svg").read_text("utf-8")
+    assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+    addresses = re.findall(r"https?://[^\s\"<&]+", svg)
+    assert {a for a in addresses if "evil.example" not in a} == {"http://www.w3.org/2000/svg"}
+    for word in ("@font-face", "@import", "<script", "href"):
+        assert word not in svg
+    assert svg == answer_svg(STATES[state]())

@@ -156,7 +156,7 @@ class Pen:
         for char in raw:
             accents = accents + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
             shown = self.spell(char) if accents <= MOST_ACCENTS else f"<U+{ord(char):04X}>"
-            if shown != char and visible(char) != char and shown.strip():
+            if shown.strip() and (visible(char) != char or accents > MOST_ACCENTS):
                 swapped.append((at, at + len(shown)))
             pieces.append(shown)
             at += len(shown)
@@ -193,11 +193,15 @@ class Pen:
                 lines[-1] = longer
         return [line for text in lines for line in self.wrap(self.text(text), indent, indent + 2)]
 
+    def ready(self, line: Text) -> Text:
+        """The line with its glue made spaces again: the last step before it is printed."""
+        line.plain = line.plain.replace(GLUE, " ")
+        return line
+
     def put(self, lines: Sequence[Text]) -> None:
         """Print lines made by this pen, as they are."""
         for line in lines:
-            line.plain = line.plain.replace(GLUE, " ")
-            self.console.print(line, soft_wrap=True, end="\n", highlight=False)
+            self.console.print(self.ready(line), soft_wrap=True, end="\n", highlight=False)
 
     def wrap(self, text: Text, indent: int | Text = 3, rest: int | Text | None = None) -> list[Text]:
         """The text as lines no wider than the page, each after its indent (`rest`: from the second on)."""

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Price, Rate, ShownSample
 from reroll.models.model import Capabilities
-from reroll.numbers import counts, in_ten, interval_words, money, percent, seconds_words
+from reroll.numbers import counts, interval_words, money, percent, seconds_words
 from reroll.render import said
 from reroll.render.bars import Row, axis, strip
 from reroll.render.ink import COLOURS, Pen
@@ -59,6 +59,7 @@ def show_luck(
     outcomes: Sequence[str] = (),
     cost: Cost | None = None,
     stopped: str = "",
+    caveats: Sequence[str] = (),
 ) -> None:
     """Print what re-running showed: verdict, rates, the runs in order."""
     pen = Pen(console)
@@ -67,7 +68,7 @@ def show_luck(
         lines += pen.wrap(pen.text(luck.not_examined))
     else:
         lines += _section("How often it fails", [*axis(_luck_rows(luck, _NO_TARGET), pen), *_legend(pen)], pen)
-    lines += _runs(outcomes, stopped, pen) + _cost(cost, pen)
+    lines += _runs(outcomes, stopped, pen) + _caveats(caveats, pen) + _cost(cost, pen)
     pen.put(lines)
 
 
@@ -79,6 +80,7 @@ def show_certify(
     outcomes: Sequence[str] = (),
     cost: Cost | None = None,
     stopped: str = "",
+    caveats: Sequence[str] = (),
 ) -> None:
     """Print whether the target is met, what may be claimed today, and what a decision takes."""
     pen = Pen(console)
@@ -89,7 +91,7 @@ def show_certify(
         rows = [_rate_row(ABOUT[certify.about], certify.rate), _target_row(certify)]
         lines += _section("How often it fails", [*axis(rows, pen), *_legend(pen)], pen)
         lines += _certify(certify, pen)
-    lines += _runs(outcomes, stopped, pen) + _cost(cost, pen)
+    lines += _runs(outcomes, stopped, pen) + _caveats(caveats, pen) + _cost(cost, pen)
     pen.put(lines)
 
 
@@ -150,7 +152,7 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     shown = [line for s in answer.samples[:MOST_SAMPLES] for line in (Text(), *said.sample_lines(s, pen))]
     if shown:
         lines += _section("What it said", shown[1:], pen)
-    lines += _not_examined(answer, pen) + _caveats(answer, pen) + _cost(answer.cost, pen)
+    lines += _not_examined(answer, pen) + _caveats(answer.caveats, pen) + _cost(answer.cost, pen)
     total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}."
     return lines + pen.wrap(pen.text(total, "dim"))
 
@@ -184,9 +186,9 @@ def _certify_words(certify: CertifySection) -> tuple[str, str]:
 def _subject(case_id: str, section: LuckSection | CertifySection | NotExamined, pen: Pen, where: str = "") -> Lines:
     """What the verdict is about, in a line: the case, how often it fails, which program and model."""
     pieces: list[str | tuple[str, str]] = [(said.short(case_id, 80), "bold")] if case_id else []
-    if not isinstance(section, NotExamined) and (estimate := section.rate.estimate) is not None:
+    if not isinstance(section, NotExamined) and section.rate.estimate is not None:
         rate = section.rate
-        often = f"failed {rate.failures:,} of {counts('run', rate.n - rate.invalid)}, {in_ten(estimate)}"
+        often = f"failed {rate.failures:,} of {counts('run', rate.n - rate.invalid)}"
         pieces.append(f"{' ' if case_id else ''}{often}")
     if where:
         pieces.append((f"{' ' if pieces else ''}({where})", "dim"))
@@ -235,8 +237,8 @@ def _rate_row(label: str, rate: Rate, low: float | None = None, high: float | No
     if rate.estimate is None:
         note = f"{counts('run', rate.n)}, none could be judged" if rate.n else "no run yet"
         return Row(label, between, note, "fail", low, None, high)
-    note = f"{rate.failures:,} of {rate.n - rate.invalid:,} failed"
-    note += f", {rate.invalid:,} not judged" if rate.invalid else ""
+    note = f"{rate.failures:,} of {rate.n - rate.invalid:,}"
+    note += f", {rate.invalid:,} unjudged" if rate.invalid else ""
     return Row(label, f"{percent(rate.estimate)} {between}", note, "fail", low, rate.estimate, high)
 
 
@@ -246,13 +248,15 @@ def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list
     rows = [_rate_row("This request fails", luck.rate, low, high)]
     reference, limit = luck.reference, luck.reference_rate
     if limit is None or reference.source == "none":
-        rows.append(Row("Usual", "not known", "no control cases"))
+        rows.append(Row("Usual failure rate", "not known", "no controls"))
     elif reference.source == "given":
-        rows.append(Row("Usual", percent(limit), "as the project states", mark=limit))
+        rows.append(Row("Usual failure rate", percent(limit), "given", mark=limit))
     else:
-        note = f"{reference.failures:,} of {counts('control run', reference.n)} failed"
+        note = f"{reference.failures:,} of {counts('control', reference.n)}"
         share = reference.failures / reference.n if reference.n else None
-        rows.append(Row("Usual", f"at most {percent(limit, 'up')}", note, "fail", share, share, limit, limit))
+        rows.append(
+            Row("Usual failure rate", f"at most {percent(limit, 'up')}", note, "fail", share, share, limit, limit)
+        )
     if (works := luck.second_try_works.value) is not None and luck.rate.failures:
         number = f"{percent(works)} ({interval_words(1 - high, 1 - low)})"
         rows.append(Row("A second try works", number, "", "pass", 1 - high, works, 1 - low))
@@ -261,7 +265,7 @@ def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list
 
 def _target_row(certify: CertifySection) -> Row:
     may = 1 - certify.target
-    return Row(f"A {percent(certify.target)} target", f"at most {percent(may)}", "may fail", mark=may)
+    return Row(f"{percent(certify.target)} target allows", f"at most {percent(may)}", mark=may)
 
 
 def _legend(pen: Pen) -> Lines:
@@ -325,9 +329,9 @@ def _not_examined(answer: Answer, pen: Pen) -> Lines:
     return _section("Not examined", body, pen)
 
 
-def _caveats(answer: Answer, pen: Pen) -> Lines:
+def _caveats(caveats: Sequence[str], pen: Pen) -> Lines:
     bullet = Text(f"   {pen.glyph('bullet')} ")
-    body = [line for caveat in answer.caveats for line in pen.wrap(pen.text(caveat), bullet, 5)]
+    body = [line for caveat in caveats for line in pen.wrap(pen.text(caveat), bullet, 5)]
     return _section("Keep in mind", body, pen)
 
 
