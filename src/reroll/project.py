@@ -19,9 +19,9 @@ from reroll.fix import Fix
 from reroll.match import nearest, show
 from reroll.program import Program
 from reroll.requirement import bad_schema
-from reroll.strict_yaml import Document, read_document, read_text
+from reroll.strict_yaml import Document, parse_document, parse_yaml, read_document, read_text
 
-__all__ = ["CaseFile", "Project", "load_project", "schemas", "write_schemas"]
+__all__ = ["CaseFile", "Project", "load_project", "parse_yaml", "read_checks", "schemas", "write_schemas"]
 
 Model = TypeVar("Model", bound=BaseModel)
 # What a stored request already says, so that it cannot be said beside it.
@@ -156,6 +156,27 @@ def _load_cases(path: Path, program: Program) -> tuple[Case, ...]:
                 words = "`schema: true` means the program's `response`, and program.yaml has none"
                 raise document.error(words, ("cases", i, "checks", *steps, "schema"))
     return cases
+
+
+class _Checks(BaseModel):
+    checks: tuple[Check, ...]
+
+
+def read_checks(text: str, name: str | Path) -> tuple[Check, ...]:
+    """Checks as one writes them in a file or on the command line: `contains: Friday`, or a list of such.
+
+    Raises: FileError, in which `name` stands for the file.
+    """
+    document = parse_document(text, Path(name))
+    if document.value is None:
+        raise document.error("says no check; a check is written as `contains: noon`")
+    items = document.value if isinstance(document.value, list) else [document.value]
+    try:
+        return _Checks.model_validate({"checks": items}).checks
+    except ValidationError as error:
+        first = error.errors()[0]
+        steps = first["loc"][1:] if isinstance(document.value, list) else first["loc"][2:]
+        raise document.error(problem_words(first, [first], _Checks), steps) from None
 
 
 def _kinship(case: Case, before: tuple[Case, ...], cases: tuple[Case, ...]) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from yaml.resolver import Resolver
 from reroll.errors import FileError
 from reroll.match import excerpt
 
-__all__ = ["Document", "read_document", "read_text"]
+__all__ = ["Document", "parse_document", "parse_yaml", "read_document", "read_text"]
 
 # What aliases may add, counted in values: a document of a few lines can otherwise fill the memory.
 ALIAS_LIMIT = 10_000
@@ -113,7 +113,11 @@ def read_text(path: Path) -> str:
 
 def read_document(path: Path) -> Document:
     """A YAML file as values with lines. Raises: FileError with the line of the first problem."""
-    text = read_text(path)
+    return parse_document(read_text(path), path)
+
+
+def parse_document(text: str, path: Path) -> Document:
+    """A YAML text as values with lines; `path` stands in errors. Raises: FileError."""
     loader = None
     try:
         loader = _Loader(text)
@@ -130,6 +134,11 @@ def read_document(path: Path) -> Document:
         if loader is not None:
             loader.dispose()
     return Document(path, value, root)
+
+
+def parse_yaml(text: str, name: str | Path) -> Any:
+    """The value of a YAML text, say of a command-line option; `name` stands in errors. Raises: FileError."""
+    return parse_document(text, Path(name)).value
 
 
 def _syntax(path: Path, text: str, error: yaml.MarkedYAMLError) -> FileError:
