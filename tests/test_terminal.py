@@ -362,7 +362,7 @@ def test_the_svg_is_whole_and_needs_nothing_from_anywhere(state: str, tmp_path: 
     svg = (tmp_path / "answer.svg").read_text("utf-8")
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     addresses = re.findall(r"https?://[^\s\"<&]+", svg)
-    assert {a for a in addresses if "evil.example" not in a} == {"http://www.w3.org/2000/svg"}
+    assert {a for a in addresses if "evil" not in a} == {"http://www.w3.org/2000/svg"}
     for word in ("@font-face", "@import", "<script", "href"):
         assert word not in svg
     assert svg == answer_svg(STATES[state]())

@@ -14,7 +14,7 @@ from reroll.render.ink import COLOURS, Pen
 
 __all__ = ["Row", "axis", "strip"]
 
-NARROWEST_PLOT, COMFORTABLE_PLOT, WIDEST_PLOT = 14, 24, 50
+NARROWEST_PLOT, COMFORTABLE_PLOT, WIDEST_PLOT = 14, 20, 50
 LONGEST_STRIP = 120
 FEW = 40  # so many symbols get a space between them
 
