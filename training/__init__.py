@@ -1,0 +1,1 @@
+"""Makes the bundled model: corpus, tokenizer, network, training, export, evaluation."""

@@ -1,0 +1,167 @@
+"""Programs and requests as training arrays: several requests behind one prompt, with target distributions."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from training import corpus as c
+from training import surface as s
+from training.bpe import BPE, train
+from training.wordings import NAMES
+
+REQUESTS_PER_PROMPT = 4
+CALM_START = s.Style(
+    noise=0.15,
+    shake=0.0,
+    shuffle=0.1,
+    capitals=0.03,
+    clause_capitals=0.0,
+    typos=0.03,
+    polite=0.15,
+    gibberish=0.05,
+    detail=0.1,
+    loose=0.1,
+)
+TIDY = s.Style(canonical=0.85, noise=0.2, shake=0.03, shuffle=0.05, clause_capitals=0.02, role=0.93)
+TIDY_SHARE = 0.3  # of the prompts: close to the example project's own words
+MAX_TOKENS = 900  # a pack longer than this is dropped (positions stay under about 640)
+
+Target = dict[int, float]
+
+
+@dataclass
+class Pack:
+    """One prompt and its requests; `place` and `block` as in LanguageModel.forward."""
+
+    ids: list[int]
+    place: list[int]
+    block: list[int]
+    targets: list[tuple[int, int, float]]  # (position, next token, its probability)
+
+
+def _sharpened(path: list[int], alternatives: list[tuple[list[int], float]], targets: list[Target]) -> None:
+    """Replaces one-hot targets by the constructed next-token distribution where the alternatives part."""
+    for t, token in enumerate(path):
+        chances: Target = {}
+        for ids, p in alternatives:
+            chances[ids[t]] = chances.get(ids[t], 0.0) + p
+        if len(chances) > 1:
+            total = sum(chances.values())
+            targets[t] = {k: v / total for k, v in chances.items()}
+        alternatives = [(ids, p) for ids, p in alternatives if ids[t] == token]
+        if len(alternatives) == 1:
+            return
+
+
+def answer_targets(parts: list[c.Part], bpe: BPE, r: random.Random) -> tuple[list[int], list[Target]]:
+    """A sampled answer and, at each of its tokens, the exact distribution of that token."""
+    chosen = [r.choices(alternatives, [p for _, p, _ in alternatives])[0][0] for _, alternatives in parts]
+    path = [*bpe.encode("".join(chosen)), bpe.end]
+    targets: list[Target] = [{token: 1.0} for token in path]
+    for i, (_, alternatives) in enumerate(parts):
+        if len(alternatives) > 1:
+            before, after = "".join(chosen[:i]), "".join(chosen[i + 1 :])
+            _sharpened(
+                path, [([*bpe.encode(before + text + after), bpe.end], p) for text, p, _ in alternatives], targets
+            )
+    return path, targets
+
+
+def make_pack(bpe: BPE, r: random.Random, calm: float) -> Pack:
+    style = CALM_START if r.random() < calm else TIDY if r.random() < TIDY_SHARE else s.Style()
+    program = c.draw_program(r)
+    ids = bpe.encode(s.head(program, r, style))
+    n = len(ids)
+    pack = Pack(ids, list(range(n)), [0] * n, [])
+    for number in range(1, REQUESTS_PER_PROMPT + 1):
+        request = c.draw_request(r, program.today, s.known_names(style))
+        path, targets = answer_targets(c.answer_parts(program, request), bpe, r)
+        question = bpe.encode(c.render_user(s.request_text(request, r, style)))
+        first = len(pack.ids) + len(question) - 1
+        pack.targets += [(first + t, token, p) for t, target in enumerate(targets) for token, p in target.items()]
+        added = question + path[:-1]
+        pack.ids += added
+        pack.place += range(n, n + len(added))
+        pack.block += [number] * len(added)
+    return pack
+
+
+Arrays = dict[str, np.ndarray]
+
+
+def to_arrays(packs: list[Pack]) -> Arrays:
+    """Padded (B, T) arrays; the targets as flat lists with the index of their unique position."""
+    longest = max(len(p.ids) for p in packs)
+    ids, place = np.zeros((len(packs), longest), np.int64), np.zeros((len(packs), longest), np.int64)
+    block = np.full((len(packs), longest), -1, np.int64)
+    rows, columns, tokens, weights = [], [], [], []
+    for row, pack in enumerate(packs):
+        n = len(pack.ids)
+        ids[row, :n], place[row, :n], block[row, :n] = pack.ids, pack.place, pack.block
+        for position, token, p in pack.targets:
+            rows.append(row), columns.append(position), tokens.append(token), weights.append(p)
+    keys, index = np.unique(np.array(rows) * longest + np.array(columns), return_inverse=True)
+    return {
+        "ids": ids,
+        "place": place,
+        "block": block,
+        "rows": keys // longest,
+        "columns": keys % longest,
+        "index": index,
+        "tokens": np.array(tokens),
+        "weights": np.array(weights, np.float32),
+    }
+
+
+def make_group(bpe: BPE, seed: int, group: int, packs: int, batches: int, calm: float) -> list[Arrays]:
+    """Some batches of packs of similar length, the same for the same seed and group."""
+    r = random.Random(f"{seed}/{group}")
+    made: list[Pack] = []
+    while len(made) < packs * batches:
+        pack = make_pack(bpe, r, calm)
+        if len(pack.ids) <= MAX_TOKENS:
+            made.append(pack)
+    made.sort(key=lambda p: len(p.ids))
+    arrays = [to_arrays(made[i : i + packs]) for i in range(0, len(made), packs)]
+    r.shuffle(arrays)
+    return arrays
+
+
+def calm_share(step: int, steps: int) -> float:
+    """Mostly tidy prompts at first, so that copying and counting days emerge early; none after an eighth."""
+    return max(0.0, 1 - step / (0.12 * steps))
+
+
+def _produce(queue: mp.Queue, bpe: BPE, seed: int, first: int, steps: int, packs: int, batches: int) -> None:
+    for step in range(first, steps, batches):
+        queue.put(make_group(bpe, seed, step // batches, packs, batches, calm_share(step, steps)))
+
+
+def stream(bpe: BPE, seed: int, first: int, steps: int, packs: int, batches: int = 8) -> Iterator[Arrays]:
+    """Batches from a second process, so that the training thread never waits for text."""
+    queue: mp.Queue = mp.Queue(maxsize=4)
+    worker = mp.Process(target=_produce, args=(queue, bpe, seed, first, steps, packs, batches), daemon=True)
+    worker.start()
+    for _ in range(first, steps, batches):
+        yield from queue.get()
+    worker.join()
+
+
+def train_tokenizer(seed: int = 7, prompts: int = 5000, merges: int = 1403) -> dict[str, list[str]]:
+    """The vocabulary, from sampled prompts and from the known names in every way of writing."""
+    r = random.Random(seed)
+    texts = []
+    for _ in range(prompts):
+        style = s.Style()
+        program = c.draw_program(r)
+        request = c.draw_request(r, program.today, NAMES)
+        answer = "".join(r.choices(a, [p for _, p, _ in a])[0][0] for _, a in c.answer_parts(program, request))
+        texts.append(s.head(program, r, style) + c.render_user(s.request_text(request, r, style)) + answer)
+    for name in NAMES:
+        texts += [f'"{name}" {name}'] * 60 + [f"{name.upper()} {name.lower()}"] * 25
+    return train(texts, merges)

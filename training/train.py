@@ -1,0 +1,158 @@
+"""Trains the network on the CPU, one thread, seeded; a usable checkpoint exists at any time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.bpe import BPE
+from training.data import Arrays, stream, train_tokenizer
+from training.model import LanguageModel, Shape, count, share_embeddings
+
+OUT = Path(__file__).parent / "out"
+
+
+def options() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--steps", type=int, default=2700)
+    p.add_argument("--packs", type=int, default=16, help="prompts per step, four requests each")
+    p.add_argument("--stable", type=float, default=0.4, help="share of the steps before the learning rate falls")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--muon", type=float, default=0.02, help="learning rate of the hidden matrices")
+    p.add_argument("--adam", type=float, default=2e-3, help="learning rate of everything else")
+    p.add_argument("--width", type=int, default=160)
+    p.add_argument("--layers", type=int, default=4)
+    p.add_argument("--heads", type=int, default=5)
+    p.add_argument("--hidden", type=int, default=384)
+    p.add_argument("--warm", type=int, default=60)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--save-every", type=int, default=200)
+    p.add_argument("--no-bf16", action="store_true")
+    p.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    p.add_argument("--out", type=Path, default=OUT)
+    return p.parse_args()
+
+
+def optimizers(model: LanguageModel, o: argparse.Namespace) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices, AdamW for embeddings and norms; both without weight decay."""
+    hidden = [w for n, w in model.named_parameters() if w.dim() == 2 and "embedding" not in n]
+    rest = [w for n, w in model.named_parameters() if w.dim() != 2 or "embedding" in n]
+    return [
+        torch.optim.Muon(hidden, lr=o.muon, momentum=0.95, weight_decay=0.0, ns_steps=5),
+        torch.optim.AdamW(rest, lr=o.adam, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate(step: int, o: argparse.Namespace) -> float:
+    """Warm up, hold, then straight to zero."""
+    done = step / o.steps
+    return min(1.0, (step + 1) / o.warm) * min(1.0, (1 - done) / (1 - o.stable))
+
+
+def loss_of(model: LanguageModel, batch: Arrays, bf16: bool) -> tuple[Tensor, float]:
+    """Mean cross-entropy per answer token, and how far it is above the unavoidable part (nats)."""
+    t = {k: torch.from_numpy(v) for k, v in batch.items()}
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        logits = model(t["ids"], (t["rows"], t["columns"]), t["place"], t["block"])
+    logs = logits.float().log_softmax(-1)
+    n = len(t["rows"])
+    loss = -(t["weights"] * logs[t["index"], t["tokens"]]).sum() / n
+    unavoidable = -(t["weights"] * t["weights"].log()).sum() / n
+    return loss, float(loss.detach() - unavoidable)
+
+
+class Average:
+    """Running average of the weights: what gets exported, smoother than the last step."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    def update(self, model: LanguageModel, step: int) -> None:
+        keep = min(0.995, (step + 1) / (step + 20))
+        for k, v in model.state_dict().items():
+            self.weights[k].lerp_(v, 1 - keep)
+
+
+def save(
+    path: Path,
+    model: LanguageModel,
+    average: Average,
+    opts: list[torch.optim.Optimizer],
+    o: argparse.Namespace,
+    step: int,
+    cpu: float,
+    wall: float,
+) -> None:
+    state = {
+        "shape": asdict(model.shape),
+        "weights": average.weights,
+        "raw": model.state_dict(),
+        "step": step,
+        "optimizers": [x.state_dict() for x in opts],
+        "cpu_seconds": cpu,
+        "wall_seconds": wall,
+        "parameters": count(model),
+        "options": {k: str(v) for k, v in vars(o).items()},
+    }
+    torch.save(state, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)  # a reader never sees half a file
+
+
+def load_tokenizer(out: Path) -> BPE:
+    path = out / "vocab.json"
+    if not path.exists():
+        path.write_text(json.dumps(train_tokenizer()))
+    return BPE.load(path)
+
+
+def main() -> None:
+    o = options()
+    o.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(o.threads)
+    torch.manual_seed(o.seed)
+    bpe = load_tokenizer(o.out)
+    model = LanguageModel(Shape(len(bpe.vocab), o.width, o.layers, o.heads, o.hidden))
+    share_embeddings(model, bpe)
+    opts = optimizers(model, o)
+    bases = [[g["lr"] for g in opt.param_groups] for opt in opts]
+    average, first, spent, wall = Average(model), 0, 0.0, 0.0
+    path = o.out / "checkpoint.pt"
+    if o.resume and path.exists():
+        state = torch.load(path, weights_only=False)
+        model.load_state_dict(state["raw"])
+        average.weights = state["weights"]
+        for opt, saved in zip(opts, state["optimizers"], strict=True):
+            opt.load_state_dict(saved)
+        first, spent, wall = state["step"], state["cpu_seconds"], state["wall_seconds"]
+    print(f"vocabulary {len(bpe.vocab)}, parameters {count(model)}, from step {first}", flush=True)
+    started, cpu0 = time.time(), time.process_time()
+    gaps: list[float] = []
+    for step, batch in zip(range(first, o.steps), stream(bpe, o.seed, first, o.steps, o.packs), strict=False):
+        for opt, base in zip(opts, bases, strict=True):
+            for group, lr in zip(opt.param_groups, base, strict=True):
+                group["lr"] = lr * rate(step, o)
+        loss, gap = loss_of(model, batch, not o.no_bf16)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for opt in opts:
+            opt.step()
+            opt.zero_grad(set_to_none=True)
+        average.update(model, step)
+        gaps.append(gap)
+        cpu, clock = spent + time.process_time() - cpu0, wall + time.time() - started
+        if (step + 1) % 50 == 0:
+            print(f"{step + 1} gap {sum(gaps[-50:]) / 50:.5f} cpu {cpu:.0f}s wall {clock:.0f}s", flush=True)
+        if (step + 1) % o.save_every == 0 or step + 1 == o.steps:
+            save(path, model, average, opts, o, step + 1, cpu, clock)
+    print(f"trained {o.steps} steps: {cpu / 60:.1f} CPU minutes, {clock / 60:.1f} minutes on the clock")
+
+
+if __name__ == "__main__":
+    main()
