@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError
 
 from reroll import store_sqlite as sql
 from reroll.errors import StoreError
@@ -77,7 +77,7 @@ class Database:
             raise StoreError(f"the store {self.path or 'in memory'} was closed; open it again", slug="store-closed")
         try:
             yield
-        except DBAPIError as error:
+        except sql.ERRORS as error:
             raise sql.explain(error, self.path) from error
 
     @contextmanager
@@ -103,7 +103,8 @@ def _path(url: str | Path) -> Path | None:
         parsed = make_url(text)
     except ArgumentError:
         parsed = None
-    if parsed is None or parsed.get_backend_name() != "sqlite":
+    # A host would be a path after one slash too few, and options would be ignored: both are refused.
+    if parsed is None or parsed.drivername != "sqlite" or parsed.host or parsed.query:
         raise StoreError(
             "only SQLite stores can be used yet; give a path, sqlite:///path or :memory:", slug="store-unknown-kind"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from sqlalchemy.pool import StaticPool
 from reroll import migrations, store_schema
 from reroll.errors import StoreError
 
-__all__ = ["READ", "connect", "contains", "explain", "insert_new", "prepare"]
+__all__ = ["ERRORS", "READ", "connect", "contains", "explain", "insert_new", "prepare"]
 
+ERRORS = (DBAPIError, sqlite3.Error)  # what `explain` explains
 READ = {"reroll_begin": "BEGIN"}  # execution options of a connection that only reads
 
 
@@ -165,11 +167,7 @@ def back_up(path: Path, version: str) -> Path:
     copies = (path.with_name(f"{path.stem}.backup-{version}{f'-{n}' if n else ''}.sqlite") for n in range(1000))
     to = next(copy for copy in copies if not copy.exists())
     part = to.with_name(f"{to.name}.{os.getpid()}.part")
-    source, target = sqlite3.connect(path), sqlite3.connect(part)
-    try:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as target:
         source.backup(target)
-    finally:
-        target.close()
-        source.close()
     part.rename(to)
     return to

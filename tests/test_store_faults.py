@@ -1,0 +1,415 @@
+"""The store when processes die, disks fill up, files are foreign or old, and others hold the lock."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event
+
+from reroll import migrations, store_schema
+from reroll.errors import StoreError, UsageError
+from reroll.sample import Attempt, Completion, Sample
+from reroll.store import NewSample, Store
+
+PLACE: dict[str, Any] = {"request_id": "r1:0", "series": "rerun", "program_id": "p1:0", "case_id": "a"}
+
+WRITER = """
+import sys
+from reroll.sample import Attempt, Completion, Sample
+from reroll.store import NewSample, Store
+
+with Store.open(sys.argv[1]) as store:
+    for _ in range(int(sys.argv[2])):
+        places = store.reserve("r1:0", "rerun", 5)
+        sample = Sample(Completion("x" * 2000), attempts=(Attempt(1.0, 0.5, 200),), raw="{}")
+        new = [NewSample(sample, "r1:0", "rerun", idx, "p1:0", "a") for idx in places]
+        place = {"request_id": "r1:0", "series": "rerun", "program_id": "p1:0", "case_id": "a"}
+        ids = [store.add_sample(sample, idx=places[0], **place)]
+        ids += store.add_samples(new[1:])
+        print(*(f"{idx}={id}" for idx, id in zip(places, ids)), flush=True)
+"""
+
+
+def writer(path: Path, rounds: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(path), str(rounds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def acknowledged(lines: str) -> dict[int, str]:
+    """What a writer said that it stored: id by index. A line cut by a kill counts as not said."""
+    whole = [line for line in lines.splitlines(keepends=True) if line.endswith("\n")]
+    return {int(idx): id for line in whole for idx, id in (word.split("=") for word in line.split())}
+
+
+def fill(path: Path, count: int = 3) -> list[str]:
+    with Store.open(path) as store:
+        return store.add_samples([NewSample(Sample(Completion(f"c{i}")), idx=i, **PLACE) for i in range(count)])
+
+
+def check(path: Path) -> str:
+    connection = sqlite3.connect(path)
+    try:
+        return str(connection.execute("PRAGMA quick_check").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def one_sentence(error: BaseException) -> bool:
+    text = str(error)
+    return "\n" not in text and ". " not in text and "Traceback" not in text and len(text) < 400
+
+
+# -- several processes, some of which die ------------------------------------------------------------------------------
+
+
+def test_two_processes_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    both = [writer(path, 100), writer(path, 100)]  # neither finds a database: they also make it together
+    outs = [one.communicate() for one in both]
+    assert [one.returncode for one in both] == [0, 0], outs
+    said = [acknowledged(out) for out, _ in outs]
+    assert len(said[0]) == len(said[1]) == 500
+    with Store.open(path) as store:
+        found = store.samples(payload=True)
+    assert {s.idx: s.id for s in found} == said[0] | said[1]
+    assert sorted(s.idx for s in found) == list(range(1000))
+    assert all(len(s.sample.attempts) == 1 and s.sample.raw == "{}" for s in found)
+
+
+@pytest.mark.parametrize("after", [1, 7, 30])
+def test_killing_a_writer_loses_no_acknowledged_sample_and_no_index_is_used_twice(tmp_path: Path, after: int) -> None:
+    path = tmp_path / "store.sqlite"
+    process = writer(path, 100_000)
+    assert process.stdout is not None
+    lines = "".join(process.stdout.readline() for _ in range(after))
+    process.send_signal(signal.SIGKILL)
+    said = acknowledged(lines + process.communicate()[0])
+    assert process.returncode == -signal.SIGKILL
+    assert check(path) == "ok"
+    with Store.open(path) as store:
+        found = store.samples()
+        assert said.items() <= {s.idx: s.id for s in found}.items()
+        assert all(len(s.sample.attempts) == 1 for s in found)
+        fresh = store.reserve("r1:0", "rerun", 5)
+    assert fresh[0] > max(s.idx for s in found)
+    assert fresh[0] % 5 == 0  # the dead writer's reservation stays its own
+
+
+def test_threads_may_share_one_store(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.sqlite") as store:
+
+        def work() -> None:
+            for idx in store.reserve("r1:0", "rerun", 20):
+                store.add_sample(Sample(error="x"), idx=idx, **PLACE)
+                store.samples(limit=1)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(s.idx for s in store.samples()) == list(range(80))
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+
+
+def upgrade():
+    op.add_column("samples", sa.Column("mood", sa.Text))
+    op.execute("UPDATE samples SET mood = 'calm'")
+    {more}
+"""
+
+
+@contextmanager
+def newer_code(tmp_path: Path, more: str = "") -> Iterator[None]:
+    """As if this were a reroll with one more migration."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrations.HERE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    head = store_schema.VERSIONS[-1]
+    (folder / "versions" / "v9999_next.py").write_text(NEXT.format(head=head, more=more))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "HERE", folder)
+        patch.setattr(store_schema, "VERSIONS", (*store_schema.VERSIONS, "9999"))
+        yield
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.endswith(("-wal", "-shm")))
+
+
+@pytest.mark.parametrize("version", store_schema.VERSIONS)
+def test_every_older_version_is_backed_up_and_migrated_with_its_data(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "store.sqlite"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store_schema, "VERSIONS", store_schema.VERSIONS[: store_schema.VERSIONS.index(version) + 1])
+        ids = fill(path)
+    with newer_code(tmp_path), Store.open(path) as store:
+        assert [s.id for s in store.samples()] == ids
+        assert store.reserve("r1:0", "rerun", 1) == range(3, 4)
+    backup = tmp_path / f"store.backup-{version}.sqlite"
+    assert names(tmp_path) == [backup.name, "store.sqlite"]
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT DISTINCT mood FROM samples").fetchall() == [("calm",)]
+    connection.close()
+    assert check(backup) == "ok"
+    connection = sqlite3.connect(backup)
+    assert connection.execute("SELECT version_num FROM reroll_version").fetchone() == (version,)
+    assert [row[0] for row in connection.execute("SELECT id FROM samples ORDER BY seq")] == ids
+    connection.close()
+
+
+def test_a_backup_holds_what_is_still_in_the_write_ahead_log_and_replaces_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    first = f"store.backup-{store_schema.VERSIONS[-1]}"
+    (tmp_path / f"{first}.sqlite").write_bytes(b"precious")
+    with Store.open(path) as old:
+        id = old.add_sample(Sample(error="x"), idx=0, **PLACE)
+        assert (tmp_path / "store.sqlite-wal").stat().st_size > 0
+        with newer_code(tmp_path):
+            Store.open(path).close()
+    assert (tmp_path / f"{first}.sqlite").read_bytes() == b"precious"
+    with Store.open(tmp_path / f"{first}-1.sqlite") as backup:
+        assert [s.id for s in backup.samples()] == [id]
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    ids = fill(path)
+    with newer_code(tmp_path, more='op.execute("SELECT * FROM nowhere")'), pytest.raises(StoreError, match="nowhere"):
+        Store.open(path)
+    with Store.open(path) as store:
+        assert [s.id for s in store.samples()] == ids
+
+
+def test_a_backup_that_cannot_be_made_stops_the_migration(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    ids = fill(path)
+    (tmp_path / f"store.backup-{store_schema.VERSIONS[-1]}.sqlite.{os.getpid()}.part").mkdir()
+    with newer_code(tmp_path), pytest.raises(StoreError, match="cannot be opened or made"):
+        Store.open(path)
+    with Store.open(path) as store:
+        assert [s.id for s in store.samples()] == ids
+
+
+def test_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    fill(path)
+    with newer_code(tmp_path):
+        Store.open(path).close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="written by a newer reroll") as caught:
+        Store.open(path)
+    assert caught.value.slug == "store-newer"
+    assert one_sentence(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_the_tables_in_the_code_are_those_that_the_migrations_make() -> None:
+    with Store.open(":memory:") as store, store._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": store_schema.VERSION_TABLE})
+        assert compare_metadata(context, store_schema.metadata) == []
+        made = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all())
+    with_own_tables = Store(None, 1.0)
+    with with_own_tables._engine.begin() as connection:
+        store_schema.metadata.create_all(connection)
+        declared = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all())
+    with_own_tables.close()
+    made.pop(store_schema.VERSION_TABLE)
+    assert made == declared
+
+
+def test_the_known_versions_are_the_migration_files_in_order() -> None:
+    script = ScriptDirectory(str(migrations.HERE))
+    assert tuple(reversed([step.revision for step in script.walk_revisions()])) == store_schema.VERSIONS
+
+
+def test_opening_a_current_store_does_not_import_alembic(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    fill(path)
+    code = (
+        "import sys; from reroll.store import Store; Store.open(sys.argv[1]).close(); print('alembic' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
+
+
+# -- files that cannot be used -----------------------------------------------------------------------------------------
+
+
+def refused(path: Path, slug: str, **options: Any) -> str:
+    with pytest.raises(StoreError) as caught:
+        Store.open(path, **options)
+    assert caught.value.slug == slug
+    assert str(path) in str(caught.value) or str(path.parent) in str(caught.value)
+    assert one_sentence(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"Dear diary, " * 200)
+    assert "is not a database" in refused(path, "store-not-a-database")
+    assert path.read_bytes() == b"Dear diary, " * 200
+
+
+def test_the_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "places.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    assert "belongs to another program" in refused(path, "store-not-a-database")
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_store_is_named_as_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    fill(path, 300)
+    whole = bytearray(path.read_bytes())
+    whole[4096:] = b"\xff" * (len(whole) - 4096)
+    path.write_bytes(whole)
+    assert "is damaged" in refused(path, "store-damaged")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be made" in refused(tmp_path / "file" / "store.sqlite", "store-not-writable")
+
+
+def test_a_folder_instead_of_a_file_is_named(tmp_path: Path) -> None:
+    assert "cannot be opened or made" in refused(tmp_path, "store-not-writable")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write: /proc")
+def test_a_folder_that_nobody_can_write_is_named() -> None:
+    assert "cannot be opened or made" in refused(Path("/proc/store.sqlite"), "store-not-writable")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "locked" / "store.sqlite"
+    path.parent.mkdir()
+    path.parent.chmod(0o500)
+    try:
+        refused(path, "store-not-writable")
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_a_store_that_must_exist_is_not_made(tmp_path: Path) -> None:
+    assert "there is no store at" in refused(tmp_path / "typo.sqlite", "store-missing", create=False)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://ana:hunter2@db/x", "mysql://x", "://", "sqlite+x:///x", "sqlite://x", "sqlite:///x?mode=ro"]
+)
+def test_other_databases_are_refused_without_repeating_a_password(url: str) -> None:
+    with pytest.raises(StoreError, match="only SQLite") as caught:
+        Store.open(url)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store.sqlite")
+    store.close()
+    store.close()
+    with pytest.raises(StoreError, match="was closed"):
+        store.samples()
+
+
+# -- locks and full disks ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def held(path: Path, *statements: str) -> Iterator[None]:
+    """Another program's connection that has done these statements and goes on holding its locks."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        yield
+    finally:
+        connection.close()
+
+
+def test_a_store_that_another_program_keeps_to_itself_is_named_as_locked(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    ids = fill(path)
+    with held(path, "PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE"):
+        assert "is locked by another process" in refused(path, "store-locked", busy_seconds=0.05)
+    with Store.open(path) as store:
+        assert [s.id for s in store.samples()] == ids
+
+
+def test_writing_past_a_lock_fails_in_one_sentence_and_works_once_it_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    ids = fill(path)
+    with Store.open(path, busy_seconds=0.05) as store:
+        with held(path, "BEGIN EXCLUSIVE"):
+            assert [s.id for s in store.samples()] == ids  # reading goes on
+            with pytest.raises(StoreError, match="is locked") as caught:
+                store.add_sample(Sample(error="x"), idx=3, **PLACE)
+            assert one_sentence(caught.value)
+            with pytest.raises(StoreError, match="is locked"):
+                store.reserve("r1:0", "rerun", 1)
+        store.add_sample(Sample(error="x"), idx=3, **PLACE)
+        assert len(store.samples()) == 4
+
+
+def add_forever(store: Store, sample: Sample, stored: list[str]) -> None:
+    for start in range(0, 4000, 4):
+        stored += store.add_samples([NewSample(sample, idx=start + i, **PLACE) for i in range(4)])
+
+
+def test_a_full_disk_fails_in_one_sentence_and_loses_nothing_that_was_stored(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    stored: list[str] = []
+    big = Sample(Completion("x" * 5000), attempts=(Attempt(1, 2, 200),), raw="{}")
+    with Store.open(path) as store:
+        with store._engine.connect() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        event.listen(store._engine, "checkout", lambda c, *_: c.execute(f"PRAGMA max_page_count = {pages + 40}"))
+        with pytest.raises(StoreError, match="the disk is full") as caught:
+            add_forever(store, big, stored)
+        assert caught.value.slug == "store-full"
+        assert one_sentence(caught.value)
+        assert len(stored) >= 4
+        assert [s.id for s in store.samples()] == stored
+    assert check(path) == "ok"
+    with Store.open(path) as store:
+        assert [(s.id, len(s.sample.attempts)) for s in store.samples()] == [(id, 1) for id in stored]
+        store.add_sample(big, idx=5000, **PLACE)
+
+
+def test_a_batch_with_one_bad_sample_stores_none_of_it(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.sqlite") as store:
+        good, bad = NewSample(Sample(error="x"), idx=0, **PLACE), NewSample(Sample(error="x"), idx=2**70, **PLACE)
+        with pytest.raises(OverflowError):
+            store.add_samples([good, bad])
+        with pytest.raises(UsageError):
+            store.add_decision(rule="", question="", verdict="", evidence={}, sample_ids=["s_nope"])
+        assert store.samples() == []
