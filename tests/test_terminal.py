@@ -322,6 +322,14 @@ def test_certify_alone() -> None:
     assert "no target" in printed(lambda c: show_certify(NotExamined("no target", Price(None, None)), c))
 
 
+def test_a_bar_never_contradicts_the_verdict_beside_it() -> None:
+    runs = outcomes("." * 600)
+    met = replace(certify("met", counted(runs), 0.99, 0), rate=replace(counted(runs), high=0.013))
+    text = printed(lambda c: show_certify(met, c, outcomes=runs))
+    assert "0 % (0–1 %)" in text
+    assert "none, it is decided" in text
+
+
 def test_a_sample_in_full() -> None:
     tokens = [Token("2026", -0.01), Token(" next", -0.7, ((" next", -0.7), (" this", -0.8))), Token("\n", -1e9)]
     messages = [
@@ -335,7 +343,7 @@ def test_a_sample_in_full() -> None:
         '"text": "Lunch"',
         "tool_calls",
         "␣next  50 %",
-        "instead of ␣this 45 %",
+        "instead of ␣this (45 %)",
         "less than",
     ):
         assert words in text, words

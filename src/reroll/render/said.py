@@ -97,13 +97,16 @@ def token_lines(tokens: Sequence[Token], pen: Pen) -> list[Text]:
         return pen.wrap(pen.text("The model does not tell how likely its tokens were.", "dim"))
     open_ = [(i, t) for i, t in known if math.exp(min(0.0, t.logprob or 0.0)) < SURE]
     out: list[Text] = []
+    column = max((_token(t.text, pen).cell_len for _, t in open_[:MOST_TOKENS]), default=0)
     for i, token in open_[:MOST_TOKENS]:
         others = [(text, lp) for text, lp in token.top if text != token.text][:4]
-        line = pen.join((f"{i:>5}  ", "dim"), _token(token.text, pen), f"  {_probability(token.logprob or 0.0)}")
+        line = pen.join((f"{i:>6}  ", "dim"), _token(token.text, pen))
+        line.append(" " * (column + 8 - line.cell_len))
+        line.append_text(pen.text(f"  {_probability(token.logprob or 0.0):<6}"))
         for n, (text, lp) in enumerate(others):
-            line.append_text(pen.join(("   instead of " if not n else ", ", "dim")))
-            line.append_text(pen.join(_token(text, pen, "dim"), (f" {_probability(lp)}", "dim")))
-        out += pen.wrap(line, 0, 9)
+            line.append_text(pen.text("   instead of " if not n else ", ", "dim"))
+            line.append_text(pen.join(_token(text, pen, "dim"), (f" ({_probability(lp)})", "dim")))
+        out += pen.wrap(line, 0, 10)
     rest = len(known) - len(open_)
     words = [f"{counts('token', rest)} at least {percent(SURE)} likely not shown"] if rest else []
     words += [f"{counts('more open place', len(open_) - MOST_TOKENS)}"] if len(open_) > MOST_TOKENS else []

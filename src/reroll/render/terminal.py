@@ -31,6 +31,7 @@ __all__ = [
 LUCK_KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "undecided"}
 CERTIFY_KIND = {"met": "pass", "not_met": "fail", "undecided": "undecided"}
 ABOUT = {"case": "this request", "suite": "this fixed set of requests", "population": "requests of this kind"}
+FAILS = {"case": "This request fails", "suite": "This set fails", "population": "Such requests fail"}
 SECTIONS = (
     ("luck", "How often it fails"),
     ("certify", "Whether a target is met"),
@@ -88,7 +89,7 @@ def show_certify(
         lines = pen.wrap(pen.join(("Not examined: ", "bold"), certify.not_examined), 1)
     else:
         lines = [*_badge(*_certify_words(certify), pen), *_subject(case_id, certify, pen)]
-        rows = [_rate_row(ABOUT[certify.about], certify.rate), _target_row(certify)]
+        rows = [_certify_row(certify), _target_row(certify)]
         lines += _section("How often it fails", [*axis(rows, pen), *_legend(pen)], pen)
         lines += _certify(certify, pen)
     lines += _runs(outcomes, stopped, pen) + _caveats(caveats, pen) + _cost(cost, pen)
@@ -125,7 +126,7 @@ def show_sample(
 def show_capabilities(name: str, capabilities: Capabilities, console: Console) -> None:
     """Print what a model can do, as probed."""
     pen = Pen(console)
-    pen.put([pen.text(name, "bold"), *said.capability_lines(capabilities, pen)])
+    pen.put([*pen.wrap(pen.text(name, "bold"), 1), *said.capability_lines(capabilities, pen)])
 
 
 def answer_lines(answer: Answer, pen: Pen) -> Lines:
@@ -142,7 +143,7 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     rows = _luck_rows(luck, certify) if isinstance(luck, LuckSection) else []
     if isinstance(certify, CertifySection):
         if certify.about != "case" or not rows:
-            rows.append(_rate_row(ABOUT[certify.about], certify.rate))
+            rows.append(_certify_row(certify))
         rows.append(_target_row(certify))
     if rows:
         lines += _section("How often it fails", [*axis(rows, pen), *_legend(pen)], pen)
@@ -245,7 +246,7 @@ def _rate_row(label: str, rate: Rate, low: float | None = None, high: float | No
 def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list[Row]:
     """The case, what it is held against, and a second try, on one axis."""
     low, high = bounds(luck, certify)
-    rows = [_rate_row("This request fails", luck.rate, low, high)]
+    rows = [_rate_row(FAILS["case"], luck.rate, low, high)]
     reference, limit = luck.reference, luck.reference_rate
     if limit is None or reference.source == "none":
         rows.append(Row("Usual failure rate", "not known", "no controls"))
@@ -261,6 +262,16 @@ def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list
         number = f"{percent(works)} ({interval_words(1 - high, 1 - low)})"
         rows.append(Row("A second try works", number, "", "pass", 1 - high, works, 1 - low))
     return rows
+
+
+def _certify_row(certify: CertifySection) -> Row:
+    """The rate that a target is held against; the interval never contradicts the verdict beside it."""
+    may, low, high = 1 - certify.target, certify.rate.low, certify.rate.high
+    if certify.verdict == "met":
+        high = max(low, min(high, may))
+    if certify.verdict == "not_met":
+        low = min(high, max(low, may))
+    return _rate_row(FAILS[certify.about], certify.rate, low, high)
 
 
 def _target_row(certify: CertifySection) -> Row:
