@@ -374,3 +374,10 @@ def test_the_svg_is_whole_and_needs_nothing_from_anywhere(state: str, tmp_path: 
     for word in ("@font-face", "@import", "<script", "href"):
         assert word not in svg
     assert svg == answer_svg(STATES[state]())
+
+
+def test_wide_letters_keep_their_width_in_the_svg() -> None:
+    svg = answer_svg(replace(worse(), text="日本語"))
+    wide = re.search(r'textLength="([0-9.]+)"[^>]*>&#160;&#160;日本語<', svg)
+    assert wide is not None
+    assert float(wide[1]) == pytest.approx(8 * 12.2)

@@ -21,7 +21,7 @@ __all__ = ["COLOURS", "Pen", "Window", "visible", "window"]
 
 # Blue and orange differ for every kind of colour blindness, and at this lightness both can be read
 # on black and on white. Green and red would be neither. A symbol always stands beside the colour.
-COLOURS = {"pass": "#3b8eea", "fail": "#d9730d", "invalid": "#c0699b", "undecided": "#8a8f98"}
+COLOURS = {"pass": "#3b8eea", "fail": "#d9730d", "invalid": "#c05fc0", "undecided": "#8a8f98"}
 
 GLYPHS = {
     "pass": ("●", "o"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+from html import unescape
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
@@ -50,6 +53,9 @@ TEMPLATE = """\
 """
 
 
+RUN_OF_TEXT = re.compile(r'(<text [^>]*textLength=")([0-9.]+)("[^>]*>)([^<]+)<')
+
+
 def answer_svg(answer: Answer, width: int = 100) -> str:
     """The page as SVG text, `width` columns wide."""
     console = Console(
@@ -58,8 +64,15 @@ def answer_svg(answer: Answer, width: int = 100) -> str:
     console.print()
     show_answer(answer, console)
     console.print()
-    # A fixed id keeps the file equal for an equal answer, and its text lines apart from another's.
-    return console.export_svg(title="", theme=THEME, code_format=TEMPLATE, unique_id="reroll")
+    # A fixed id keeps the file equal for an equal answer.
+    svg = console.export_svg(title="", theme=THEME, code_format=TEMPLATE, unique_id="reroll")
+    return RUN_OF_TEXT.sub(_true_length, svg)
+
+
+def _true_length(match: re.Match[str]) -> str:
+    """The run of text with its length in cells; rich counts characters, and squeezes Japanese to half its width."""
+    text = unescape(match[4])
+    return f"{match[1]}{float(match[2]) / len(text) * cell_len(text):g}{match[3]}{match[4]}<"
 
 
 def save_svg(answer: Answer, path: str | Path, width: int = 100) -> None:
