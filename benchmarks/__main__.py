@@ -19,7 +19,10 @@ def main() -> int:
     scripts = sorted(p for p in HERE.glob("*.py") if not p.name.startswith("_"))
     unknown = set(wanted) - {p.stem for p in scripts}
     if unknown:
-        print(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(p.stem for p in scripts)}", file=sys.stderr)
+        print(
+            f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(p.stem for p in scripts)}",
+            file=sys.stderr,
+        )
         return 2
     out = HERE / "out"
     out.mkdir(exist_ok=True)

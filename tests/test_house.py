@@ -64,7 +64,11 @@ def test_the_core_does_no_io(name: str) -> None:
     path = ROOT / f"{name}.py"
     used = {module.split(".")[0] for module in imported(path)}
     assert used <= set(FOR_CORE), used - set(FOR_CORE)
-    calls = {node.func.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     assert not calls & {"open", "print", "input", "eval", "exec"}
 
 

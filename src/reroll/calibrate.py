@@ -135,9 +135,7 @@ def not_met_boundary(rate: float, alpha: float, horizon: int | None, n_max: int)
     return np.where((boundary > n) | (n == 0), NEVER, boundary)
 
 
-def operating_characteristics(
-    p: float, met: Ints | None, not_met: Ints | None, budget: int
-) -> Characteristics:
+def operating_characteristics(p: float, met: Ints | None, not_met: Ints | None, budget: int) -> Characteristics:
     """What happens at true failure rate p when looking after every call, exactly.
 
     A plain walk over n, one call at a time: it shares no code with the

@@ -22,7 +22,7 @@ from reroll.investigation import investigate as run_investigation
 from reroll.models.registry import open_model
 from reroll.numbers import counts, money
 from reroll.program import Program
-from reroll.project import Project, load_project
+from reroll.project import Project, load_project, read_checks
 from reroll.runner import Options, Session
 from reroll.settings import SETTINGS, setting
 from reroll.store import Store
@@ -219,13 +219,24 @@ def init(directory: Path, common: Common) -> int:
 
 
 def import_(file: Path, check: str | None, into: Path | None, common: Common) -> int:
-    from reroll.looking import import_recorded, show_import
+    from reroll.intake.importing import ImportedSample, project_from_recorded
+    from reroll.intake.recording import look_at, store_all
+    from reroll.render.recording import show_recording
 
-    summary = import_recorded(file, check, into, lambda: _store_for_import(common, into))
-    if common.json:
-        _print_json({"schema": "reroll.import/1", **to_json(summary)})
+    rows: list[ImportedSample] = []
+    checks = None if check is None else read_checks(check, "--check")
+    _, seen = look_at(file, checks, setting("alpha"), None if into else rows.append)
+    if into is not None:
+        project_from_recorded(file, into, check)
     else:
-        show_import(summary, _console())
+        with Store.open(setting("store", common.store) or common.project / ".reroll" / "store.sqlite") as store:
+            seen = replace(seen, stored=store_all(store, file, rows))
+    if common.json:
+        _print_json(to_json(seen, "reroll.import/1"))
+    else:
+        show_recording(seen, _console())
+        if into is not None:
+            print(f"Wrote a project to {into}: cd {into} && reroll investigate --case ID", file=sys.stderr)
     return 0
 
 
@@ -248,7 +259,15 @@ def doctor(model: str | None, base_url: str | None, common: Common) -> int:
     name, identity, capabilities = _run(run())
     if common.json:
         facts = environment_facts()
-        _print_json({"schema": "reroll.doctor/1", "model": name, "identity": identity, "capabilities": to_json(capabilities), **facts})
+        _print_json(
+            {
+                "schema": "reroll.doctor/1",
+                "model": name,
+                "identity": identity,
+                "capabilities": to_json(capabilities),
+                **facts,
+            }
+        )
     else:
         from reroll.render.terminal import show_capabilities
 
@@ -270,10 +289,6 @@ def _project(common: Common, told: Told | None = None) -> Project:
 
 def _store(common: Common, project: Project, create: bool = True) -> Store:
     return Store.open(setting("store", common.store) or project.path / ".reroll" / "store.sqlite", create=create)
-
-
-def _store_for_import(common: Common, into: Path | None) -> Store:
-    return Store.open(setting("store", common.store) or (into or common.project) / ".reroll" / "store.sqlite")
 
 
 def _target(target: float | None) -> float | None:
@@ -327,10 +342,14 @@ def _price_agreed(program: Program, priced: bool, options: Options, spending: Sp
     prompt = sum(len(str(m.get("content") or "")) for m in program.messages_alone()) // 4 + 50
     answer = int(program.params.get("max_tokens") or program.params.get("max_completion_tokens") or 500)
     usage = Usage(prompt * options.budget, answer * options.budget)
-    usd = price(program.model.partition(":")[2] or program.model, usage, program.model.partition(":")[0]) if priced else None
+    usd = (
+        price(program.model.partition(":")[2] or program.model, usage, program.model.partition(":")[0])
+        if priced
+        else None
+    )
     text = (
-        f"this may make up to {counts('call', options.budget)}, about {usage.prompt_tokens:,} prompt tokens and at most "
-        f"{usage.completion_tokens:,} completion tokens, {money(usd)}"
+        f"this may make up to {counts('call', options.budget)}, about {usage.prompt_tokens:,} prompt tokens and "
+        f"at most {usage.completion_tokens:,} completion tokens, {money(usd)}"
     )
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{text}; add --yes to agree, or lower --budget", slug="price")
@@ -389,5 +408,3 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False)
-
-

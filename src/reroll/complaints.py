@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from yaml.nodes import ScalarNode
 
 from reroll.errors import FileError
 from reroll.match import nearest, show
@@ -47,10 +46,9 @@ def complain(error: ValidationError, document: Document, root: type[BaseModel]) 
         if not any(len(p) > len(walked[0]) and p[: len(walked[0])] == walked[0] for p in paths)
         or e["type"] in ("missing", "extra_forbidden")
     ]
-    (path, node, _), first = min(kept, key=lambda pair: pair[0][2] or 0)
+    (path, _, _), first = min(kept, key=lambda pair: pair[0][2] or 0)
     same = [e for (p, _, _), e in kept if p == path]
-    plain = node.value if isinstance(node, ScalarNode) and not node.style else None
-    return document.error(problem_words(first, same, root, plain), path)
+    return document.error(problem_words(first, same, root, document.plain(path)), path)
 
 
 def problem_words(

@@ -101,7 +101,7 @@ def three_samples(seen: Sequence[Seen]) -> tuple[ShownSample, ...]:
     Equal texts are shown once with their number, so that a glance covers as many runs as it can.
     """
     groups = Counter((s.outcome, s.text, s.reason) for s in seen)
-    first = {}
+    first: dict[tuple[str, str, str], Seen] = {}
     for s in seen:
         first.setdefault((s.outcome, s.text, s.reason), s)
 

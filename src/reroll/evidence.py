@@ -77,13 +77,10 @@ class Evidence:
     def __post_init__(self) -> None:
         if min(self.failures, self.n, self.invalid) < 0:
             raise ValueError(
-                "counts must not be negative, got "
-                f"failures={self.failures}, n={self.n}, invalid={self.invalid}"
+                f"counts must not be negative, got failures={self.failures}, n={self.n}, invalid={self.invalid}"
             )
         if self.failures + self.invalid > self.n:
-            raise ValueError(
-                f"failures + invalid must be at most n, got {self.failures} + {self.invalid} > {self.n}"
-            )
+            raise ValueError(f"failures + invalid must be at most n, got {self.failures} + {self.invalid} > {self.n}")
 
     @property
     def passes(self) -> int:
@@ -116,9 +113,7 @@ class Evidence:
         )
 
     def __add__(self, other: Evidence) -> Evidence:
-        return Evidence(
-            self.failures + other.failures, self.n + other.n, self.invalid + other.invalid
-        )
+        return Evidence(self.failures + other.failures, self.n + other.n, self.invalid + other.invalid)
 
     @classmethod
     def of(cls, outcomes: Sequence[str]) -> Evidence:
@@ -188,7 +183,7 @@ def met_log_e(failures: int, n: int, rate: float) -> float:
     Args:    n: samples so far; rate: strictly between 0 and 1.
     Raises:  ValueError: counts or rate out of range.
     Assumes: each sample fails with probability >= rate given the past.
-    Source:  Robbins 1970; Waudby-Smith & Ramdas 2024, eq. 24 (as bets).
+    Source:  Robbins 1970; Waudby-Smith & Ramdas 2024 (as bets).
 
     >>> round(met_log_e(failures=0, n=355, rate=0.01), 3)
     3.002
@@ -359,9 +354,7 @@ def _solve_bets(won: Floats, n: Floats, bets: Mixture, threshold: float, *, uppe
     return _solve(log_e_at, threshold, n.shape, upper=upper)
 
 
-def _solve(
-    log_e_at: Callable[[Floats], Floats], threshold: float, shape: tuple[int, ...], *, upper: bool
-) -> Floats:
+def _solve(log_e_at: Callable[[Floats], Floats], threshold: float, shape: tuple[int, ...], *, upper: bool) -> Floats:
     """The end of {m: log_e_at(m) < threshold}, rounded outwards; log_e_at rises in m if upper, else falls."""
     low, high = np.zeros(shape), np.ones(shape)
     for _ in range(50):

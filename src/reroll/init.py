@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from reroll.errors import UsageError
 
-__all__ = ["EXAMPLE", "init_project"]
+__all__ = ["EXAMPLE", "init_project", "write_new"]
 
 EXAMPLE = Path(__file__).parent / "bundled" / "meetings"
 
@@ -17,20 +17,24 @@ def init_project(folder: str | Path) -> list[Path]:
 
     Raises: UsageError, with nothing written, where a file would be overwritten or cannot be made.
     """
+    files = sorted(p for p in EXAMPLE.rglob("*") if p.suffix in (".yaml", ".md", ".py"))
+    return write_new(folder, {str(p.relative_to(EXAMPLE)): p.read_text(encoding="utf-8") for p in files})
+
+
+def write_new(folder: str | Path, files: Mapping[str, str]) -> list[Path]:
+    """Writes these texts under their names into a folder where none of them is yet. Raises: UsageError."""
     folder = Path(folder)
-    sources = sorted(p for p in EXAMPLE.rglob("*") if p.suffix in (".yaml", ".md", ".py"))
-    targets = [folder / p.relative_to(EXAMPLE) for p in sources]
-    for target in targets:
-        if target.exists() or target.is_symlink():
+    for name in files:
+        if (folder / name).exists() or (folder / name).is_symlink():
             raise UsageError(
-                f"{target} exists already and was left as it is, nothing was written; choose another folder",
+                f"{folder / name} exists already and was left as it is, nothing was written; choose another folder",
                 slug="init-exists",
             )
     try:
-        for source, target in zip(sources, targets, strict=True):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"cannot make a project in {folder}: {reason}", slug="init-cannot") from None
-    return targets
+    return [folder / name for name in files]

@@ -18,7 +18,9 @@ from reroll.words import reply
 __all__ = ["Asked", "investigate"]
 
 Question = Literal["luck", "certify"]
-TOLERABLE_SUCCESS = 0.95  # where neither a reference nor a target is given, the question is this one (DESIGN.md section 5)
+TOLERABLE_SUCCESS = (
+    0.95  # where neither a reference nor a target is given, the question is this one (DESIGN.md section 5)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,12 @@ def _answer(
     shown = [Seen(j.stored.id, j.outcome.outcome, j.outcome.reason, _text(j), j.outcome.marks) for j in runs]
     return Answer(
         report={**asked.report.model_dump(exclude_none=True), "fidelity": asked.fidelity},
-        case={"id": asked.case.id, "set": asked.case.set, "input": asked.case.input, "checks": list(asked.case.check_names())},
+        case={
+            "id": asked.case.id,
+            "set": asked.case.set,
+            "input": asked.case.input,
+            "checks": list(asked.case.check_names()),
+        },
         program={"name": program.program, "id": program.id},
         model=session.model.identity,
         luck=luck,
@@ -126,9 +133,10 @@ def _why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
     if cap is not None and (session.spent.usd or 0) >= cap:
         return f"the spending cap of ${cap:g} was reached; the same command with a higher --max-usd goes on from here"
     reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)
+    budget = counts("call", session.options.budget)
     return {
         "decided": "the question was decided",
-        "budget": f"the budget of {counts('call', session.options.budget)} was spent; the same command with a higher --budget goes on from here",
+        "budget": f"the budget of {budget} was spent; the same command with a higher --budget goes on from here",
         "horizon": f"the declared horizon of {counts('call', session.options.horizon or 0)} was reached",
         "out_of_reach": "nothing that could still come would decide it",
         None: "",
@@ -142,19 +150,21 @@ def _caveats(session: Session, asked: Asked, reference: Reference, runs: Sequenc
     if old:
         failed = sum(j.outcome.outcome == "fail" for j in old)
         notes.append(
-            f"exploratory: {counts('earlier run', len(old))}, judged with the check as it is now, failed {failed} times; "
-            "they were drawn before this check existed and do not count"
+            f"exploratory: {counts('earlier run', len(old))}, judged with the check as it is now, failed "
+            f"{counts('time', failed)}; they were drawn before this check existed and do not count"
         )
     if reference.source == "controls":
         notes.append(
-            f"“ordinary requests” are the project's control cases: {reference.failures} failures in {reference.n} runs, "
-            f"so at most {percent(reference.rate or 1.0, 'up')} fail"
+            f"“ordinary requests” are the project's control cases: {counts('failure', reference.failures)} in "
+            f"{counts('run', reference.n)}, so at most {percent(reference.rate or 1.0, 'up')} fail"
         )
     if reference.source == "none" and asked.question == "luck":
         notes.append("no control cases and no reference_rate: worse than usual cannot be told from usual")
     params = session.project.program.params
     if "seed" in params and session.options.seed is None:
-        notes.append("the program sends the same seed with every call, so its runs may be copies of one another, not independent")
+        notes.append(
+            "the program sends the same seed with every call, so its runs may be copies of one another, not independent"
+        )
     if session.model.name.startswith("recorded:"):
         notes.append("these are recorded completions, not fresh calls; they speak for the time when they were recorded")
     answered = sorted({j.stored.sample.model or "" for j in runs} - {""})

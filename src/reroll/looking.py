@@ -56,7 +56,7 @@ class Whole:
 
 
 def stored_samples(project: Project, store: Store, case_id: str | None, limit: int) -> list[Listed]:
-    """The newest `limit` samples of this project's cases (or of one), oldest first, judged by its checks as they are now.
+    """The newest `limit` samples of all cases or of one, oldest first, judged by the checks as they are now.
 
     Raises: UsageError if nothing is stored of that case.
     """
@@ -69,7 +69,9 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
     cases = {c.id: c for c in [*store.cases(), *project.cases]}
     with Checker(project.path) as checker:
         return [
-            Listed(s.case_id, s.variant, s.source, s.settled, shown(s, _judge(checker, project, cases.get(s.case_id), s)))
+            Listed(
+                s.case_id, s.variant, s.source, s.settled, shown(s, _judge(checker, project, cases.get(s.case_id), s))
+            )
             for s in found
         ]
 

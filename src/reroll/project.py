@@ -176,7 +176,7 @@ def read_checks(text: str, name: str | Path) -> tuple[Check, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         steps = first["loc"][1:] if isinstance(document.value, list) else first["loc"][2:]
-        raise document.error(problem_words(first, [first], _Checks), steps) from None
+        raise document.error(problem_words(first, [first], _Checks, document.plain(steps)), steps) from None
 
 
 def _kinship(case: Case, before: tuple[Case, ...], cases: tuple[Case, ...]) -> tuple[str, str] | None:

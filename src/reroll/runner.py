@@ -13,7 +13,7 @@ from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
 from reroll.engine import run_draws
-from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
+from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of, upper_limit
 from reroll.models.model import Draw, Model
 from reroll.plan import Plan, next_draws
@@ -101,7 +101,7 @@ class Session:
     spent: Spent = field(default_factory=Spent)
     silent: int = 0  # draws in a row without a completion
     stopped: bool = False  # a person asked to stop
-    drawing: asyncio.Task[None] | None = None  # what is in flight, so that it can be stopped
+    drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
 
     @property
     def left(self) -> int:
@@ -126,7 +126,9 @@ class Slots:
 def slots(session: Session, case: Case, *, control: bool = False) -> Slots:
     """The place of a case's draws. A declared horizon has a series of its own: it starts from zero."""
     request = session.project.program.render(case.input, case.history)
-    request_id = request.id(f"{session.model.identity}#{case.id}" if _keyed_by_case(session.model) else session.model.identity)
+    request_id = request.id(
+        f"{session.model.identity}#{case.id}" if _keyed_by_case(session.model) else session.model.identity
+    )
     session.store.put_request(request_id, request, session.model.identity)
     horizon = None if control else session.options.horizon
     return Slots(case, request_id, OPEN_ENDED if horizon is None else f"horizon-{horizon}", control)
@@ -155,10 +157,10 @@ def exploratory(session: Session, at: Slots) -> list[Judged]:
 
 def _split(session: Session, at: Slots) -> tuple[list[StoredSample], list[StoredSample]]:
     ids = session.checker.ids(at.case, session.project.program)
-    known = session.store.first_seen(ids)
+    known = session.store.first_used(ids)
     drawn = session.store.samples(request_id=at.request_id, series=at.series, source="draw")
     drawn.sort(key=lambda s: s.idx)
-    return [s for s in drawn if s.settled_us >= known], [s for s in drawn if s.settled_us < known]
+    return [s for s in drawn if s.settled >= known], [s for s in drawn if s.settled < known]
 
 
 def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
@@ -283,8 +285,8 @@ def _crashing_check(case: Case, runs: Sequence[Judged]) -> None:
     """Raises: UsageError when a check has crashed on every sample so far: it is the check that is broken."""
     if len(runs) >= 3 and all(j.outcome.outcome == "invalid" and "crashed" in j.outcome.reason for j in runs):
         raise UsageError(
-            f"a check of case `{case.id}` failed to run on all {len(runs)} samples: {runs[-1].outcome.reason}; mend it and "
-            "run the same command again: the stored samples are judged anew, no call is repeated",
+            f"a check of case `{case.id}` failed to run on all {len(runs)} samples: {runs[-1].outcome.reason}; "
+            "mend it and run the same command again: the stored samples are judged anew, no call is repeated",
             slug="check-crashed",
         )
 
@@ -338,7 +340,10 @@ async def run_controls(session: Session) -> Reference:
     rounds = min(len(runs) for runs in have)
     session.spent.reused += rounds * len(controls)
     while (rounds + 1) * len(controls) <= allowed and not session.stopped and not _too_dear(session):
-        step = min(max(1, 4 * (session.options.concurrency or session.model.concurrency) // len(controls)), allowed // len(controls) - rounds)
+        step = min(
+            max(1, 4 * (session.options.concurrency or session.model.concurrency) // len(controls)),
+            allowed // len(controls) - rounds,
+        )
         await draw_more(session, places, step)
         have = [judged(session, at) for at in places]
         rounds = min(len(runs) for runs in have)
@@ -369,5 +374,3 @@ def _tell_controls(session: Session, have: Sequence[Sequence[Judged]], rounds: i
             seconds=session.spent.seconds,
         )
     )
-
-

@@ -45,7 +45,9 @@ def _at_least_one(text: str) -> int:
 
 
 _ALL = (
-    Setting("store", "path or URL", None, str, "Where samples are kept; default `.reroll/store.sqlite` in the project."),
+    Setting(
+        "store", "path or URL", None, str, "Where samples are kept; default `.reroll/store.sqlite` in the project."
+    ),
     Setting("alpha", "chance", 0.05, _between(0.0005, 0.5), "Allowed chance that one verdict is ever wrong."),
     Setting("budget", "calls", 400, _at_least_one, "Calls a command may make before it stops, undecided if need be."),
     Setting("control_share", "share of budget", 0.25, _between(0, 1), "Most of the budget that control cases may use."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
@@ -42,7 +43,7 @@ class Database:
         Raises: StoreError, one sentence.
         """
         path = _path(url)
-        if path is not None and not path.exists():
+        if path is not None and not os.path.exists(path):  # Path.exists raises where we may not look
             if not create:
                 raise StoreError(f"there is no store at {path}; check --store or --project", slug="store-missing")
             try:

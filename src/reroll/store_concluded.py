@@ -15,7 +15,7 @@ from reroll.errors import StoreError, UsageError
 from reroll.store_base import chunks, new_id, now_us
 from reroll.store_rows import Decision, StoredSample, Where, clean, decision_from_row, ranges, to_json
 from reroll.store_samples import Sampled, conditions
-from reroll.store_schema import decisions, outcomes, samples
+from reroll.store_schema import checks, decisions, outcomes, samples
 
 __all__ = ["Concluded"]
 
@@ -52,6 +52,19 @@ class Concluded(Sampled):
             if isinstance(error.__cause__, IntegrityError):
                 raise UsageError(f"no stored sample has the id `{sample_id}`", slug="unknown-sample") from error
             raise
+
+    def first_used(self, checks_ids: Collection[str]) -> float:
+        """When the newest of these checks was first held against anything (Unix time); asking is using.
+
+        Samples that had settled before were there to be looked at when the check was written.
+        """
+        rows = [{"id": id, "first_us": now_us()} for id in sorted(set(checks_ids))]
+        if not rows:
+            return 0.0
+        with self._write() as connection:
+            connection.execute(sql.insert_new(checks), rows)
+            newest = select(func.max(checks.c.first_us)).where(checks.c.id.in_([row["id"] for row in rows]))
+            return float(connection.execute(newest).scalar_one()) / 1e6
 
     def outcomes(
         self, sample_ids: Iterable[str], checks_ids: Collection[str] | None = None

@@ -35,7 +35,7 @@ __all__ = [
 
 JSON = Any  # what json.loads returns
 Row = Mapping[str, Any]
-Source = Literal["draw", "imported", "reported"]
+Source = Literal["draw", "imported", "reported", "refused"]
 
 
 @dataclass(frozen=True, slots=True)

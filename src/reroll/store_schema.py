@@ -108,7 +108,7 @@ samples = Table(
     Column("program_id", Text, nullable=False),
     Column("case_id", Text, nullable=False),
     Column("variant", Text, nullable=False),
-    Column("source", Text, nullable=False),  # draw | imported | reported
+    Column("source", Text, nullable=False),  # draw | imported | reported | refused (no call was taken)
     Column("settled_us", BigInteger, nullable=False),
     Column("seconds", Float),  # in flight, all attempts together, our own waits left out; null: not known
     Column("text", Text),  # null: no completion
@@ -155,6 +155,14 @@ attempts = Table(
     Column("server_id", Text),  # the server's own name for the call
     PrimaryKeyConstraint("seq", "n"),
     sqlite_with_rowid=False,
+)
+
+# When a check was first held against anything: samples drawn before that were seen before it was written.
+checks = Table(
+    "checks",
+    metadata,
+    Column("id", Text, primary_key=True),  # Check.identity
+    Column("first_us", BigInteger, nullable=False),
 )
 
 # What a check said of a sample. A changed check has another checks_id, so its rows are new ones.

@@ -20,7 +20,7 @@ from yaml.resolver import Resolver
 from reroll.errors import FileError
 from reroll.match import excerpt
 
-__all__ = ["Document", "parse_document", "parse_yaml", "read_document", "read_text"]
+__all__ = ["Document", "parse_document", "parse_yaml", "read_document", "read_text", "write_yaml"]
 
 # What aliases may add, counted in values: a document of a few lines can otherwise fill the memory.
 ALIAS_LIMIT = 10_000
@@ -38,13 +38,14 @@ class _Resolver(Resolver):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's way
 
 
-for _tag, _pattern, _first in (
+RULES: tuple[tuple[str, str, Sequence[str]], ...] = (
     (BOOL, r"true|True|TRUE|false|False|FALSE", "tTfF"),
     (NULL, r"null|Null|NULL|~|", ["n", "N", "~", ""]),
     (INT, r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
     # One leading zero only, as JSON has it: 007 and 00.5 are names, not numbers.
     (FLOAT, r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-):
+)
+for _tag, _pattern, _first in RULES:
     _Resolver.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
@@ -88,6 +89,11 @@ class Document:
                 continue
             done.append(step)
         return tuple(done), node, line
+
+    def plain(self, steps: Sequence[str | int]) -> str | None:
+        """The scalar at these steps as it is written, where it is written without quotes."""
+        node = self.walk(steps)[1]
+        return str(node.value) if isinstance(node, ScalarNode) and not node.style else None
 
     def error(self, problem: str, steps: Sequence[str | int] = ()) -> FileError:
         """A FileError at the deepest of these steps that exists; list items are counted from 1."""
@@ -139,6 +145,27 @@ def parse_document(text: str, path: Path) -> Document:
 def parse_yaml(text: str, name: str | Path) -> Any:
     """The value of a YAML text, say of a command-line option; `name` stands in errors. Raises: FileError."""
     return parse_document(text, Path(name)).value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes whatever YAML 1.1 or 1.2 would not take for text, and writes lines as lines."""
+
+
+for _tag, _pattern, _first in RULES:
+    _Dumper.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(STR, text, style="|" if "\n" in text.strip() else None),
+)
+
+
+def write_yaml(value: Any) -> str:
+    """A JSON value as YAML text that `parse_yaml` reads back as the same value.
+
+    >>> write_yaml({"version": "1.10", "country": "NO", "n": 3})
+    "version: '1.10'\\ncountry: 'NO'\\nn: 3\\n"
+    """
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
 
 
 def _syntax(path: Path, text: str, error: yaml.MarkedYAMLError) -> FileError:

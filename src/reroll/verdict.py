@@ -118,9 +118,7 @@ def certify(evidence: Evidence, target: float, alpha: float = 0.05, horizon: int
     return _certify(race, evidence, evidence, standing(race, evidence), None, target)
 
 
-def certify_path(
-    outcomes: Sequence[str], target: float, alpha: float = 0.05, horizon: int | None = None
-) -> Certify:
+def certify_path(outcomes: Sequence[str], target: float, alpha: float = 0.05, horizon: int | None = None) -> Certify:
     """The verdict of the first crossing, looking after every outcome; later outcomes cannot take it back.
 
     Args:    outcomes: `pass`, `fail` or `invalid`, in the order in which the
@@ -140,9 +138,7 @@ def certify_path(
     return _certify(race, now, Evidence.of(outcomes[:n]), side, n, target)
 
 
-def decide(
-    failures: int, n: int, target: float = 0.99, alpha: float = 0.05, horizon: int | None = None
-) -> Certify:
+def decide(failures: int, n: int, target: float = 0.99, alpha: float = 0.05, horizon: int | None = None) -> Certify:
     """`certify` for plain counts.
 
     >>> decide(failures=0, n=400).verdict
@@ -366,7 +362,7 @@ def pass_hat_k(counts: Sequence[tuple[int, int]], k: int) -> float:
 
     Args:    counts: (passes, n) of each case, n >= k.
     Raises:  ValueError: no case, k < 1, or a case with fewer than k samples.
-    Source:  Yao et al. 2024 (tau-bench), section 3: mean of C(c, k) / C(n, k).
+    Source:  Yao et al. 2024 (tau-bench): mean of C(c, k) / C(n, k).
 
     >>> pass_hat_k([(3, 4), (4, 4)], k=2)
     0.75

@@ -79,7 +79,9 @@ def rate_sentence(rate: Rate, low: float | None = None, high: float | None = Non
     if truth.endswith("anything"):
         truth = "that alone says next to nothing about the true rate"
     if rate.failures == 0:
-        worked = f"and all {judged} answers that could be judged were right" if rate.invalid else "and it worked every time"
+        worked = (
+            f"and all {judged} answers that could be judged were right" if rate.invalid else "and it worked every time"
+        )
         return f"{ran}, {worked}; {truth}."
     if rate.failures == judged:
         return f"{ran}, and it failed every time{' that could be judged' if rate.invalid else ''}; {truth}."
@@ -101,7 +103,8 @@ def luck_sentence(luck: LuckSection) -> str:
             "(control cases) to compare with."
         )
     if luck.calls_needed:
-        return f"That is too little to tell bad luck from a cause; about {counts('more run', luck.calls_needed)} would tell."
+        more = counts("more run", luck.calls_needed)
+        return f"That is too little to tell bad luck from a cause; about {more} would tell."
     return "That is too little to tell bad luck from a cause."
 
 
@@ -140,11 +143,8 @@ def invalid_sentence(rate: Rate) -> str:
     """What became of runs that nobody could judge: they stay in the count, bounded both ways."""
     if not rate.invalid or rate.estimate is None:
         return ""
-    return f"{counts('run', rate.invalid)} gave nothing to judge (a time-out or the like) and {_are(rate.invalid)} counted as both right and wrong."
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
+    gave = f"{counts('run', rate.invalid)} gave nothing to judge (a time-out or the like)"
+    return f"{gave} and {'is' if rate.invalid == 1 else 'are'} counted as both right and wrong."
 
 
 def headline(luck: LuckSection | NotExamined) -> str:

@@ -7,16 +7,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from reroll.case import Case, Report
-from reroll.check import Check
 from reroll.errors import FileError, UsageError
 from reroll.program import Program, canonical
-from reroll.project import Project, parse_yaml
+from reroll.project import Project, read_checks
 from reroll.store import Store
 
-__all__ = ["Told", "adhoc_case", "checks_from_text", "inputs_from", "pick_case", "program_from_request", "read_report"]
+__all__ = ["Told", "adhoc_case", "inputs_from", "pick_case", "program_from_request", "read_report"]
 
 # Straight and curly quotation marks; a quotation of less than three characters selects too much.
 QUOTED = re.compile(r"\"([^\"]{3,})\"|“([^”]{3,})”|«([^»]{3,})»|'((?<!\w')[^']{3,}?)'(?!\w)")
@@ -47,7 +45,7 @@ def read_report(told: Told, project: Project, store: Store, ask: Ask) -> tuple[R
     """
     project, case = _find(told, project, store, ask)
     if told.expect is not None:
-        case = case.model_copy(update={"checks": checks_from_text(told.expect)})
+        case = case.model_copy(update={"checks": read_checks(told.expect, "--expect")})
     if not case.checks:
         raise UsageError(
             f"nothing says what a right answer to case `{case.id}` is; add `checks:` to it in cases.yaml "
@@ -70,24 +68,13 @@ def _find(told: Told, project: Project, store: Store, ask: Ask) -> tuple[Project
                 "states now; name the case instead (--case), or put that program back",
                 slug="other-program",
             )
-        return project, _by_id(project, stored.case_id)
+        return project, project.case(stored.case_id)
     if told.inputs:
-        base = _by_id(project, told.case) if told.case else None
+        base = project.case(told.case) if told.case else None
         return project, adhoc_case(inputs_from(told.inputs), base)
     if told.case is not None:
-        return project, _by_id(project, told.case)
+        return project, project.case(told.case)
     return project, pick_case(told.words, project.cases, ask)
-
-
-def _by_id(project: Project, case_id: str) -> Case:
-    for case in project.cases:
-        if case.id == case_id:
-            return case
-    import difflib
-
-    near = difflib.get_close_matches(case_id, [c.id for c in project.cases], n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"it has: {', '.join(c.id for c in project.cases[:12]) or 'none'}"
-    raise UsageError(f"the project {project.path} has no case `{case_id}`; {hint}", slug="unknown-case")
 
 
 def pick_case(words: str, cases: Sequence[Case], ask: Ask) -> Case:
@@ -128,7 +115,10 @@ def adhoc_case(inputs: dict[str, str], base: Case | None = None) -> Case:
     """A case made on the command line; it takes the checks of `base`, if one is named."""
     made = Case(id="adhoc", input=inputs)
     return Case(
-        id=made.content_id.replace(":", "-"), input=inputs, checks=base.checks if base else (), expected=base and base.expected
+        id=made.content_id.replace(":", "-"),
+        input=inputs,
+        checks=base.checks if base else (),
+        expected=base and base.expected,
     )
 
 
@@ -143,30 +133,15 @@ def inputs_from(pairs: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def checks_from_text(text: str) -> tuple[Check, ...]:
-    """Checks as on a line of cases.yaml: `contains: Friday`, or a list of such mappings.
-
-    Raises: FileError naming --expect and what is wrong.
-    """
-    value: Any = parse_yaml(text, "--expect")
-    items = value if isinstance(value, list) else [value]
-    checks = []
-    for item in items:
-        try:
-            checks.append(Check.model_validate(item))
-        except ValueError as error:
-            reason = "; ".join(str(e["msg"]).removeprefix("Value error, ") for e in error.errors()) if hasattr(error, "errors") else str(error)
-            raise FileError("--expect", reason) from None
-    return tuple(checks)
-
-
 def program_from_request(path: Path, model: str) -> Program:
     """A program that is one stored request, sent as it stands. Raises: FileError."""
     text = _read(path)
     try:
         body = json.loads(text)
     except json.JSONDecodeError as error:
-        raise FileError(path, f"is not JSON: {error.msg}; give the request body as it was sent", line=error.lineno) from None
+        raise FileError(
+            path, f"is not JSON: {error.msg}; give the request body as it was sent", line=error.lineno
+        ) from None
     if isinstance(body, dict) and isinstance(body.get("request"), dict):
         body, text = body["request"], canonical(body["request"])
     if not isinstance(body, dict) or "messages" not in body:

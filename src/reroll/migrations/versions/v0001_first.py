@@ -119,6 +119,11 @@ def what_came_back() -> None:
 
 def what_was_concluded() -> None:
     op.create_table(
+        "checks",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("first_us", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "outcomes",
         sa.Column("sample_id", sa.Text, sa.ForeignKey("samples.id"), nullable=False),
         sa.Column("checks_id", sa.Text, nullable=False),

@@ -1,0 +1,1 @@
+"""A reported or recorded call, in whatever format it comes, into what reroll works with."""

@@ -1,0 +1,132 @@
+"""What a recording shows: failure rates per case, averaged over cases, with what may bias them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reroll.check import Check, overall
+from reroll.checking import Checker
+from reroll.evidence import Est, Evidence
+from reroll.intake.importing import Imported, ImportedSample, import_file
+from reroll.program import Program, Request
+from reroll.store import Store
+from reroll.store_rows import NewSample
+from reroll.verdict import pass_hat_k, suite_estimate
+
+__all__ = ["Arm", "Recording", "look_at", "store_all"]
+
+MOST_K = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One variant and model of a recording. Rates are failure rates.
+
+    mean:       over cases, each weighing the same; its interval is for new cases.
+    first_runs: over the first `complete` runs that every case has: unbiased even where later runs
+                were made or left out depending on the answers.
+    pooled:     over all rows; weighs a case by how often it was run.
+    pass_hat:   the chance that all of k tries pass (pass^k), for k = 1, 2, ... up to `complete`.
+    """
+
+    variant: str
+    model: str | None
+    cases: int
+    samples: int
+    invalid: int
+    fewest_runs: int
+    most_runs: int
+    mean: Est
+    complete: int
+    first_runs: float | None
+    pooled: float | None
+    pooling_biased: bool
+    pass_hat: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file of recorded completions, judged."""
+
+    file: str
+    cases: int
+    samples: int
+    checks: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    caveats: tuple[str, ...]
+    stored: int = 0
+
+
+def look_at(
+    path: Path, checks: tuple[Check, ...] | None, alpha: float, keep: Callable[[ImportedSample], None] | None = None
+) -> tuple[Imported, Recording]:
+    """Every row judged, per case, variant and model. Raises: FileError, UsageError."""
+    runs: dict[tuple[str, str | None], dict[str, list[tuple[int, str]]]] = {}
+    bare = Program(program="recorded", model=f"recorded:{path}")
+    with Checker(path.parent) as checker:
+
+        def judge(row: ImportedSample) -> None:
+            word = overall(checker.judge(row.case, bare, row.sample)).outcome if row.case.checks else "invalid"
+            arm = runs.setdefault((row.variant, row.model), {})
+            arm.setdefault(row.case.id, []).append((row.run, word))
+            if keep is not None:
+                keep(row)
+
+        found = import_file(path, checks=checks, keep=judge)
+    arms = tuple(_arm(variant, model, cases, alpha) for (variant, model), cases in runs.items())
+    names = tuple(dict.fromkeys(name for case in found.cases for name in case.check_names()))
+    caveats = [*found.caveats]
+    if any(arm.pooling_biased for arm in arms):
+        caveats.append(
+            "Cases were not all run equally often, so pooling the rows would be biased if the answers decided how "
+            "often: the rate given is the mean over cases, beside it the rate over the runs that every case has."
+        )
+    if not names:
+        caveats.append("No check says what a right answer is; give one, such as --check 'equals: \"{expected}\"'.")
+    return found, Recording(str(path), len(found.cases), found.samples, names, arms, tuple(caveats))
+
+
+def _arm(variant: str, model: str | None, cases: dict[str, list[tuple[int, str]]], alpha: float) -> Arm:
+    ordered = [[word for _, word in sorted(runs, key=lambda run: run[0])] for runs in cases.values()]
+    seen = [Evidence.of(words) for words in ordered]
+    suite = suite_estimate(seen, alpha)
+    complete = min(len(words) for words in ordered)
+    first = suite_estimate([Evidence.of(words[:complete]) for words in ordered], alpha)
+    counts = [(Evidence.of(words[:complete]).passes, complete) for words in ordered]
+    return Arm(
+        variant=variant,
+        model=model,
+        cases=len(cases),
+        samples=sum(e.n for e in seen),
+        invalid=sum(e.invalid for e in seen),
+        fewest_runs=complete,
+        most_runs=max(len(words) for words in ordered),
+        mean=suite.mean,
+        complete=complete,
+        first_runs=first.mean.value,
+        pooled=suite.pooled,
+        pooling_biased=suite.runs_differ,
+        pass_hat=tuple(pass_hat_k(counts, k) for k in range(1, min(complete, MOST_K) + 1)),
+    )
+
+
+def store_all(store: Store, path: Path, rows: Sequence[ImportedSample]) -> int:
+    """Put the rows into the store as imported samples, never counted as fresh runs. Returns how many."""
+    made: dict[str, str] = {}
+    new = []
+    for case in {row.case.id: row.case for row in rows}.values():
+        store.put_case(case)
+    for row in rows:
+        program = Program(program=f"{path.name}#{row.variant}", model=f"recorded:{path.name}", params=dict(row.params))
+        if program.id not in made:
+            made[program.id] = store.put_program(program)
+        request = Request(program.model, None, {"messages": [dict(m) for m in row.messages], **row.params})
+        identity = f"recorded:{path.name}#{row.variant}#{row.model}#{row.case.id}"
+        request_id = request.id(identity)
+        store.put_request(request_id, request, identity)
+        new.append(
+            NewSample(row.sample, request_id, "imported", row.index, program.id, row.case.id, row.variant, "imported")
+        )
+    return len(store.add_samples(new))

@@ -1,0 +1,204 @@
+"""What an OpenAI-compatible server can do, found by a few cheap calls: what `reroll doctor` shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from reroll.models.model import Capabilities
+
+__all__ = ["probe"]
+
+# Sends a body to a path below the base address (from the host if it starts with `/`); gives status and JSON.
+# Status 0: no answer at all.
+Post = Callable[[str, Mapping[str, Any]], Awaitable[tuple[int, Any]]]
+
+ASK = ({"role": "user", "content": "Write six random words."},)
+MOST_TOKENS = 12
+PREFIX = "One two three four"
+SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "note",
+        "description": "Write down a word.",
+        "parameters": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
+    },
+}
+
+
+async def probe(post: Post) -> Capabilities:
+    """The capabilities behind `post`. A refusal is a False with a sentence in `notes`, never an exception."""
+    notes: list[str] = []
+    limit = await _limit_key(post, notes)
+    if limit is None:
+        return Capabilities(notes=tuple(notes))
+    asks = _Asks(post, limit, notes)
+    return Capabilities(
+        n=await asks.n(),
+        seed=await asks.seed(),
+        temperature=await asks.temperature(),
+        logprobs=await asks.logprobs(),
+        prefix_continuation=await asks.prefix(),
+        token_ids=await asks.token_ids(),
+        json_schema=await asks.json_schema(),
+        tools=await asks.tools(),
+        notes=tuple(notes),
+    )
+
+
+async def _limit_key(post: Post, notes: list[str]) -> str | None:
+    """The name under which the server takes a length limit; None if it answers to no plain call at all."""
+    said = ""
+    for key in ("max_tokens", "max_completion_tokens"):
+        status, data = await post("chat/completions", {"messages": ASK, key: MOST_TOKENS})
+        if status == 200 and _choices(data):
+            if key != "max_tokens":
+                notes.append("It wants max_completion_tokens instead of max_tokens in the program's params.")
+            return key
+        said = said or _why(status, data)
+    notes.append(f"A plain call failed, so nothing else was tried: {said}.")
+    return None
+
+
+class _Asks:
+    """One method per capability, each a call or a few; sentences go to `notes`."""
+
+    def __init__(self, post: Post, limit: str, notes: list[str]) -> None:
+        self.post, self.limit, self.notes = post, limit, notes
+
+    async def chat(self, **more: Any) -> tuple[list[dict[str, Any]], str]:
+        """Choices of one call (empty if it failed), and why it failed."""
+        status, data = await self.post("chat/completions", {"messages": ASK, self.limit: MOST_TOKENS, **more})
+        choices = _choices(data) if status == 200 else []
+        return choices, "" if choices else _why(status, data)
+
+    async def n(self) -> bool:
+        choices, why = await self.chat(n=2)
+        if len(choices) != 2:
+            self.notes.append(f"Several completions in one call (n) do not work: {why or 'one came back'}.")
+        return len(choices) == 2
+
+    async def seed(self) -> bool:
+        """Same seed twice must agree, and of four other seeds one must differ."""
+        texts = []
+        for seed in (7, 7, 8, 9, 10, 11):
+            choices, why = await self.chat(seed=seed)
+            if not choices:
+                self.notes.append(f"A seed is refused: {why}.")
+                return False
+            texts.append(_text(choices[0]))
+        if texts[0] != texts[1]:
+            self.notes.append("A seed is taken, but the same seed gave two answers: runs cannot be repeated exactly.")
+            return False
+        if len(set(texts)) == 1:
+            self.notes.append("Five seeds gave the same answer: a seed has no visible effect here.")
+            return False
+        return True
+
+    async def temperature(self) -> bool:
+        choices, why = await self.chat(temperature=1)
+        if choices:
+            choices, why = await self.chat(temperature=0.3)
+        if not choices:
+            self.notes.append(f"A temperature is refused: {why}.")
+        return bool(choices)
+
+    async def logprobs(self) -> int:
+        """How many alternatives per token come back when 20, 5 or 1 are asked for."""
+        why = ""
+        for asked in (20, 5, 1):
+            choices, why = await self.chat(logprobs=True, top_logprobs=asked)
+            found = _most_alternatives(choices[0]) if choices else 0
+            if found:
+                return found
+        self.notes.append(f"No token probabilities: {why or 'they are asked for, but none come back'}.")
+        return 0
+
+    async def prefix(self) -> bool:
+        """Whether a last message of the assistant is continued rather than answered.
+
+        Only sure signs count: the answer repeats the prefix (llama.cpp), or the server understands
+        `continue_final_message` (vLLM), which shows in that it refuses it beside its opposite.
+        """
+        messages = (*ASK, {"role": "assistant", "content": PREFIX})
+        choices, why = await self.chat(messages=messages)
+        if choices and _text(choices[0]).startswith(PREFIX):
+            return True
+        asked, _ = await self.chat(messages=messages, continue_final_message=True, add_generation_prompt=False)
+        # A server that passes over keys that it does not know takes this pair and the next alike.
+        if asked:
+            both, _ = await self.chat(messages=messages, continue_final_message=True, add_generation_prompt=True)
+            if not both:
+                self.notes.append("A prefix is continued when `continue_final_message: true` is sent along.")
+                return True
+        self.notes.append(f"A given beginning of an answer is not continued{f': {why}' if why else ''}.")
+        return False
+
+    async def token_ids(self) -> bool:
+        """llama.cpp's /completion takes and gives token ids; vLLM has return_token_ids."""
+        status, data = await self.post("/completion", {"prompt": "a", "n_predict": 1, "return_tokens": True})
+        tokens = data.get("tokens") if status == 200 and isinstance(data, dict) else None
+        if isinstance(tokens, list) and tokens and all(isinstance(t, int) for t in tokens):
+            return True
+        choices, _ = await self.chat(return_token_ids=True)
+        if choices and isinstance(choices[0].get("token_ids"), list):
+            return True
+        self.notes.append("Token ids are not shown, so a text can only be continued where the server cuts it.")
+        return False
+
+    async def json_schema(self) -> bool:
+        form = {"type": "json_schema", "json_schema": {"name": "ok", "strict": True, "schema": SCHEMA}}
+        choices, why = await self.chat(response_format=form, **{self.limit: 40})
+        try:
+            ok = bool(choices) and isinstance(json.loads(_text(choices[0]))["ok"], bool)
+        except (ValueError, KeyError, TypeError):
+            ok = False
+        if not ok:
+            self.notes.append(f"A JSON schema is not enforced: {why or 'the answer does not follow it'}.")
+        return ok
+
+    async def tools(self) -> bool:
+        choices, why = await self.chat(tools=[TOOL], tool_choice="required", **{self.limit: 60})
+        ok = bool(choices) and bool(_message(choices[0]).get("tool_calls"))
+        if not ok:
+            self.notes.append(f"Tools are not called: {why or 'a required call did not come'}.")
+        return ok
+
+
+def _choices(data: Any) -> list[dict[str, Any]]:
+    found = data.get("choices") if isinstance(data, dict) else None
+    return [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
+
+
+def _message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    message = choice.get("message")
+    return message if isinstance(message, dict) else {}
+
+
+def _text(choice: Mapping[str, Any]) -> str:
+    text = _message(choice).get("content")
+    return text if isinstance(text, str) else ""
+
+
+def _most_alternatives(choice: Mapping[str, Any]) -> int:
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    tokens = content if isinstance(content, list) else []
+    return max((len(t.get("top_logprobs") or ()) for t in tokens if isinstance(t, dict)), default=0)
+
+
+def _why(status: int, data: Any) -> str:
+    """The server's reason in a few words."""
+    if status == 0:
+        return "no answer came"
+    error = data.get("error", data) if isinstance(data, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    words = " ".join(str(message).split())[:160].rstrip(".") if message else "without a reason"
+    return f"http {status}, {words}" if status != 200 else words
