@@ -103,7 +103,8 @@ def project_from_recorded(path: str | Path, folder: str | Path, check: str | Non
     _one_program(found)
     if checks is None and not found.conversations:
         raise UsageError(
-            f"{found.path} does not say what a right answer is; give a check, such as --check 'equals: \"{{expected}}\"'",
+            f"{found.path} does not say what a right answer is; give a check, "
+            "such as --check 'equals: \"{expected}\"'",
             slug="import-check",
         )
     choice = str(path).partition("#")[2]
