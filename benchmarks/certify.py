@@ -143,9 +143,9 @@ def targets_table() -> list[dict[str, Any]]:
         }
         for times in (0.1, 0.5, 2, 5):
             p = times * rate
-            row[f"times_limit_at_{times:g}x"] = operating_characteristics(
-                p, met, not_met, n
-            ).expected_calls / limit(p, rate, alpha)
+            row[f"times_limit_at_{times:g}x"] = operating_characteristics(p, met, not_met, n).expected_calls / limit(
+                p, rate, alpha
+            )
         rows.append(row)
     return rows
 

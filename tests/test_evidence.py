@@ -179,9 +179,7 @@ def test_zero_failures_certify_99_percent_after_exactly_so_many_calls(horizon: i
 )
 def test_expected_calls_stay_near_the_limit_of_any_method(p: float, bound_ratio: float) -> None:
     n = 16_000
-    result = operating_characteristics(
-        p, met_boundary(0.01, 0.05, None, n), not_met_boundary(0.01, 0.05, None, n), n
-    )
+    result = operating_characteristics(p, met_boundary(0.01, 0.05, None, n), not_met_boundary(0.01, 0.05, None, n), n)
     kl = (p * math.log(p / 0.01) if p else 0) + (1 - p) * math.log((1 - p) / 0.99)
     assert result.expected_calls <= bound_ratio * math.log(20) / kl
 
@@ -189,9 +187,7 @@ def test_expected_calls_stay_near_the_limit_of_any_method(p: float, bound_ratio:
 @pytest.mark.parametrize(("p", "calls"), [(0.05, 84), (0.20, 10)])
 def test_a_bad_system_is_refused_after_few_calls(p: float, calls: int) -> None:
     n = 4000
-    result = operating_characteristics(
-        p, met_boundary(0.01, 0.05, None, n), not_met_boundary(0.01, 0.05, None, n), n
-    )
+    result = operating_characteristics(p, met_boundary(0.01, 0.05, None, n), not_met_boundary(0.01, 0.05, None, n), n)
     assert result.expected_calls == pytest.approx(calls, abs=0.5)
     assert result.not_met > 0.9999
 

@@ -70,6 +70,8 @@ def test_a_verdict_carries_the_evidence_it_stands_on() -> None:
         (0, 354, None, 1),
         (0, 300, 1000, 17),
         (10, 1000, None, None),
+        (92, 10_000, None, None),  # no bet wins at 0.92 %
+        (115, 10_000, None, None),  # nor at 1.15 %
         (0, 0, 200, None),
         (0, 298, 299, 1),
         (0, 298, 298, None),
@@ -203,6 +205,7 @@ def test_verdict_and_claim_together_are_ever_wrong_with_chance_at_most_alpha(
         (5, 5, None, None, "undecided"),
         (0, 355, None, 0.99, "not_reproduced"),
         (0, 5000, 0.4, None, "undecided"),  # nothing is below three times 40 %
+        (160, 4000, 0.02, None, "worse_than_reference"),  # above 2 % and below 6 %: worse comes first
     ],
 )
 def test_luck_says(failures: int, n: int, reference: float | None, target: float | None, verdict: str) -> None:

@@ -22,7 +22,6 @@ __all__ = ["Race", "Side", "first_crossing", "forecast", "log_es", "race_thresho
 
 Side = Literal["met", "not_met"]
 
-_NEAR = 0.1  # a rate this close (relatively) to the tested one is not decided in any useful time
 _FAR = 1 << 40  # calls; nothing is forecast beyond
 
 
@@ -85,20 +84,18 @@ def forecast(race: Race, evidence: Evidence) -> int | None:
     """Further calls until a claim is shown, if failures keep coming as seen so far; None if hopeless.
 
     Without a failure yet: the exact number of further passes.  None where the
-    rate seen is within a tenth of the tested one, where the bets would never
-    win, or where the horizon comes first.
+    rate seen is so near the tested one (0.9 to 1.2 times it) that no bet
+    would ever win, or where the horizon comes first.
     """
     met, not_met = _mixtures(race)
     c_met, c_not_met = race_thresholds(race)
     waits: list[int | None] = []
-    if met is not None and c_met is not None and race.met_rate is not None:
+    if met is not None and c_met is not None:
         p = (evidence.at_worst + 0.5) / (evidence.n + 1) if evidence.at_worst else 0.0
-        if p < (1 - _NEAR) * race.met_rate:
-            waits.append(_calls_until(met, c_met, evidence.at_worst, evidence.n, p))
-    if not_met is not None and c_not_met is not None and race.not_met_rate is not None and evidence.failures:
+        waits.append(_calls_until(met, c_met, evidence.at_worst, evidence.n, p))
+    if not_met is not None and c_not_met is not None and evidence.failures:
         p = (evidence.failures + 0.5) / (evidence.n + 1)
-        if p > (1 + _NEAR) * race.not_met_rate:
-            waits.append(_calls_until(not_met, c_not_met, evidence.failures, evidence.n, p))
+        waits.append(_calls_until(not_met, c_not_met, evidence.failures, evidence.n, p))
     return _soonest_within(race, evidence, waits)
 
 
