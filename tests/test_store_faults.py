@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,20 +110,37 @@ def test_killing_a_writer_loses_no_acknowledged_sample_and_no_index_is_used_twic
     assert fresh[0] % 5 == 0  # the dead writer's reservation stays its own
 
 
-def test_threads_may_share_one_store(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "store.sqlite") as store:
+@pytest.mark.parametrize("where", ["store.sqlite", ":memory:"])
+def test_threads_may_share_one_store(tmp_path: Path, where: str) -> None:
+    failed: list[BaseException] = []
+    with Store.open(where if where == ":memory:" else tmp_path / where) as store:
 
         def work() -> None:
-            for idx in store.reserve("r1:0", "rerun", 20):
-                store.add_sample(Sample(error="x"), idx=idx, **PLACE)
-                store.samples(limit=1)
+            try:
+                for idx in store.reserve("r1:0", "rerun", 5):
+                    store.add_sample(Sample(error="x"), idx=idx, **PLACE)
+                    store.samples(limit=1)
+            except BaseException as error:
+                failed.append(error)
 
-        threads = [threading.Thread(target=work) for _ in range(4)]
+        threads = [threading.Thread(target=work) for _ in range(24)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(s.idx for s in store.samples()) == list(range(80))
+        assert failed == []
+        assert sorted(s.idx for s in store.samples()) == list(range(120))
+
+
+def test_reading_goes_on_while_another_thread_writes(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.sqlite") as store:
+        found: list[int] = []
+        with store._write() as connection:
+            connection.exec_driver_sql("DELETE FROM samples")
+            reader = threading.Thread(target=lambda: found.append(len(store.samples())))
+            reader.start()
+            reader.join(timeout=20)
+        assert found == [0]
 
 
 # -- versions ----------------------------------------------------------------------------------------------------------
@@ -308,15 +326,50 @@ def test_a_folder_that_nobody_can_write_is_named() -> None:
     assert "cannot be opened or made" in refused(Path("/proc/store.sqlite"), "store-not-writable")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "locked" / "store.sqlite"
-    path.parent.mkdir()
-    path.parent.chmod(0o500)
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may write anywhere, so as root these tests become `nobody` for a moment."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
     try:
-        refused(path, "store-not-writable")
+        yield
     finally:
-        path.parent.chmod(0o700)
+        os.seteuid(0)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that everyone can reach, unlike tmp_path."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    folder.chmod(0o777)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["store.sqlite", "folder/store.sqlite"])
+def test_a_read_only_folder_is_named(shared: Path, name: str) -> None:
+    shared.chmod(0o555)
+    with ordinary_user():
+        refused(shared / name, "store-not-writable")
+
+
+def test_a_folder_that_we_may_not_look_into_is_named(shared: Path) -> None:
+    shared.chmod(0o000)
+    with ordinary_user():
+        refused(shared / "store.sqlite", "store-not-writable")
+
+
+def test_a_read_only_file_can_be_read_and_writing_is_refused_in_one_sentence(shared: Path) -> None:
+    ids = fill(shared / "store.sqlite")
+    (shared / "store.sqlite").chmod(0o444)
+    with ordinary_user(), Store.open(shared / "store.sqlite") as store:
+        assert [s.id for s in store.samples()] == ids
+        with pytest.raises(StoreError, match="cannot be written") as caught:
+            store.reserve("r1:0", "rerun", 1)
+        assert caught.value.slug == "store-not-writable"
 
 
 def test_a_store_that_must_exist_is_not_made(tmp_path: Path) -> None:

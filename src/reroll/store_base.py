@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +30,9 @@ class Database:
         self.path = path
         self._engine = sql.connect(path, busy_seconds)
         self._readers = self._engine.execution_options(**sql.READ)
-        self._lock = threading.RLock()
+        self._writing = threading.RLock()
+        # A file may be read while it is written; a database in memory is one connection for all.
+        self._reading = self._writing if path is None else nullcontext()
         self._closed = False
 
     @classmethod
@@ -83,13 +85,13 @@ class Database:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._lock, self._in_words(), self._engine.begin() as connection:
+        with self._writing, self._in_words(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         """One unchanging view of the database, however many statements."""
-        with self._lock, self._in_words(), self._readers.begin() as connection:
+        with self._reading, self._in_words(), self._readers.begin() as connection:
             yield connection
 
 

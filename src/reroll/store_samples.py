@@ -33,6 +33,7 @@ __all__ = ["Sampled", "conditions"]
 LAST_SEQ = select(func.max(samples.c.seq))
 NEWER = select(samples.c.id, samples.c.seq).where(samples.c.seq > bindparam("before"))
 AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for name in ("request_id", "series", "idx")))
+ADD_ONE = sql.insert_new(samples).returning(samples.c.seq)
 ADD_SAMPLE, ADD_ATTEMPT, ADD_PAYLOAD = sql.insert_new(samples), attempts.insert(), payloads.insert()
 
 
@@ -81,9 +82,13 @@ class Sampled(Database):
         if not rows:
             return []
         with self._write() as connection:
-            before = connection.execute(LAST_SEQ).scalar_one() or 0
-            connection.execute(ADD_SAMPLE, rows)
-            seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # ours, maybe others' too
+            if len(rows) == 1:  # the usual batch, worth a way of its own
+                seq = connection.execute(ADD_ONE, rows[0]).scalar_one_or_none()
+                seqs = {} if seq is None else {rows[0]["id"]: seq}
+            else:
+                before = connection.execute(LAST_SEQ).scalar_one() or 0
+                connection.execute(ADD_SAMPLE, rows)
+                seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
             fresh = [(seqs[row["id"]], one.sample) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
             self._add_parts(connection, fresh)
             return [row["id"] if row["id"] in seqs else self._at(connection, row) for row in rows]

@@ -34,7 +34,7 @@ def connect(path: Path | None, busy_seconds: float) -> Engine:
     """
     url = URL.create("sqlite", database=":memory:" if path is None else str(path))
     arguments = {"timeout": busy_seconds, "check_same_thread": False}
-    pool: dict[str, Any] = {"poolclass": StaticPool} if path is None else {}
+    pool: dict[str, Any] = {"poolclass": StaticPool} if path is None else {"pool_size": 0}  # 0: as many as threads ask
     engine = create_engine(url, connect_args=arguments, **pool)
 
     @event.listens_for(engine, "connect")
