@@ -11,14 +11,22 @@ import reroll
 
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
-CORE = """errors numbers sample match program requirement check case fix evidence calibrate race verdict plan answer
-conclude words""".split()
-EDGES = """settings models store_schema store_rows store_secrets store_export store_sqlite migrations store strict_yaml
-complaints project checking intake init engine runner investigation looking render commands cli""".split()
+CORE = """
+errors numbers sample match program requirement check case fix evidence calibrate race verdict plan answer conclude
+words
+""".split()
+EDGES = """
+settings strict_yaml complaints init project check_process checking
+store_schema store_sqlite migrations store_secrets store_tokens store_rows store_export store_base store_asked
+store_samples store_concluded store
+intake models engine runner investigation looking render commands cli
+""".split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
-FOR_CORE = """__future__ collections dataclasses decimal difflib enum functools hashlib itertools json math pathlib re typing
-numpy pydantic pydantic_core jsonschema re2 reroll""".split()
+FOR_CORE = """
+__future__ collections dataclasses decimal difflib enum functools hashlib itertools json math pathlib re typing
+numpy pydantic pydantic_core jsonschema referencing re2 reroll
+""".split()
 
 
 def files() -> list[Path]:

@@ -18,9 +18,10 @@ from reroll.words import reply
 __all__ = ["Asked", "investigate"]
 
 Question = Literal["luck", "certify"]
-TOLERABLE_SUCCESS = (
-    0.95  # where neither a reference nor a target is given, the question is this one (DESIGN.md section 5)
-)
+# Where neither a reference nor a target is given, the question is whether it works this often (DESIGN.md section 5).
+TOLERABLE_SUCCESS = 0.95
+# With nothing to compare with, the rate itself is the answer, and two runs are none.
+RUNS_WITHOUT_REFERENCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def plan_for(session: Session, asked: Asked, reference: Reference, target: float
     }
     if asked.question == "luck" and reference.rate is not None:
         return Plan("luck", target=target, reference_rate=reference.rate, **shared)
-    return Plan("certify", target=target or TOLERABLE_SUCCESS, **shared)
+    at_least = RUNS_WITHOUT_REFERENCE if asked.question == "luck" else 0
+    return Plan("certify", target=target or TOLERABLE_SUCCESS, at_least=at_least, **shared)
 
 
 def _answer(
@@ -132,7 +134,11 @@ def _why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
     cap = session.options.max_usd
     if cap is not None and (session.spent.usd or 0) >= cap:
         return f"the spending cap of ${cap:g} was reached; the same command with a higher --max-usd goes on from here"
+    if session.exhausted is not None:
+        return f"the recording has no more completions of this case ({counts('run', len(outcomes))})"
     reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)
+    if reason == "decided" and plan.at_least:
+        return "it is known whether this happens often; without control cases no number of runs tells luck from a cause"
     budget = counts("call", session.options.budget)
     return {
         "decided": "the question was decided",

@@ -27,6 +27,7 @@ class Plan:
     horizon:        declared binding end, in calls; buys fewer calls.
     budget:         cap on calls, not binding: the run may be continued. None: no cap.
     concurrency:    samples in flight at once, at most.
+    at_least:       samples to draw even where the question is decided sooner.
 
     Raises:  ValueError: an argument out of range, or `certify` without a target.
     """
@@ -38,6 +39,7 @@ class Plan:
     horizon: int | None = None
     budget: int | None = None
     concurrency: int = 1
+    at_least: int = 0
 
     def __post_init__(self) -> None:
         if self.question not in ("luck", "certify"):
@@ -66,7 +68,7 @@ def stop_reason(plan: Plan, outcomes: Sequence[str]) -> StopReason | None:
     'decided'
     """
     n = len(outcomes)
-    if _decided(plan, outcomes):
+    if n >= plan.at_least and _decided(plan, outcomes):
         return "decided"
     if plan.horizon is not None and n >= plan.horizon:
         return "horizon"
@@ -100,9 +102,9 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
         return 0
     n = len(outcomes)
     # The end of a certificate is known to the call: do not shoot past it.
-    batch = max(_soonest(plan, outcomes) or 1, n // _SHARE)
+    batch = max(_soonest(plan, outcomes) or 1, n // _SHARE, plan.at_least - n)
     passes_needed = _passes_needed(plan, outcomes)
-    if passes_needed is not None:
+    if passes_needed is not None and n >= plan.at_least:
         batch = min(batch, passes_needed)
     left = min((cap - n for cap in (plan.horizon, plan.budget) if cap is not None), default=batch)
     return max(0, min(batch, plan.concurrency, left) - in_flight)

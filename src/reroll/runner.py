@@ -102,6 +102,7 @@ class Session:
     silent: int = 0  # draws in a row without a completion
     stopped: bool = False  # a person asked to stop
     drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
+    exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
 
     @property
     def left(self) -> int:
@@ -209,6 +210,10 @@ async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None
     except asyncio.CancelledError:
         if not session.stopped:
             raise
+    except ModelError as error:
+        if error.slug != "recorded-exhausted":
+            raise
+        session.exhausted = error
     finally:
         session.drawing = None
     _still_alive(session, errors)
@@ -273,6 +278,10 @@ async def run_case(session: Session, case: Case, plan: Plan) -> list[Judged]:
             break
         await draw_more(session, [at], wanted)
         runs = judged(session, at)
+        if session.exhausted:
+            if not runs:
+                raise session.exhausted
+            break
     return runs
 
 
@@ -339,7 +348,7 @@ async def run_controls(session: Session) -> Reference:
     have = [judged(session, at) for at in places]
     rounds = min(len(runs) for runs in have)
     session.spent.reused += rounds * len(controls)
-    while (rounds + 1) * len(controls) <= allowed and not session.stopped and not _too_dear(session):
+    while (rounds + 1) * len(controls) <= allowed and not _enough_controls(session, have, rounds):
         step = min(
             max(1, 4 * (session.options.concurrency or session.model.concurrency) // len(controls)),
             allowed // len(controls) - rounds,
@@ -348,11 +357,24 @@ async def run_controls(session: Session) -> Reference:
         have = [judged(session, at) for at in places]
         rounds = min(len(runs) for runs in have)
         _tell_controls(session, have, rounds, allowed)
+    session.exhausted = None  # the case itself may have rows left
     seen = Evidence.of([w for runs in have for w in words(runs[:rounds])])
     if not seen.n:
         return Reference(None, "none")
     limit = upper_limit(seen.at_worst, seen.n, session.options.alpha)
-    return Reference(limit if limit < 1 else None, "controls", seen.failures, seen.n, session.options.alpha)
+    useful = limit < 1 and interval_of(seen, session.options.alpha)[0] <= 1 / 3
+    return Reference(limit if useful else None, "controls", seen.failures, seen.n, session.options.alpha)
+
+
+def _enough_controls(session: Session, have: Sequence[Sequence[Judged]], rounds: int) -> bool:
+    """Whether to stop early: asked to, out of money, out of rows, or the controls are shown to be useless.
+
+    Three times a reference above a third is more than any rate, so "not worse than that" says nothing.
+    """
+    if session.stopped or _too_dear(session) or session.exhausted:
+        return True
+    seen = Evidence.of([w for runs in have for w in words(runs[:rounds])])
+    return interval_of(seen, session.options.alpha)[0] > 1 / 3
 
 
 def _tell_controls(session: Session, have: Sequence[Sequence[Judged]], rounds: int, allowed: int) -> None:

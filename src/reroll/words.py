@@ -97,9 +97,12 @@ def luck_sentence(luck: LuckSection) -> str:
         return f"{_usual(luck)}, and this one at most three times as often, so what you saw fits plain bad luck."
     if luck.verdict == "not_reproduced":
         return "I could not reproduce the failure."
+    if luck.reference.source == "controls" and luck.reference_rate is None:
+        failed = f"{counts('failure', luck.reference.failures)} in {counts('run', luck.reference.n)}"
+        return f"Ordinary requests (control cases) fail as well, {failed}, so they are nothing to compare with."
     if luck.reference_rate is None and luck.rate.failures:
         return (
-            "Whether that is bad luck I cannot say, because this project names no ordinary requests "
+            "Whether that is more than usual I cannot say, because this project names no ordinary requests "
             "(control cases) to compare with."
         )
     if luck.calls_needed:
