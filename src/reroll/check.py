@@ -92,11 +92,11 @@ class Check(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        reference = handler(core)
-        schema = handler.resolve_ref_schema(reference)
+        schema = handler.resolve_ref_schema(handler(core))
         schema.clear()
-        schema.update(kind_schema(reference))
-        return reference
+        # Not a plain $ref: pydantic resolves those while the schema is still being made.
+        schema.update({"$dynamicAnchor": "check", **kind_schema({"$dynamicRef": "#check"})})
+        return schema
 
     @property
     def id(self) -> str:

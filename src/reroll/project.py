@@ -255,10 +255,21 @@ def schemas() -> dict[str, Any]:
     """The JSON Schema of every file that a user writes, by name."""
     return {
         "program": Program.model_json_schema(),
-        "cases": CaseFile.model_json_schema(),
+        "cases": _plain_references(CaseFile.model_json_schema()),
         "fix": Fix.model_json_schema(),
         "label": Label.model_json_schema(),
     }
+
+
+def _plain_references(schema: Any) -> Any:
+    """The same schema with $ref in place of $dynamicRef, which few editors know."""
+    if isinstance(schema, list):
+        return [_plain_references(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("$dynamicRef") == "#check":
+        schema = {**schema, "$ref": "#/$defs/Check"}
+    return {k: _plain_references(v) for k, v in schema.items() if k not in ("$dynamicRef", "$dynamicAnchor")}
 
 
 def write_schemas(folder: Path) -> list[Path]:

@@ -114,9 +114,7 @@ def bad_pattern(pattern: str) -> str | None:
 def _json(value: Any) -> Any:
     if isinstance(value, Mapping | list) or (isinstance(value, str) and WHOLE_HOLE.fullmatch(value)):
         return value
-    raise Wrong(
-        f'`json` takes keys with their values, for example {{date: "2026-11-27"}}; got {show(value)}', ("json",)
-    )
+    raise Wrong(f'`json` takes keys and values, for example {{date: "2026-11-27"}}; got {show(value)}', ("json",))
 
 
 def _schema(value: Any) -> Any:

@@ -25,6 +25,7 @@ __all__ = ["Document", "parse_document", "parse_yaml", "read_document", "read_te
 # What aliases may add, counted in values: a document of a few lines can otherwise fill the memory.
 ALIAS_LIMIT = 10_000
 TAG = "tag:yaml.org,2002:"
+UNICODE_BREAK = re.compile("[\x85\u2028\u2029]")
 NULL, BOOL, INT, FLOAT, STR = (TAG + word for word in ("null", "bool", "int", "float", "str"))
 
 _Parser: Any
@@ -153,10 +154,15 @@ class _Dumper(yaml.SafeDumper):
 
 for _tag, _pattern, _first in RULES:
     _Dumper.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
-_Dumper.add_representer(
-    str,
-    lambda dumper, text: dumper.represent_scalar(STR, text, style="|" if "\n" in text.strip() else None),
-)
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> ScalarNode:
+    if UNICODE_BREAK.search(text):
+        return dumper.represent_scalar(STR, text, style='"')  # plain, a reader of YAML 1.1 would take them for \n
+    return dumper.represent_scalar(STR, text, style="|" if "\n" in text.strip() else None)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def write_yaml(value: Any) -> str:
