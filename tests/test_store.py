@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from reroll.case import Case, Report
 from reroll.check import Outcome
 from reroll.errors import UsageError
+from reroll.intake.recorded import read_rows
 from reroll.program import Program, Request
 from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store import NewSample, Spend, Store
@@ -256,6 +258,16 @@ def test_a_request_with_a_secret_is_refused_without_repeating_it(store: Store, r
         store.get_request("r1:9")
 
 
+def test_requests_are_put_together_or_not_at_all(store: Store) -> None:
+    good, bad = Request("m", None, {"messages": []}), Request("m", None, {"api_key": "hunter2"})
+    with pytest.raises(ValueError, match="holds a secret"):
+        store.put_requests([("r1:1", good, "m"), ("r1:2", bad, "m")])
+    store.put_requests([("r1:3", good, "m"), ("r1:3", good, "m"), ("r1:4", good, "m")])
+    assert store.get_request("r1:4").request == good
+    with pytest.raises(UsageError):
+        store.get_request("r1:1")
+
+
 def test_a_program_with_a_secret_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match=r"replicas\.a\.headers\.authorization"):
         store.put_program(Program(program="x", replicas={"a": {"headers": {"authorization": "Bearer hunter2"}}}))
@@ -316,6 +328,26 @@ def test_an_outcome_is_never_overwritten_and_a_changed_check_adds_its_own(store:
 def test_an_outcome_of_an_unknown_sample_is_refused(store: Store) -> None:
     with pytest.raises(UsageError, match="no stored sample has the id `s_nope`"):
         store.add_outcomes("s_nope", [("k1:0", Outcome("pass", "x"))])
+
+
+def test_outcomes_of_many_samples_are_stored_together_or_not_at_all(store: Store) -> None:
+    a, b = add(store, 0), add(store, 1)
+    said = [("k1:0", Outcome("pass", "x"))]
+    with pytest.raises(UsageError, match="no stored sample has the id `s_nope`"):
+        store.add_all_outcomes({a: said, "s_nope": said, b: said})
+    assert store.outcomes([a, b]) == {}
+    store.add_all_outcomes({a: said, b: said})
+    assert store.outcomes([a, b]).keys() == {a, b}
+
+
+def test_a_check_is_as_old_as_its_first_use_and_a_set_of_checks_as_its_newest(store: Store) -> None:
+    first = store.first_used(["k1:0"])
+    sample = store.sample(add(store, 0))
+    second = store.first_used(["k1:0", "k1:1"])
+    assert first <= sample.settled <= second
+    assert store.first_used(["k1:0"]) == first
+    assert store.first_used(["k1:1"]) == second
+    assert store.first_used([]) == 0.0
 
 
 def test_unjudged_samples_are_those_that_lack_any_of_the_checks(store: Store) -> None:
@@ -391,6 +423,16 @@ def test_export_gives_recorded_completions(store: Store) -> None:
     unknown = {"messages": [], "params": {}, "model": None}
     assert list(store.export()) == [first | expected | logprobs, second | expected, third | unknown]
     assert next(store.export(payload=False)) == first | expected
+
+
+def test_what_export_writes_is_read_again_as_recorded_completions(store: Store, tmp_path: Path) -> None:
+    store.add_samples([NewSample(sample, "r1:0", "rerun", i, **PLACE) for i, sample in enumerate(SHAPES.values())])
+    lines = list(store.export())
+    (tmp_path / "out.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = list(read_rows(tmp_path / "out.jsonl"))
+    assert [row.completion for row in rows] == [sample.completion for sample in SHAPES.values()]
+    assert [(row.error, row.reward) for row in rows] == [(sample.error, sample.reward) for sample in SHAPES.values()]
+    assert [row.run for row in rows] == list(range(len(SHAPES)))
 
 
 def test_export_numbers_the_runs_of_a_case_over_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,8 +66,8 @@ class Store(Asked, Concluded):
     def export(self, *, payload: bool = True, **where: Unpack[Where]) -> Iterator[dict[str, Any]]:
         """Samples in the shape of recorded completions, one at a time, in seq order.
 
-        `run` counts the samples of one case and variant from 0. Where there is something to say, a
-        line also has `error`, `finish_reason`, `tool_calls`, `refusal`, `seed`, and with `payload` `logprobs`.
+        `run` counts the samples of one case and variant from 0. `completion` is a text, or an object where
+        there is more to say than text; a line also has `error`, `seed` and (with `payload`) `logprobs` if known.
         """
         counts: dict[tuple[str, str], int] = {}
         asked: dict[str, StoredRequest | None] = {}

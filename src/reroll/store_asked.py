@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import select, update
 
 from reroll import store_sqlite as sql
@@ -14,6 +16,8 @@ from reroll.store_schema import cases, programs, reports, requests
 from reroll.store_secrets import refuse_secrets
 
 __all__ = ["Asked"]
+
+ADD_REQUEST = sql.insert_new(requests)
 
 
 class Asked(Database):
@@ -93,18 +97,26 @@ class Asked(Database):
 
     def put_request(self, request_id: str, request: Request, identity: str) -> None:
         """Store the exact request once. Raises: UsageError if it holds a key or token."""
-        refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url)
-        row = {
-            "id": request_id,
-            "identity": identity,
-            "model": request.model,
-            "base_url": request.base_url,
-            "body": to_json(request.body),
-            "raw": None if request.raw is None else request.raw.encode(errors="surrogatepass"),
-            "put_us": now_us(),
-        }
-        with self._write() as connection:
-            connection.execute(sql.insert_new(requests), row)
+        self.put_requests([(request_id, request, identity)])
+
+    def put_requests(self, asked: Iterable[tuple[str, Request, str]]) -> None:
+        """The same for many, as (id, request, identity), in one transaction: all or none are stored."""
+        now, rows = now_us(), []
+        for request_id, request, identity in asked:
+            refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url)
+            row = {
+                "id": request_id,
+                "identity": identity,
+                "model": request.model,
+                "base_url": request.base_url,
+                "body": to_json(request.body),
+                "raw": None if request.raw is None else request.raw.encode(errors="surrogatepass"),
+                "put_us": now,
+            }
+            rows.append(row)
+        if rows:
+            with self._write() as connection:
+                connection.execute(ADD_REQUEST, rows)
 
     def get_request(self, id: str) -> StoredRequest:
         """Raises: UsageError if unknown."""

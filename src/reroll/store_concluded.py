@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Unpack
 
 from sqlalchemy import func, select
@@ -20,6 +20,7 @@ from reroll.store_schema import checks, decisions, outcomes, samples
 __all__ = ["Concluded"]
 
 JSON = Any  # what json.loads returns
+ADD_OUTCOME = sql.insert_new(outcomes)
 
 
 class Concluded(Sampled):
@@ -30,6 +31,10 @@ class Concluded(Sampled):
 
         Raises: UsageError if no such sample is stored.
         """
+        self.add_all_outcomes({sample_id: judged})
+
+    def add_all_outcomes(self, judged: Mapping[str, Iterable[tuple[str, Outcome]]]) -> None:
+        """The same for many samples, by sample id, in one transaction: all or none are stored."""
         now = now_us()
         rows = [
             {
@@ -41,17 +46,29 @@ class Concluded(Sampled):
                 "marks": to_json(one.marks) if one.marks else None,
                 "judged_us": now,
             }
-            for checks_id, one in judged
+            for sample_id, said in judged.items()
+            for checks_id, one in said
         ]
         if not rows:
             return
         try:
             with self._write() as connection:
-                connection.execute(sql.insert_new(outcomes), rows)
+                connection.execute(ADD_OUTCOME, rows)
         except StoreError as error:
-            if isinstance(error.__cause__, IntegrityError):
-                raise UsageError(f"no stored sample has the id `{sample_id}`", slug="unknown-sample") from error
-            raise
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            known = self._seqs(list(judged))
+            missing = next((id for id in judged if id not in known), "?")
+            raise UsageError(f"no stored sample has the id `{missing}`", slug="unknown-sample") from error
+
+    def _seqs(self, ids: Sequence[str]) -> dict[str, int]:
+        """The `seq` of every one of these samples that is stored."""
+        out: dict[str, int] = {}
+        with self._read() as connection:
+            for part in chunks(ids):
+                found = connection.execute(select(samples.c.id, samples.c.seq).where(samples.c.id.in_(part)))
+                out.update({row.id: row.seq for row in found})
+        return out
 
     def first_used(self, checks_ids: Collection[str]) -> float:
         """When the newest of these checks was first held against anything (Unix time); asking is using.
@@ -131,13 +148,10 @@ class Concluded(Sampled):
             "evidence": to_json(evidence),
             "made_us": now_us(),
         }
+        seqs = self._seqs(ids)  # samples are never removed, so this may be looked up before the transaction
+        if missing := [id for id in ids if id not in seqs]:
+            raise UsageError(f"no stored sample has the id `{missing[0]}`", slug="unknown-sample")
         with self._write() as connection:
-            seqs: dict[str, int] = {}
-            for part in chunks(ids):
-                found = connection.execute(select(samples.c.id, samples.c.seq).where(samples.c.id.in_(part)))
-                seqs.update({row.id: row.seq for row in found})
-            if missing := [id for id in ids if id not in seqs]:
-                raise UsageError(f"no stored sample has the id `{missing[0]}`", slug="unknown-sample")
             connection.execute(decisions.insert(), {**row, "samples": to_json(ranges(seqs.values()))})
         return str(row["id"])
 

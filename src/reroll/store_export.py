@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reroll.sample import Token
+from reroll.sample import Completion, Token
 from reroll.store_rows import StoredRequest, StoredSample
 
 __all__ = ["exported"]
@@ -21,17 +21,25 @@ def exported(one: StoredSample, run: int, asked: StoredRequest | None, expected:
         "model": asked.request.model if asked else sample.model,
         "messages": body.pop("messages", []),
         "params": body,
-        "completion": completion.text if completion else None,
+        "completion": _completion(completion) if completion else None,
     }
     if expected is not None:
         line["expected"] = expected
     more: dict[str, Any] = {"reward": sample.reward, "error": sample.error, "seed": sample.seed}
-    if completion is not None:
-        more["finish_reason"] = None if completion.finish_reason == "stop" else completion.finish_reason
-        more["tool_calls"] = [dict(call) for call in completion.tool_calls] or None
-        more["refusal"] = completion.refusal
-        more["logprobs"] = {"content": [_token(t) for t in completion.tokens]} if completion.tokens else None
+    if completion is not None and completion.tokens:
+        more["logprobs"] = {"content": [_token(t) for t in completion.tokens]}
     return line | {name: value for name, value in more.items() if value is not None}
+
+
+def _completion(completion: Completion) -> str | dict[str, Any]:
+    """The text where that is all, else an object with it."""
+    more = {
+        "finish_reason": None if completion.finish_reason == "stop" else completion.finish_reason,
+        "tool_calls": [dict(call) for call in completion.tool_calls] or None,
+        "refusal": completion.refusal,
+    }
+    said = {name: value for name, value in more.items() if value is not None}
+    return {"text": completion.text, **said} if said else completion.text
 
 
 def _token(token: Token) -> dict[str, Any]:
