@@ -37,7 +37,8 @@ LIMIT_WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 def complain(error: ValidationError, document: Document, root: type[BaseModel]) -> FileError:
     """The first problem, by line, of those that pydantic found in this file."""
-    found = [(document.walk(e["loc"]), e) for e in error.errors()]
+    errors = error.errors()
+    found = [(document.walk(e["loc"]), e) for e in errors if not _is_misspelt(e, errors)]
     paths = [walked[0] for walked, _ in found]
     # A union complains once per arm; the arm that got furthest is the one that was meant.
     kept = [
@@ -49,6 +50,16 @@ def complain(error: ValidationError, document: Document, root: type[BaseModel]) 
     (path, _, _), first = min(kept, key=lambda pair: pair[0][2] or 0)
     same = [e for (p, _, _), e in kept if p == path]
     return document.error(problem_words(first, same, root, document.plain(path)), path)
+
+
+def _is_misspelt(missing: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether this key is missing only because it is written wrongly, which another error says better."""
+    return missing["type"] == "missing" and any(
+        e["type"] == "extra_forbidden"
+        and e["loc"][:-1] == missing["loc"][:-1]
+        and nearest(str(e["loc"][-1]), [str(missing["loc"][-1])])
+        for e in errors
+    )
 
 
 def problem_words(
