@@ -261,7 +261,10 @@ def _case(file: Path, row: RecordedRow, checks: tuple[Check, ...], conversation:
             checks=checks,
         )
     except ValidationError as error:
-        raise FileError(file, error.errors()[0]["msg"], line=row.line, slug="recorded-file") from None
+        first = error.errors()[0]
+        problem = "holds half of a character" if first["type"] == "string_unicode" else first["msg"]
+        key = "case_id" if first["loc"] == ("id",) else None
+        raise FileError(file, problem, line=row.line, key=key, slug="recorded-file") from None
 
 
 def _clean(value: JSON) -> JSON:
