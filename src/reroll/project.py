@@ -113,7 +113,27 @@ def _load_program(path: Path) -> Program:
     program = _validated(document, Program, "`program: NAME` and what is sent to the model")
     if program.response is not None and (problem := bad_schema(program.response)):
         raise document.error(problem.words, ("response", *problem.path))
+    for key in ("neutral", "alternatives"):
+        for factor in getattr(program, key):
+            if hint := _no_such_factor(program, factor):
+                raise document.error(f"the program has no part of this name{hint}", (key, factor))
     return program
+
+
+def _no_such_factor(program: Program, factor: str) -> str:
+    """A hint where this names no part of the program and no circumstance; empty where it may.
+
+    What only a case or a server brings (its turns, its load) and what may be added (a parameter,
+    a field's description) is left to whoever uses it.
+    """
+    root = factor.partition(".")[0]
+    fields = (program.response or {}).get("properties", {})
+    parts = {part.id for part in program.parts()}
+    parts |= {f"response.{name}.{what}" for name in fields for what in ("name", "type", "description")}
+    free = root in ("user", "history", "params", "serving", "check", "replica", "steps")
+    if factor in parts or free or program.raw is not None:
+        return ""
+    return nearest(factor, parts) or f"; it has {', '.join(sorted(parts))}"
 
 
 def _raw_request(document: Document) -> str:
