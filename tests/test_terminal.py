@@ -314,6 +314,13 @@ def test_rerun_alone() -> None:
     assert "Not examined" in printed(lambda c: show_luck(LATER, c))
 
 
+def test_controls_that_fail_themselves_are_shown_though_they_are_no_reference() -> None:
+    section = luck("undecided", rate(4, 10), Reference(None, "controls", 32, 32, 0.05))
+    text = printed(lambda c: show_luck(section, c, outcomes=outcomes("..x"), stopped="nothing to compare with"))
+    assert re.search(r"Usual failure rate .*at most 100 % +32 of 32 controls", text)
+    assert "Stopped: nothing to compare with." in text
+
+
 def test_certify_alone() -> None:
     a = bad_luck()
     text = printed(lambda c: show_certify(a.certify, c, case_id="next-friday", outcomes=a.outcomes))

@@ -248,16 +248,15 @@ def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list
     low, high = bounds(luck, certify)
     rows = [_rate_row(FAILS["case"], luck.rate, low, high)]
     reference, limit = luck.reference, luck.reference_rate
-    if limit is None or reference.source == "none":
-        rows.append(Row("Usual failure rate", "not known", "no controls"))
-    elif reference.source == "given":
+    if reference.source == "controls" and reference.n:
+        share = reference.failures / reference.n
+        number = f"at most {percent(1.0 if limit is None else limit, 'up')}"
+        note = f"{reference.failures:,} of {counts('control', reference.n)}"
+        rows.append(Row("Usual failure rate", number, note, "fail", share, share, limit, limit))
+    elif limit is not None:
         rows.append(Row("Usual failure rate", percent(limit), "given", mark=limit))
     else:
-        note = f"{reference.failures:,} of {counts('control', reference.n)}"
-        share = reference.failures / reference.n if reference.n else None
-        rows.append(
-            Row("Usual failure rate", f"at most {percent(limit, 'up')}", note, "fail", share, share, limit, limit)
-        )
+        rows.append(Row("Usual failure rate", "not known", "no controls"))
     if (works := luck.second_try_works.value) is not None and luck.rate.failures:
         number = f"{percent(works)} ({interval_words(1 - high, 1 - low)})"
         rows.append(Row("A second try works", number, "", "pass", 1 - high, works, 1 - low))
@@ -289,8 +288,10 @@ def _legend(pen: Pen) -> Lines:
 def _runs(outcomes: Sequence[str], stopped: str, pen: Pen) -> Lines:
     body = strip(outcomes, pen)
     if stopped:
-        body += pen.wrap(pen.text(stopped, "dim"))
-    return _section("Every run, in the order drawn", body, pen)
+        words = stopped if stopped.lower().startswith("stopped") else f"Stopped: {stopped}"
+        words = words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
+        body += pen.wrap(pen.text(words, "dim"))
+    return _section("Every run, in the order drawn" if outcomes else "No run", body, pen)
 
 
 def _certify(certify: CertifySection, pen: Pen) -> Lines:
@@ -307,7 +308,7 @@ def _certify(certify: CertifySection, pen: Pen) -> Lines:
         else "none, it is decided"
     )
     badge = (f"{pen.glyph(kind)} {verdict}", f"bold {COLOURS[kind]}")
-    may = f"works at least {percent(claim, 'down')} of the time" if claim else "nothing yet"
+    may = f"works at least {percent(claim, 'down')} of the time" if claim else "nothing"
     rows = [
         ("Verdict", pen.join(badge, f" for {ABOUT[certify.about]}")),
         ("May be claimed", pen.text(may)),
