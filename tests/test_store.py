@@ -288,6 +288,7 @@ def test_a_quotation_finds_completions_and_requests_by_exact_words(store: Store)
     a = add(store, 0, Sample(Completion("Booked for 100 % sure_ly, é")))
     b = add(store, 0, Sample(Completion("", tool_calls=({"arguments": '{"who": "Bo"}'},))), request_id="r1:1")
     c = add(store, 1, Sample(Completion(f"odd {HALF}")), request_id="r1:1", program_id="p1:1")
+    d = add(store, 2, Sample(Completion("", tool_calls=({"x": f"{HALF} für"},))), request_id="r1:1")
 
     def found(words: str, **more: Any) -> list[str]:
         return [s.id for s in store.find_quotation(words, **more)]
@@ -298,7 +299,13 @@ def test_a_quotation_finds_completions_and_requests_by_exact_words(store: Store)
     assert found('{"who": "Bo"}') == [b]
     assert found(f"d {HALF}") == found("odd") == [c]
     assert found("o", program_id="p1:1") == [c]
+    assert found("für") == found(f"{HALF} f") == [d]
     assert len(found("o", limit=1)) == 1
+
+
+def test_a_quotation_may_be_very_long(store: Store) -> None:
+    id = add(store, 0, Sample(Completion("so long " * 10_000)))
+    assert [s.id for s in store.find_quotation("so long " * 9_000)] == [id]
 
 
 def test_a_quotation_of_nothing_is_refused(store: Store) -> None:

@@ -91,6 +91,24 @@ def test_two_processes_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     assert all(len(s.sample.attempts) == 1 and s.sample.raw == "{}" for s in found)
 
 
+def test_making_a_store_waits_while_another_process_is_making_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.close()
+
+    monkeypatch.setattr("reroll.store_sqlite.time.sleep", wait)
+    Store.open(path).close()
+    assert len(waits) == 3
+
+
 @pytest.mark.parametrize("after", [1, 7, 30])
 def test_killing_a_writer_loses_no_acknowledged_sample_and_no_index_is_used_twice(tmp_path: Path, after: int) -> None:
     path = tmp_path / "store.sqlite"
@@ -149,27 +167,30 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "9999"
-down_revision = "{head}"
+revision = "{version}"
+down_revision = "{before}"
 
 
 def upgrade():
-    op.add_column("samples", sa.Column("mood", sa.Text))
-    op.execute("UPDATE samples SET mood = 'calm'")
-    {more}
+    {does}
 """
 
 
 @contextmanager
 def newer_code(tmp_path: Path, more: str = "") -> Iterator[None]:
-    """As if this were a reroll with one more migration."""
+    """As if this were a reroll with two more migrations."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrations.HERE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    head = store_schema.VERSIONS[-1]
-    (folder / "versions" / "v9999_next.py").write_text(NEXT.format(head=head, more=more))
+    does = {"9998": 'op.add_column("samples", sa.Column("mood", sa.Text))'}
+    does["9999"] = f"""op.execute("UPDATE samples SET mood = 'calm'"); {more}"""
+    before = store_schema.VERSIONS[-1]
+    for version, what in does.items():
+        text = NEXT.format(version=version, before=before, does=what)
+        (folder / "versions" / f"v{version}_next.py").write_text(text)
+        before = version
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrations, "HERE", folder)
-        patch.setattr(store_schema, "VERSIONS", (*store_schema.VERSIONS, "9999"))
+        patch.setattr(store_schema, "VERSIONS", (*store_schema.VERSIONS, *does))
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -151,13 +152,13 @@ class Sampled(Database):
         """
         if not words.strip():
             raise UsageError("a quotation needs some words; give the exact words of the call", slug="empty-quotation")
-        shown, escaped = clean(words), to_json(clean(words))[1:-1]
-        in_requests = select(requests.c.id).where(sql.contains(requests.c.body, escaped))
+        # Inside JSON the words stand escaped, in one of two ways (see to_json).
+        escaped = {to_json(clean(words))[1:-1], json.dumps(words)[1:-1]}
+        in_requests = select(requests.c.id).where(or_(*(sql.contains(requests.c.body, form) for form in escaped)))
         hit = or_(
-            sql.contains(samples.c.text, shown),
-            sql.contains(samples.c.refusal, shown),
-            sql.contains(samples.c.tool_calls, escaped),
-            samples.c.exact.is_not(None),
+            sql.contains(samples.c.text, clean(words)),
+            sql.contains(samples.c.refusal, clean(words)),
+            *(sql.contains(samples.c.tool_calls, form) for form in escaped),
             samples.c.request_id.in_(in_requests),
         )
         found = self._stored(
