@@ -20,6 +20,7 @@ app = App(
     version=__version__,
     help_format="plaintext",
     default_parameter=Parameter(negative=""),
+    result_action="return_value",
 )
 
 
@@ -102,6 +103,7 @@ def investigate(
     saw: Path | None = None,
     expect: str | None = None,
     model: str | None = None,
+    base_url: str | None = None,
     target: float | None = None,
     common: Common = COMMON,
     spending: Spending = SPENDING,
@@ -125,14 +127,16 @@ def investigate(
     expect
         What a right answer is, as in cases.yaml: 'contains: Friday'.
     model
-        For --request: which model, such as openai:NAME.
+        For --request: which model, such as openai:NAME (default: the project's).
+    base_url
+        For --request: where that model is served (default: as the project says).
     target
         The success rate to certify, such as 0.99 (default: the project's).
     """
     from reroll import commands
     from reroll.intake.reported import Told
 
-    told = Told(" ".join(words), case, request, sample, input, saw, expect, model)
+    told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
     return commands.investigate(told, target, common, spending)
 
 

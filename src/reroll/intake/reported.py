@@ -32,6 +32,7 @@ class Told:
     saw: Path | None = None
     expect: str | None = None
     model: str | None = None
+    base_url: str | None = None
 
 
 Ask = Callable[[str, Sequence[str]], int | None]
@@ -58,7 +59,8 @@ def read_report(told: Told, project: Project, store: Store, ask: Ask) -> tuple[R
 
 def _find(told: Told, project: Project, store: Store, ask: Ask) -> tuple[Project, Case]:
     if told.request is not None:
-        program = program_from_request(told.request, told.model or project.program.model)
+        own = project.program
+        program = program_from_request(told.request, told.model or own.model, told.base_url or own.base_url)
         return replace(project, program=program), Case(id=told.request.stem)
     if told.sample is not None:
         stored = store.sample(told.sample)
@@ -133,7 +135,7 @@ def inputs_from(pairs: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def program_from_request(path: Path, model: str) -> Program:
+def program_from_request(path: Path, model: str, base_url: str | None = None) -> Program:
     """A program that is one stored request, sent as it stands. Raises: FileError."""
     text = _read(path)
     try:
@@ -148,7 +150,7 @@ def program_from_request(path: Path, model: str) -> Program:
         raise FileError(path, "has no `messages`; give the body of a chat completions request", key="messages")
     if model == "bundled" and isinstance(body.get("model"), str):
         model = f"openai:{body['model']}"
-    return Program(program=path.stem, model=model, raw=text)
+    return Program(program=path.stem, model=model, base_url=base_url if model.startswith("openai:") else None, raw=text)
 
 
 def _read(path: Path) -> str:
