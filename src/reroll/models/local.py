@@ -8,9 +8,11 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from reroll.errors import ModelError
 from reroll.models.gguf import context_length, file_hash, read_metadata
@@ -106,12 +108,29 @@ def _start(path: Path, name: str, context: int) -> Any:
     sampling.temp, sampling.top_k, sampling.top_p, sampling.min_p = 1.0, 0, 1.0, 0.0
     sampling.user_sampling_config = EVERY_SAMPLER_SET
     try:
-        return xllamacpp.Server(params)
+        server = xllamacpp.Server(params)
     except RuntimeError:
         raise ModelError(
             f"llama.cpp cannot load {path}: an unknown architecture, a damaged file, or too little memory",
             slug="no-gguf",
         ) from None
+    _wait_for_loop(str(server.listening_address))
+    return server
+
+
+def _wait_for_loop(address: str) -> None:
+    """Return once the server's loop has answered. /slots goes through the loop's queue, /health does not.
+
+    A server that is stopped before its loop runs never stops: the loop misses the word, and the
+    stopping thread waits for it with Python's global lock in its hand (seen with xllamacpp 2026.10).
+    """
+    parts = urlsplit(address)
+    connection = HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=60)
+    try:
+        connection.request("GET", "/slots")
+        connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 class LocalModel:
