@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from reroll.errors import FileError
-from reroll.models.parse import Malformed, parse_tokens
+from reroll.intake.logprobs import read_tokens
 from reroll.sample import Completion
 
 __all__ = ["RecordedRow", "read_rows"]
@@ -151,7 +151,7 @@ def _completion(take: _Taker) -> Completion | None:
     logprobs = take("logprobs", list | dict) or []
     content = (logprobs.get("content") or []) if isinstance(logprobs, dict) else logprobs
     try:
-        tokens = parse_tokens(content)
-    except Malformed as error:
+        tokens = read_tokens(content)
+    except ValueError as error:
         raise take.fault("logprobs", str(error)) from None
     return Completion(text, str(said.get("finish_reason") or "stop"), tuple(calls), tokens, refusal)

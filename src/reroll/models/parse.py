@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reroll.sample import Completion, Token
+from reroll.intake.logprobs import read_tokens
+from reroll.sample import Completion
 
-__all__ = ["Malformed", "Parsed", "ServerSaid", "parse_body", "parse_tokens"]
+__all__ = ["Malformed", "Parsed", "ServerSaid", "parse_body"]
 
 
 class Malformed(Exception):
@@ -62,7 +63,10 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
         raise Malformed("`tool_calls` is not a list of objects")
     refusal = message.get("refusal")
     logprobs = choice.get("logprobs")
-    tokens = parse_tokens(logprobs.get("content") or ()) if isinstance(logprobs, dict) else ()
+    try:
+        tokens = read_tokens(logprobs.get("content") or ()) if isinstance(logprobs, dict) else ()
+    except ValueError as error:
+        raise Malformed(str(error)) from None
     completion = Completion(
         text=text,
         finish_reason=str(choice.get("finish_reason") or "unknown"),
@@ -71,26 +75,6 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
         refusal=refusal if isinstance(refusal, str) else None,
     )
     return _with_usage(completion, data)
-
-
-def parse_tokens(content: Sequence[Mapping[str, Any]]) -> tuple[Token, ...]:
-    """Tokens of a `logprobs.content` list. Raises: Malformed.
-
-    >>> parse_tokens([{"token": "Hi", "logprob": -0.5, "top_logprobs": [{"token": "Yo", "logprob": -1}]}])
-    (Token(text='Hi', logprob=-0.5, top=(('Yo', -1),), id=None),)
-    """
-    try:
-        return tuple(
-            Token(
-                entry["token"],
-                entry.get("logprob"),
-                tuple([(t["token"], t["logprob"]) for t in entry.get("top_logprobs") or ()]),
-                entry.get("id"),
-            )
-            for entry in content
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Malformed(f"`logprobs.content` has an entry that is no token ({error!r})") from None
 
 
 def _load(body: bytes, content_type: str) -> dict[str, Any]:
