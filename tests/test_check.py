@@ -183,6 +183,12 @@ def test_a_check_that_crashes_is_invalid_with_its_name() -> None:
     assert judge_sample(Check.of("python", "a:b"), sample, AROUND).reason == "`python` checks cannot run here"
 
 
+def test_a_filled_pattern_takes_the_value_literally_and_whole() -> None:
+    around = Surroundings(expected="a.c")
+    for pattern, text, outcome in (("{expected}", "abc", "fail"), ("^{expected}+$", "a.ca.c", "pass")):
+        assert judge_sample(Check.of("matches", pattern), Sample(Completion(text)), around).outcome == outcome
+
+
 def test_a_shape_without_a_response_is_invalid() -> None:
     found = judge_sample(Check.of("schema", True), Sample(Completion("{}")), Surroundings())
     assert found.reason == "`schema: true` needs a `response` in program.yaml, and there is none"
