@@ -210,8 +210,7 @@ def test_a_page_says_what_it_must(width: int) -> None:
         "works at least 31 % of the time",
         "said 5 times",
         "2026-11-30",
-        "Why it fails: reroll does not screen parts yet (about 400 calls, $0.00)",
-        "(price unknown)",
+        "reroll does not screen parts yet (about 400 calls, $0.00)",
         "was written after the first runs were seen",
         "14 calls · 120 control calls · 20 reused",
         "18,211 tokens in, 4,031 out",
@@ -229,10 +228,10 @@ def test_a_page_says_what_it_must(width: int) -> None:
         ("not_reproduced", ["● Could not be reproduced", "2 % given", "no target was named (about 300"]),
         (
             "undecided",
-            ["◐ Not enough runs", "? 2 could not be judged", "no end in sight", "tokens unknown"],
+            ["◐ Nothing to compare it with", "? 2 could not be judged", "no end in sight", "tokens unknown"],
         ),
         ("nothing", ["no run yet", "The budget was 0 calls."]),
-        ("unexamined", ["◐ Not examined", "How often it fails: reroll does not screen"]),
+        ("unexamined", ["◐ Not examined", "How often it fails, ", "reroll does not screen parts yet"]),
         ("long_strip", ["each column is 13 runs", "? 40 could not be judged"]),
         (
             "hostile",

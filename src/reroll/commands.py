@@ -144,7 +144,13 @@ def _show(answer: Answer, schema: str) -> None:
     from reroll.render import terminal
 
     console = _console()
-    about = {"case_id": answer.case["id"], "outcomes": answer.outcomes, "cost": answer.cost, "stopped": answer.stopped}
+    about = {
+        "case_id": answer.case["id"],
+        "outcomes": answer.outcomes,
+        "cost": answer.cost,
+        "stopped": answer.stopped,
+        "caveats": answer.caveats,
+    }
     if schema == "luck":
         terminal.show_luck(answer.luck, console, **about)
     elif schema == "certify":

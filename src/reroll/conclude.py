@@ -10,9 +10,11 @@ from reroll.answer import CertifySection, LuckSection, NotExamined, OutcomeWord,
 from reroll.evidence import Evidence, interval_of
 from reroll.verdict import certify_path, luck_path, second_try
 
-__all__ = ["Seen", "certify_section", "luck_section", "not_built", "rate_of", "sum_of_alphas", "three_samples"]
+__all__ = ["NOT_BUILT", "Seen", "certify_section", "luck_section", "rate_of", "sum_of_alphas", "three_samples"]
 
 MOST_SHOWN = 3
+NOT_BUILT = NotExamined("this version of reroll cannot look into that yet", Price(None, None))
+"""A section that this version cannot fill yet, said openly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +90,6 @@ def sum_of_alphas(luck: LuckSection | NotExamined, certify: CertifySection | Not
     if isinstance(certify, CertifySection):
         total += certify.alpha + (0.0 if isinstance(luck, LuckSection) else certify.rate.alpha)
     return round(min(1.0, total), 12)
-
-
-def not_built(what: str) -> NotExamined:
-    """A section that this version cannot fill yet, said openly."""
-    return NotExamined(f"this version of reroll does not {what} yet", Price(None, None))
 
 
 def three_samples(seen: Sequence[Seen]) -> tuple[ShownSample, ...]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Reference, to_json
 from reroll.case import Case, Report
-from reroll.conclude import Seen, certify_section, luck_section, not_built, sum_of_alphas, three_samples
+from reroll.conclude import NOT_BUILT, Seen, certify_section, luck_section, sum_of_alphas, three_samples
 from reroll.errors import NotCompleted
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
@@ -93,9 +93,9 @@ def _answer(
         model=session.model.identity,
         luck=luck,
         certify=certify,
-        cause=not_built("look for the cause"),
-        dud=not_built("look for the token that led a completion astray"),
-        surprise=not_built("measure how unlikely the reported completion was"),
+        cause=NOT_BUILT,
+        dud=NOT_BUILT,
+        surprise=NOT_BUILT,
         fixes=(),
         cost=_cost(session),
         caveats=tuple(_caveats(session, asked, reference, runs)),
@@ -138,7 +138,7 @@ def _why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
         return f"the recording has no more completions of this case ({counts('run', len(outcomes))})"
     reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)
     if reason == "decided" and plan.at_least:
-        return "it is known whether this happens often; without control cases no number of runs tells luck from a cause"
+        return "it is known whether this happens often, and with nothing to compare with no run would tell more"
     budget = counts("call", session.options.budget)
     return {
         "decided": "the question was decided",
@@ -159,13 +159,15 @@ def _caveats(session: Session, asked: Asked, reference: Reference, runs: Sequenc
             f"exploratory: {counts('earlier run', len(old))}, judged with the check as it is now, failed "
             f"{counts('time', failed)}; they were drawn before this check existed and do not count"
         )
-    if reference.source == "controls":
+    if reference.source == "controls" and reference.rate is not None:
         notes.append(
             f"“ordinary requests” are the project's control cases: {counts('failure', reference.failures)} in "
-            f"{counts('run', reference.n)}, so at most {percent(reference.rate or 1.0, 'up')} fail"
+            f"{counts('run', reference.n)}, so at most {percent(reference.rate, 'up')} fail"
         )
     if reference.source == "none" and asked.question == "luck":
-        notes.append("no control cases and no reference_rate: worse than usual cannot be told from usual")
+        notes.append(
+            "the project has neither control cases nor a reference_rate, so worse than usual cannot be told from usual"
+        )
     params = session.project.program.params
     if "seed" in params and session.options.seed is None:
         notes.append(

@@ -16,6 +16,7 @@ from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of, upper_limit
 from reroll.models.model import Draw, Model
+from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
 from reroll.project import Project
 from reroll.sample import Sample
@@ -324,8 +325,8 @@ def _tell(session: Session, plan: Plan, case: Case, runs: Sequence[Judged]) -> N
 def question_words(plan: Plan) -> str:
     """What is being decided, for the live line."""
     if plan.question == "luck" and plan.reference_rate is not None:
-        return f"worse than the usual {plan.reference_rate:.1%}?"
-    return f"{plan.target:.4g} reliable?" if plan.target else "how often?"
+        return f"worse than the usual {percent(plan.reference_rate, 'up')}?"
+    return f"{percent(plan.target)} reliable?" if plan.target else "how often?"
 
 
 async def run_controls(session: Session) -> Reference:

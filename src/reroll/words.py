@@ -154,6 +154,8 @@ def headline(luck: LuckSection | NotExamined) -> str:
     """The verdict in at most six words."""
     if isinstance(luck, NotExamined):
         return "Not examined"
+    if luck.verdict == "undecided" and luck.reference_rate is None and luck.rate.failures:
+        return "Nothing to compare it with"
     return {
         "worse_than_reference": "Not just bad luck",
         "bad_luck": "Fits plain bad luck",

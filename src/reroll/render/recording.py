@@ -1,54 +1,50 @@
-"""A judged recording as a table in the terminal."""
+"""A judged recording in the terminal: a line of rates per variant and model, then what may bias them."""
 
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from reroll.intake.recording import Arm, Recording
 from reroll.numbers import counts, interval_words, percent
+from reroll.render.ink import Pen
 
 __all__ = ["show_recording"]
 
 
 def show_recording(recording: Recording, console: Console) -> None:
     """Print rates per variant and model: the mean over cases first, and why not the pooled rate."""
-    console.print(
-        Text(f"{counts('recorded sample', recording.samples)} of {counts('case', recording.cases)}", style="bold")
-    )
+    pen = Pen(console)
+    title = f"{counts('recorded sample', recording.samples)} of {counts('case', recording.cases)}"
+    lines = pen.wrap(pen.text(title, "bold"), 1)
     if recording.checks:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("variant", "model", "cases", "runs each", "fails (mean over cases)", "in runs all have", "pooled"):
-            table.add_column(name, justify="left" if name in ("variant", "model") else "right")
         for arm in recording.arms:
-            table.add_row(*_row(arm))
-        console.print(table)
-        for arm in recording.arms:
-            if len(arm.pass_hat) > 1:
-                series = ", ".join(f"{p:.3f}" for p in arm.pass_hat)
-                label = f"{arm.variant}, {arm.model or 'model not named'}"
-                console.print(Text(f"all of k tries pass (pass^1 … pass^{len(arm.pass_hat)}), {label}: {series}"))
+            lines += [Text(), *_arm_lines(arm, pen)]
+    lines.append(Text())
     for caveat in recording.caveats:
-        console.print(Text(f"• {caveat}"))
+        lines += pen.wrap(pen.text(caveat), pen.text(f" {pen.glyph('bullet')} "), 3)
     if recording.stored:
-        console.print(Text(f"Stored {counts('sample', recording.stored)}; `reroll samples` lists them.", style="dim"))
+        stored = f"Stored {counts('sample', recording.stored)}; `reroll samples` lists them."
+        lines += pen.wrap(pen.text(stored, "dim"), 1)
+    pen.put(lines)
 
 
-def _row(arm: Arm) -> list[Text]:
-    runs = f"{arm.fewest_runs}" if arm.fewest_runs == arm.most_runs else f"{arm.fewest_runs}–{arm.most_runs}"
-    mean = "?" if arm.mean.value is None else percent(arm.mean.value)
+def _arm_lines(arm: Arm, pen: Pen) -> list[Text]:
+    name = ", ".join(part for part in (arm.variant if arm.variant != "baseline" else "", arm.model or "") if part)
+    runs = f"{arm.fewest_runs}" if arm.fewest_runs == arm.most_runs else f"{arm.fewest_runs} to {arm.most_runs}"
+    lines = pen.wrap(pen.join((name or "all", "bold"), (f"  {counts('case', arm.cases)}, {runs} runs each", "dim")), 1)
+    mean = "unknown" if arm.mean.value is None else percent(arm.mean.value)
+    where = ""
     if arm.mean.low is not None and arm.mean.high is not None:
-        mean += f" ({interval_words(arm.mean.low, arm.mean.high)})"
-    first = "?" if arm.first_runs is None else f"{percent(arm.first_runs)} ({arm.complete})"
-    pooled = "?" if arm.pooled is None else percent(arm.pooled) + (" biased" if arm.pooling_biased else "")
-    cells = (
-        arm.variant,
-        arm.model or "?",
-        str(arm.cases),
-        runs,
-        mean,
-        first,
-        pooled,
-    )
-    return [Text(cell) for cell in cells]
+        where = f" (over new cases of this kind {interval_words(arm.mean.low, arm.mean.high)})"
+    lines += pen.wrap(pen.join("fails ", (mean, "bold"), f" of the time, the mean over cases{where}"), 3, 5)
+    if arm.pooling_biased and arm.first_runs is not None and arm.pooled is not None:
+        text = (
+            f"{percent(arm.first_runs)} in the {counts('run', arm.complete)} that every case has; "
+            f"all rows pooled would say {percent(arm.pooled)}, which is biased"
+        )
+        lines += pen.wrap(pen.text(text, "dim"), 3, 5)
+    if len(arm.pass_hat) > 1:
+        series = ", ".join(f"{p:.3f}" for p in arm.pass_hat)
+        lines += pen.wrap(pen.text(f"all of k tries pass (pass^k), k = 1 to {len(arm.pass_hat)}: {series}"), 3, 5)
+    return lines

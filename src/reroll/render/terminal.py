@@ -324,20 +324,24 @@ def price_words(price: Price) -> str:
     """What examining would take.
 
     >>> price_words(Price(400, 0)), price_words(Price(None, None))
-    ('about 400 calls, $0.00', 'price unknown')
+    ('about 400 calls, $0.00', '')
     """
     if price.calls is None:
-        return money(price.usd)
+        return "" if price.usd is None else money(price.usd)
     return f"about {counts('call', price.calls)}, {money(price.usd)}"
 
 
 def _not_examined(answer: Answer, pen: Pen) -> Lines:
-    body: Lines = []
+    names: dict[str, list[str]] = {}  # sections with the same reason share a line
     for field, name in SECTIONS:
         section = getattr(answer, field)
         if isinstance(section, NotExamined):
-            why = f": {section.not_examined} ({price_words(section.price)})"
-            body += pen.wrap(pen.join(name, (why, "dim")), pen.text(f"   {pen.glyph('bullet')} "), 5)
+            price = price_words(section.price)
+            names.setdefault(f"{section.not_examined}{f' ({price})' if price else ''}", []).append(name)
+    body: Lines = []
+    for why, same in names.items():
+        listed = ", ".join([same[0], *(n[0].lower() + n[1:] for n in same[1:])])
+        body += pen.wrap(pen.join(listed, (f": {why}", "dim")), pen.text(f"   {pen.glyph('bullet')} "), 5)
     return _section("Not examined", body, pen)
 
 
