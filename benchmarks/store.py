@@ -177,25 +177,25 @@ def middle(rounds: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def other(folder: Path, count: int) -> dict[str, float]:
-    """Milliseconds to make and to open a store, microseconds per row to read, per call to reserve."""
+    """Wall milliseconds to make and to open a store; CPU microseconds per row to read, per call to reserve."""
     path = folder / "other.sqlite"
     fresh = timed(lambda: Store.open(path).close())[0]
     again = statistics.median(timed(lambda: Store.open(path).close())[0] for _ in range(20))
     with Store.open(path) as store:
         for part in chunks(make(count // 2, True, seed=2), 100):
             store.add_samples(part)
-        plain = timed(lambda: void(store.samples()))[0]
-        full = timed(lambda: void(store.samples(payload=True)))[0]
-        one = timed(lambda: void([store.reserve("r1:0", "x", 1) for _ in range(300)]))[0] / 300
-        found = timed(lambda: void(store.find_quotation("no such words anywhere")))[0]
+        plain = timed(lambda: void(store.samples()))[1]
+        full = timed(lambda: void(store.samples(payload=True)))[1]
+        one = timed(lambda: void([store.reserve("r1:0", "x", 1) for _ in range(300)]))[1] / 300
+        found = timed(lambda: void(store.find_quotation("no such words anywhere")))[1]
     rows = count // 2
     return {
         "make a store, ms (imports Alembic)": round(fresh * 1e3, 1),
         "open a current store, ms": round(again * 1e3, 1),
-        "read, us/row": round(plain / rows * 1e6, 1),
-        "read with tokens, us/row": round(full / rows * 1e6, 1),
-        "reserve, us": round(one * 1e6),
-        "look for a quotation, us/row": round(found / rows * 1e6, 1),
+        "read, CPU us/row": round(plain / rows * 1e6, 1),
+        "read with tokens, CPU us/row": round(full / rows * 1e6, 1),
+        "reserve, CPU us": round(one * 1e6),
+        "look for a quotation, CPU us/row": round(found / rows * 1e6, 1),
     }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reroll import store_schema
 from reroll.case import Case, Report
 from reroll.check import Outcome
 from reroll.errors import UsageError
@@ -474,6 +478,27 @@ def test_a_store_in_memory_works_without_any_file(tmp_path: Path, monkeypatch: p
         assert store.path is None
         assert (len(store.samples()), len(other.samples())) == (1, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+# -- what the documentation says ---------------------------------------------------------------------------------------
+
+DOC = (Path(__file__).parent.parent / "docs" / "store.md").read_text(encoding="utf-8")
+
+
+def test_the_queries_in_the_documentation_run(store: Store) -> None:
+    assert store.path is not None
+    store.add_outcomes(add(store, 0), [("k1:0", Outcome("fail", "x", "right-date"))])
+    [block] = re.findall(r"```sql\n(.*?)```", DOC, re.DOTALL)
+    with contextlib.closing(sqlite3.connect(f"file:{store.path}?mode=ro", uri=True)) as connection:
+        answers = [connection.execute(query).fetchall() for query in block.split(";") if query.strip()]
+    assert answers[1] == [("next-friday", "right-date", 1, 0, 1)]
+
+
+def test_the_documentation_names_every_table_and_every_way_to_fail() -> None:
+    sources = [p.read_text() for p in Path(store_schema.__file__).parent.glob("store_*.py")]
+    raised = {slug for text in sources for slug in re.findall(r'"(store-[a-z-]+)"', text)}
+    listed = set(re.findall(r"^\| `([a-z-]+)` \|", DOC, re.MULTILINE))
+    assert listed == raised | set(store_schema.metadata.tables)
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
