@@ -102,6 +102,8 @@ def _measure(project: Project, store: Store, asked: Asked, common: Common, spend
 
     options = _options(spending)
     _effects_allow_repeating(project.program)
+    for case in (asked.case, *(c for c in project.cases if c.set == "control")):
+        project.program.render(case.input, case.history)  # a missing input is known before anything is called
 
     async def run() -> Answer:
         model = open_model(

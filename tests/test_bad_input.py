@@ -1,0 +1,214 @@
+"""Bad input gets one sentence: what is wrong, where, what to do. Exit code 2, no traceback, nothing stored is lost."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reroll.store import Store
+from tests.background import in_background, in_turn, reroll, write_project
+
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens there
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("REROLL_") or name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+
+
+def complaint(capsys: Any, *arguments: object) -> str:
+    return reroll(capsys, *arguments).complaint
+
+
+def test_an_unknown_model_names_the_forms_there_are(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, NOWHERE)
+    (project / "program.yaml").write_text("program: x\nmodel: opnai:gpt-4o\n")
+    said = complaint(capsys, "rerun", "greet", "--project", project)
+    assert "opnai" in said
+    assert "openai:" in said
+
+
+def test_a_missing_key_names_the_variable(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, NOWHERE)
+    (project / "program.yaml").write_text("program: x\nmodel: openai:gpt-4o\n")
+    assert "OPENAI_API_KEY" in complaint(capsys, "rerun", "greet", "--project", project)
+
+
+def test_an_unreachable_server_says_where(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, NOWHERE)
+    said = complaint(capsys, "rerun", "greet", "--project", project)
+    assert "127.0.0.1:9" in said
+    assert "refused" in said.lower()
+
+
+def test_a_wrong_key_in_yaml_says_file_line_and_what_was_meant(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, NOWHERE, program="refrence_rate: 0.02\n")
+    said = complaint(capsys, "rerun", "greet", "--project", project)
+    assert f"{project / 'program.yaml'}:5" in said
+    assert "refrence_rate" in said
+    assert "reference_rate" in said
+
+
+def test_a_check_that_always_raises_says_where_and_costs_nothing_again(tmp_path: Path, capsys: Any) -> None:
+    cases = 'cases:\n  - {id: greet, input: {request: "Say yes"}, checks: [{python: "checks:polite"}]}\n'
+    with in_background(in_turn("yes")) as (server, url):
+        project = write_project(tmp_path, url, cases=cases)
+        (project / "checks.py").write_text('def polite(text, sample):\n    return sample["nothing"]\n')
+        said = complaint(capsys, "rerun", "greet", "--project", project)
+        assert "KeyError" in said
+        assert "checks.py:2" in said
+        spent = server.calls
+        said = complaint(capsys, "rerun", "greet", "--project", project)
+        assert server.calls == spent
+        assert "the stored samples are judged anew" in said
+
+
+def test_a_template_with_a_missing_input_says_which(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, NOWHERE, program='user: "{request} in {tone}"\n')
+    said = complaint(capsys, "rerun", "greet", "--project", project)
+    assert "`tone`" in said
+    assert "request" in said
+
+
+@pytest.mark.parametrize("text", ["", "cases: []\n", "cases:\n"])
+def test_an_empty_case_file_says_what_it_needs(tmp_path: Path, capsys: Any, text: str) -> None:
+    project = write_project(tmp_path, NOWHERE, cases=text)
+    assert "cases.yaml" in complaint(capsys, "rerun", "greet", "--project", project)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (gzip.compress(b'{"case_id": "a", "run": 0, "completion": "x", "messages": []}\n' * 50)[:-20], "x.jsonl.gz"),
+        (b'{"prompt": "hello"}\n', "x.jsonl.gz:1"),
+        (b"not json\n", "x.jsonl.gz:1"),
+        (b"", "x.jsonl.gz"),
+    ],
+)
+def test_a_truncated_or_foreign_recording_says_the_line(tmp_path: Path, capsys: Any, data: bytes, words: str) -> None:
+    file = tmp_path / "x.jsonl.gz"
+    file.write_bytes(data if data[:2] == b"\x1f\x8b" else gzip.compress(data))
+    assert words in complaint(capsys, "import", file, "--check", "contains: x", "--project", tmp_path)
+    assert words in complaint(capsys, "import", file, "--check", "contains: x", "--into", tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    import reroll.store_sqlite as sql
+
+    with in_background(in_turn("yes" * 2000)) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "certify", "greet", "--project", project, "--target", 0.99, "--budget", 20, "--json")
+        connect = sql.connect
+
+        def cramped(*arguments: Any, **named: Any) -> Any:
+            from sqlalchemy import event
+
+            engine = connect(*arguments, **named)
+
+            @event.listens_for(engine, "connect")
+            def _cap(connection: Any, record: Any) -> None:
+                pages = connection.execute("PRAGMA page_count").fetchone()[0]
+                connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+
+            return engine
+
+        monkeypatch.setattr(sql, "connect", cramped)
+        said = complaint(capsys, "certify", "greet", "--project", project, "--target", 0.99, "--quiet")
+        monkeypatch.undo()
+        assert "full" in said
+    with Store.open(project / ".reroll" / "store.sqlite") as store:
+        assert len(store.samples()) >= 20
+
+
+def test_a_locked_store_says_so(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "rerun", "greet", "--project", project, "--json")
+        path = project / ".reroll" / "store.sqlite"
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        opened = Store.open
+        monkeypatch.setattr(Store, "open", lambda url, **kw: opened(url, **{**kw, "busy_seconds": 0.05}))
+        said = complaint(capsys, "rerun", "greet", "--project", project)
+        holder.close()
+    assert "locked" in said or "in use" in said
+
+
+def test_a_newer_store_is_left_alone(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "rerun", "greet", "--project", project, "--json")
+        path = project / ".reroll" / "store.sqlite"
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE reroll_version SET version_num = '9999'")
+        db.close()
+        said = complaint(capsys, "rerun", "greet", "--project", project)
+    assert "newer" in said
+    assert "9999" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["rerun", "nope"], "no case `nope`"),
+        (["rerun", "gret"], "greet"),
+        (["rerun"], "CASE"),
+        (["rerunn", "greet"], "rerun"),
+        (["rerun", "greet", "--bugdet", "5"], "--bugdet"),
+        (["rerun", "greet", "--budget", "few"], "few"),
+        (["rerun", "greet", "--budget", "-1"], "--budget must be 1 or more"),
+        (["rerun", "greet", "--alpha", "7"], "--alpha is a chance"),
+        (["certify", "greet", "--target", "99"], "--target is a success rate"),
+        (["certify", "greet"], "no target"),
+        (["certify", "greet", "--target", "0.9", "--horizon", "0"], "--horizon must be 1 or more"),
+        (["investigate"], "which request was meant"),
+        (["investigate", "--case", "greet", "--expect", "contain: yes"], "contains"),
+        (["investigate", "--case", "greet", "--expect", "matches: '('"], "--expect"),
+        (["investigate", "--input", "request", "--expect", "contains: x"], "NAME=VALUE"),
+        (["investigate", "--input", "request=x"], "nothing says what a right answer"),
+        (["investigate", "--request", "missing.json", "--expect", "contains: x"], "missing.json"),
+        (["investigate", "--case", "greet", "--saw", "missing.txt"], "missing.txt"),
+        (["investigate", "--sample", "s_nothing"], "s_nothing"),
+        (["show", "s_nothing"], "no store"),
+        (["samples"], "no store"),
+        (["export", "--out", "/nowhere/x.jsonl"], "no store"),
+        (["import", "missing.jsonl"], "missing.jsonl"),
+        (["doctor", "bundeld"], "bundled"),
+        (["doctor", "gguf:missing.gguf"], "missing.gguf"),
+        (["doctor", "openai:x", "--base-url", NOWHERE], "127.0.0.1:9"),
+        (["doctor", "anthropic:claude"], "yet"),
+    ],
+)
+def test_wrong_words_on_the_command_line(tmp_path: Path, capsys: Any, arguments: list[str], words: str) -> None:
+    project = write_project(tmp_path, NOWHERE)
+    said = complaint(capsys, *arguments, "--project", project)
+    assert words in said, said
+
+
+def test_a_folder_without_a_project_says_how_to_make_one(tmp_path: Path, capsys: Any) -> None:
+    assert "reroll init" in complaint(capsys, "rerun", "greet", "--project", tmp_path)
+
+
+def test_init_never_overwrites(tmp_path: Path, capsys: Any) -> None:
+    assert reroll(capsys, "init", tmp_path / "p").code == 0
+    before = (tmp_path / "p" / "cases.yaml").read_text()
+    assert "p" in complaint(capsys, "init", tmp_path / "p")
+    assert (tmp_path / "p" / "cases.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"), [("REROLL_BUDGET", "lots", "REROLL_BUDGET"), ("REROLL_ALPHA", "2", "REROLL_ALPHA")]
+)
+def test_a_wrong_environment_variable_is_named(
+    tmp_path: Path, capsys: Any, monkeypatch: Any, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert words in complaint(capsys, "rerun", "greet", "--project", write_project(tmp_path, NOWHERE))
