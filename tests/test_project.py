@@ -69,6 +69,14 @@ def test_a_program_alone_is_a_project(tmp_path: Path) -> None:
     assert (project.cases, project.fixes, project.labels) == ((), (), ())
 
 
+def test_the_order_of_parameters_is_no_part_of_what_is_sent_and_that_of_clauses_is() -> None:
+    one, two = (Program(program="p", params=p) for p in ({"seed": 1, "top_p": 1}, {"top_p": 1, "seed": 1}))
+    assert one.id == two.id
+    assert one.render({"request": "x"}).id("m") == two.render({"request": "x"}).id("m")
+    clauses = {"a": "x", "b": "y"}
+    assert Program(program="p", system=clauses).id != Program(program="p", system=dict(reversed(clauses.items()))).id
+
+
 def test_a_stored_request_is_kept_to_the_byte(tmp_path: Path) -> None:
     project = load_project(write(tmp_path, {"program.yaml": "program: m\nraw: request.json", "request.json": RAW}))
     assert project.program.raw == RAW

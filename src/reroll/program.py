@@ -179,7 +179,8 @@ class Program(BaseModel):
     @property
     def content(self) -> JSON:
         """What the identity covers: all that can change an output, order included."""
-        return _ordered(self.model_dump(exclude=NOT_OUTPUT, exclude_defaults=True))
+        found = self.model_dump(exclude=NOT_OUTPUT, exclude_defaults=True)
+        return _ordered({**found, "params": dict(sorted(self.params.items()))} if self.params else found)
 
     @property
     def id(self) -> str:
@@ -220,7 +221,8 @@ class Program(BaseModel):
         """The request of one case. Raises: UsageError for a missing input."""
         if self.raw is not None:
             return Request(self.model, self.base_url, json.loads(self.raw), self.raw)
-        body: dict[str, JSON] = {"messages": self.messages(inputs, history), **self.params}
+        body: dict[str, JSON] = {"messages": self.messages(inputs, history)}
+        body |= sorted(self.params.items())  # their order changes nothing, so it must not change the request's id
         if self.tools:
             body["tools"] = [dict(t) for t in self.tools]
         if self.response and self.structured != "describe":
