@@ -311,6 +311,7 @@ SCHEMA = jsonschema.Draft202012Validator(Check.model_json_schema())
 
 
 @given(checks())
+@settings(deadline=None)
 def test_a_check_is_read_back_from_yaml_as_it_was(form: dict[str, Any]) -> None:
     check = Check.model_validate(form)
     again = Check.model_validate(parse_yaml(write_yaml(check.model_dump()), "memory"))
@@ -321,7 +322,7 @@ def test_a_check_is_read_back_from_yaml_as_it_was(form: dict[str, Any]) -> None:
 
 
 @given(checks(), texts() | values().map(json.dumps) | st.text())
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 def test_no_check_ever_raises_whatever_the_answer(form: dict[str, Any], text: str) -> None:
     sample = Sample(Completion(text, tool_calls=({"function": {"name": text, "arguments": text}}, {})))
     found = judge_sample(Check.model_validate(form), sample, AROUND, lambda *_: Outcome("pass", ""))
@@ -340,6 +341,7 @@ def test_nasty_answers_fail_rather_than_crash(form: dict[str, Any], text: str) -
 
 
 @given(values().filter(lambda v: isinstance(v, dict | list)), st.integers(0, 3), st.sampled_from([None, 2]))
+@settings(deadline=None)
 def test_a_span_is_where_the_value_is_written(value: Any, spaces: int, indent: int | None) -> None:
     text = " " * spaces + json.dumps(value, indent=indent, ensure_ascii=False) + "\n" * spaces
 

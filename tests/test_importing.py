@@ -169,7 +169,7 @@ texts = st.text(max_size=15) | st.sampled_from(["NO", "1.10", "{x}", "{{", "\x85
 
 
 @given(st.lists(st.tuples(texts.filter(lambda t: t and "\ud800" not in t), texts, texts), min_size=1, max_size=3))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_any_recorded_text_survives_the_way_through_the_project(tmp_path_factory: Any, said: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("any")
     rows = [row(case, messages=[{"role": "user", "content": asked}], expected=right) for case, asked, right in said]

@@ -298,7 +298,7 @@ def test_depth_cannot_break_the_reader(tmp_path: Path, text: str) -> None:
 
 
 @given(st.binary(max_size=60) | st.text(":-[]{}&*!|>'\"\n\t #a1,?%@`~", max_size=40).map(str.encode))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_in_a_file_the_error_is_ours(tmp_path: Path, data: bytes) -> None:
     write(tmp_path, {"program.yaml": P, "cases.yaml": data})
     try:
@@ -340,7 +340,7 @@ def values() -> st.SearchStrategy[Any]:
 
 
 @given(values())
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 def test_what_is_written_is_read_back_as_it_was(value: Any) -> None:
     again = parse_yaml(write_yaml({"a": value}), "memory")["a"]
     assert json.dumps(again) == json.dumps(value)  # also types, and the order of keys
@@ -349,12 +349,14 @@ def test_what_is_written_is_read_back_as_it_was(value: Any) -> None:
 @given(st.builds(Program, program=texts(), system=texts() | st.dictionaries(texts(), texts(), max_size=3), user=texts(),
                  params=st.dictionaries(texts(), values(), max_size=2), target=st.none() | st.floats(0.01, 0.99),
                  history=st.lists(st.dictionaries(texts(), values(), max_size=2), max_size=2)))  # fmt: skip
+@settings(deadline=None)
 def test_a_program_is_read_back_from_yaml_as_it_was(program: Program) -> None:
     again = Program.model_validate(parse_yaml(write_yaml(program.model_dump(mode="json")), "memory"))
     assert (again, again.id) == (program, program.id)
 
 
 @given(st.builds(Case, id=texts().filter(len), input=st.dictionaries(texts(), values(), max_size=3), expected=values()))
+@settings(deadline=None)
 def test_a_case_is_read_back_from_yaml_as_it_was(case: Case) -> None:
     again = Case.model_validate(parse_yaml(write_yaml(case.model_dump(mode="json")), "memory"))
     assert (again, again.content_id) == (case, case.content_id)
