@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import socket
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,7 @@ from reroll.errors import ModelError, UsageError
 from reroll.models.conformance import check_model
 from reroll.models.model import Draw
 from reroll.models.openai import OpenAIModel, base_address
-from reroll.models.secrets import find_key, scrub
+from reroll.models.secrets import HOST_KEYS, find_key, scrub
 from reroll.models.wire import Policy, connection_words, retry_after
 from reroll.program import Request
 from reroll.sample import Sample
@@ -77,6 +78,11 @@ def test_the_body_goes_as_it_is_with_model_and_seed() -> None:
 def test_without_a_seed_none_is_sent() -> None:
     _, server, _ = play(answer())
     assert "seed" not in json.loads(server.bodies[0])
+
+
+def test_any_text_can_be_sent() -> None:
+    _, server, _ = play(answer(), draw=draw_of(messages=[{"role": "user", "content": "h\u00e9 \U0001f642 \ud800"}]))
+    assert json.loads(server.bodies[0])["messages"][0]["content"] == "h\u00e9 \U0001f642 \ud800"
 
 
 def test_a_raw_request_goes_byte_for_byte() -> None:
@@ -220,6 +226,7 @@ def test_an_empty_account_is_not_tried_again() -> None:
         ),
         (body(b"<html>login</html>", kind="text/html"), "malformed body: an HTML page instead of JSON"),
         (body(b""), "malformed body: empty"),
+        (body(b"[" * 100_000), "malformed body: JSON that breaks off or is wrong (100000 bytes of application/json)"),
         (body(b"\xff\xfe{}"), "malformed body: no JSON (4 bytes of application/json)"),
         (body([1]), "malformed body: JSON, but a list instead of an object"),
         (body({"ok": True}), "malformed body: no `choices`"),
@@ -333,6 +340,18 @@ def test_no_key_shows_in_a_repr() -> None:
 )
 def test_a_key_goes_only_where_it_belongs(url: str, environment: dict[str, str], key: str | None) -> None:
     assert find_key(url, environment).value == key
+
+
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it() -> None:
+    with pytest.raises(UsageError, match="OPENAI_API_KEY holds white space") as problem:
+        OpenAIModel("tiny", environment={"OPENAI_API_KEY": f"{SECRET}\nX"})
+    assert SECRET not in str(problem.value)
+    assert find_key("https://api.openai.com", {"OPENAI_API_KEY": f" {SECRET}\n"}).value == SECRET
+
+
+def test_every_host_with_a_key_of_its_own_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert [name for pair in HOST_KEYS.items() for name in pair if name not in page] == []
 
 
 # -- check

@@ -158,7 +158,7 @@ class OpenAIModel:
         body = {**self._defaults, **request.body, "model": self.name}
         if draw.seed is not None:
             body["seed"] = draw.seed
-        return json.dumps(body, ensure_ascii=False).encode()
+        return json.dumps(body).encode()
 
     async def draw(self, draw: Draw) -> Sample:
         """One draw, its tries recorded. Raises nothing for a server's failure; only being cancelled ends it."""
@@ -215,7 +215,7 @@ class OpenAIModel:
             return reply.status, json.loads(reply.body)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return 0, None
-        except ValueError:
+        except (ValueError, RecursionError):
             return reply.status, None
 
     async def check(self) -> None:
@@ -251,7 +251,7 @@ class OpenAIModel:
         """Raises ModelError when the server lists models, and this one is not among them."""
         try:
             rows = [r for r in json.loads(reply.body)["data"] if isinstance(r, dict) and isinstance(r.get("id"), str)]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, RecursionError, KeyError, TypeError):
             return
         # llama.cpp serves one model under any name; Azure lists models, but is asked for deployments.
         if any(r.get("owned_by") == "llamacpp" for r in rows) or ".azure." in self._host:

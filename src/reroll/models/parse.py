@@ -82,7 +82,7 @@ def _load(body: bytes, content_type: str) -> dict[str, Any]:
         raise Malformed("the server streams its answer; take `stream` out of the program's params")
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for thousands of nested brackets
         raise Malformed(_what_instead(body, content_type)) from None
     if not isinstance(data, dict):
         raise Malformed(f"JSON, but a {type(data).__name__} instead of an object")
@@ -134,7 +134,7 @@ def _with_usage(completion: Completion, data: Mapping[str, Any]) -> Parsed:
         _count(usage.get("prompt_tokens")),
         cached or 0,
         _count(usage.get("completion_tokens")),
-        float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None,
+        float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e6 else None,
         model if isinstance(model, str) else None,
         fingerprint if isinstance(fingerprint, str) else None,
     )

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from reroll.errors import UsageError
+
 __all__ = ["HOST_KEYS", "Key", "find_key", "is_loopback", "scrub"]
 
 # Vendors' addresses and the variable that their own documentation tells people to set.
@@ -16,7 +18,6 @@ HOST_KEYS: Mapping[str, str] = {
     "api.groq.com": "GROQ_API_KEY",
     "api.mistral.ai": "MISTRAL_API_KEY",
     "api.together.xyz": "TOGETHER_API_KEY",
-    "api.together.ai": "TOGETHER_API_KEY",
     "api.fireworks.ai": "FIREWORKS_API_KEY",
     "api.deepseek.com": "DEEPSEEK_API_KEY",
     "api.x.ai": "XAI_API_KEY",
@@ -54,7 +55,7 @@ def find_key(base_url: str, environment: Mapping[str, str]) -> Key:
 
     REROLL_API_KEY wins everywhere. A vendor's variable goes to that vendor's host only;
     OPENAI_API_KEY also to the host of OPENAI_BASE_URL. `variable` is None where no key is known
-    to be needed: this machine, and hosts that we do not know.
+    to be needed: this machine, and hosts that we do not know. Raises: UsageError for a broken key.
     """
     host = urlsplit(base_url).hostname or ""
     variable = HOST_KEYS.get(host)
@@ -63,11 +64,22 @@ def find_key(base_url: str, environment: Mapping[str, str]) -> Key:
     own = urlsplit(environment.get("OPENAI_BASE_URL", "")).hostname
     if variable is None and own == host and not is_loopback(host):
         variable = "OPENAI_API_KEY"
-    if given := environment.get("REROLL_API_KEY", "").strip():
+    if given := _value("REROLL_API_KEY", environment):
         return Key(variable, given)
     if own == host and is_loopback(host):
-        return Key(None, environment.get("OPENAI_API_KEY", "").strip() or None)
-    return Key(variable, (environment.get(variable, "").strip() or None) if variable else None)
+        return Key(None, _value("OPENAI_API_KEY", environment))
+    return Key(variable, _value(variable, environment) if variable else None)
+
+
+def _value(variable: str, environment: Mapping[str, str]) -> str | None:
+    """What the variable holds, None if nothing. Raises: UsageError for what no HTTP header can carry."""
+    text = environment.get(variable, "").strip()
+    if not all("!" <= c <= "~" for c in text):
+        raise UsageError(
+            f"the environment variable {variable} holds white space or signs that no key has; copy the key again",
+            slug="no-key",
+        )
+    return text or None
 
 
 def scrub(text: str, *secrets: str | None) -> str:

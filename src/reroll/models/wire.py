@@ -114,8 +114,7 @@ def server_message(reply: Reply, *secrets: str | None) -> str:
     """The server's own words in an error body: short, on one line, without secrets."""
     try:
         data = json.loads(reply.body)
-    except ValueError:
-        data = None
+    except (ValueError, RecursionError):
         text = "an HTML page" if "html" in reply.content_type else reply.text
     else:
         found = data.get("error", data) if isinstance(data, dict) else data
@@ -130,7 +129,7 @@ def _error_code(reply: Reply) -> str:
     try:
         error = json.loads(reply.body)["error"]
         return str(error.get("code") or error.get("type") or "")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ""
 
 
