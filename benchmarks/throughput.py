@@ -33,9 +33,15 @@ from reroll.models.registry import open_model
 from reroll.program import Request
 from reroll.sample import Sample
 
+# The request of the bundled example project, case next-friday.
 MESSAGES = [
-    {"role": "system", "content": "You turn meeting requests into JSON. Reply with JSON only."},
-    {"role": "user", "content": "Today is Monday 2026-03-02. Book 30 minutes with Ana next Friday at 15:00."},
+    {
+        "role": "system",
+        "content": "You turn a request into one meeting.\nToday is Wednesday 2026-11-18.\n"
+        "Answer with one JSON object and nothing else.\nFields:\n- date (string)\n- time (string)\n"
+        "- duration_min (integer)\n- attendees (array of string)",
+    },
+    {"role": "user", "content": "Lunch with Ana next Friday at noon"},
 ]
 BAR = 150  # completions a second on 2 idle cores
 
@@ -111,7 +117,7 @@ async def fake_server(tokens: int) -> AsyncIterator[str]:
 
 
 def draws(n: int, **params: Any) -> list[Draw]:
-    request = Request("any", None, {"messages": MESSAGES, "max_tokens": 64, **params})
+    request = Request("any", None, {"messages": MESSAGES, "max_tokens": 96, **params})
     return [Draw(request, "case", i, 1000 + i) for i in range(n)]
 
 
@@ -150,7 +156,7 @@ async def bare_loop(url: str, n: int, concurrency: int) -> None:
     async def worker(session: aiohttp.ClientSession) -> None:
         nonlocal done
         for i in todo:
-            body = {"messages": MESSAGES, "max_tokens": 64, "model": "fake", "seed": 1000 + i}
+            body = {"messages": MESSAGES, "max_tokens": 96, "model": "fake", "seed": 1000 + i}
             async with session.post(f"{url}/chat/completions", json=body) as response:
                 done += bool(json.loads(await response.read())["choices"][0]["message"]["content"])
 

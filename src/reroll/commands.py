@@ -26,11 +26,13 @@ from reroll.project import Project, load_project, read_checks
 from reroll.runner import Options, Session
 from reroll.settings import SETTINGS, setting
 from reroll.store import Store
+from reroll.store_rows import to_json as row_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from reroll.cli import Common, Spending
+    from reroll.models.model import Model
 
 __all__ = ["certify", "demo", "doctor", "export", "import_", "init", "investigate", "rerun", "samples", "show"]
 
@@ -106,13 +108,15 @@ def _measure(project: Project, store: Store, asked: Asked, common: Common, spend
         project.program.render(case.input, case.history)  # a missing input is known before anything is called
 
     async def run() -> Answer:
-        model = open_model(
-            project.program.model, base_url=project.program.base_url, project=project.path, timeout=setting("timeout")
-        )
+        program = project.program
+        model = _open(program.model, program.base_url, project.path)
         try:
-            _price_agreed(project.program, model.priced, options, spending)
+            _price_agreed(program, model.priced, options, spending)
             await model.check()
-            with Checker(project.path) as checker, Progress(quiet=spending.quiet) as progress:
+            with (
+                Checker(project.path, seconds=setting("check_timeout")) as checker,
+                Progress(quiet=spending.quiet) as progress,
+            ):
                 session = Session(project, store, model, checker, options, progress.update)
                 with _stopping_cleanly(session):
                     return await run_investigation(session, asked)
@@ -203,7 +207,7 @@ def export(case: str | None, out: Path | None, common: Common) -> int:
             raise UsageError(f"{out} cannot be written: {error.strerror}; choose another --out", slug="out") from None
         n = 0
         for row in store.export(case_id=case, source=("draw", "imported", "reported")):
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.write(row_json(row) + "\n")
             n += 1
     if out:
         print(f"wrote {counts('sample', n)} to {out}", file=sys.stderr)
@@ -257,7 +261,7 @@ def doctor(model: str | None, base_url: str | None, common: Common) -> int:
         model, base_url = program.model, program.base_url
 
     async def run() -> tuple[str, str, Any]:
-        opened = open_model(model, base_url=base_url, project=common.project, timeout=setting("timeout"))
+        opened = _open(model, base_url, common.project)
         try:
             await opened.check()
             return opened.name, opened.identity, await opened.probe()
@@ -286,6 +290,10 @@ def doctor(model: str | None, base_url: str | None, common: Common) -> int:
 
 
 # -- what commands share -----------------------------------------------------------------------------------------------
+
+
+def _open(ref: str, base_url: str | None, folder: Path) -> Model:
+    return open_model(ref, base_url=base_url, project=folder, timeout=setting("timeout"), tries=setting("tries"))
 
 
 def _project(common: Common, told: Told | None = None) -> Project:

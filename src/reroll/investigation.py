@@ -194,6 +194,7 @@ def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Sequen
                 target=section.target if isinstance(section, CertifySection) else None,
                 reference_rate=section.reference_rate if isinstance(section, LuckSection) else None,
                 horizon=session.options.horizon,
+                checks_ids=session.checker.ids(asked.case, session.project.program),
                 verdict=section.verdict,
                 stop_reason=answer.stopped,
                 sample_ids=[j.stored.id for j in runs],

@@ -40,7 +40,7 @@ def content_id(prefix: str, value: JSON) -> str:
     >>> content_id("c1", {"b": 1, "a": 2}) == content_id("c1", {"a": 2, "b": 1})
     True
     """
-    return f"{prefix}:{hashlib.blake2b(canonical(value).encode(), digest_size=8).hexdigest()}"
+    return f"{prefix}:{hashlib.blake2b(canonical(value).encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 def _ordered(value: JSON) -> JSON:

@@ -141,42 +141,45 @@ def _keyed_by_case(model: Model) -> bool:
     return model.name.startswith("recorded:")
 
 
-def judged(session: Session, at: Slots) -> list[Judged]:
+def judged(session: Session, at: Slots, so_far: Sequence[Judged] = ()) -> list[Judged]:
     """Every draw that counts, in the order of drawing, judged; outcomes that were missing are stored.
 
     Counts: drawn by reroll (never the reported run) after its checks were known. A check written
     after looking at samples would fit them; those are exploratory (`exploratory` counts them).
+    `so_far` is what an earlier call returned: only what came since is read.
     """
-    fresh, _ = _split(session, at)
-    return _judge_all(session, at, fresh)
+    known = 0.0 if so_far else session.store.first_used(_check_ids(session, at))
+    since = max((j.stored.seq for j in so_far), default=None)
+    fresh = [s for s in _drawn(session, at, since) if s.settled >= known]
+    runs = [*so_far, *_judge_all(session, at, fresh)]
+    return sorted(runs, key=lambda j: j.stored.idx)  # the order of arrival would favour quick answers
 
 
 def exploratory(session: Session, at: Slots) -> list[Judged]:
     """Draws older than the checks that judge them: shown, never counted."""
-    _, old = _split(session, at)
-    return _judge_all(session, at, old)
+    known = session.store.first_used(_check_ids(session, at))
+    return _judge_all(session, at, [s for s in _drawn(session, at) if s.settled < known])
 
 
-def _split(session: Session, at: Slots) -> tuple[list[StoredSample], list[StoredSample]]:
-    ids = session.checker.ids(at.case, session.project.program)
-    known = session.store.first_used(ids)
-    drawn = session.store.samples(request_id=at.request_id, series=at.series, source="draw")
-    drawn.sort(key=lambda s: s.idx)
-    return [s for s in drawn if s.settled >= known], [s for s in drawn if s.settled < known]
+def _check_ids(session: Session, at: Slots) -> list[str]:
+    return session.checker.ids(at.case, session.project.program)
+
+
+def _drawn(session: Session, at: Slots, since: int | None = None) -> list[StoredSample]:
+    return session.store.samples(request_id=at.request_id, series=at.series, source="draw", after=since)
 
 
 def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
-    ids = session.checker.ids(at.case, session.project.program)
+    ids = _check_ids(session, at)
     have = session.store.outcomes([s.id for s in stored], ids)
-    result = []
+    fresh: dict[str, list[tuple[str, Outcome]]] = {}
     for sample in stored:
-        outcomes = have.get(sample.id, {})
-        if any(i not in outcomes for i in ids):
-            fresh = session.checker.judge(at.case, session.project.program, sample.sample)
-            session.store.add_outcomes(sample.id, list(zip(ids, fresh, strict=True)))
-            outcomes = dict(zip(ids, fresh, strict=True))
-        result.append(Judged(sample, overall([outcomes[i] for i in ids])))
-    return result
+        if any(i not in have.get(sample.id, {}) for i in ids):
+            said = session.checker.judge(at.case, session.project.program, sample.sample)
+            fresh[sample.id] = list(zip(ids, said, strict=True))
+    session.store.add_all_outcomes(fresh)
+    have.update({sample_id: dict(said) for sample_id, said in fresh.items()})
+    return [Judged(s, overall([have[s.id][i] for i in ids])) for s in stored]
 
 
 def words(runs: Sequence[Judged]) -> list[OutcomeWord]:
@@ -278,7 +281,7 @@ async def run_case(session: Session, case: Case, plan: Plan) -> list[Judged]:
         if wanted == 0 or _too_dear(session):
             break
         await draw_more(session, [at], wanted)
-        runs = judged(session, at)
+        runs = judged(session, at, runs)
         if session.exhausted:
             if not runs:
                 raise session.exhausted
@@ -339,7 +342,7 @@ async def run_controls(session: Session) -> Reference:
     program = session.project.program
     if program.reference_rate is not None:
         return Reference(program.reference_rate, "given")
-    controls = [c for c in session.project.cases if c.set == "control"]
+    controls = [c for c in session.project.cases if c.set == "control" and c.checks]
     if not controls:
         return Reference(None, "none")
     places = [slots(session, c, control=True) for c in controls]
@@ -355,7 +358,7 @@ async def run_controls(session: Session) -> Reference:
             allowed // len(controls) - rounds,
         )
         await draw_more(session, places, step)
-        have = [judged(session, at) for at in places]
+        have = [judged(session, at, runs) for at, runs in zip(places, have, strict=True)]
         rounds = min(len(runs) for runs in have)
         _tell_controls(session, have, rounds, allowed)
     session.exhausted = None  # the case itself may have rows left

@@ -53,6 +53,7 @@ _ALL = (
     Setting("control_share", "share of budget", 0.25, _between(0, 1), "Most of the budget that control cases may use."),
     Setting("concurrency", "calls in flight", None, _at_least_one, "Calls at once; default: what suits the model."),
     Setting("timeout", "seconds", 120.0, _between(0, 1e6), "How long one HTTP try may take."),
+    Setting("tries", "HTTP tries", 3, _at_least_one, "Tries of one call that may end in a server's failure."),
     Setting("check_timeout", "seconds", 5.0, _between(0, 1e6), "How long one python check may take."),
 )
 SETTINGS: Mapping[str, Setting] = {s.name: s for s in _ALL}

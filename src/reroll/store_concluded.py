@@ -166,8 +166,8 @@ class Concluded(Sampled):
         return [decision_from_row(dict(row)) for row in rows]
 
     def decided_on(self, decision: Decision, *, payload: bool = False) -> list[StoredSample]:
-        """The samples that a decision looked at, in the order they became known: for its replay."""
+        """The samples that a decision looked at, in the order in which rules look at them: that of drawing."""
         out: list[StoredSample] = []
         for seqs in chunks(list(decision.samples)):
             out += self._stored(select(samples).where(samples.c.seq.in_(seqs)), payload)
-        return out
+        return sorted(out, key=lambda s: s.idx)

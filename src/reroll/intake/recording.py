@@ -116,6 +116,7 @@ def store_all(store: Store, path: Path, rows: Sequence[ImportedSample]) -> int:
     """Put the rows into the store as imported samples, never counted as fresh runs. Returns how many."""
     made: dict[str, str] = {}
     new = []
+    requests = {}
     for case in {row.case.id: row.case for row in rows}.values():
         store.put_case(case)
     for row in rows:
@@ -125,8 +126,9 @@ def store_all(store: Store, path: Path, rows: Sequence[ImportedSample]) -> int:
         request = Request(program.model, None, {"messages": [dict(m) for m in row.messages], **row.params})
         identity = f"recorded:{path.name}#{row.variant}#{row.model}#{row.case.id}"
         request_id = request.id(identity)
-        store.put_request(request_id, request, identity)
+        requests[request_id] = (request_id, request, identity)
         new.append(
             NewSample(row.sample, request_id, "imported", row.index, program.id, row.case.id, row.variant, "imported")
         )
+    store.put_requests(list(requests.values()))
     return len(store.add_samples(new))
