@@ -103,6 +103,7 @@ def _start(path: Path, name: str, context: int) -> Any:
     params.port = 0
     params.verbosity = -1  # silent
     params.warmup = params.fit_params = params.ui = False
+    params.cache_ram_mib = 0  # by default up to 8 GiB of other prompts' states, which gains nothing here
     # Also the server's own defaults, for raw requests, to which we add nothing.
     sampling = params.sampling
     sampling.temp, sampling.top_k, sampling.top_p, sampling.min_p = 1.0, 0, 1.0, 0.0
