@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
+from reroll.engine import gate_of, run_draws
 from reroll.errors import ModelError, UsageError
 from reroll.models.conformance import check_model
 from reroll.models.model import Draw
@@ -440,6 +441,36 @@ def test_check_does_not_wait_for_ever() -> None:
             return str(problem.value)
 
     assert "time-out after 0.05 s" in asyncio.run(run())
+
+
+# -- many at once
+
+
+def test_under_every_fault_at_once_each_draw_settles_once_and_nothing_is_hidden() -> None:
+    chance = random.Random(4)
+    faults = [error(429, headers={"Retry-After": "1"}), error(500), reset(), reset(b'{"a'), body(b"{"), error(529)]
+    acts = [chance.choice(faults) if chance.random() < 0.3 else answer() for _ in range(3000)]
+
+    async def no_sleep(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    async def run() -> None:
+        async with serving(*acts) as (server, url):
+            policy = Policy(timeout=5)
+            model = OpenAIModel("tiny", url, environment={}, policy=policy, rng=random.Random(1), sleep=no_sleep)
+            got: dict[int, Sample] = {}
+            draws = [Draw(draw_of().request, "case", i, i) for i in range(400)]
+            assert await run_draws(model, draws, 32, lambda d, s: got.update({d.index: s})) == 400
+            await model.close()
+            assert sorted(got) == list(range(400))
+            assert all((s.completion is None) != (s.error is None) for s in got.values())
+            assert sum(len(s.attempts) for s in got.values()) == server.calls
+            assert server.most_at_once <= 32
+            sent = [json.loads(b)["seed"] for b in server.bodies]
+            assert all(sent.count(i) == len(s.attempts) for i, s in got.items())
+            assert gate_of(model).limit < 32
+
+    asyncio.run(run())
 
 
 # -- addresses and promises
