@@ -16,7 +16,7 @@ errors numbers sample match program requirement check case fix evidence calibrat
 words
 """.split()
 EDGES = """
-settings strict_yaml complaints init project check_process checking
+settings strict_yaml complaints init project person check_process checking
 store_schema store_sqlite migrations store_secrets store_tokens store_rows store_export store_base store_asked
 store_samples store_concluded store
 intake models engine runner investigation looking render commands cli

@@ -223,7 +223,7 @@ def _judge(check: Check, sample: Sample, around: Surroundings, foreign: Foreign 
         return _reward(check.value, sample)
     if sample.completion is None:
         return Outcome("invalid", f"only a reward was recorded, no completion, so `{kind}` has nothing to look at")
-    if kind in ("python", "judge"):
+    if kind in ("python", "judge", "person"):
         if foreign is None:
             return Outcome("invalid", f"`{kind}` checks cannot run here")
         return foreign(check, sample, around)

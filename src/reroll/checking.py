@@ -22,6 +22,7 @@ from reroll.case import Case
 from reroll.check import Check, Outcome, Surroundings, judge_sample
 from reroll.errors import FileError, UsageError
 from reroll.match import clean, nearest
+from reroll.person import Person
 from reroll.program import Program
 from reroll.sample import Sample
 from reroll.strict_yaml import read_text
@@ -63,7 +64,8 @@ class _Source:
 class Checker:
     """Judges samples. Thread-safe; close it, or use it in `with`, to end the child process.
 
-    Args: seconds: how long one python check may take; memory: bytes that the child may address.
+    Args: seconds: how long one python check may take; memory: bytes that the child may address;
+        person: who answers `person` checks.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Checker:
         seconds: float = SECONDS,
         load_seconds: float = LOAD_SECONDS,
         memory: int = MEMORY,
+        person: Person | None = None,
     ) -> None:
         self.folder = Path(project_dir)
+        self.person = person
         self.seconds, self.load_seconds = seconds, load_seconds
         self._child = _Child(self.folder, memory, load_seconds)
         self._sources: dict[str, _Source] = {}
@@ -115,6 +119,12 @@ class Checker:
         for check in (inner for outer in case.checks for inner in outer.walk()):
             if check.kind == "judge":
                 raise UsageError("this version cannot run judge checks yet", slug="no-judge")
+            if check.kind == "person" and self.person is None:
+                raise UsageError(
+                    f"case `{case.id}` is judged by a person, and nobody is there to ask; run it in a terminal, "
+                    "or pass --person CMD",
+                    slug="no-person",
+                )
             if check.kind != "python":
                 continue
             module, _, function = check.value.partition(":")
@@ -140,7 +150,9 @@ class Checker:
             raise FileError(path, f"cannot be loaded: {clean(crash['words'])}", line=crash["line"])
 
     def _run(self, check: Check, sample: Sample, around: Surroundings) -> Outcome:
-        """A python check on one sample; whatever goes wrong in it is an invalid outcome."""
+        """A python check or a person on one sample; whatever goes wrong in it is an invalid outcome."""
+        if check.kind == "person" and self.person is not None:
+            return self.person(check, sample, around)
         module, _, function = check.value.partition(":")
         name, source = check.name or check.value, self._sources[module]
         request = {

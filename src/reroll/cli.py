@@ -58,6 +58,8 @@ class Spending:
     "Do not ask before a long or unpriced run."
     gate: bool = False
     "Exit 1 when the answer is worse or not met, 3 when undecided."
+    person: str | None = None
+    "A command that answers for the person: a sample as JSON on its stdin, pass, fail or unsure on its stdout."
     quiet: bool = False
     "No progress line."
 

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from reroll.investigation import Asked
 from reroll.investigation import investigate as run_investigation
 from reroll.models.registry import open_model
 from reroll.numbers import counts, money
+from reroll.person import Person, by_asking, by_command
 from reroll.program import Program
 from reroll.project import Project, load_project, read_checks
 from reroll.runner import Options, Session
@@ -47,7 +48,7 @@ GATES = {"met": 0, "not_met": 1, "worse_than_reference": 1, "undecided": 3}
 def investigate(told: Told, target: float | None, common: Common, spending: Spending) -> int:
     project = _project(common, told)
     with _store(common, project) as store:
-        report, project, case = read_report(told, project, store, _ask)
+        report, project, case = read_report(told, project, store, _ask, _person(spending) is not None)
         exact = told.request is not None or told.sample is not None
         asked = Asked(report, case, "luck", _target(target), "exact" if exact else "rebuilt")
         answer = _measure(project, store, asked, common, spending)
@@ -57,7 +58,7 @@ def investigate(told: Told, target: float | None, common: Common, spending: Spen
 def rerun(case: str, common: Common, spending: Spending) -> int:
     project = _project(common)
     with _store(common, project) as store:
-        report, project, chosen = read_report(Told(case=case), project, store, _ask)
+        report, project, chosen = read_report(Told(case=case), project, store, _ask, _person(spending) is not None)
         answer = _measure(project, store, Asked(report, chosen), common, spending)
     return _finish(answer, "luck", answer.luck, common, spending)
 
@@ -68,7 +69,7 @@ def certify(case: str, target: float | None, common: Common, spending: Spending)
     if goal is None:
         raise UsageError("no target: pass --target 0.99, or put `target: 0.99` into program.yaml", slug="no-target")
     with _store(common, project) as store:
-        report, project, chosen = read_report(Told(case=case), project, store, _ask)
+        report, project, chosen = read_report(Told(case=case), project, store, _ask, _person(spending) is not None)
         answer = _measure(project, store, Asked(report, chosen, "certify", goal), common, spending)
     return _finish(answer, "certify", answer.certify, common, replace(spending, gate=True))
 
@@ -102,7 +103,9 @@ def _measure(project: Project, store: Store, asked: Asked, common: Common, spend
     """Open the model, ask before spending much, run, and close everything again."""
     from reroll.render.live import Progress
 
-    options = _options(spending)
+    options, person = _options(spending), _person(spending)
+    kinds = {inner.kind for check in asked.case.checks for inner in check.walk()}
+    asks = spending.person is None and "person" in kinds  # a live line would run over the question
     _effects_allow_repeating(project.program)
     for case in (asked.case, *(c for c in project.cases if c.set == "control")):
         project.program.render(case.input, case.history)  # a missing input is known before anything is called
@@ -114,8 +117,8 @@ def _measure(project: Project, store: Store, asked: Asked, common: Common, spend
             _price_agreed(program, model.priced, options, spending)
             await model.check()
             with (
-                Checker(project.path, seconds=setting("check_timeout")) as checker,
-                Progress(quiet=spending.quiet) as progress,
+                Checker(project.path, seconds=setting("check_timeout"), person=person) as checker,
+                Progress(quiet=spending.quiet or asks) as progress,
             ):
                 session = Session(project, store, model, checker, options, progress.update)
                 with _stopping_cleanly(session):
@@ -372,6 +375,23 @@ def _price_agreed(program: Program, priced: bool, options: Options, spending: Sp
     print(f"{text[0].upper()}{text[1:]}.", file=sys.stderr)
     if input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise UsageError("nothing was called", slug="price")
+
+
+def _person(spending: Spending) -> Person | None:
+    """Who answers `person` checks: the command given, else whoever sits at the terminal, else nobody."""
+    if spending.person is not None:
+        return by_command(spending.person)
+    return by_asking(_ask_about) if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def _ask_about(question: str, text: str, inputs: Mapping[str, Any]) -> str:
+    from rich.console import Console
+
+    from reroll.render.terminal import show_question
+
+    show_question(question, text, inputs, Console(file=sys.stderr, highlight=False))
+    typed = input("pass, fail or unsure [p/f/u]: ").strip().lower()
+    return {"p": "pass", "f": "fail", "u": "unsure"}.get(typed, typed)
 
 
 def _ask(question: str, choices: Sequence[str]) -> int | None:

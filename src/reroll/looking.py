@@ -11,11 +11,11 @@ from typing import Any
 from reroll import __version__
 from reroll.answer import ShownSample
 from reroll.case import Case
-from reroll.check import Outcome, overall
+from reroll.check import Check, Outcome, Surroundings, overall
 from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.project import Project
-from reroll.sample import Token
+from reroll.sample import Sample, Token
 from reroll.store import Store, StoredSample
 
 __all__ = ["Listed", "Whole", "environment_facts", "shown", "stored_samples", "whole_sample"]
@@ -66,11 +66,15 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
         raise UsageError(
             f"no sample of case `{case_id}` is stored; stored are: {', '.join(have[:12]) or 'none'}", slug="no-samples"
         )
-    cases = {c.id: c for c in [*store.cases(), *project.cases]}
-    with Checker(project.path) as checker:
+    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
+    with Checker(project.path, person=_not_asked) as checker:
         return [
             Listed(
-                s.case_id, s.variant, s.source, s.settled, shown(s, _judge(checker, project, cases.get(s.case_id), s))
+                s.case_id,
+                s.variant,
+                s.source,
+                s.settled,
+                shown(s, _judge(checker, store, project, cases.get(s.case_id), s)),
             )
             for s in found
         ]
@@ -79,10 +83,10 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
 def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
     """One sample by its id or the beginning of it. Raises: UsageError if none or several fit."""
     stored = store.sample(sample_id)
-    cases = {c.id: c for c in [*store.cases(), *project.cases]}
+    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     request = store.get_request(stored.request_id)
-    with Checker(project.path) as checker:
-        outcomes = _judge(checker, project, cases.get(stored.case_id), stored)
+    with Checker(project.path, person=_not_asked) as checker:
+        outcomes = _judge(checker, store, project, cases.get(stored.case_id), stored)
     body = dict(request.request.body)
     return Whole(
         case_id=stored.case_id,
@@ -103,10 +107,19 @@ def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
     )
 
 
-def _judge(checker: Checker, project: Project, case: Case | None, stored: StoredSample) -> list[Outcome]:
+def _judge(checker: Checker, store: Store, project: Project, case: Case | None, stored: StoredSample) -> list[Outcome]:
+    """What is stored of it under the checks as they are now, else judged on the spot (and not stored)."""
     if case is None or not case.checks:
         return []
+    ids = checker.ids(case, project.program)
+    have = store.outcomes([stored.id], ids).get(stored.id, {})
+    if all(i in have for i in ids):
+        return [have[i] for i in ids]
     return checker.judge(case, project.program, stored.sample)
+
+
+def _not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+    return Outcome("invalid", "no person has judged this yet")
 
 
 def shown(stored: StoredSample, outcomes: Sequence[Outcome]) -> ShownSample:

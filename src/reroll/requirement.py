@@ -23,6 +23,7 @@ KINDS = (
     "tool_call",
     "python",
     "judge",
+    "person",
     "reward",
     "all",
     "any",
@@ -158,6 +159,12 @@ def _judge(value: Any) -> Any:
     return value
 
 
+def _person(value: Any) -> Any:
+    if value is True or (isinstance(value, str) and value.strip()):
+        return value
+    raise Wrong(f"`person` takes true, or the question to ask; got {show(value)}", ("person",))
+
+
 def _reward(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise Wrong(f"`reward` takes a number from 0 to 1; got {show(value)}", ("reward",))
@@ -182,6 +189,7 @@ _VERIFY: dict[str, Callable[[Any], Any]] = {
     "tool_call": _tool_call,
     "python": _python,
     "judge": _judge,
+    "person": _person,
     "reward": _reward,
     "all": _several("all"),
     "any": _several("any"),
@@ -347,6 +355,10 @@ def _value_schemas(reference: Mapping[str, Any]) -> dict[str, tuple[dict[str, An
                 "additionalProperties": False,
             },
             "A model judges by this rubric.",
+        ),
+        "person": (
+            {"anyOf": [{"const": True}, {"type": "string", "minLength": 1}]},
+            "A person says pass, fail or unsure; a text is the question that they are asked.",
         ),
         "reward": ({"type": "number", "minimum": 0, "maximum": 1}, "The recorded reward is at least this."),
         "all": (several, "All of these hold."),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reroll.case import Case, Report
+from reroll.check import Check
 from reroll.errors import FileError, UsageError
 from reroll.program import Program, canonical
 from reroll.project import Project, read_checks
@@ -38,8 +39,12 @@ class Told:
 Ask = Callable[[str, Sequence[str]], int | None]
 
 
-def read_report(told: Told, project: Project, store: Store, ask: Ask) -> tuple[Report, Project, Case]:
+def read_report(
+    told: Told, project: Project, store: Store, ask: Ask, somebody: bool = False
+) -> tuple[Report, Project, Case]:
     """The report, the project as it was called, and the case with its checks.
+
+    A case without checks is judged by a person where `somebody` is there.
 
     Raises: UsageError when the words fit no case or several and nobody can be asked, when no
     check says what a right answer is, or when the named case, file or sample does not exist.
@@ -47,6 +52,8 @@ def read_report(told: Told, project: Project, store: Store, ask: Ask) -> tuple[R
     project, case = _find(told, project, store, ask)
     if told.expect is not None:
         case = case.model_copy(update={"checks": read_checks(told.expect, "--expect")})
+    if not case.checks and somebody:
+        case = case.model_copy(update={"checks": (Check.of("person", True, name="a-person-says"),)})
     if not case.checks:
         raise UsageError(
             f"nothing says what a right answer to case `{case.id}` is; add `checks:` to it in cases.yaml "

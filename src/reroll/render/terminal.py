@@ -23,6 +23,7 @@ __all__ = [
     "show_capabilities",
     "show_certify",
     "show_luck",
+    "show_question",
     "show_sample",
     "show_samples",
 ]
@@ -120,6 +121,18 @@ def show_sample(
     lines += said.sample_lines(sample, pen, characters=20_000, rows=400)
     if tokens:
         lines += _section("Where it could have gone another way", said.token_lines(tokens, pen), pen)
+    pen.put(lines)
+
+
+def show_question(question: str, text: str, inputs: Mapping[str, Any], console: Console) -> None:
+    """Print what a person is asked about one completion: the question, the request, what came back."""
+    pen = Pen(console)
+    lines = [Text(), *pen.wrap(pen.text(question, "bold"), 1)]
+    for name, value in inputs.items():
+        lines += pen.wrap(pen.join((f"{name}: ", "dim"), str(value)), 3, 5)
+    bar = pen.text("   | ", "dim")
+    for line in (text or "(nothing)").splitlines()[:60]:
+        lines += pen.wrap(pen.text(line), bar, bar)
     pen.put(lines)
 
 

@@ -1,0 +1,80 @@
+"""A person as a check: their verdict on one sample, asked for by a command that stands for them or on a screen."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reroll.check import Check, Outcome, Surroundings
+from reroll.errors import UsageError
+from reroll.match import clean
+from reroll.sample import Sample
+
+__all__ = ["Person", "by_asking", "by_command"]
+
+Person = Callable[[Check, Sample, Surroundings], Outcome]
+WORDS = ("pass", "fail", "unsure")
+
+
+def by_command(command: str) -> Person:
+    """A person who answers through a command: a sample as JSON on its stdin, pass, fail or unsure on its stdout.
+
+    Raises: UsageError where there is no such command; nothing was called then.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"--person {command!r} is not a command: {error}", slug="no-person") from None
+    if not words or shutil.which(words[0]) is None:
+        raise UsageError(f"--person: there is no command `{command}`; give one that exists", slug="no-person")
+
+    def ask(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+        told = json.dumps(_as_dict(check, sample, around))
+        # The user's own command, as they typed it; no shell takes part.
+        run = subprocess.run(words, input=told, capture_output=True, text=True, check=False)
+        if run.returncode:
+            return Outcome(
+                "invalid", f"--person ended with exit code {run.returncode}: {clean(run.stderr.strip())[:200]}"
+            )
+        return _outcome(run.stdout)
+
+    return ask
+
+
+def by_asking(ask: Callable[[str, str, Mapping[str, Any]], str]) -> Person:
+    """A person who is shown a question, a completion and the case's input, until they say one of the three words."""
+
+    def answer(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+        question = check.value if isinstance(check.value, str) else "Is this right?"
+        while (word := ask(question, _text(sample), around.input).strip().lower()) not in WORDS:
+            pass
+        return _outcome(word)
+
+    return answer
+
+
+def _outcome(said: str) -> Outcome:
+    word = said.strip().lower()
+    if word == "unsure":
+        return Outcome("invalid", "the person was unsure")
+    if word not in WORDS:
+        return Outcome("invalid", f"the person said {clean(word)[:40]!r}, not pass, fail or unsure")
+    return Outcome("pass" if word == "pass" else "fail", f"a person says {word}")
+
+
+def _text(sample: Sample) -> str:
+    return "" if sample.completion is None else sample.completion.text
+
+
+def _as_dict(check: Check, sample: Sample, around: Surroundings) -> dict[str, Any]:
+    return {
+        "question": check.value if isinstance(check.value, str) else None,
+        "text": _text(sample),
+        "tool_calls": [dict(c) for c in sample.completion.tool_calls] if sample.completion else [],
+        "input": dict(around.input),
+        "expected": around.expected,
+    }
