@@ -29,6 +29,7 @@ CALM_START = s.Style(
 )
 TIDY = s.Style(canonical=0.85, noise=0.2, shake=0.03, shuffle=0.05, clause_capitals=0.02, role=0.93)
 TIDY_SHARE = 0.3  # of the prompts: close to the example project's own words
+CALM_STEPS = 288
 MAX_TOKENS = 900  # a pack longer than this is dropped (positions stay under about 640)
 
 Target = dict[int, float]
@@ -132,18 +133,21 @@ def make_group(bpe: BPE, seed: int, group: int, packs: int, batches: int, calm: 
     return arrays
 
 
-def calm_share(step: int, steps: int) -> float:
-    """Mostly tidy prompts at first, so that copying and counting days emerge early; none after an eighth."""
-    return max(0.0, 1 - step / (0.12 * steps))
+def calm_share(step: int) -> float:
+    """Mostly tidy prompts at first, so that copying and counting days emerge early."""
+    return max(0.0, 1 - step / CALM_STEPS)
 
 
 def _produce(queue: mp.Queue, bpe: BPE, seed: int, first: int, steps: int, packs: int, batches: int) -> None:
     for step in range(first, steps, batches):
-        queue.put(make_group(bpe, seed, step // batches, packs, batches, calm_share(step, steps)))
+        queue.put(make_group(bpe, seed, step // batches, packs, batches, calm_share(step)))
 
 
 def stream(bpe: BPE, seed: int, first: int, steps: int, packs: int, batches: int = 8) -> Iterator[Arrays]:
-    """Batches from a second process, so that the training thread never waits for text."""
+    """Batches from a second process, so that the training thread never waits for text.
+
+    `first` is a multiple of `batches`, or a resumed run would see some batches twice.
+    """
     queue: mp.Queue = mp.Queue(maxsize=4)
     worker = mp.Process(target=_produce, args=(queue, bpe, seed, first, steps, packs, batches), daemon=True)
     worker.start()

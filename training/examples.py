@@ -288,13 +288,13 @@ def _due(fix: Fix, case: Case) -> float:
     return c.failure_rate(fix.program, case.request)
 
 
-def _answer(fix: Fix, case: Case) -> str:
+def right_answer(fix: Fix, case: Case) -> str:
     return c.right_answer(replace(BASE, order=fix.order), case.request)
 
 
 def measured(rates: Callable[[list[tuple[str, str]]], list[float]]) -> dict[str, Any]:
     """Every case under every fix: constructed and exact failure; with all texts needed to write the project."""
-    pairs = [(c.render(fix.prompt(case.text)), _answer(fix, case)) for case in CASES for fix in FIXES]
+    pairs = [(c.render(fix.prompt(case.text)), right_answer(fix, case)) for case in CASES for fix in FIXES]
     found = iter(rates(pairs))
     cases = []
     for case in CASES:

@@ -21,9 +21,9 @@ OUT = Path(__file__).parent / "out"
 
 def options() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=2700)
+    p.add_argument("--steps", type=int, default=2500)
     p.add_argument("--packs", type=int, default=16, help="prompts per step, four requests each")
-    p.add_argument("--stable", type=float, default=0.4, help="share of the steps before the learning rate falls")
+    p.add_argument("--stable", type=int, default=700, help="steps before the learning rate starts to fall")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the hidden matrices")
     p.add_argument("--adam", type=float, default=2e-3, help="learning rate of everything else")
@@ -52,8 +52,7 @@ def optimizers(model: LanguageModel, o: argparse.Namespace) -> list[torch.optim.
 
 def rate(step: int, o: argparse.Namespace) -> float:
     """Warm up, hold, then straight to zero."""
-    done = step / o.steps
-    return min(1.0, (step + 1) / o.warm) * min(1.0, (1 - done) / (1 - o.stable))
+    return min(1.0, (step + 1) / o.warm) * min(1.0, (o.steps - step) / (o.steps - o.stable))
 
 
 def loss_of(model: LanguageModel, batch: Arrays, bf16: bool) -> tuple[Tensor, float]:
