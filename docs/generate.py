@@ -1,0 +1,212 @@
+"""The parts of docs/commands.md that the code writes, and docs/schemas of what `--json` prints.
+
+    python docs/generate.py           say what is out of date; exit code 1 if anything is
+    python docs/generate.py --write   bring it up to date
+
+`tests/test_docs.py` holds that nothing is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, Argument
+from pydantic import TypeAdapter
+
+from reroll.answer import Answer, CertifySection, Cost, LuckSection
+from reroll.cli import Common, Spending, app
+from reroll.intake.recording import Recording
+from reroll.looking import Listed, Whole
+from reroll.models.model import Capabilities
+from reroll.settings import SETTINGS
+
+HERE = Path(__file__).parent
+COMMANDS = HERE / "commands.md"
+BLOCK = re.compile(r"<!-- (?P<name>help: [a-z]+|settings) -->\n(?P<text>.*?)<!-- /(?:help|settings) -->", re.S)
+SHARED = {"common": Common, "spending": Spending}
+JSON = dict[str, Any]
+
+
+# -- help --------------------------------------------------------------------------------------------------------------
+
+
+def commands() -> list[str]:
+    """The commands in the order of the source."""
+    return [name for name in app if not name.startswith("-")]
+
+
+def option_rows(command: App) -> Iterator[tuple[str, str, str]]:
+    """For every option: the name of its field or argument, how it is written, what it means."""
+    for argument in command.assemble_argument_collection(parse_docstring=True):
+        name = argument.names[0]
+        if name == "*":
+            continue
+        form = name if argument.hint is bool or not name.startswith("-") else f"{name} {metavar(argument.hint)}"
+        field = argument.keys[0] if argument.keys else ""
+        yield field, form, " ".join((argument.parameter.help or "").split()).replace("|", "\\|")
+
+
+def metavar(hint: Any) -> str:
+    """What stands behind an option: PATH, INT, FLOAT or TEXT."""
+    kinds = [kind for kind in typing.get_args(hint) or (hint,) if kind not in (type(None), ...)]
+    return {"str": "TEXT"}.get(kinds[0].__name__, kinds[0].__name__.upper())
+
+
+def usage(argument: Argument) -> str:
+    """How a word is written in the usage line: CASE, [CASE] where it may be left out, WORDS... where many fit."""
+    many = "..." if typing.get_origin(argument.hint) is tuple else ""
+    name = f"{argument.names[0]}{many}"
+    return name if argument.required else f"[{name}]"
+
+
+def table(rows: list[tuple[str, str, str]]) -> str:
+    lines = [f"| `{form}` | {about} |" for _, form, about in rows]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def help_of(name: str) -> str:
+    """What `reroll NAME --help` says, without the options that many commands share."""
+    command = app[name]
+    rows = list(option_rows(command))
+    own = [row for row in rows if not row[0]]
+    words = [usage(a) for a in command.assemble_argument_collection() if a.names[0][:1] not in "-*"]
+    sentence = (command.help or "").split("\n\n")[0]
+    takes = [which for which, kind in SHARED.items() if {f.name for f in fields(kind)} <= {row[0] for row in rows}]
+    links = {
+        "common": "[options of every command](#options-of-every-command)",
+        "spending": "[options of commands that make calls](#options-of-commands-that-make-calls)",
+    }
+    parts = [f"`reroll {' '.join([name, *words])} [OPTIONS]`: {' '.join(sentence.split())}"]
+    if own:
+        parts.append(table(own))
+    parts.append(f"Also the {' and the '.join(links[which] for which in takes)}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def help_blocks() -> dict[str, str]:
+    found = {f"help: {name}": help_of(name) for name in commands()}
+    every = {row[0]: row for row in option_rows(app["investigate"])}
+    for which, kind in SHARED.items():
+        found[f"help: {which}"] = table([every[f.name] for f in fields(kind)]) + "\n"
+    return found
+
+
+def settings_table() -> str:
+    lines = ["| variable | unit | default | meaning |", "|---|---|---|---|"]
+    for one in SETTINGS.values():
+        default = "–" if one.default is None else f"{one.default:g}"
+        lines.append(f"| `{one.env}` | {one.unit} | {default} | {one.about} |")
+    return "\n".join(lines) + "\n"
+
+
+def blocks() -> dict[str, str]:
+    """Every generated block of commands.md by its name."""
+    return {**help_blocks(), "settings": settings_table()}
+
+
+def renewed(page: str) -> str:
+    """The page with its generated blocks as the code would write them now. Raises: KeyError for an unknown block."""
+    texts = blocks()
+
+    def one(match: re.Match[str]) -> str:
+        name = match["name"]
+        return f"<!-- {name} -->\n{texts[name]}<!-- /{name.partition(':')[0]} -->"
+
+    return BLOCK.sub(one, page)
+
+
+# -- schemas -----------------------------------------------------------------------------------------------------------
+
+
+def schemas() -> dict[str, JSON]:
+    """A JSON Schema for what each command prints with --json, by the name of its file."""
+    text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+    around = {"cost": TypeAdapter(Cost), "caveats": texts, "stopped": text}
+    listed = plain(TypeAdapter(list[Listed]))
+    definitions = listed.pop("$defs", {})
+    capabilities = plain(TypeAdapter(Capabilities))
+    facts = ("reroll", "python", "system", "aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
+    return {
+        "answer": named("answer", plain(TypeAdapter(Answer))),
+        "luck": named("luck", with_more(plain(TypeAdapter(LuckSection)), around)),
+        "certify": named("certify", with_more(plain(TypeAdapter(CertifySection)), around)),
+        "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),
+        "sample": named("sample", plain(TypeAdapter(Whole))),
+        "import": named("import", plain(TypeAdapter(Recording))),
+        "init": named("init", with_more({}, {"project": text, "files": texts})),
+        "doctor": named(
+            "doctor",
+            with_more({}, {**dict.fromkeys(("model", "identity", *facts), text), "capabilities": capabilities}),
+        ),
+    }
+
+
+def plain(adapter: TypeAdapter[Any]) -> JSON:
+    """The schema of a value as it is printed: every key is there."""
+    schema = adapter.json_schema(mode="serialization")
+    for part in (schema, *schema.get("$defs", {}).values()):
+        if "properties" in part:
+            part["required"] = list(part["properties"])
+            part.pop("description", None)
+            for one in part["properties"].values():
+                one.pop("default", None)
+                one.pop("title", None)
+        part.pop("title", None)
+    return schema
+
+
+def with_more(schema: JSON, properties: JSON) -> JSON:
+    """The schema of an object with further keys, all of them required."""
+    whole: JSON = {"type": "object", **schema, "properties": dict(schema.get("properties", {}))}
+    for name, part in properties.items():
+        whole["properties"][name] = plain(part) if isinstance(part, TypeAdapter) else part
+    return {**whole, "required": list(whole["properties"])}
+
+
+def named(name: str, schema: JSON) -> JSON:
+    """The schema with its `schema` key first, and what it is the schema of."""
+    properties = {"schema": {"const": f"reroll.{name}/1"}, **schema["properties"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"reroll.{name}/1",
+        **schema,
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def files() -> dict[Path, str]:
+    """Every file that is written or holds something written by the code, as it should be now."""
+    found = {HERE / "schemas" / f"{name}.json": json.dumps(s, indent=2) + "\n" for name, s in schemas().items()}
+    return {COMMANDS: renewed(COMMANDS.read_text(encoding="utf-8")), **found}
+
+
+def stale() -> list[Path]:
+    return [p for p, text in files().items() if not p.exists() or p.read_text(encoding="utf-8") != text]
+
+
+def main() -> int:
+    old = stale()
+    if "--write" not in sys.argv[1:]:
+        for path in old:
+            print(f"{path} is out of date; run python docs/generate.py --write", file=sys.stderr)
+        return bool(old)
+    for path, text in files().items():
+        if path in old:
+            path.write_text(text, encoding="utf-8", newline="\n")
+            print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
