@@ -294,30 +294,16 @@ def _maybe(r: random.Random, p: float, then: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _draw_described(r: random.Random, p: float) -> tuple[tuple[str, str], ...]:
-    return tuple((f, r.choices(("good", "bad", "plain"), (4, 3, 4))[0]) for f in FIELDS if r.random() < p)
+    return tuple((f, r.choices(("good", "bad", "plain"), (4, 4, 3))[0]) for f in FIELDS if r.random() < p)
 
 
 SHOT_SETS = [
-    ("plain",),
-    ("plain", "plain"),
-    ("covering",),
-    ("covering", "plain"),
-    ("plain", "covering"),
-    ("stale",),
-    ("stale", "plain"),
-    ("plain", "stale"),
-    ("oldformat",),
-    ("oldformat", "plain"),
-    ("half",),
-    ("half", "plain"),
-    ("short", "short"),
-    ("short", "short", "short"),
-    ("covering", "covering"),
-    ("stale", "covering"),
-    ("plain", "plain", "plain"),
-    ("covering", "half"),
-    ("short",),
-]
+    ("plain",), ("plain", "plain"), ("plain", "plain", "plain"),
+    ("covering",), ("covering",), ("covering", "plain"), ("plain", "covering"), ("covering", "covering"),
+    ("covering", "half"), ("stale",), ("stale",), ("stale", "plain"), ("plain", "stale"), ("stale", "stale"),
+    ("stale", "covering"), ("oldformat",), ("oldformat", "plain"), ("half",), ("half", "plain"),
+    ("short",), ("short", "short"), ("short", "short", "short"),
+]  # fmt: skip
 
 
 def draw_program(r: random.Random) -> Program:
@@ -327,7 +313,7 @@ def draw_program(r: random.Random) -> Program:
     fields = r.random() < (0.93 if near else 0.72)
     typed = FIELDS if r.random() < (0.85 if near else 0.4) else tuple(f for f in FIELDS if r.random() < 0.35)
     order = FIELDS if r.random() < (0.93 if near else 0.75) else tuple(r.sample(FIELDS, 4))
-    described_chance = r.choice((0.0, 0.0, 0.3)) if near else r.choice((0.0, 0.3, 0.9))
+    described_chance = r.choice((0.0, 0.0, 0.5)) if near else r.choice((0.0, 0.4, 0.9))
     return Program(
         today=None if r.random() < 0.03 else r.choices(range(4), (1, 1, 2 if near else 1, 1))[0],
         format=r.choices(("once", "none", "weak", "twice"), (8, 1, 0.6, 0.8) if near else (3, 3, 1.2, 1.2))[0],
@@ -339,7 +325,7 @@ def draw_program(r: random.Random) -> Program:
         typed=typed,
         described=_draw_described(r, described_chance),
         order=order if fields else FIELDS,
-        shots=_maybe(r, 0.2 if near else 0.35, r.choice(SHOT_SETS)),
+        shots=_maybe(r, 0.3 if near else 0.4, r.choice(SHOT_SETS)),
     )
 
 

@@ -98,7 +98,7 @@ class Edit:
     program: c.Program = BASE
     system: Callable[[str, random.Random], str] = lambda text, r: text
     user: Callable[[str, random.Random], str] = lambda text, r: text
-    made_up: bool = False  # names nobody has
+    names: str = "mixed"  # mixed | known | made up
 
 
 def _held(*kinds: str, **more: float) -> s.Style:
@@ -166,10 +166,10 @@ EDITS: dict[str, Edit] = {
     "typos: nxt, meting, frday": Edit(
         user=lambda t, r: t.replace("next", "nxt").replace("meeting", "meting").replace("Friday", "Frday")
     ),
-    "ALL CAPS": Edit(user=lambda t, r: t.upper()),
-    "lower case": Edit(user=lambda t, r: t.lower()),
+    "ALL CAPS, known names": Edit(user=lambda t, r: t.upper(), names="known"),
+    "lower case, known names": Edit(user=lambda t, r: t.lower(), names="known"),
     "names never seen": Edit(_held("name")),
-    "made-up names": Edit(made_up=True),
+    "made-up names": Edit(names="made up"),
     "activity never seen": Edit(_held("act")),
     "another sentence pattern": Edit(_held("template")),
     "request as loose pieces": Edit(replace(s.CALM, loose=1.0)),
@@ -206,8 +206,10 @@ class Question:
 
 def question(program: c.Program, draw: Draw, r: random.Random, edit: Edit) -> Question:
     request = draw(r, edit.style)
-    if edit.made_up:
+    if edit.names == "made up":
         request = replace(request, names=tuple(c.made_up_name(r) for _ in request.names))
+    if edit.names == "known":  # in capitals only known names can be written back as the answer needs them
+        request = replace(request, names=tuple(r.sample(s.TRAIN["name"], len(request.names))))
     system = edit.system(s.system_text(program, r, edit.style), r)
     user = edit.user(s.request_text(request, r, edit.style), r)
     prompt = c.render(c.Prompt(system, s.shots(program, r, edit.style), user))

@@ -21,7 +21,7 @@ OUT = Path(__file__).parent / "out"
 
 def options() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=2500)
+    p.add_argument("--steps", type=int, default=2400)
     p.add_argument("--packs", type=int, default=16, help="prompts per step, four requests each")
     p.add_argument("--stable", type=int, default=700, help="steps before the learning rate starts to fall")
     p.add_argument("--seed", type=int, default=0)
@@ -56,15 +56,15 @@ def rate(step: int, o: argparse.Namespace) -> float:
 
 
 def loss_of(model: LanguageModel, batch: Arrays, bf16: bool) -> tuple[Tensor, float]:
-    """Mean cross-entropy per answer token, and how far it is above the unavoidable part (nats)."""
+    """Weighted mean cross-entropy, and how far the plain mean is above the unavoidable part (nats per token)."""
     t = {k: torch.from_numpy(v) for k, v in batch.items()}
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         logits = model(t["ids"], (t["rows"], t["columns"]), t["place"], t["block"])
     logs = logits.float().log_softmax(-1)
-    n = len(t["rows"])
-    loss = -(t["weights"] * logs[t["index"], t["tokens"]]).sum() / n
-    unavoidable = -(t["weights"] * t["weights"].log()).sum() / n
-    return loss, float(loss.detach() - unavoidable)
+    losses = -t["weights"] * logs[t["index"], t["tokens"]]
+    unavoidable = -(t["weights"] * t["weights"].log()).sum()
+    gap = float(losses.detach().sum() - unavoidable) / len(t["rows"])
+    return (losses * t["scale"][t["index"]]).sum() / t["scale"].sum(), gap
 
 
 class Average:
