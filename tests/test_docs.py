@@ -256,7 +256,7 @@ def test_json_examples_are_json(page: Path) -> None:
 def command_lines(text: str) -> Iterator[str]:
     """The `reroll ...` commands of lines as one types them, also behind `&&`."""
     for line in text.replace("\\\n", " ").splitlines():
-        for part in re.split(r" (?:&&|\||>) ", line.removeprefix("$ ")):
+        for part in re.split(r" (?:&&|\\?\||>) ", line.removeprefix("$ ")):
             if part.startswith("reroll "):
                 yield part
 
