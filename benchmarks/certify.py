@@ -26,6 +26,7 @@ from scipy import special, stats
 
 from reroll.calibrate import NEVER, met_boundary, not_met_boundary, operating_characteristics, thresholds
 from reroll.evidence import interval_array, met_log_e, not_met_log_e
+from reroll.verdict import not_worse_rate
 
 Rule = tuple[Any, Any]  # boundaries (met, not met)
 CAP = 16_000
@@ -155,10 +156,10 @@ def luck_table() -> list[dict[str, Any]]:
     for reference in (0.01, 0.02, 0.05, 0.1):
         n = int(80 / reference)
         worse = not_met_boundary(reference, 0.05, None, n)
-        not_worse = met_boundary(round(3 * reference, 12), 0.05, None, n)
+        not_worse = met_boundary(not_worse_rate(reference), 0.05, None, n)
         wrong = max(
             operating_characteristics(reference, not_worse, worse, n).not_met,
-            operating_characteristics(3 * reference, not_worse, worse, n).met,
+            operating_characteristics(not_worse_rate(reference), not_worse, worse, n).met,
         )
         row: dict[str, Any] = {
             "reference_rate": reference,
@@ -166,7 +167,7 @@ def luck_table() -> list[dict[str, Any]]:
             "calls_all_fine": int(np.argmax(not_worse >= 0)),
         }
         for p in (0.1, 0.2, 0.5, 1.0):
-            if p > 3 * reference:
+            if p > not_worse_rate(reference):
                 result = operating_characteristics(p, not_worse, worse, n)
                 row[f"calls_at_{100 * p:g}%"] = result.expected_calls
         rows.append(row)

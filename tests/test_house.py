@@ -12,14 +12,14 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match program requirement check case fix evidence calibrate race verdict plan answer conclude
-words
+errors numbers sample match program requirement check case fix evidence calibrate race verdict balance plan answer
+conclude words
 """.split()
 EDGES = """
 settings strict_yaml complaints init project person check_process checking
 store_schema store_sqlite migrations store_secrets store_tokens store_rows store_export store_base store_asked
 store_samples store_concluded store
-intake models engine runner investigation looking render commands cli
+intake models engine runner controls investigation looking render commands cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

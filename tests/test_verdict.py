@@ -19,6 +19,7 @@ from reroll.verdict import (
     decide,
     luck,
     luck_path,
+    not_worse_rate,
     pass_at_k,
     pass_hat_k,
     second_try,
@@ -204,7 +205,9 @@ def test_verdict_and_claim_together_are_ever_wrong_with_chance_at_most_alpha(
         (1, 400, None, None, "undecided"),
         (5, 5, None, None, "undecided"),
         (0, 355, None, 0.99, "not_reproduced"),
-        (0, 5000, 0.4, None, "undecided"),  # nothing is below three times 40 %
+        (0, 9, 0.2, None, "undecided"),  # the bound is 30 %, not three times 20 %
+        (0, 10, 0.2, None, "bad_luck"),
+        (0, 5000, 0.9, None, "undecided"),  # nothing is ten points above 90 %
         (160, 4000, 0.02, None, "worse_than_reference"),  # above 2 % and below 6 %: worse comes first
     ],
 )
@@ -229,13 +232,22 @@ def test_whatever_the_true_rate_a_wrong_luck_verdict_is_ever_said_with_chance_at
     reference: float, target: float | None
 ) -> None:
     # Wrong is: worse_than_reference at p <= reference; bad_luck or not_reproduced at
-    # p >= 3 x reference.  Both are first crossings of the two boundaries below.
+    # p >= not_worse_rate.  Both are first crossings of the two boundaries below.
     alpha, n = 0.05, int(60 / reference)
     worse = not_met_boundary(reference, alpha, None, n)
-    not_worse = met_boundary(round(3 * reference, 12), alpha, None, n)
-    for p in (0.0, 0.5 * reference, reference, 1.5 * reference, 2.9 * reference, 3 * reference, 4 * reference, 1.0):
+    not_worse = met_boundary(not_worse_rate(reference), alpha, None, n)
+    for p in (
+        0.0,
+        0.5 * reference,
+        reference,
+        1.5 * reference,
+        2.9 * reference,
+        not_worse_rate(reference),
+        4 * reference,
+        1.0,
+    ):
         result = operating_characteristics(p, not_worse, worse, n)
-        wrong = (result.not_met if p <= reference else 0) + (result.met if p >= 3 * reference else 0)
+        wrong = (result.not_met if p <= reference else 0) + (result.met if p >= bound else 0)
         assert wrong <= alpha
     # not_reproduced without a reference: no failure, and below the tolerable rate.
     tolerable = 0.05 if target is None else round(1 - target, 12)
@@ -252,7 +264,7 @@ def test_a_bad_case_is_told_from_its_reference_in_few_calls(
 ) -> None:
     n = 2000
     worse = not_met_boundary(reference, 0.05, None, n)
-    not_worse = met_boundary(round(3 * reference, 12), 0.05, None, n)
+    not_worse = met_boundary(not_worse_rate(reference), 0.05, None, n)
     result = operating_characteristics(p, not_worse, worse, n)
     assert result.expected_calls == pytest.approx(calls, abs=tolerance)
 
@@ -273,7 +285,7 @@ def test_luck_shows_both_sides_of_the_evidence() -> None:
     assert with_reference.log_e_worse is not None
     assert with_reference.log_e_not_worse is not None
     assert luck(Evidence(1, 3)).log_e_worse is None
-    assert luck(Evidence(1, 3), 0.5).log_e_not_worse is None
+    assert luck(Evidence(1, 3), 0.95).log_e_not_worse is None
 
 
 # ---------------------------------------------------------------- the race

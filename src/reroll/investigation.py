@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Reference, to_json
+from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, OutcomeWord, Reference, to_json
+from reroll.balance import LOOK_FIRST
 from reroll.case import Case, Report
 from reroll.conclude import NOT_BUILT, Seen, certify_section, luck_section, sum_of_alphas, three_samples
+from reroll.controls import Controls
 from reroll.errors import NotCompleted
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
-from reroll.runner import Judged, Session, exploratory, run_case, run_controls, slots, words
+from reroll.runner import Judged, Session, exploratory, run_case, slots, words
 from reroll.words import reply
 
 __all__ = ["Asked", "investigate"]
@@ -20,6 +22,7 @@ __all__ = ["Asked", "investigate"]
 Question = Literal["luck", "certify"]
 # Where neither a reference nor a target is given, the question is whether it works this often (DESIGN.md section 5).
 TOLERABLE_SUCCESS = 0.95
+NO_REFERENCE = Reference(None, "none")
 # With nothing to compare with, the rate itself is the answer, and two runs are none.
 RUNS_WITHOUT_REFERENCE = 10
 
@@ -45,13 +48,24 @@ async def investigate(session: Session, asked: Asked) -> Answer:
     session.store.put_case(asked.case)
     session.store.put_report(asked.report, program_id)
     target = asked.target if asked.target is not None else session.project.program.target
-    reference, runs, broken = Reference(None, "none"), [], ""
+    controls = Controls(session) if asked.question == "luck" else None
+    runs: list[Judged] = []
+    broken = ""
+
+    async def plan(outcomes: list[OutcomeWord]) -> Plan:
+        if controls is None:
+            return plan_for(session, asked, NO_REFERENCE, target)
+        await controls.draw_for(outcomes, target)
+        known = plan_for(session, asked, controls.reference(), target)
+        # Before there is a reference, a look at the case: what it does decides how many controls are worth it.
+        return replace(known, concurrency=2, at_least=LOOK_FIRST) if controls.pending else known
+
     try:
-        reference = await run_controls(session) if asked.question == "luck" else reference
-        runs = await run_case(session, asked.case, plan_for(session, asked, reference, target))
+        runs = await run_case(session, asked.case, plan)
     except NotCompleted as error:
         broken = str(error)
         runs = session.runs(asked.case)
+    reference = controls.reference() if controls else NO_REFERENCE
     answer = _answer(session, asked, reference, target, runs, broken)
     _keep_decisions(session, asked, answer, runs)
     return answer

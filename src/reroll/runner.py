@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from reroll.answer import OutcomeWord, ProgressEvent, Reference
+from reroll.answer import OutcomeWord, ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
 from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
-from reroll.evidence import Evidence, interval_of, upper_limit
+from reroll.evidence import Evidence, interval_of
 from reroll.models.model import Draw, Model
 from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
@@ -22,12 +22,22 @@ from reroll.project import Project
 from reroll.sample import Sample
 from reroll.store import Store, StoredSample
 
-__all__ = ["Judged", "Options", "Session", "Spent", "run_case", "run_controls"]
+__all__ = [
+    "Judged",
+    "Options",
+    "Session",
+    "Slots",
+    "Spent",
+    "draw_more",
+    "exploratory",
+    "judged",
+    "run_case",
+    "slots",
+    "words",
+]
 
 # When this many draws in a row bring no completion, the server is down, not unlucky.
 DEAD_AFTER = 8
-# As many as one upper limit of a few per cent needs; more would be spent on the reference than on the case.
-MOST_CONTROLS = 100
 OPEN_ENDED = "open"
 # The server would not take the call at all: nothing was drawn, so nothing joins the denominator.
 REFUSED = {401, 403, 404}
@@ -264,21 +274,25 @@ def _seed(base: int | None, index: int) -> int | None:
     return None if base is None else (base * 1_000_003 + index * 64) % (1 << 31)
 
 
-async def run_case(session: Session, case: Case, plan: Plan) -> list[Judged]:
-    """Draws for one case until the plan's question is decided, the budget is spent or a person stops it.
+async def run_case(
+    session: Session, case: Case, plan_for: Callable[[list[OutcomeWord]], Awaitable[Plan]]
+) -> list[Judged]:
+    """Draws for one case until its plan says stop, the money is spent or a person stops it.
 
+    Asks `plan_for` anew before every batch: what is known of the reference may have changed.
     Picks up whatever an earlier run of the same request left in the store.
     """
     at = slots(session, case)
     session.store.put_case(case)
     runs = judged(session, at)
     session.spent.reused += len(runs)
-    while not session.stopped:
+    while True:
         _crashing_check(case, runs)
+        plan = await plan_for(words(runs))
         plan = replace(plan, budget=len(runs) + max(0, session.left))
         wanted = next_draws(plan, words(runs))
         _tell(session, plan, case, runs)
-        if wanted == 0 or _too_dear(session):
+        if wanted == 0 or session.stopped or too_dear(session):
             break
         await draw_more(session, [at], wanted)
         runs = judged(session, at, runs)
@@ -289,7 +303,7 @@ async def run_case(session: Session, case: Case, plan: Plan) -> list[Judged]:
     return runs
 
 
-def _too_dear(session: Session) -> bool:
+def too_dear(session: Session) -> bool:
     cap = session.options.max_usd
     return cap is not None and (session.spent.usd or 0.0) >= cap
 
@@ -330,73 +344,3 @@ def question_words(plan: Plan) -> str:
     if plan.question == "luck" and plan.reference_rate is not None:
         return f"worse than the usual {percent(plan.reference_rate, 'up')}?"
     return f"{percent(plan.target)} reliable?" if plan.target else "how often?"
-
-
-async def run_controls(session: Session) -> Reference:
-    """The reference rate: given by the project, or the upper limit over its control cases, or none.
-
-    Control cases are drawn in whole rounds, one call each, and looked at only between rounds:
-    inside a round the easy cases first would fool the limit (research: Ville's bound holds at
-    round ends by the inequality of means). Stored rounds of this program are reused.
-    """
-    program = session.project.program
-    if program.reference_rate is not None:
-        return Reference(program.reference_rate, "given")
-    controls = [c for c in session.project.cases if c.set == "control" and c.checks]
-    if not controls:
-        return Reference(None, "none")
-    places = [slots(session, c, control=True) for c in controls]
-    for c in controls:
-        session.store.put_case(c)
-    allowed = min(MOST_CONTROLS, int(session.options.budget * session.options.control_share))
-    have = [judged(session, at) for at in places]
-    rounds = min(len(runs) for runs in have)
-    session.spent.reused += rounds * len(controls)
-    while (rounds + 1) * len(controls) <= allowed and not _enough_controls(session, have, rounds):
-        step = min(
-            max(1, 4 * (session.options.concurrency or session.model.concurrency) // len(controls)),
-            allowed // len(controls) - rounds,
-        )
-        await draw_more(session, places, step)
-        have = [judged(session, at, runs) for at, runs in zip(places, have, strict=True)]
-        rounds = min(len(runs) for runs in have)
-        _tell_controls(session, have, rounds, allowed)
-    session.exhausted = None  # the case itself may have rows left
-    seen = Evidence.of([w for runs in have for w in words(runs[:rounds])])
-    if not seen.n:
-        return Reference(None, "none")
-    limit = upper_limit(seen.at_worst, seen.n, session.options.alpha)
-    useful = limit < 1 and interval_of(seen, session.options.alpha)[0] <= 1 / 3
-    return Reference(limit if useful else None, "controls", seen.failures, seen.n, session.options.alpha)
-
-
-def _enough_controls(session: Session, have: Sequence[Sequence[Judged]], rounds: int) -> bool:
-    """Whether to stop early: asked to, out of money, out of rows, or the controls are shown to be useless.
-
-    Three times a reference above a third is more than any rate, so "not worse than that" says nothing.
-    """
-    if session.stopped or _too_dear(session) or session.exhausted:
-        return True
-    seen = Evidence.of([w for runs in have for w in words(runs[:rounds])])
-    return interval_of(seen, session.options.alpha)[0] > 1 / 3
-
-
-def _tell_controls(session: Session, have: Sequence[Sequence[Judged]], rounds: int, allowed: int) -> None:
-    seen = Evidence.of([w for runs in have for w in words(runs[:rounds])])
-    low, high = interval_of(seen, session.options.alpha)
-    session.notify(
-        ProgressEvent(
-            phase="controls",
-            case_id=f"{len(have)} control cases",
-            calls=seen.n,
-            budget=allowed,
-            failures=seen.failures,
-            invalid=seen.invalid,
-            estimate=seen.estimate,
-            low=low,
-            high=high,
-            question="how often do ordinary requests fail?",
-            usd=session.spent.usd,
-            seconds=session.spent.seconds,
-        )
-    )

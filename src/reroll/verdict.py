@@ -30,6 +30,7 @@ __all__ = [
     "luck",
     "luck_path",
     "luck_race",
+    "not_worse_rate",
     "pass_at_k",
     "pass_hat_k",
     "second_try",
@@ -41,8 +42,9 @@ CertifyVerdict = Literal["met", "not_met", "undecided"]
 LuckVerdict = Literal["worse_than_reference", "bad_luck", "not_reproduced", "undecided"]
 
 DEFAULT_TOLERABLE = 0.05
-NOT_WORSE_FACTOR = 3.0
-"""`bad_luck` shows that the rate is below this many times the reference rate."""
+NOT_WORSE_FACTOR, NOT_WORSE_MARGIN = 3.0, 0.10
+"""`bad_luck` shows that the rate is below three times the reference rate, and not ten points above it either:
+three times a loosely known reference would call almost anything luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ class Luck:
     """Whether a reported failure was bad luck, as far as fresh runs can tell.
 
     verdict: `worse_than_reference`: the rate is above the reference rate;
-             `bad_luck`: it is below three times it;
+             `bad_luck`: it is below `not_worse_rate` of it, at most three times it;
              `not_reproduced`: no failure, and the rate is below the tolerable
-             one (with a reference: below three times it too); else `undecided`.
+             one (with a reference: below `not_worse_rate` too); else `undecided`.
     log_e_worse, log_e_not_worse: evidence in nats for those claims; None where not tested.
     calls_needed, decided_at: as in Certify.
     """
@@ -247,7 +249,7 @@ def luck_path(
 def luck_race(
     reference_rate: float | None, target: float | None = None, alpha: float = 0.05, horizon: int | None = None
 ) -> Race:
-    """The two claims that `luck` races: below three times the reference (or the tolerable rate), above it."""
+    """The two claims that `luck` races: below `not_worse_rate` (or the tolerable rate), above the reference."""
     tolerable = tolerable_rate(target)
     if reference_rate is None:
         return Race(tolerable, None, alpha, horizon)
@@ -256,8 +258,17 @@ def luck_race(
             f"reference_rate must lie strictly between 0 and 1, got {reference_rate!r}; "
             "give the upper limit over the control cases, which is never 0, or None"
         )
-    bound = round(NOT_WORSE_FACTOR * reference_rate, 12)
+    bound = not_worse_rate(reference_rate)
     return Race(bound if bound < 1 else None, reference_rate, alpha, horizon)
+
+
+def not_worse_rate(reference_rate: float) -> float:
+    """The failure rate that a verdict of bad luck must rule out.
+
+    >>> not_worse_rate(0.02), not_worse_rate(0.2)
+    (0.06, 0.3)
+    """
+    return round(min(NOT_WORSE_FACTOR * reference_rate, reference_rate + NOT_WORSE_MARGIN), 12)
 
 
 def tolerable_rate(target: float | None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reroll.answer import CertifySection, LuckSection, NotExamined, Rate
 from reroll.numbers import counts, in_ten, interval_words, percent
+from reroll.verdict import not_worse_rate
 
 __all__ = ["bounds", "certify_sentence", "headline", "invalid_sentence", "luck_sentence", "rate_sentence", "reply"]
 
@@ -36,7 +37,7 @@ def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[fl
     if luck.reference_rate is not None and luck.verdict == "worse_than_reference":
         low = max(low, luck.reference_rate)
     if luck.reference_rate is not None and luck.verdict == "bad_luck":
-        high = min(high, 3 * luck.reference_rate)
+        high = min(high, not_worse_rate(luck.reference_rate))
     if luck.verdict == "not_reproduced":
         high = min(high, _ruled_out(luck))
     if isinstance(certify, CertifySection) and certify.verdict == "not_met":
@@ -47,8 +48,8 @@ def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[fl
 
 
 def _ruled_out(luck: LuckSection) -> float:
-    """The rate that a not_reproduced verdict has ruled out: three references or the tolerable one."""
-    return luck.tolerable if luck.reference_rate is None else 3 * luck.reference_rate
+    """The rate that a not_reproduced verdict has ruled out."""
+    return luck.tolerable if luck.reference_rate is None else not_worse_rate(luck.reference_rate)
 
 
 def _range(low: float, high: float) -> str:
@@ -94,7 +95,8 @@ def luck_sentence(luck: LuckSection) -> str:
     if luck.verdict == "worse_than_reference":
         return f"{_usual(luck)}, so this was not just one unlucky try."
     if luck.verdict == "bad_luck":
-        return f"{_usual(luck)}, and this one at most three times as often, so what you saw fits plain bad luck."
+        bound = percent(not_worse_rate(luck.reference_rate or 0.0), "up")
+        return f"{_usual(luck)}, and this one less than {bound}, so what you saw fits plain bad luck."
     if luck.verdict == "not_reproduced":
         return "I could not reproduce the failure."
     if luck.reference.source == "controls" and luck.reference_rate is None:
