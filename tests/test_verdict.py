@@ -236,16 +236,8 @@ def test_whatever_the_true_rate_a_wrong_luck_verdict_is_ever_said_with_chance_at
     alpha, n = 0.05, int(60 / reference)
     worse = not_met_boundary(reference, alpha, None, n)
     not_worse = met_boundary(not_worse_rate(reference), alpha, None, n)
-    for p in (
-        0.0,
-        0.5 * reference,
-        reference,
-        1.5 * reference,
-        2.9 * reference,
-        not_worse_rate(reference),
-        4 * reference,
-        1.0,
-    ):
+    bound = not_worse_rate(reference)
+    for p in (0.0, 0.5 * reference, reference, 1.5 * reference, 2.9 * reference, bound, 4 * reference, 1.0):
         result = operating_characteristics(p, not_worse, worse, n)
         wrong = (result.not_met if p <= reference else 0) + (result.met if p >= bound else 0)
         assert wrong <= alpha
