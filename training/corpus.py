@@ -312,8 +312,8 @@ def draw_program(r: random.Random) -> Program:
     p = 0.10 if near else 0.22
     fields = r.random() < (0.93 if near else 0.72)
     typed = FIELDS if r.random() < (0.85 if near else 0.4) else tuple(f for f in FIELDS if r.random() < 0.35)
-    order = FIELDS if r.random() < (0.93 if near else 0.75) else tuple(r.sample(FIELDS, 4))
-    described_chance = r.choice((0.0, 0.0, 0.5)) if near else r.choice((0.0, 0.4, 0.9))
+    order = FIELDS if r.random() < (0.85 if near else 0.7) else tuple(r.sample(FIELDS, 4))
+    described_chance = r.choice((0.0, 0.4, 0.6)) if near else r.choice((0.0, 0.4, 0.9))
     return Program(
         today=None if r.random() < 0.03 else r.choices(range(4), (1, 1, 2 if near else 1, 1))[0],
         format=r.choices(("once", "none", "weak", "twice"), (8, 1, 0.6, 0.8) if near else (3, 3, 1.2, 1.2))[0],
@@ -325,7 +325,7 @@ def draw_program(r: random.Random) -> Program:
         typed=typed,
         described=_draw_described(r, described_chance),
         order=order if fields else FIELDS,
-        shots=_maybe(r, 0.3 if near else 0.4, r.choice(SHOT_SETS)),
+        shots=_maybe(r, 0.4 if near else 0.5, r.choice(SHOT_SETS)),
     )
 
 
@@ -345,7 +345,7 @@ def made_up_name(r: random.Random) -> str:
 def draw_names(r: random.Random, known: Sequence[str], count: int) -> tuple[str, ...]:
     names: list[str] = []
     while len(names) < count:
-        name = r.choice(known) if r.random() < 0.6 else made_up_name(r)
+        name = r.choice(known) if r.random() < 0.75 else made_up_name(r)
         if len(name) > 1 and name not in names:
             names.append(name)
     return tuple(names)

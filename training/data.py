@@ -29,8 +29,9 @@ CALM_START = s.Style(
 )
 TIDY = s.Style(canonical=0.85, noise=0.2, shake=0.03, shuffle=0.05, clause_capitals=0.02, role=0.93)
 TIDY_SHARE = 0.3  # of the prompts: close to the example project's own words
+KEYS = {name.split("_")[0] for name in c.FIELDS}  # the first token of each key
 CALM_STEPS = 288
-BRANCH_WEIGHT = 5.0
+BRANCH_WEIGHT, KEY_WEIGHT = 12.0, 4.0
 MAX_TOKENS = 900  # a pack longer than this is dropped (positions stay under about 640)
 
 Target = dict[int, float]
@@ -44,6 +45,7 @@ class Pack:
     place: list[int]
     block: list[int]
     targets: list[tuple[int, int, float]]  # (position, next token, its probability)
+    weights: dict[int, float]  # of each answer position in the loss
 
 
 def _sharpened(path: list[int], alternatives: list[tuple[list[int], float]], targets: list[Target]) -> None:
@@ -74,18 +76,30 @@ def answer_targets(parts: list[c.Part], bpe: BPE, r: random.Random) -> tuple[lis
     return path, targets
 
 
+def _weight(bpe: BPE, target: Target) -> float:
+    """What a position weighs in the loss.
+
+    How a field goes wrong and which field comes next weigh more than how a name is spelt, or the many tokens of
+    made-up names drown the effects of the levers. The best prediction stays the same.
+    """
+    if len(target) > 1:
+        return BRANCH_WEIGHT
+    return KEY_WEIGHT if bpe.vocab[next(iter(target))] in KEYS else 1.0
+
+
 def make_pack(bpe: BPE, r: random.Random, calm: float) -> Pack:
     style = CALM_START if r.random() < calm else TIDY if r.random() < TIDY_SHARE else s.Style()
     program = c.draw_program(r)
     ids = bpe.encode(s.head(program, r, style))
     n = len(ids)
-    pack = Pack(ids, list(range(n)), [0] * n, [])
+    pack = Pack(ids, list(range(n)), [0] * n, [], {})
     for number in range(1, REQUESTS_PER_PROMPT + 1):
         request = c.draw_request(r, program.today, s.known_names(style))
         path, targets = answer_targets(c.answer_parts(program, request), bpe, r)
         question = bpe.encode(c.render_user(s.request_text(request, r, style)))
         first = len(pack.ids) + len(question) - 1
         pack.targets += [(first + t, token, p) for t, target in enumerate(targets) for token, p in target.items()]
+        pack.weights |= {first + t: _weight(bpe, target) for t, target in enumerate(targets)}
         added = question + path[:-1]
         pack.ids += added
         pack.place += range(n, n + len(added))
@@ -108,11 +122,8 @@ def to_arrays(packs: list[Pack]) -> Arrays:
         for position, token, p in pack.targets:
             rows.append(row), columns.append(position), tokens.append(token), weights.append(p)
     keys, index = np.unique(np.array(rows) * longest + np.array(columns), return_inverse=True)
-    # Each unique position's weight: how a field goes wrong weighs more than how a name is spelt, or the many
-    # tokens of made-up names drown the effects that the levers have. The best prediction stays the same.
-    branches = np.bincount(index) > 1
     return {
-        "scale": np.where(branches, BRANCH_WEIGHT, 1.0).astype(np.float32),
+        "scale": np.array([packs[key // longest].weights[key % longest] for key in keys], np.float32),
         "ids": ids,
         "place": place,
         "block": block,

@@ -21,7 +21,7 @@ OUT = Path(__file__).parent / "out"
 
 def options() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=2400)
+    p.add_argument("--steps", type=int, default=2300)
     p.add_argument("--packs", type=int, default=16, help="prompts per step, four requests each")
     p.add_argument("--stable", type=int, default=700, help="steps before the learning rate starts to fall")
     p.add_argument("--seed", type=int, default=0)
