@@ -1,7 +1,8 @@
 """The parts of docs/commands.md that the code writes, and docs/schemas of what `--json` prints.
 
-    python docs/generate.py           say what is out of date; exit code 1 if anything is
-    python docs/generate.py --write   bring it up to date
+    python docs/generate.py             say what is out of date; exit code 1 if anything is
+    python docs/generate.py --write     bring it up to date
+    python docs/generate.py --examples  run the examples of docs/commands.md and print them, to be pasted and trimmed
 
 `tests/test_docs.py` holds that nothing is out of date.
 """
@@ -9,8 +10,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import subprocess
 import sys
+import tempfile
 import typing
 from collections.abc import Iterator
 from dataclasses import fields
@@ -30,6 +35,18 @@ from reroll.settings import SETTINGS
 HERE = Path(__file__).parent
 COMMANDS = HERE / "commands.md"
 BLOCK = re.compile(r"<!-- (?P<name>help: [a-z]+|settings) -->\n(?P<text>.*?)<!-- /(?:help|settings) -->", re.S)
+EXAMPLES = """\
+reroll demo
+reroll init meetings
+reroll investigate 'I tried "Lunch with Ana next Friday at noon" and it booked the wrong day.'
+reroll rerun half-seven
+reroll certify next-friday --target 0.99
+reroll samples next-friday --limit 1
+reroll show SAMPLE
+reroll export next-friday --out next-friday.jsonl
+reroll import next-friday.jsonl --check 'contains: "2026-11-27"' --into answers
+reroll doctor bundled
+"""
 SHARED = {"common": Common, "spending": Spending}
 JSON = dict[str, Any]
 
@@ -182,6 +199,29 @@ def named(name: str, schema: JSON) -> JSON:
     }
 
 
+# -- examples ----------------------------------------------------------------------------------------------------------
+
+
+def print_examples() -> None:
+    """Run the examples one after the other in a new folder and print what they print."""
+    sample = "none"
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for line in EXAMPLES.splitlines():
+            words = [sample if word == "SAMPLE" else word for word in shlex.split(line)[1:]]
+            run = subprocess.run(
+                [sys.executable, "-m", "reroll.cli", *words],
+                cwd=place,
+                env={**os.environ, "COLUMNS": "88", "NO_COLOR": "1"},
+                stdout=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+            print(f"$ {line.replace('SAMPLE', sample)}\n{run.stdout}exit code {run.returncode}\n", flush=True)
+            place = place / "meetings" if words[0] == "init" else place
+            sample = next(iter(re.findall(r"s_\w{12}", run.stdout)), sample)
+
+
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +236,9 @@ def stale() -> list[Path]:
 
 
 def main() -> int:
+    if "--examples" in sys.argv[1:]:
+        print_examples()
+        return 0
     old = stale()
     if "--write" not in sys.argv[1:]:
         for path in old:
