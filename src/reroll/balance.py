@@ -55,11 +55,11 @@ def controls_wanted(
              most: control calls at most; target, alpha: as for `luck`.
 
     >>> controls_wanted(["fail", "fail"], Evidence(), most=100)
-    10
+    11
     >>> controls_wanted(["fail", "fail"], Evidence(0, 15), most=100)
     0
     >>> controls_wanted(["pass"] * 4, Evidence(0, 40), most=100)
-    40
+    52
     """
     left = most - controls.n
     case = Evidence.of(outcomes)
