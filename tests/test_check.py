@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from reroll.case import Case
-from reroll.check import KINDS, Check, Outcome, Surroundings, judge_sample, overall
+from reroll.check import KINDS, UNSURE, Check, Outcome, Surroundings, judge_sample, overall
 from reroll.match import span_of
 from reroll.sample import Completion, Sample
 from reroll.strict_yaml import parse_yaml, write_yaml
@@ -178,7 +178,7 @@ def test_a_check_that_crashes_is_invalid_with_its_name() -> None:
 
     sample = Sample(Completion("x"))
     found = judge_sample(Check.of("python", "a:b", "mine"), sample, AROUND, crash)
-    assert found == Outcome("invalid", "check mine crashed: KeyError('id')", "mine")
+    assert found == Outcome("invalid", "check mine crashed: KeyError('id')", "mine", broken=True)
     assert judge_sample(Check.of("not", {"python": "a:b"}), sample, AROUND, crash).outcome == "invalid"
     assert judge_sample(Check.of("python", "a:b"), sample, AROUND).reason == "`python` checks cannot run here"
 
@@ -192,6 +192,28 @@ def test_a_filled_pattern_takes_the_value_literally_and_whole() -> None:
 def test_a_shape_without_a_response_is_invalid() -> None:
     found = judge_sample(Check.of("schema", True), Sample(Completion("{}")), Surroundings())
     assert found.reason == "`schema: true` needs a `response` in program.yaml, and there is none"
+
+
+@pytest.mark.parametrize("kind", ["all", "any"])
+def test_a_broken_part_makes_an_undecided_whole_broken_wherever_it_stands(kind: str) -> None:
+    parts = [{"reward": 1}, {"python": "a:b"}]
+    sample = Sample(Completion("x"))
+    for value in (parts, parts[::-1]):
+        found = judge_sample(
+            Check.of(kind, value), sample, AROUND, lambda *_: Outcome("invalid", "crashed", broken=True)
+        )
+        assert (found.outcome, found.reason, found.broken) == ("invalid", "crashed", True)
+        assert not judge_sample(Check.of(kind, value), sample, AROUND, lambda *_: Outcome("invalid", UNSURE)).broken
+
+
+def test_a_sample_that_is_an_error_breaks_no_check() -> None:
+    assert not judge_sample(Check.of("python", "a:b"), Sample(error="http 500"), AROUND).broken
+
+
+def test_several_outcomes_are_broken_where_mending_one_may_change_them() -> None:
+    unsure, broken = Outcome("invalid", UNSURE, "a"), Outcome("invalid", "crashed", "b", broken=True)
+    assert overall([unsure, broken]) is broken
+    assert overall([broken, Outcome("fail", "f")]).outcome == "fail"
 
 
 def test_any_fail_makes_a_fail_then_any_invalid_an_invalid() -> None:

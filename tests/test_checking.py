@@ -13,6 +13,7 @@ from reroll.case import Case
 from reroll.check import Check, Outcome
 from reroll.checking import Checker, surroundings_of
 from reroll.errors import FileError, UsageError
+from reroll.person import by_command
 from reroll.program import Program
 from reroll.sample import Completion, Sample
 
@@ -154,7 +155,7 @@ def test_whatever_a_python_check_does_is_an_outcome(checker: Checker, function: 
     lines = CHECKS.split("\n")
     start = next((i for i, line in enumerate(lines) if line.startswith(f"def {function}(")), 0)
     found = one(checker, function)
-    assert found.outcome == outcome
+    assert (found.outcome, found.broken) == (outcome, outcome == "invalid")
     assert reason.replace("{}", str(start + 2)) in found.reason
     assert one(checker, "polite", "yes please").outcome == "pass"  # and the next check runs
 
@@ -163,7 +164,8 @@ def test_a_check_that_never_ends_is_stopped_and_the_next_one_runs(tmp_path: Path
     (tmp_path / "checks.py").write_text(CHECKS)
     with Checker(tmp_path, seconds=0.5) as checker:
         found = one(checker, "loops")
-        assert found == Outcome("invalid", "check checks:loops took longer than 0.5 s and was stopped", "python-1")
+        reason = "check checks:loops took longer than 0.5 s and was stopped"
+        assert found == Outcome("invalid", reason, "python-1", broken=True)
         assert one(checker, "polite", "please").outcome == "pass"
 
 
@@ -260,6 +262,32 @@ def test_ids_follow_all_that_decides_an_outcome(tmp_path: Path) -> None:
     assert [a == b for a, b in zip(before, changed, strict=True)] == [True, False, True, True]
     source.write_text("def f(t, s): return False\n")
     assert [a == b for a, b in zip(before, ids(), strict=True)] == [True, True, False, True]
+
+
+def test_a_mended_checks_file_is_read_again_by_the_next_checker_and_has_another_id(tmp_path: Path) -> None:
+    source, case = tmp_path / "checks.py", Case(id="a", checks=(Check.of("python", "checks:f"),))
+    said, ids = [], []
+    for body in ("{}['id']", "True"):
+        source.write_text(f"def f(t, s): return {body}\n")
+        with Checker(tmp_path) as checker:
+            said += checker.judge(case, Program(program="p"), Sample(Completion("x")))
+            ids += checker.ids(case, Program(program="p"))
+    assert [(o.outcome, o.broken) for o in said] == [("invalid", True), ("pass", False)]
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "outcome", "broken"),
+    [("echo pass", "pass", False), ("echo unsure", "invalid", False), ("echo maybe", "invalid", True),
+     ("false", "invalid", True)],
+)  # fmt: skip
+def test_a_persons_doubt_is_their_verdict_and_a_failed_command_is_broken(
+    tmp_path: Path, command: str, outcome: str, broken: bool
+) -> None:
+    case = Case(id="a", checks=(Check.of("person", True),))
+    with Checker(tmp_path, person=by_command(command)) as checker:
+        (found,) = checker.judge(case, Program(program="p"), Sample(Completion("x")))
+    assert (found.outcome, found.broken) == (outcome, broken)
 
 
 def test_a_stored_request_brings_its_own_response_schema() -> None:

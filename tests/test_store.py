@@ -187,6 +187,18 @@ def test_indices_that_imported_samples_took_are_not_handed_out(store: Store) -> 
     assert store.reserve("r1:0", "rerun", 2) == range(8, 10)
 
 
+def test_draws_that_never_came_back_are_counted_per_series(store: Store) -> None:
+    assert (store.reserved("r1:0", "rerun"), store.unsettled("r1:0", "rerun")) == (0, 0)
+    store.reserve("r1:0", "rerun", 5)
+    store.reserve("r1:0", "certify", 2)
+    add(store, 0)
+    add(store, 3, Sample(error="http 500"))
+    assert (store.reserved("r1:0", "rerun"), store.unsettled("r1:0", "rerun")) == (5, 3)
+    assert (store.reserved("r1:0", "certify"), store.unsettled("r1:0", "certify")) == (2, 2)
+    add(store, 9, source="imported")  # an index that nobody handed out
+    assert store.unsettled("r1:0", "rerun") == 3
+
+
 # -- what was asked ----------------------------------------------------------------------------------------------------
 
 
@@ -351,14 +363,28 @@ def test_outcomes_of_many_samples_are_stored_together_or_not_at_all(store: Store
     assert store.outcomes([a, b]).keys() == {a, b}
 
 
-def test_a_check_is_as_old_as_its_first_use_and_a_set_of_checks_as_its_newest(store: Store) -> None:
+def test_a_set_of_checks_is_as_old_as_its_first_use_whatever_its_order(store: Store) -> None:
     first = store.first_used(["k1:0"])
     sample = store.sample(add(store, 0))
     second = store.first_used(["k1:0", "k1:1"])
     assert first <= sample.settled <= second
     assert store.first_used(["k1:0"]) == first
-    assert store.first_used(["k1:1"]) == second
+    assert store.first_used(["k1:1", "k1:0", "k1:1"]) == second
     assert store.first_used([]) == 0.0
+
+
+def test_leaving_out_a_check_makes_the_samples_before_it_older_than_the_set(store: Store) -> None:
+    store.first_used(["k1:0", "k1:1"])
+    sample = store.sample(add(store, 0))
+    assert store.first_used(["k1:0"]) > sample.settled
+    assert store.first_used(["k1:1"]) > sample.settled
+
+
+def test_a_set_of_checks_in_one_scope_says_nothing_about_another(store: Store) -> None:
+    first = store.first_used(["k1:0"], scope="r1:0")
+    sample = store.sample(add(store, 0))
+    assert store.first_used(["k1:0"], scope="r1:1") > sample.settled
+    assert store.first_used(["k1:0"], scope="r1:0") == first
 
 
 def test_unjudged_samples_are_those_that_lack_any_of_the_checks(store: Store) -> None:

@@ -22,10 +22,11 @@ from reroll.program import canonical, content_id
 from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
 from reroll.sample import Completion, Sample
 
-__all__ = ["KINDS", "Check", "Foreign", "Outcome", "Surroundings", "judge_sample", "overall"]
+__all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "Surroundings", "judge_sample", "overall"]
 
 OutcomeWord = Literal["pass", "fail", "invalid"]
 Marks = tuple[Span, ...]
+UNSURE = "the person was unsure"  # the one invalid outcome of a person that is their verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,15 @@ class Outcome:
     """What one check says of one sample, with the reason in words.
 
     `marks` are spans of the completion's text (start, end in characters) that show what failed.
+    `broken`: invalid because of the check, not of the sample (it crashed, took too long, said
+    nonsense): once the check is mended, the same sample may have an outcome.
     """
 
     outcome: OutcomeWord
     reason: str
     check: str = ""
     marks: Marks = ()
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,7 @@ def judge_sample(
     try:
         found = _judge(check, sample, surroundings, foreign)
     except Exception as error:
-        found = Outcome("invalid", f"check {name} crashed: {show_error(error)}")
+        found = Outcome("invalid", f"check {name} crashed: {show_error(error)}", broken=True)
     return replace(found, check=name, marks=found.marks if found.outcome == "fail" else ())
 
 
@@ -203,8 +207,11 @@ def show_error(error: BaseException) -> str:
 
 
 def overall(outcomes: Iterable[Outcome]) -> Outcome:
-    """One outcome from several: any fail is a fail, else any invalid is invalid, else a pass."""
-    found = list(outcomes)
+    """One outcome from several: any fail is a fail, else any invalid is invalid, else a pass.
+
+    Of several invalid ones a broken one, since mending it may change the whole.
+    """
+    found = sorted(outcomes, key=lambda o: not o.broken)
     for word in ("fail", "invalid"):
         for outcome in found:
             if outcome.outcome == word:
@@ -225,7 +232,7 @@ def _judge(check: Check, sample: Sample, around: Surroundings, foreign: Foreign 
         return Outcome("invalid", f"only a reward was recorded, no completion, so `{kind}` has nothing to look at")
     if kind in ("python", "judge", "person"):
         if foreign is None:
-            return Outcome("invalid", f"`{kind}` checks cannot run here")
+            return Outcome("invalid", f"`{kind}` checks cannot run here", broken=True)
         return foreign(check, sample, around)
     found = _JUDGES[kind](check.value, sample.completion, around)
     return _with_ending(found, sample.completion)
@@ -236,7 +243,7 @@ def judge_within(check: Check, sample: Sample, around: Surroundings, foreign: Fo
     try:
         return replace(_judge(check, sample, around, foreign), check=check.name or check.kind)
     except Exception as error:
-        return Outcome("invalid", f"check {check.name or check.kind} crashed: {show_error(error)}")
+        return Outcome("invalid", f"check {check.name or check.kind} crashed: {show_error(error)}", broken=True)
 
 
 def _with_ending(found: Outcome, completion: Completion) -> Outcome:
@@ -260,6 +267,7 @@ def _combine(kind: str, inner: list[Outcome]) -> Outcome:
         if one.outcome == "fail":
             return Outcome("pass", f"as it should not: {one.reason}")
         return Outcome("fail", f"should not hold, but does: {one.reason}", marks=one.marks)
+    inner = sorted(inner, key=lambda o: not o.broken)  # mending a broken part may change the whole
     by_word = {word: [o for o in inner if o.outcome == word] for word in ("pass", "fail", "invalid")}
     first, last = ("fail", "pass") if kind == "all" else ("pass", "fail")
     for word in (first, "invalid"):
@@ -350,7 +358,7 @@ def _json(value: Any, completion: Completion, around: Surroundings) -> Outcome:
 def _schema(value: Any, completion: Completion, around: Surroundings) -> Outcome:
     schema = around.response if value is True else fill_known(value, around.known)
     if schema is None:
-        return Outcome("invalid", "`schema: true` needs a `response` in program.yaml, and there is none")
+        return Outcome("invalid", "`schema: true` needs a `response` in program.yaml, and there is none", broken=True)
     try:
         actual = parse(completion.text)
     except NotJSON as error:

@@ -13,13 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from reroll.case import Case
-from reroll.check import Check, Outcome, Surroundings, judge_sample
+from reroll.check import UNSURE, Check, Outcome, Surroundings, judge_sample
 from reroll.errors import FileError, UsageError
 from reroll.match import clean, nearest
 from reroll.person import Person
@@ -152,7 +152,7 @@ class Checker:
     def _run(self, check: Check, sample: Sample, around: Surroundings) -> Outcome:
         """A python check or a person on one sample; whatever goes wrong in it is an invalid outcome."""
         if check.kind == "person" and self.person is not None:
-            return self.person(check, sample, around)
+            return _said_by(self.person(check, sample, around))
         module, _, function = check.value.partition(":")
         name, source = check.name or check.value, self._sources[module]
         request = {
@@ -166,19 +166,28 @@ class Checker:
             self._child.load(module, source)
             reply = self._child.ask(request, self.seconds)
         except Overran:
-            return Outcome("invalid", f"check {name} took longer than {self.seconds:g} s and was stopped")
+            return _broken(f"check {name} took longer than {self.seconds:g} s and was stopped")
         except Died as died:
-            return Outcome("invalid", f"check {name} {died}")
+            return _broken(f"check {name} {died}")
         if "crash" in reply:
             line = reply["crash"]["line"]
             where = f" at {source.file}:{line}" if line else ""
-            return Outcome("invalid", f"check {name} crashed: {clean(reply['crash']['words'])}{where}")
+            return _broken(f"check {name} crashed: {clean(reply['crash']['words'])}{where}")
         if "holds" not in reply:
             said = clean(str(reply.get("nonsense")))
             wanted = "it must return True, False, a reason, or (bool, reason)"
-            return Outcome("invalid", f"check {name} returned {said}; {wanted}")
+            return _broken(f"check {name} returned {said}; {wanted}")
         reason = clean(reply["reason"]) or f"{check.value} says {'yes' if reply['holds'] else 'no'}"
         return Outcome("pass" if reply["holds"] else "fail", reason)
+
+
+def _broken(reason: str) -> Outcome:
+    return Outcome("invalid", reason, broken=True)
+
+
+def _said_by(person: Outcome) -> Outcome:
+    """A person's outcome; whatever is neither their verdict nor their doubt is a broken command."""
+    return replace(person, broken=person.outcome == "invalid" and person.reason != UNSURE)
 
 
 def _as_dict(sample: Sample, around: Surroundings) -> dict[str, Any]:

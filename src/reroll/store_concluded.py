@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from reroll import store_sqlite as sql
 from reroll.check import Outcome
 from reroll.errors import StoreError, UsageError
+from reroll.program import content_id
 from reroll.store_base import chunks, new_id, now_us
 from reroll.store_rows import Decision, StoredSample, Where, clean, decision_from_row, ranges, to_json
 from reroll.store_samples import Sampled, conditions
@@ -70,18 +71,22 @@ class Concluded(Sampled):
                 out.update({row.id: row.seq for row in found})
         return out
 
-    def first_used(self, checks_ids: Collection[str]) -> float:
-        """When the newest of these checks was first held against anything (Unix time); asking is using.
+    def first_used(self, checks_ids: Collection[str], scope: str = "") -> float:
+        """When this very set of checks was first held against anything (Unix time); asking is using.
 
-        Samples that had settled before were there to be looked at when the check was written.
+        Samples that had settled before were there to be looked at when the set was chosen: leaving
+        out a check that fails fits the samples as well as writing one that passes.
+        With a `scope` (a request's id) only uses with the same scope count.
         """
-        rows = [{"id": id, "first_us": now_us()} for id in sorted(set(checks_ids))]
-        if not rows:
+        ids = sorted(set(checks_ids))
+        if not ids:
             return 0.0
+        whole = content_id("ks1", [ids, scope])
+        now = now_us()
         with self._write() as connection:
-            connection.execute(sql.insert_new(checks), rows)
-            newest = select(func.max(checks.c.first_us)).where(checks.c.id.in_([row["id"] for row in rows]))
-            return float(connection.execute(newest).scalar_one()) / 1e6
+            connection.execute(sql.insert_new(checks), [{"id": id, "first_us": now} for id in (whole, *ids)])
+            first = select(checks.c.first_us).where(checks.c.id == whole)
+            return float(connection.execute(first).scalar_one()) / 1e6
 
     def outcomes(
         self, sample_ids: Iterable[str], checks_ids: Collection[str] | None = None

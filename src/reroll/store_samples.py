@@ -44,7 +44,7 @@ class Sampled(Database):
     def reserve(self, request_id: str, series: str, count: int) -> range:
         """So many fresh indices of a series, never handed out twice, whatever process asks or dies.
 
-        Indices whose draws never settled leave gaps, which mean nothing.
+        A gap is a draw that never came back (`unsettled` counts them).
         """
         if count < 0:
             raise ValueError(f"count must be >= 0, got {count}")
@@ -58,6 +58,27 @@ class Sampled(Database):
             start = max(start, 0 if last is None else last + 1)
             connection.execute(update(series_table).where(here).values(next_index=start + count))
         return range(start, start + count)
+
+    def reserved(self, request_id: str, series: str) -> int:
+        """How many indices of a series were ever handed out."""
+        here = and_(series_table.c.request_id == request_id, series_table.c.series == series)
+        with self._read() as connection:
+            return connection.execute(select(series_table.c.next_index).where(here)).scalar_one_or_none() or 0
+
+    def unsettled(self, request_id: str, series: str) -> int:
+        """How many of the indices that were handed out have no sample: in flight, or never came back."""
+        mine = and_(samples.c.request_id == request_id, samples.c.series == series)
+        there = select(func.count()).where(mine, samples.c.idx < series_table.c.next_index).scalar_subquery()
+        missing = select(series_table.c.next_index - there)
+        with self._read() as connection:
+            here = and_(series_table.c.request_id == request_id, series_table.c.series == series)
+            return connection.execute(missing.where(here)).scalar_one_or_none() or 0
+
+    def mark_outage(self, sample_ids: Sequence[str]) -> None:
+        """Take draws that a dead server left behind out of the count; they stay stored, with their errors."""
+        with self._write() as connection:
+            for part in chunks(sample_ids):
+                connection.execute(update(samples).where(samples.c.id.in_(part)).values(source="outage"))
 
     def add_sample(
         self,

@@ -157,11 +157,12 @@ attempts = Table(
     sqlite_with_rowid=False,
 )
 
-# When a check was first held against anything: samples drawn before that were seen before it was written.
+# When a check, and each set of checks, was first held against anything: samples drawn before that were
+# there to be seen when it was chosen.
 checks = Table(
     "checks",
     metadata,
-    Column("id", Text, primary_key=True),  # Check.identity
+    Column("id", Text, primary_key=True),  # k1: Check.identity; ks1: content id of the sorted ids of a set
     Column("first_us", BigInteger, nullable=False),
 )
 
