@@ -218,6 +218,12 @@ def test_the_index_has_every_page() -> None:
     assert linked == {p.name for p in DOCS.glob("*.md")} - {"index.md"}
 
 
+def test_every_benchmark_has_its_numbers_on_the_page() -> None:
+    page = read(DOCS / "benchmarks.md")
+    for script in (ROOT / "benchmarks").glob("[a-z]*.py"):
+        assert f"`python benchmarks/{script.name}`, 20" in page, script.name
+
+
 # -- examples ----------------------------------------------------------------------------------------------------------
 
 
