@@ -67,7 +67,7 @@ def test_a_check_that_always_raises_says_where_and_costs_nothing_again(tmp_path:
         spent = server.calls
         said = complaint(capsys, "rerun", "greet", "--project", project)
         assert server.calls == spent
-        assert "the stored samples are judged anew" in said
+        assert "what was drawn stays stored" in said
 
 
 def test_a_template_with_a_missing_input_says_which(tmp_path: Path, capsys: Any) -> None:

@@ -61,13 +61,9 @@ def test_control_cases_give_the_reference_rate(tmp_path: Path, capsys: Any) -> N
         again = reroll(capsys, "investigate", "--case", "greet", "--project", project, "--json")
         assert server.calls == spent, "control runs are shared by all reports about a program"
     luck = ran.json
-    assert luck["reference"] == {
-        "rate": luck["reference_rate"],
-        "source": "controls",
-        "failures": 0,
-        "n": 100,
-        "alpha": 0.05,
-    }
+    reference = luck["reference"]
+    assert (reference["source"], reference["failures"], reference["n"]) == ("controls", 0, 100)
+    assert reference["thorough"]
     assert 0.02 < luck["reference_rate"] < 0.05
     assert luck["verdict"] == "bad_luck"
     assert luck["cost"]["control_calls"] == 100

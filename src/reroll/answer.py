@@ -41,13 +41,19 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The failure rate that a case is held against, and where it comes from; never guessed."""
+    """The failure rate that a case is held against, and where it comes from; never guessed.
+
+    `thorough` says whether it is known well enough to call anything bad luck: a loose upper limit
+    can show that a case is worse than it, not that a case is no worse.
+    """
 
     rate: float | None
     source: Literal["given", "controls", "none"]
     failures: int = 0
     n: int = 0
     alpha: float = 0.0
+    invalid: int = 0
+    thorough: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,7 @@ class Answer:
 
     `stopped` says in words why no more calls were made; `text` is the reply for Slack: at most six
     sentences, each backed by a number above; `alpha_total` sums the error chances of all claims.
+    `finished` is False where a person or a dead server ended the run before its question was answered.
     """
 
     report: dict[str, Any]
@@ -140,6 +147,7 @@ class Answer:
     outcomes: tuple[OutcomeWord, ...] = ()
     samples: tuple[ShownSample, ...] = ()
     stopped: str = ""
+    finished: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ from a reference of "at most 30 %", which ten control calls show; one that fails
 needs a hundred.  The reference may therefore shrink while the case is being run.
 
 Why that is valid: the limit over the controls holds at any time, and the boundaries of the luck
-tests only move one way with the reference (`REFERENCE_RATES`; a test holds it).  So whatever the
-limit was when a verdict fell, that verdict also crosses the boundary of the true reference rate,
-and that has chance alpha at most.
+tests only move one way with the reference (`REFERENCE_RATES`; a test holds it).  So "worse than
+the limit", whatever the limit was when it fell, also crosses the boundary of the true reference
+rate, and "below the bound" that of the largest bound under the case's true rate: each has chance
+alpha at most.  The second says nothing of the true reference rate, only of the bound as printed;
+so bad luck is said only when the limit is tight or the controls are fully measured.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Sequence
 from reroll.evidence import Evidence, upper_limit
 from reroll.verdict import luck_path
 
-__all__ = ["LOOK_FIRST", "REFERENCE_RATES", "controls_wanted", "reference_limit"]
+__all__ = ["LOOK_FIRST", "REFERENCE_RATES", "TIGHT", "controls_wanted", "reference_limit"]
 
 REFERENCE_RATES = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.08, 0.1, 0.125,

@@ -54,6 +54,8 @@ class Spending:
     "Give every call a seed of its own from this block, so that the run can be repeated."
     concurrency: int | None = None
     "Calls in flight at once (default: what suits the model)."
+    fresh: bool = False
+    "Start from zero: count no run of an earlier command."
     yes: bool = False
     "Do not ask before a long or unpriced run."
     gate: bool = False

@@ -120,7 +120,7 @@ def _measure(project: Project, store: Store, asked: Asked, common: Common, spend
                 Checker(project.path, seconds=setting("check_timeout"), person=person) as checker,
                 Progress(quiet=spending.quiet or asks) as progress,
             ):
-                session = Session(project, store, model, checker, options, progress.update)
+                session = Session(project, store, model, checker, options, progress.update, fresh=spending.fresh)
                 with _stopping_cleanly(session):
                     return await run_investigation(session, asked)
         finally:

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from reroll.answer import CertifySection, LuckSection, NotExamined, OutcomeWord, Price, Rate, Reference, ShownSample
 from reroll.evidence import Evidence, interval_of
-from reroll.verdict import certify_path, luck_path, second_try
+from reroll.verdict import certify_path, luck_path, not_worse_rate, second_try
 
-__all__ = ["NOT_BUILT", "Seen", "certify_section", "luck_section", "rate_of", "sum_of_alphas", "three_samples"]
+__all__ = [
+    "NOT_BUILT",
+    "Seen",
+    "certify_section",
+    "changed",
+    "luck_section",
+    "rate_of",
+    "sum_of_alphas",
+    "three_samples",
+]
 
 MOST_SHOWN = 3
+LuckWord = Literal["worse_than_reference", "bad_luck", "not_reproduced", "undecided"]
+BELOW = ("met", "bad_luck", "not_reproduced")
+ABOVE = ("not_met", "worse_than_reference")
 NOT_BUILT = NotExamined("this version of reroll cannot look into that yet", Price(None, None))
 """A section that this version cannot fill yet, said openly."""
 
@@ -48,11 +61,13 @@ def luck_section(
 ) -> LuckSection:
     """Bad luck or worse than the reference, at the first crossing over outcomes in the order drawn."""
     found = luck_path(outcomes, reference.rate, target, alpha, horizon)
+    rate = rate_of(outcomes, alpha)
+    verdict = _standing_luck(found.verdict, rate, reference, found.tolerable)
     said_not_worse = found.verdict in ("bad_luck", "not_reproduced")
     log_e = found.log_e_not_worse if said_not_worse else found.log_e_worse
     return LuckSection(
-        verdict=found.verdict,
-        rate=rate_of(outcomes, alpha),
+        verdict=verdict,
+        rate=rate,
         reference_rate=reference.rate,
         log_e=log_e if log_e is not None else 0.0,
         second_try_works=second_try(Evidence.of(outcomes), alpha),
@@ -70,16 +85,40 @@ def certify_section(
     if target is None:
         return NotExamined("no target is set; put `target: 0.99` into program.yaml or pass --target", Price(None, None))
     found = certify_path(outcomes, target, alpha, horizon)
+    rate = rate_of(outcomes, alpha)
+    contradicted = changed(found.verdict, rate, 1 - target)
     return CertifySection(
-        verdict=found.verdict,
+        verdict="undecided" if contradicted else found.verdict,
         target=target,
         about="case",
-        rate=rate_of(outcomes, alpha),
-        claim_today=found.claim_today,
-        calls_needed=found.calls_needed,
+        rate=rate,
+        claim_today=None if contradicted else found.claim_today,
+        calls_needed=0 if contradicted else found.calls_needed,
         horizon=horizon,
         alpha=alpha,
     )
+
+
+def changed(verdict: str, rate: Rate, bound: float) -> bool:
+    """Whether all runs together contradict a verdict that fell earlier: then they do not have one rate.
+
+    A first crossing stands against later runs of the same rate, by what alpha means. An interval
+    that holds at any time and lies beyond the bound says that the rate was not the same throughout.
+    """
+    return (verdict in BELOW and rate.low >= bound) or (verdict in ABOVE and rate.high <= bound)
+
+
+def _standing_luck(verdict: LuckWord, rate: Rate, reference: Reference, tolerable: float) -> LuckWord:
+    """The first crossing's verdict, unless what is known now forbids to say it."""
+    if verdict == "not_reproduced" and rate.failures:
+        verdict = "bad_luck" if reference.rate is not None else "undecided"
+    if verdict in BELOW:
+        bound = tolerable if reference.rate is None else not_worse_rate(reference.rate)
+        if changed(verdict, rate, bound) or not reference.thorough:
+            return "undecided"
+    if verdict in ABOVE and reference.rate is not None and changed(verdict, rate, reference.rate):
+        return "undecided"
+    return verdict
 
 
 def sum_of_alphas(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reroll.answer import OutcomeWord, ProgressEvent, Reference
-from reroll.balance import controls_wanted, reference_limit
+from reroll.balance import TIGHT, controls_wanted, reference_limit
+from reroll.case import Case
 from reroll.evidence import Evidence, interval_of
 from reroll.runner import Judged, Session, draw_more, judged, slots, too_dear, words
 
@@ -22,16 +23,18 @@ class Controls:
     holds at round ends by the inequality of means). Stored rounds of the program are reused.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, case: Case) -> None:
         program = session.project.program
         self.session = session
         self.given = program.reference_rate
-        self.cases = [c for c in session.project.cases if c.set == "control" and c.checks]
-        if self.given is not None:
-            self.cases = []
-        for case in self.cases:
-            session.store.put_case(case)
-        self.places = [slots(session, case, control=True) for case in self.cases]
+        # A stored request is the same whatever the case: its controls would be the case itself.
+        wanted = self.given is None and program.raw is None
+        own = slots(session, case).request_id
+        controls = [c for c in session.project.cases if c.set == "control" and c.checks] if wanted else []
+        self.cases = [c for c in controls if slots(session, c, control=True).request_id != own]
+        for control in self.cases:
+            session.store.put_case(control)
+        self.places = [slots(session, control, control=True) for control in self.cases]
         self.have: list[list[Judged]] = [judged(session, at) for at in self.places]
         self.most = min(MOST_CONTROLS, int(session.options.budget * session.options.control_share))
         self.closed = not self.cases
@@ -59,8 +62,10 @@ class Controls:
             return Reference(None, "none")
         seen, alpha = self.seen, self.session.options.alpha
         if not seen.n:
-            return Reference(None, "controls")
-        return Reference(reference_limit(seen, alpha), "controls", seen.failures, seen.n, alpha)
+            return Reference(None, "controls", thorough=False)
+        limit = reference_limit(seen, alpha)
+        thorough = limit is not None and (limit <= TIGHT or seen.n > MOST_CONTROLS - len(self.cases))
+        return Reference(limit, "controls", seen.failures, seen.n, alpha, seen.invalid, thorough)
 
     async def draw_for(self, outcomes: Sequence[OutcomeWord], target: float | None) -> None:
         """Draw as many control runs as the case with these outcomes calls for; often none."""
@@ -70,7 +75,8 @@ class Controls:
             if interval_of(seen, alpha)[0] > USELESS:
                 return
             calls = controls_wanted(outcomes, seen, self.most, target, alpha)
-            rounds = min(-(-calls // len(self.cases)), (self.most - seen.n) // len(self.cases))
+            width = 2 * (session.options.concurrency or session.model.concurrency)
+            rounds = min(-(-min(calls, width) // len(self.cases)), (self.most - seen.n) // len(self.cases))
             if rounds <= 0 or session.left < rounds * len(self.cases):
                 return
             await draw_more(session, self.places, rounds)

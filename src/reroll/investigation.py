@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, OutcomeWord, Reference, to_json
@@ -14,12 +15,13 @@ from reroll.controls import Controls
 from reroll.errors import NotCompleted
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
-from reroll.runner import Judged, Session, exploratory, run_case, slots, words
+from reroll.runner import Judged, Session, Slots, exploratory, run_case, slots, words
 from reroll.words import reply
 
 __all__ = ["Asked", "investigate"]
 
 Question = Literal["luck", "certify"]
+Verdicts = tuple[LuckSection, CertifySection | NotExamined]
 # Where neither a reference nor a target is given, the question is whether it works this often (DESIGN.md section 5).
 TOLERABLE_SUCCESS = 0.95
 NO_REFERENCE = Reference(None, "none")
@@ -44,11 +46,13 @@ async def investigate(session: Session, asked: Asked) -> Answer:
     When calls stop coming back, the answer holds what is known and `stopped` says why; the
     caller turns that into exit code 4. Raises: ModelError when no call got through at all.
     """
+    if asked.report.sample is not None:
+        session.since = session.store.sample(asked.report.sample).seq
     program_id = session.store.put_program(session.project.program)
     session.store.put_case(asked.case)
     session.store.put_report(asked.report, program_id)
     target = asked.target if asked.target is not None else session.project.program.target
-    controls = Controls(session) if asked.question == "luck" else None
+    controls = Controls(session, asked.case) if asked.question == "luck" else None
     runs: list[Judged] = []
     broken = ""
 
@@ -90,7 +94,7 @@ def _answer(
     session: Session, asked: Asked, reference: Reference, target: float | None, runs: Sequence[Judged], broken: str
 ) -> Answer:
     options, outcomes = session.options, words(runs)
-    luck: LuckSection | NotExamined = luck_section(outcomes, reference, target, options.alpha, options.horizon)
+    luck = luck_section(outcomes, reference, target, options.alpha, options.horizon)
     certify = certify_section(outcomes, target, options.alpha, options.horizon)
     plan = plan_for(session, asked, reference, target)
     program = session.project.program
@@ -112,12 +116,13 @@ def _answer(
         surprise=NOT_BUILT,
         fixes=(),
         cost=_cost(session),
-        caveats=tuple(_caveats(session, asked, reference, runs)),
-        text=reply(luck, certify),
+        caveats=tuple(_caveats(session, asked, reference, runs, (luck, certify))),
+        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs)),
         alpha_total=sum_of_alphas(luck, certify),
         outcomes=tuple(outcomes),
         samples=three_samples(shown),
         stopped=broken or _why_stopped(session, plan, outcomes),
+        finished=not broken and not session.stopped,
     )
 
 
@@ -163,36 +168,89 @@ def _why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
     }[reason]
 
 
-def _caveats(session: Session, asked: Asked, reference: Reference, runs: Sequence[Judged]) -> list[str]:
+def _caveats(
+    session: Session, asked: Asked, reference: Reference, runs: Sequence[Judged], answer: Verdicts
+) -> list[str]:
     """What a reader must know beside the numbers."""
-    notes = []
-    old = exploratory(session, slots(session, asked.case))
-    if old:
+    at = slots(session, asked.case)
+    return [
+        note
+        for note in (
+            *_about_runs(session, asked, at, runs),
+            *_about_reference(asked, reference),
+            *_about_verdicts(session, asked, at, answer),
+        )
+        if note
+    ]
+
+
+def _about_runs(session: Session, asked: Asked, at: Slots, runs: Sequence[Judged]) -> Iterator[str]:
+    if old := exploratory(session, at):
         failed = sum(j.outcome.outcome == "fail" for j in old)
-        notes.append(
+        yield (
             f"exploratory: {counts('earlier run', len(old))}, judged with the check as it is now, failed "
             f"{counts('time', failed)}; they were drawn before this check existed and do not count"
         )
-    if reference.source == "controls" and reference.rate is not None:
-        notes.append(
-            f"“ordinary requests” are the project's control cases: {counts('failure', reference.failures)} in "
-            f"{counts('run', reference.n)}, so at most {percent(reference.rate, 'up')} fail"
-        )
-    if reference.source == "none" and asked.question == "luck":
-        notes.append(
-            "the project has neither control cases nor a reference_rate, so worse than usual cannot be told from usual"
-        )
-    params = session.project.program.params
-    if "seed" in params and session.options.seed is None:
-        notes.append(
-            "the program sends the same seed with every call, so its runs may be copies of one another, not independent"
-        )
+    if runs and not session.spent.calls:
+        days = sorted({_day(j) for j in runs})
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
+    if lost := session.store.unsettled(at.request_id, at.series):
+        yield f"{counts('call', lost)} never came back (a run was stopped meanwhile) and could not be counted"
+    missing: tuple[tuple[Literal["refused", "outage"], str], ...] = (
+        ("refused", "the server took no call"),
+        ("outage", "the server was down"),
+    )
+    for source, why in missing:
+        if n := len(session.store.samples(request_id=at.request_id, series=at.series, source=source)):
+            yield f"{counts('call', n)} brought nothing back while {why}, and are not counted"
+    request = session.project.program.render(asked.case.input, asked.case.history)
+    if "seed" in request.body and (session.options.seed is None or request.raw is not None):
+        yield "every call carries the same seed, so the runs may be copies of one another, not independent"
     if session.model.name.startswith("recorded:"):
-        notes.append("these are recorded completions, not fresh calls; they speak for the time when they were recorded")
+        yield "these are recorded completions, not fresh calls; they speak for the time when they were recorded"
     answered = sorted({j.stored.sample.model or "" for j in runs} - {""})
     if len(answered) > 1:
-        notes.append(f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them")
-    return notes
+        yield f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them"
+
+
+def _day(judged: Judged) -> str:
+    return datetime.fromtimestamp(judged.stored.settled, UTC).strftime("%Y-%m-%d")
+
+
+def _about_reference(asked: Asked, reference: Reference) -> Iterator[str]:
+    if reference.source == "controls" and reference.n:
+        limit = f", so at most {percent(reference.rate, 'up')} fail" if reference.rate is not None else ""
+        unjudged = f", {counts('run', reference.invalid)} could not be judged" if reference.invalid else ""
+        yield (
+            f"“ordinary requests” are the project's control cases: {counts('failure', reference.failures)} in "
+            f"{counts('run', reference.n)}{unjudged}{limit}"
+        )
+    if reference.source == "none" and asked.question == "luck":
+        yield "the project has no control cases and no reference_rate, so worse than usual cannot be told from usual"
+
+
+def _about_verdicts(session: Session, asked: Asked, at: Slots, answer: Verdicts) -> Iterator[str]:
+    luck, certify = answer
+    sections = [luck] if luck.reference.thorough else []
+    if any(
+        s.verdict == "undecided" and s.calls_needed == 0 for s in (*sections, certify) if not isinstance(s, NotExamined)
+    ):
+        yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
+    if isinstance(certify, NotExamined):
+        return
+    same = session.store.decisions(rule="certify/1", program_id=session.project.program.id, case_id=asked.case.id)
+    same = [d for d in same if d.target == certify.target]
+    tests = {(d.horizon, (d.evidence or {}).get("series")) for d in same} | {(session.options.horizon, at.series)}
+    if len(tests) > 1:
+        chance = percent(min(1.0, len(tests) * certify.alpha), "up")
+        yield (
+            f"this target has been tested {len(tests)} times for this case, each time from zero: the chance that any "
+            f"of these tests is wrong adds up to {chance}"
+        )
+    smaller = [d.alpha for d in same if d.alpha is not None and d.alpha < certify.alpha and d.verdict == "undecided"]
+    if smaller and certify.verdict != "undecided":
+        yield f"with an error chance of {percent(min(smaller))} the same runs were undecided"
 
 
 def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Sequence[Judged]) -> None:
@@ -212,5 +270,5 @@ def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Sequen
                 verdict=section.verdict,
                 stop_reason=answer.stopped,
                 sample_ids=[j.stored.id for j in runs],
-                evidence=to_json(section),
+                evidence={**to_json(section), "series": slots(session, asked.case).series},
             )

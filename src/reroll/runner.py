@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ __all__ = [
 # When this many draws in a row bring no completion, the server is down, not unlucky.
 DEAD_AFTER = 8
 OPEN_ENDED = "open"
-# The server would not take the call at all: nothing was drawn, so nothing joins the denominator.
+# The server would not take the call at all. As long as no call has got through, nothing was drawn.
 REFUSED = {401, 403, 404}
 
 N = TypeVar("N", int, float)
@@ -110,7 +111,11 @@ class Session:
     options: Options
     notify: Callable[[ProgressEvent], None] = lambda event: None
     spent: Spent = field(default_factory=Spent)
-    silent: int = 0  # draws in a row without a completion
+    silent: list[str] = field(default_factory=list)  # ids of the last draws in a row without a completion
+    got_through: bool = False  # whether any call of this command brought a completion
+    fresh: bool = False  # start every case's series anew
+    started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
+    since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
     stopped: bool = False  # a person asked to stop
     drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
@@ -143,7 +148,25 @@ def slots(session: Session, case: Case, *, control: bool = False) -> Slots:
     )
     session.store.put_request(request_id, request, session.model.identity)
     horizon = None if control else session.options.horizon
-    return Slots(case, request_id, OPEN_ENDED if horizon is None else f"horizon-{horizon}", control)
+    series = OPEN_ENDED if horizon is None else f"horizon-{horizon}"
+    return Slots(case, request_id, series if control else _series(session, request_id, series), control)
+
+
+def _series(session: Session, request_id: str, base: str) -> str:
+    """The newest series of this kind; with `fresh` one more, once a command: a test that starts from zero."""
+    known = session.started.get((request_id, base))
+    if known is None:
+        tries = 1
+        while session.store.reserved(request_id, _nth(base, tries + 1)):
+            tries += 1
+        if session.fresh and session.store.reserved(request_id, _nth(base, tries)):
+            tries += 1
+        known = session.started[request_id, base] = _nth(base, tries)
+    return known
+
+
+def _nth(base: str, tries: int) -> str:
+    return base if tries == 1 else f"{base}.{tries}"
 
 
 def _keyed_by_case(model: Model) -> bool:
@@ -154,41 +177,41 @@ def _keyed_by_case(model: Model) -> bool:
 def judged(session: Session, at: Slots, so_far: Sequence[Judged] = ()) -> list[Judged]:
     """Every draw that counts, in the order of drawing, judged; outcomes that were missing are stored.
 
-    Counts: drawn by reroll (never the reported run) after its checks were known. A check written
-    after looking at samples would fit them; those are exploratory (`exploratory` counts them).
-    `so_far` is what an earlier call returned: only what came since is read.
+    Counts: drawn by reroll (never the reported run, nor what came before it) after its checks were
+    known. A check written after looking at samples would fit them; those are exploratory
+    (`exploratory` counts them). `so_far` is what an earlier call returned: only what came since is read.
     """
-    known = 0.0 if so_far else session.store.first_used(_check_ids(session, at))
-    since = max((j.stored.seq for j in so_far), default=None)
+    known = 0.0 if so_far else session.store.first_used(_check_ids(session, at), at.request_id)
+    since = max((j.stored.seq for j in so_far), default=0 if at.control else session.since)
     fresh = [s for s in _drawn(session, at, since) if s.settled >= known]
-    runs = [*so_far, *_judge_all(session, at, fresh)]
-    return sorted(runs, key=lambda j: j.stored.idx)  # the order of arrival would favour quick answers
+    runs = sorted([*so_far, *_judge_all(session, at, fresh)], key=lambda j: j.stored.idx)
+    # By index: the order of arrival would favour quick answers. A horizon is binding, whoever else drew.
+    return runs if at.control or session.options.horizon is None else runs[: session.options.horizon]
 
 
 def exploratory(session: Session, at: Slots) -> list[Judged]:
     """Draws older than the checks that judge them: shown, never counted."""
-    known = session.store.first_used(_check_ids(session, at))
-    return _judge_all(session, at, [s for s in _drawn(session, at) if s.settled < known])
+    known = session.store.first_used(_check_ids(session, at), at.request_id)
+    return _judge_all(session, at, [s for s in _drawn(session, at, 0) if s.settled < known])
 
 
 def _check_ids(session: Session, at: Slots) -> list[str]:
     return session.checker.ids(at.case, session.project.program)
 
 
-def _drawn(session: Session, at: Slots, since: int | None = None) -> list[StoredSample]:
+def _drawn(session: Session, at: Slots, since: int) -> list[StoredSample]:
     return session.store.samples(request_id=at.request_id, series=at.series, source="draw", after=since)
 
 
 def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
     ids = _check_ids(session, at)
     have = session.store.outcomes([s.id for s in stored], ids)
-    fresh: dict[str, list[tuple[str, Outcome]]] = {}
     for sample in stored:
         if any(i not in have.get(sample.id, {}) for i in ids):
-            said = session.checker.judge(at.case, session.project.program, sample.sample)
-            fresh[sample.id] = list(zip(ids, said, strict=True))
-    session.store.add_all_outcomes(fresh)
-    have.update({sample_id: dict(said) for sample_id, said in fresh.items()})
+            said = list(zip(ids, session.checker.judge(at.case, session.project.program, sample.sample), strict=True))
+            # A check that could not run is asked again next time; a person's word is kept at once.
+            session.store.add_outcomes(sample.id, [(i, o) for i, o in said if not o.broken])
+            have[sample.id] = dict(said)
     return [Judged(s, overall([have[s.id][i] for i in ids])) for s in stored]
 
 
@@ -207,7 +230,7 @@ async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None
     for k in range(each):  # round by round, so that a suite's rounds fill up one after the other
         for at, indices in zip(where, reserved, strict=True):
             request = session.project.program.render(at.case.input, at.case.history)
-            draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, indices[k])))
+            draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
             home[at.case.id, indices[k]] = at
     errors: list[str] = []
 
@@ -234,17 +257,18 @@ async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None
 
 
 def _keep(session: Session, at: Slots, draw: Draw, sample: Sample) -> None:
-    session.store.add_sample(
+    stored = session.store.add_sample(
         sample,
         request_id=at.request_id,
         series=at.series,
         idx=draw.index,
         program_id=session.project.program.id,
         case_id=at.case.id,
-        source="refused" if _refused(sample) else "draw",
+        source="refused" if _refused(sample) and not session.got_through else "draw",
     )
     session.spent.add(sample, at.control)
-    session.silent = session.silent + 1 if sample.error else 0
+    session.got_through |= sample.error is None
+    session.silent = [*session.silent, stored] if sample.error else []
 
 
 def _refused(sample: Sample) -> bool:
@@ -252,26 +276,40 @@ def _refused(sample: Sample) -> bool:
 
 
 def _still_alive(session: Session, errors: Sequence[str]) -> None:
-    """Raises: ModelError when no call of this command got through, NotCompleted when they stopped getting through."""
-    total = session.spent.calls + session.spent.control_calls
-    hopeless = bool(errors) and errors[-1].startswith("http 4")  # the same call would be turned down again
-    if session.silent and session.silent == total and (hopeless or total >= DEAD_AFTER):
+    """Raises: ModelError when no call of this command got through, NotCompleted when they stopped getting through.
+
+    The draws of such an outage are kept, and marked: a server that is down says nothing about the case.
+    """
+    total, silent = session.spent.calls + session.spent.control_calls, len(session.silent)
+    # The same call would be turned down again; a 429 only asks for patience.
+    hopeless = bool(errors) and errors[-1].startswith("http 4") and not errors[-1].startswith("http 429")
+    none_yet = silent == total and (hopeless or total >= DEAD_AFTER)
+    if not silent or not (none_yet or silent >= DEAD_AFTER):
+        return
+    session.store.mark_outage(session.silent)
+    session.silent = []
+    if none_yet:
         raise ModelError(
             f"{session.model.name} answered none of the first {total} calls; the last error was: {errors[-1]}; "
             "mend that and run the same command again",
             slug="model-no-answer",
         )
-    if session.silent >= DEAD_AFTER:
-        raise NotCompleted(
-            f"{session.model.name} stopped answering: {session.silent} calls in a row brought nothing back, "
-            f"the last with: {errors[-1]}; what was drawn is stored, and the same command goes on from there",
-            slug="model-stopped-answering",
-        )
+    raise NotCompleted(
+        f"{session.model.name} stopped answering: {silent} calls in a row brought nothing back, "
+        f"the last with: {errors[-1]}; what was drawn is stored, and the same command goes on from there",
+        slug="model-stopped-answering",
+    )
 
 
-def _seed(base: int | None, index: int) -> int | None:
-    """A seed of its own for every draw, from a block that no other base shares; fits 31 bits."""
-    return None if base is None else (base * 1_000_003 + index * 64) % (1 << 31)
+def _seed(base: int | None, at: Slots, index: int) -> int | None:
+    """A seed of its own for every draw, from a block that no other case or series shares; fits 31 bits.
+
+    Blocks leave room for servers that use seed + i for the i-th of several completions.
+    """
+    if base is None:
+        return None
+    block = hashlib.blake2b(f"{base} {at.request_id} {at.series}".encode(), digest_size=8).digest()
+    return (int.from_bytes(block) + index * 64) % (1 << 31)
 
 
 async def run_case(
@@ -304,16 +342,17 @@ async def run_case(
 
 
 def too_dear(session: Session) -> bool:
-    cap = session.options.max_usd
-    return cap is not None and (session.spent.usd or 0.0) >= cap
+    """Whether the spending cap is reached, or no longer known to be respected."""
+    cap, usd = session.options.max_usd, session.spent.usd
+    return cap is not None and (usd is None or usd >= cap)
 
 
 def _crashing_check(case: Case, runs: Sequence[Judged]) -> None:
-    """Raises: UsageError when a check has crashed on every sample so far: it is the check that is broken."""
-    if len(runs) >= 3 and all(j.outcome.outcome == "invalid" and "crashed" in j.outcome.reason for j in runs):
+    """Raises: UsageError when a check could not run on any sample so far: it is the check that is broken."""
+    if len(runs) >= 3 and all(j.outcome.broken for j in runs):
         raise UsageError(
             f"a check of case `{case.id}` failed to run on all {len(runs)} samples: {runs[-1].outcome.reason}; "
-            "mend it and run the same command again: the stored samples are judged anew, no call is repeated",
+            "mend it and run the same command again: what was drawn stays stored",
             slug="check-crashed",
         )
 

@@ -35,7 +35,7 @@ __all__ = [
 
 JSON = Any  # what json.loads returns
 Row = Mapping[str, Any]
-Source = Literal["draw", "imported", "reported", "refused"]
+Source = Literal["draw", "imported", "reported", "refused", "outage"]
 
 
 @dataclass(frozen=True, slots=True)

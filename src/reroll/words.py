@@ -11,14 +11,22 @@ __all__ = ["bounds", "certify_sentence", "headline", "invalid_sentence", "luck_s
 MOST_SENTENCES = 6
 ENOUGH_FOR_A_PROPORTION = 8  # judged runs; with fewer, "7 times in 10" would sound more certain than it is
 TOO_WIDE = 0.85
+USUAL_ALPHA = 0.05
 
 
-def reply(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined) -> str:
-    """What one would paste on Slack: at most six sentences, each backed by a number of the answer."""
+def reply(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined, *, fresh: bool = True) -> str:
+    """What one would paste on Slack: at most six sentences, each backed by a number of the answer.
+
+    `fresh` is False where every run was made by an earlier command.
+    """
     sentences: list[str] = []
     if isinstance(luck, LuckSection):
         low, high = bounds(luck, certify)
-        sentences = [rate_sentence(luck.rate, low, high), luck_sentence(luck), retry_sentence(luck, low, high)]
+        sentences = [
+            rate_sentence(luck.rate, low, high, fresh=fresh),
+            luck_sentence(luck),
+            retry_sentence(luck, low, high),
+        ]
         sentences.append(invalid_sentence(luck.rate))
     if isinstance(certify, CertifySection):
         sentences.append(certify_sentence(certify))
@@ -44,7 +52,8 @@ def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[fl
         low = max(low, 1 - certify.target)
     if isinstance(certify, CertifySection) and certify.verdict == "met":
         high = min(high, 1 - certify.target)
-    return low, max(low, high)
+    # Where a verdict fell first and later runs say otherwise, only the interval speaks.
+    return (low, high) if low < high else (luck.rate.low, luck.rate.high)
 
 
 def _ruled_out(luck: LuckSection) -> float:
@@ -67,13 +76,17 @@ def _range(low: float, high: float) -> str:
     return interval_words(low, high)
 
 
-def rate_sentence(rate: Rate, low: float | None = None, high: float | None = None) -> str:
+def rate_sentence(rate: Rate, low: float | None = None, high: float | None = None, *, fresh: bool = True) -> str:
     """How often it failed in fresh runs, and between which rates the truth lies."""
     low, high = rate.low if low is None else low, rate.high if high is None else high
     judged = rate.n - rate.invalid
     if rate.n == 0:
         return "No fresh run has been made, so nothing is known yet."
-    ran = f"I ran this request {counts('more time', rate.n)}"
+    ran = (
+        f"I ran this request {counts('more time', rate.n)}"
+        if fresh
+        else f"Earlier I ran this request {counts('time', rate.n)}"
+    )
     if rate.estimate is None:
         return f"{ran}, and no run gave an answer that could be judged."
     truth = f"the true failure rate is {_range(low, high)}"
@@ -99,13 +112,38 @@ def luck_sentence(luck: LuckSection) -> str:
         return f"{_usual(luck)}, and this one less than {bound}, so what you saw fits plain bad luck."
     if luck.verdict == "not_reproduced":
         return "I could not reproduce the failure."
-    if luck.reference.source == "controls" and luck.reference_rate is None:
-        failed = f"{counts('failure', luck.reference.failures)} in {counts('run', luck.reference.n)}"
-        return f"Ordinary requests (control cases) fail as well, {failed}, so they are nothing to compare with."
+    if luck.reference.source == "controls" and luck.verdict == "undecided":
+        return _unsettled(luck)
     if luck.reference_rate is None and luck.rate.failures:
         return (
             "Whether that is more than usual I cannot say, because this project names no ordinary requests "
             "(control cases) to compare with."
+        )
+    return _more_runs(luck)
+
+
+def _unsettled(luck: LuckSection) -> str:
+    """Why control cases did not settle it: not run, too few, failing themselves, or just more runs needed."""
+    controls = luck.reference
+    judged = controls.n - controls.invalid
+    if not judged:
+        return (
+            "Whether that is more than usual I cannot say: no ordinary request (control case) has been run and judged."
+        )
+    failed = f"{counts('failure', controls.failures)} in {counts('run', judged)}"
+    if luck.reference_rate is None and controls.failures > judged / 5:
+        return f"Ordinary requests (control cases) fail as well, {failed}, so they are nothing to compare with."
+    if luck.reference_rate is None or not controls.thorough:
+        return (
+            f"Too few ordinary requests (control cases) were run to compare with ({failed}); a higher budget runs more."
+        )
+    return _more_runs(luck)
+
+
+def _more_runs(luck: LuckSection) -> str:
+    if luck.calls_needed == 0:  # a verdict fell, and later runs contradict it
+        return (
+            "Earlier and later runs contradict one another, as if something had changed; nothing holds for all of them."
         )
     if luck.calls_needed:
         more = counts("more run", luck.calls_needed)
@@ -135,6 +173,8 @@ def retry_sentence(luck: LuckSection, low: float, high: float) -> str:
 def certify_sentence(certify: CertifySection) -> str:
     """Whether the target may be claimed for this request, and what may be claimed today."""
     target = f"“{percent(certify.target)} reliable”"
+    if abs(certify.alpha - USUAL_ALPHA) > 1e-12 and certify.verdict != "undecided":
+        target += f" (allowing a chance of {percent(certify.alpha)} to be wrong)"
     if certify.verdict == "met":
         return f"For this request you may say {target}."
     if certify.verdict == "not_met":
