@@ -148,6 +148,72 @@ def test_a_failure_says_how_the_answer_ended(rest: dict[str, str], ending: str) 
     assert judge("contains", "x", "", **rest).reason.endswith(ending)
 
 
+ENDINGS = {
+    "refused": (Completion("", refusal="I cannot help"), "refused: 'I cannot help'"),
+    "refused in words": (Completion("I must decline", "refusal"), "refused: 'I must decline'"),
+    "filtered": (Completion("Well", "content_filter"), "stopped by the content filter"),
+    "cut": (Completion('{"a": 1}', "length"), "cut off by max_tokens"),
+    "cut by another name": (Completion("{}", "max_tokens"), "cut off by max_tokens"),
+    "cut before a word": (Completion("", "length"), "cut off by max_tokens"),
+    "empty": (Completion(" \n"), "empty answer"),
+}
+SATISFIED: list[dict[str, Any]] = [
+    {"not": {"contains": "no"}},
+    {"not": {"not": {"matches": ""}}},
+    {"not": {"all": [{"contains": "no"}, {"reward": 1}]}},
+    {"all": [{"not": {"equals": "no"}}]},
+    {"any": [{"equals": "yes"}, {"not": {"json": {"never": 1}}}]},
+]
+
+
+def judge_form(form: dict[str, Any], completion: Completion, reward: float | None = None) -> Outcome:
+    sample = Sample(completion, reward=reward)
+    return judge_sample(Check.model_validate(form), sample, AROUND, lambda *_: Outcome("pass", "fine"))
+
+
+@pytest.mark.parametrize("form", SATISFIED, ids=str)
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_answer_is_right_for_having_said_nothing(form: dict[str, Any], ending: str) -> None:
+    completion, reason = ENDINGS[ending]
+    found = judge_form(form, completion, reward=0.0)
+    assert found.outcome == "fail"
+    assert reason in found.reason
+    assert judge_form(form, Completion("good day"), reward=0.0).outcome == "pass"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("form", [{"python": "a:b"}, {"person": True}, {"reward": 1}, {"all": [{"python": "a:b"}]}])
+def test_what_sees_the_whole_sample_decides_for_itself(form: dict[str, Any], ending: str) -> None:
+    assert judge_form(form, ENDINGS[ending][0], reward=1.0).outcome == "pass"
+
+
+def test_a_cut_off_answer_passes_only_for_what_it_already_holds() -> None:
+    calls = ({"name": "book", "arguments": {}},)
+    cut = Completion('{"date": "2026-11-27"}', "length", calls)
+    for form in ({"contains": "date"}, {"matches": "2026"}, {"tool_call": {"name": "book"}}):
+        assert judge_form(form, cut).outcome == "pass"
+        assert judge_form({"any": [{"not": {"contains": "x"}}, form]}, cut).outcome == "pass"
+        assert judge_form({"all": [{"not": {"contains": "x"}}, form]}, cut).outcome == "fail"
+        assert judge_form({"not": form}, cut).outcome == "fail"
+    for form in ({"equals": cut.text}, {"json": {}}, {"schema": True}, {"not": {"contains": "x"}}):
+        assert judge_form(form, cut).reason == "cut off by max_tokens"
+        assert judge_form(form, Completion(cut.text, "stop", calls)).outcome == "pass"
+
+
+def test_an_empty_answer_passes_where_it_is_asked_for_and_a_refusal_is_not_one() -> None:
+    for form in ({"equals": ""}, {"equals": " {nothing} "}, {"any": [{"equals": "none"}, {"equals": ""}]}):
+        check, around = Check.model_validate(form), Surroundings(input={"nothing": ""})
+        assert judge_sample(check, Sample(Completion("\n")), around).outcome == "pass"
+        for completion in (Completion("", refusal="No."), Completion("", "length"), Completion("", "content_filter")):
+            assert judge_sample(check, Sample(completion), around).outcome == "fail"
+
+
+def test_an_answer_in_tool_calls_alone_is_not_empty() -> None:
+    calls = Completion("", "tool_calls", ({"name": "book", "arguments": {}},))
+    assert judge_form({"not": {"tool_call": {"name": "pay"}}}, calls).outcome == "pass"
+    assert judge_form({"tool_call": {"name": "book"}}, calls).outcome == "pass"
+
+
 def test_an_error_in_place_of_an_answer_is_invalid_with_its_reason() -> None:
     found = judge_sample(Check.of("not", {"contains": "x"}, "n"), Sample(error="status 500"), AROUND)
     assert found == Outcome("invalid", "status 500", "n")

@@ -7,7 +7,7 @@ here as a function. Nothing in this file raises for what a model wrote.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -221,11 +221,24 @@ def overall(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome("pass", "passed " + ", ".join(o.check for o in found) if len(found) > 1 else found[0].reason)
 
 
-def _judge(check: Check, sample: Sample, around: Surroundings, foreign: Foreign | None) -> Outcome:
+def _judge(
+    check: Check, sample: Sample, around: Surroundings, foreign: Foreign | None, turned: bool = False
+) -> Outcome:
+    """The outcome of a check, or, where `turned`, of a part of a `not`: its pass then counts against the sample."""
+    if check.kind in COMBINE:
+        turn = turned or check.kind == "not"
+        inner = [_judge_part(c, sample, around, foreign, turn) for c in _parts(check.value)]
+        found = _combine(check.kind, inner)
+    else:
+        found = _judge_one(check, sample, around, foreign)
+    if turned or found.outcome != "pass" or sample.completion is None:
+        return found
+    unfit = _unfit(check, sample.completion, around)
+    return found if unfit is None else Outcome("fail", unfit)
+
+
+def _judge_one(check: Check, sample: Sample, around: Surroundings, foreign: Foreign | None) -> Outcome:
     kind = check.kind
-    if kind in COMBINE:
-        inner = [judge_within(c, sample, around, foreign) for c in _parts(check.value)]
-        return _combine(kind, inner)
     if kind == "reward":
         return _reward(check.value, sample)
     if sample.completion is None:
@@ -238,19 +251,53 @@ def _judge(check: Check, sample: Sample, around: Surroundings, foreign: Foreign 
     return _with_ending(found, sample.completion)
 
 
-def judge_within(check: Check, sample: Sample, around: Surroundings, foreign: Foreign | None) -> Outcome:
+def _judge_part(check: Check, sample: Sample, around: Surroundings, foreign: Foreign | None, turned: bool) -> Outcome:
     """Like judge_sample, but with the marks of a pass, which `not` turns into the marks of a fail."""
     try:
-        return replace(_judge(check, sample, around, foreign), check=check.name or check.kind)
+        return replace(_judge(check, sample, around, foreign, turned), check=check.name or check.kind)
     except Exception as error:
         return Outcome("invalid", f"check {check.name or check.kind} crashed: {show_error(error)}", broken=True)
+
+
+# -- answers that did not come to an end
+
+CUT = ("length", "max_tokens")  # finish reasons of servers that stopped at the limit
+SEE_ALL = ("python", "judge", "person", "reward")  # they are given the whole sample, so what they say holds
+SEE_PART = ("contains", "matches", "tool_call")  # what they found in the beginning stays found
+
+
+def _endings(completion: Completion) -> Iterator[tuple[str, str]]:
+    """Each way in which this is no whole answer, with the words for it."""
+    if completion.finish_reason == "content_filter":
+        yield "filtered", "stopped by the content filter"
+    if completion.refusal or completion.finish_reason == "refusal":
+        yield "refused", f"refused: {excerpt(completion.refusal or completion.text)}"
+    if completion.finish_reason in CUT:
+        yield "cut", "cut off by max_tokens"
+    if not completion.text.strip() and not completion.tool_calls:
+        yield "empty", "empty answer"
+
+
+def _unfit(check: Check, completion: Completion, around: Surroundings) -> str | None:
+    """Why this answer cannot pass this check, whatever its text says; None if it can.
+
+    An answer that never says no is not right for having refused. `all` and `any` have nothing of
+    their own here: their parts were asked.
+    """
+    if check.kind in ("all", "any") or all(c.kind in (*SEE_ALL, *COMBINE) for c in check.walk()):
+        return None
+    asked_empty = check.kind == "equals" and not _text(fill_known(check.value, around.known)).strip()
+    for ending, words in _endings(completion):
+        if not (ending == "cut" and check.kind in SEE_PART) and not (ending == "empty" and asked_empty):
+            return words
+    return None
 
 
 def _with_ending(found: Outcome, completion: Completion) -> Outcome:
     """A failure says so when the answer did not end by itself."""
     if found.outcome != "fail":
         return found
-    if completion.finish_reason in ("length", "max_tokens"):
+    if completion.finish_reason in CUT:
         return replace(found, reason=f"{found.reason} (the answer was cut off at max_tokens)")
     if completion.finish_reason == "content_filter":
         return replace(found, reason=f"{found.reason} (stopped by the content filter)")
