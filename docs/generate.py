@@ -145,7 +145,17 @@ def renewed(page: str) -> str:
 def schemas() -> dict[str, JSON]:
     """A JSON Schema for what each command prints with --json, by the name of its file."""
     text, texts = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
-    around = {"cost": TypeAdapter(Cost), "caveats": texts, "stopped": text}
+    thing = {"type": "object"}
+    around = {
+        "case": thing,
+        "program": thing,
+        "model": text,
+        "alpha_total": {"type": "number"},
+        "cost": TypeAdapter(Cost),
+        "caveats": texts,
+        "stopped": text,
+        "finished": {"type": "boolean"},
+    }
     listed = plain(TypeAdapter(list[Listed]))
     definitions = listed.pop("$defs", {})
     capabilities = plain(TypeAdapter(Capabilities))
@@ -156,6 +166,7 @@ def schemas() -> dict[str, JSON]:
         "certify": named("certify", with_more(plain(TypeAdapter(CertifySection)), around)),
         "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),
         "sample": named("sample", plain(TypeAdapter(Whole))),
+        "export": named("export", with_more({}, {"file": text, "samples": {"type": "integer"}})),
         "import": named("import", plain(TypeAdapter(Recording))),
         "init": named("init", with_more({}, {"project": text, "files": texts})),
         "doctor": named(

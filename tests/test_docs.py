@@ -169,6 +169,7 @@ PRINTED = {
     "certify": ["certify", "tea"],
     "samples": ["samples", "tea"],
     "sample": ["show", "SAMPLE"],
+    "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
     "init": ["init", "NEW"],
     "doctor": ["doctor"],
@@ -179,7 +180,7 @@ def test_what_is_printed_fits_its_schema(
     generate: ModuleType, project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert set(PRINTED) == set(generate.schemas())
-    words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new")}
+    words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new"), "OUT": str(tmp_path / "out.jsonl")}
     for name, line in PRINTED.items():
         command = [words.get(word, word) for word in line]
         assert main([*command, "--json", "--project", str(project)]) in (0, 1), name

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +13,8 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from reroll import __version__
-from reroll.errors import RerollError
+from reroll.errors import RerollError, UsageError
+from reroll.output import let_go, show_anything
 
 __all__ = ["app", "main"]
 
@@ -21,6 +25,7 @@ app = App(
     help_format="plaintext",
     default_parameter=Parameter(negative=""),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -92,9 +97,9 @@ def init(directory: Path, /, *, common: Common = COMMON) -> int:
     directory
         A new or empty folder.
     """
-    from reroll import commands
+    from reroll import commands_files
 
-    return commands.init(directory, common)
+    return commands_files.init(directory, common)
 
 
 @app.command
@@ -187,9 +192,9 @@ def samples(case: str | None = None, /, *, limit: int = 50, common: Common = COM
     limit
         At most so many.
     """
-    from reroll import commands
+    from reroll import commands_files
 
-    return commands.samples(case, limit, common)
+    return commands_files.samples(case, limit, common)
 
 
 @app.command
@@ -201,9 +206,9 @@ def show(sample: str, /, *, common: Common = COMMON) -> int:
     sample
         Its id, or the beginning of it.
     """
-    from reroll import commands
+    from reroll import commands_files
 
-    return commands.show(sample, common)
+    return commands_files.show(sample, common)
 
 
 @app.command
@@ -217,9 +222,9 @@ def export(case: str | None = None, /, *, out: Path | None = None, common: Commo
     out
         The file to write; default: stdout.
     """
-    from reroll import commands
+    from reroll import commands_files
 
-    return commands.export(case, out, common)
+    return commands_files.export(case, out, common)
 
 
 @app.command(name="import")
@@ -242,9 +247,9 @@ def import_(
     into
         Also write a project folder there, whose model is this recording.
     """
-    from reroll import commands
+    from reroll import commands_files
 
-    return commands.import_(file, check, into, common)
+    return commands_files.import_(file, check, into, common)
 
 
 @app.command
@@ -258,25 +263,77 @@ def doctor(model: str | None = None, /, *, base_url: str | None = None, common: 
     base_url
         Where, for openai: models that are not the vendor's.
     """
-    from reroll import commands
+    from reroll import commands_files
 
-    return commands.doctor(model, base_url, common)
+    return commands_files.doctor(model, base_url, common)
+
+
+# -- ends --------------------------------------------------------------------------------------------------------------
+
+BROKE_OFF, READER_GONE = 4, 141
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code says how it went (docs/commands.md). No traceback for users' errors."""
+    """Run one command; the exit code says how it went (docs/commands.md). No traceback for users' errors.
+
+    What nobody foresaw ends with 4, never with a 0 or 1 that a gate would take for a verdict.
+    """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(sys.argv[1:] if arguments is None else arguments, exit_on_error=False, print_error=False)
-        return code if isinstance(code, int) else 0
-    except CycloptsError as error:
+        show_anything()
+        _readable(words)
+        found = app(words, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        code = found if isinstance(found, int) else 0
+    except BaseException as error:
+        code = _ended(error)
+    let_go()
+    return code
+
+
+def _readable(words: list[str]) -> None:
+    """Raises: UsageError for a word that no file and no request can hold."""
+    for word in words:
+        if "\0" in word or word.encode("utf-8", "replace").decode() != word:
+            raise UsageError(f"the word {word!r} is not text in UTF-8; write it so")
+
+
+def _ended(error: BaseException) -> int:
+    """The exit code, once the one sentence is said."""
+    if _reader_gone(error):
+        return READER_GONE
+    if isinstance(error, CycloptsError):
         return _fail(f"{_one_line(str(error))} Try `reroll --help`.", 2)
-    except RerollError as error:
+    if isinstance(error, RerollError):
         return _fail(f"{error}", error.exit_code, error.slug)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 141
-    except KeyboardInterrupt:
-        return _fail("stopped by you; what was drawn is stored, and the same command goes on from there", 4)
+    if isinstance(error, KeyboardInterrupt):
+        return _fail("stopped by you; what was drawn is stored, and the same command goes on from there", BROKE_OFF)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        problem = (error.strerror or "no room").lower()
+        return _fail(f"the output cannot be written: {problem}; make room or print it elsewhere", 2, "out")
+    return _unexpected(error)
+
+
+def _reader_gone(error: BaseException) -> bool:
+    """Whether stdout leads to nobody any more; rich says so by a SystemExit of its own."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    return isinstance(error, SystemExit) and error.__context__ is not None and _reader_gone(error.__context__)
+
+
+def _unexpected(error: BaseException) -> int:
+    from reroll.settings import setting
+
+    if setting("debug"):
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
+    return _fail(
+        f"unexpected error: {type(error).__name__}: {error}; what was drawn is stored; please report this, with the "
+        "output of `reroll doctor`; REROLL_DEBUG=1 shows the traceback",
+        BROKE_OFF,
+        "unexpected",
+    )
 
 
 def _one_line(text: str) -> str:
@@ -284,7 +341,8 @@ def _one_line(text: str) -> str:
 
 
 def _fail(message: str, code: int, slug: str = "usage") -> int:
-    print(f"reroll: {_one_line(message)} [{slug}]", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"reroll: {_one_line(message)} [{slug}]", file=sys.stderr)
     return code
 
 

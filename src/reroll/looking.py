@@ -18,7 +18,16 @@ from reroll.project import Project
 from reroll.sample import Sample, Token
 from reroll.store import Store, StoredSample
 
-__all__ = ["Listed", "Whole", "environment_facts", "shown", "stored_samples", "whole_sample"]
+__all__ = [
+    "Listed",
+    "Whole",
+    "environment_facts",
+    "known_case",
+    "said_by",
+    "shown",
+    "stored_samples",
+    "whole_sample",
+]
 
 REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
 
@@ -60,12 +69,8 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
 
     Raises: UsageError if nothing is stored of that case.
     """
-    found = store.samples(case_id=case_id)[-limit:] if limit > 0 else []
-    if case_id is not None and not found:
-        have = sorted({s.case_id for s in store.samples()})
-        raise UsageError(
-            f"no sample of case `{case_id}` is stored; stored are: {', '.join(have[:12]) or 'none'}", slug="no-samples"
-        )
+    known_case(store, case_id)
+    found = store.samples(case_id=case_id, limit=limit, newest=True)
     cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     with Checker(project.path, person=_not_asked) as checker:
         return [
@@ -78,6 +83,16 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
             )
             for s in found
         ]
+
+
+def known_case(store: Store, case_id: str | None) -> None:
+    """Raises: UsageError if a case is named of which nothing is stored."""
+    if case_id is None or store.samples(case_id=case_id, limit=1):
+        return
+    have = sorted(c.id for c in store.cases() if store.samples(case_id=c.id, limit=1))
+    raise UsageError(
+        f"no sample of case `{case_id}` is stored; stored are: {', '.join(have[:12]) or 'none'}", slug="no-samples"
+    )
 
 
 def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
@@ -125,9 +140,14 @@ def _not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
 def shown(stored: StoredSample, outcomes: Sequence[Outcome]) -> ShownSample:
     """A stored sample as screens show it; without checks its outcome is invalid, "no check"."""
     verdict = overall(outcomes) if outcomes else Outcome("invalid", stored.sample.error or "no check judges this case")
-    completion = stored.sample.completion
-    text = (completion.text or completion.refusal or "") if completion else stored.sample.error or ""
-    return ShownSample(stored.id, verdict.outcome, verdict.reason, text, verdict.marks)
+    return ShownSample(stored.id, verdict.outcome, verdict.reason, said_by(stored.sample), verdict.marks)
+
+
+def said_by(sample: Sample) -> str:
+    """What a screen shows of a sample: its text, else why it was refused, else what went wrong."""
+    if sample.completion is None:
+        return sample.error or ""
+    return sample.completion.text or sample.completion.refusal or ""
 
 
 def environment_facts() -> dict[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reroll.check import Check, Outcome, Surroundings
@@ -18,6 +19,7 @@ __all__ = ["Person", "by_asking", "by_command"]
 
 Person = Callable[[Check, Sample, Surroundings], Outcome]
 WORDS = ("pass", "fail", "unsure")
+STOPPED = (-signal.SIGINT, 128 + signal.SIGINT)
 
 
 def by_command(command: str) -> Person:
@@ -34,8 +36,9 @@ def by_command(command: str) -> Person:
 
     def ask(check: Check, sample: Sample, around: Surroundings) -> Outcome:
         told = json.dumps(_as_dict(check, sample, around))
-        # The user's own command, as they typed it; no shell takes part.
-        run = subprocess.run(words, input=told, capture_output=True, text=True, check=False)
+        run = _run(words, told)
+        if run.returncode in STOPPED:  # Ctrl-C reaches the command too; what it says then is nobody's judgement
+            raise KeyboardInterrupt
         if run.returncode:
             return Outcome(
                 "invalid", f"--person ended with exit code {run.returncode}: {clean(run.stderr.strip())[:200]}"
@@ -45,8 +48,22 @@ def by_command(command: str) -> Person:
     return ask
 
 
+def _run(words: Sequence[str], told: str) -> subprocess.CompletedProcess[str]:
+    """The user's own command, as they typed it; no shell takes part. Raises: UsageError where it cannot start."""
+    try:
+        return subprocess.run(words, input=told, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    except OSError as error:
+        raise UsageError(
+            f"--person: `{words[0]}` cannot be run: {(error.strerror or str(error)).lower()}; give a command that can",
+            slug="no-person",
+        ) from None
+
+
 def by_asking(ask: Callable[[str, str, Mapping[str, Any]], str]) -> Person:
-    """A person who is shown a question, a completion and the case's input, until they say one of the three words."""
+    """A person who is shown a question, a completion and the case's input, until they say one of the three words.
+
+    What `ask` raises goes on its way: nothing was judged then.
+    """
 
     def answer(check: Check, sample: Sample, around: Surroundings) -> Outcome:
         question = check.value if isinstance(check.value, str) else "Is this right?"

@@ -9,7 +9,9 @@ from typing import Any
 
 from reroll.errors import UsageError
 
-__all__ = ["SETTINGS", "Setting", "setting"]
+__all__ = ["MOST", "SETTINGS", "Setting", "setting"]
+
+MOST = 1_000_000  # calls: more than anybody makes, and less than any table minds
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,10 @@ def _between(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def _at_least_one(text: str) -> int:
+def _count(text: str) -> int:
     value = int(text)
-    if value < 1:
-        raise ValueError("must be 1 or more")
+    if not 1 <= value <= MOST:
+        raise ValueError(f"must lie between 1 and {MOST:,}")
     return value
 
 
@@ -49,12 +51,13 @@ _ALL = (
         "store", "path or URL", None, str, "Where samples are kept; default `.reroll/store.sqlite` in the project."
     ),
     Setting("alpha", "chance", 0.05, _between(0.0005, 0.5), "Allowed chance that one verdict is ever wrong."),
-    Setting("budget", "calls", 400, _at_least_one, "Calls a command may make before it stops, undecided if need be."),
+    Setting("budget", "calls", 400, _count, "Calls a command may make before it stops, undecided if need be."),
     Setting("control_share", "share of budget", 0.25, _between(0, 1), "Most of the budget that control cases may use."),
-    Setting("concurrency", "calls in flight", None, _at_least_one, "Calls at once; default: what suits the model."),
+    Setting("concurrency", "calls in flight", None, _count, "Calls at once; default: what suits the model."),
     Setting("timeout", "seconds", 120.0, _between(0, 1e6), "How long one HTTP try may take."),
-    Setting("tries", "HTTP tries", 3, _at_least_one, "Tries of one call that may end in a server's failure."),
+    Setting("tries", "HTTP tries", 3, _count, "Tries of one call that may end in a server's failure."),
     Setting("check_timeout", "seconds", 5.0, _between(0, 1e6), "How long one python check may take."),
+    Setting("debug", "1 or 0", 0, lambda text: int(text != "0"), "1: show the traceback of an unexpected error."),
 )
 SETTINGS: Mapping[str, Setting] = {s.name: s for s in _ALL}
 

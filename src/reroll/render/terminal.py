@@ -15,6 +15,7 @@ from reroll.render import said
 from reroll.render.bars import Row, axis, strip
 from reroll.render.ink import COLOURS, Pen
 from reroll.sample import Token
+from reroll.settings import SETTINGS
 from reroll.words import bounds, headline
 
 __all__ = [
@@ -327,6 +328,8 @@ def _certify(certify: CertifySection, pen: Pen) -> Lines:
         ("May be claimed", pen.text(may)),
         ("Calls needed", pen.text(needed)),
     ]
+    if certify.alpha != SETTINGS["alpha"].default:
+        rows.append(("May be wrong", pen.text(f"with a chance of at most {percent(certify.alpha, 'up')} (--alpha)")))
     if certify.horizon:
         rows.append(("Declared end", pen.text(f"after {counts('call', certify.horizon)}; it cannot be extended")))
     body = [line for name, text in rows for line in pen.wrap(text, pen.join("   ", (f"{name:<16}", "dim")), 19)]

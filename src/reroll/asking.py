@@ -1,0 +1,146 @@
+"""What is asked of whoever sits at the terminal: which case, whether an answer is right, whether the price is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from reroll.case import Case
+from reroll.controls import MOST_CONTROLS
+from reroll.errors import UsageError
+from reroll.investigation import Asked
+from reroll.models.prices import FREE, price
+from reroll.numbers import counts, money
+from reroll.person import Person, by_asking, by_command
+from reroll.project import Project
+from reroll.runner import Options
+from reroll.sample import Usage
+from reroll.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from reroll.cli import Spending
+    from reroll.models.model import Model
+
+__all__ = ["asks_on_screen", "choose", "person_of", "price_agreed", "typed", "usage_at_most"]
+
+BYTES_PER_TOKEN = 4
+USUAL_ANSWER = 500  # tokens, where the program sets no limit
+
+
+def _somebody() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def typed(prompt: str) -> str:
+    """What the person at the terminal types. Raises: KeyboardInterrupt for Ctrl-C and Ctrl-D."""
+    print(prompt, end="", file=sys.stderr, flush=True)  # input() itself would prompt on stdout
+    with _ctrl_c_raises():
+        try:
+            return input()
+        except EOFError:
+            raise KeyboardInterrupt from None
+
+
+@contextlib.contextmanager
+def _ctrl_c_raises() -> Iterator[None]:
+    """An event loop turns Ctrl-C into a call that it makes later, and waiting for a line blocks the loop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
+
+
+def choose(question: str, choices: Sequence[str]) -> int | None:
+    """The choice that the person at the terminal makes; None where nobody sits there."""
+    if not _somebody():
+        return None
+    print(question, file=sys.stderr)
+    for i, choice in enumerate(choices, 1):
+        print(f"  {i}. {choice}", file=sys.stderr)
+    reply = typed("Number: ").strip()
+    return int(reply) - 1 if reply.isdecimal() and 0 < int(reply) <= len(choices) else None
+
+
+# -- persons -----------------------------------------------------------------------------------------------------------
+
+
+def person_of(spending: Spending) -> Person | None:
+    """Who answers `person` checks: the command given, else whoever sits at the terminal, else nobody."""
+    if spending.person is not None:
+        return by_command(spending.person)
+    return by_asking(_ask_about) if _somebody() else None
+
+
+def asks_on_screen(spending: Spending, case: Case) -> bool:
+    """Whether questions will be shown, so that no live line may run over them."""
+    return spending.person is None and any(inner.kind == "person" for check in case.checks for inner in check.walk())
+
+
+def _ask_about(question: str, text: str, inputs: Mapping[str, Any]) -> str:
+    from rich.console import Console
+
+    from reroll.render.terminal import show_question
+
+    show_question(question, text, inputs, Console(file=sys.stderr, highlight=False))
+    word = typed("pass, fail or unsure [p/f/u]: ").strip().lower()
+    return {"p": "pass", "f": "fail", "u": "unsure"}.get(word, word)
+
+
+# -- prices ------------------------------------------------------------------------------------------------------------
+
+
+def price_agreed(project: Project, asked: Asked, model: Model, options: Options, spending: Spending) -> None:
+    """Say calls, tokens and money first where they are many or unknown. Raises: UsageError when nobody agrees."""
+    usage = usage_at_most(project, asked, options)
+    if spending.yes or (model.priced and options.budget <= SETTINGS["budget"].default):
+        return
+    kind, _, name = project.program.model.partition(":")
+    place = kind if kind in FREE else project.program.base_url or kind
+    usd = price(name or kind, usage, place) if model.priced else None
+    text = (
+        f"this may make up to {counts('call', options.budget)}, about {usage.prompt_tokens:,} prompt tokens and "
+        f"at most {usage.completion_tokens:,} completion tokens, {money(usd)}"
+    )
+    if not _somebody():
+        raise UsageError(f"{text}; add --yes to agree, or lower --budget", slug="price")
+    print(f"{text[0].upper()}{text[1:]}.", file=sys.stderr)
+    if typed("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was called", slug="price")
+
+
+def usage_at_most(project: Project, asked: Asked, options: Options) -> Usage:
+    """The tokens of a whole budget: of calls of the case, or of its controls too where these are longer."""
+    program, budget = project.program, options.budget
+    case, answer = _tokens(project, asked.case)
+    longer = 0
+    if asked.question == "luck" and program.reference_rate is None:
+        controls = [_tokens(project, c)[0] for c in project.cases if c.set == "control"]
+        mean = sum(controls) // max(1, len(controls))
+        longer = max(0, mean - case) * min(MOST_CONTROLS, int(budget * options.control_share))
+    return Usage(budget * case + longer, budget * answer)
+
+
+def _tokens(project: Project, case: Case) -> tuple[int, int]:
+    """About how many tokens a call of this case sends, and how many it may get back."""
+    body = project.program.render(case.input, case.history).body
+    sent = json.dumps([body.get(key) for key in ("messages", "tools", "response_format")], default=str)
+    told = next((body[key] for key in ("max_completion_tokens", "max_tokens") if body.get(key) is not None), None)
+    try:
+        limit = USUAL_ANSWER if told is None else int(told)
+    except (TypeError, ValueError, OverflowError):
+        limit = 0
+    if limit < 1:
+        raise UsageError(
+            f"`max_tokens` of program `{project.program.program}` is {told!r}, which is no number of tokens; mend it",
+            slug="file",
+        )
+    return len(sent) // BYTES_PER_TOKEN, limit

@@ -1,0 +1,169 @@
+"""The commands that make no call of a case: projects, stored samples, recordings, and what a model can do."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from reroll.answer import to_json
+from reroll.errors import UsageError
+from reroll.numbers import counts
+from reroll.opening import model_of, project_of, run, store_of
+from reroll.output import console, fitting, print_json
+from reroll.project import read_checks
+from reroll.settings import setting
+from reroll.store import Store
+from reroll.store_rows import Source
+from reroll.store_rows import to_json as row_json
+
+if TYPE_CHECKING:
+    from reroll.cli import Common
+
+__all__ = ["doctor", "export", "import_", "init", "samples", "show"]
+
+EXPORTED: tuple[Source, ...] = ("draw", "imported", "reported")
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def samples(case: str | None, limit: int, common: Common) -> int:
+    from reroll.looking import stored_samples
+
+    if limit < 1:
+        raise UsageError(f"--limit must be 1 or more, got {limit}", slug="limit")
+    project = project_of(common)
+    with store_of(common, project, create=False) as store:
+        shown = stored_samples(project, store, case, min(limit, sys.maxsize))
+    if common.json:
+        print_json({"schema": "reroll.samples/1", "samples": to_json(shown)})
+    else:
+        from reroll.render.terminal import show_samples
+
+        show_samples([s.shown for s in shown], console())
+    return 0
+
+
+def show(sample: str, common: Common) -> int:
+    from reroll.looking import whole_sample
+
+    project = project_of(common)
+    with store_of(common, project, create=False) as store:
+        whole = whole_sample(project, store, sample)
+    if common.json:
+        print_json({"schema": "reroll.sample/1", **to_json(whole)})
+    else:
+        from reroll.render.terminal import show_sample
+
+        show_sample(whole.shown, console(), messages=whole.messages, tokens=whole.tokens)
+    return 0
+
+
+def export(case: str | None, out: Path | None, common: Common) -> int:
+    from reroll.looking import known_case
+
+    if common.json and out is None:
+        raise UsageError("export prints JSON lines as it is; leave --json out, or name a file with --out")
+    project = project_of(common)
+    with store_of(common, project, create=False) as store:
+        known_case(store, case)
+        n = _export(store, case, sys.stdout) if out is None else _export_to(store, case, out)
+    if common.json:
+        print_json({"schema": "reroll.export/1", "file": str(out), "samples": n})
+    elif out is not None:
+        print(f"wrote {counts('sample', n)} to {out}", file=sys.stderr)
+    return 0
+
+
+def _export_to(store: Store, case: str | None, out: Path) -> int:
+    try:
+        with out.open("w", encoding="utf-8") as stream:
+            return _export(store, case, stream)
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise UsageError(f"{out} cannot be written: {problem}; choose another --out", slug="out") from None
+
+
+def _export(store: Store, case: str | None, stream: TextIO) -> int:
+    n = 0
+    for row in store.export(case_id=case, source=EXPORTED):
+        stream.write(fitting(row_json(row), stream.encoding) + "\n")
+        n += 1
+    return n
+
+
+# -- making ------------------------------------------------------------------------------------------------------------
+
+
+def init(directory: Path, common: Common) -> int:
+    from reroll.init import init_project
+
+    written = init_project(directory)
+    if common.json:
+        print_json({"schema": "reroll.init/1", "project": str(directory), "files": [str(p) for p in written]})
+        return 0
+    for path in written:
+        print(path)
+    print(f"\nNow: cd {directory} && reroll investigate --case next-friday", file=sys.stderr)
+    return 0
+
+
+def import_(file: Path, check: str | None, into: Path | None, common: Common) -> int:
+    from reroll.intake.importing import ImportedSample, project_from_recorded
+    from reroll.intake.recording import look_at, store_all
+    from reroll.render.recording import show_recording
+
+    rows: list[ImportedSample] = []
+    checks = None if check is None else read_checks(check, "--check")
+    _, seen = look_at(file, checks, setting("alpha"), None if into else rows.append)
+    if into is not None:
+        project_from_recorded(file, into, check)
+    else:
+        with Store.open(setting("store", common.store) or common.project / ".reroll" / "store.sqlite") as store:
+            seen = replace(seen, stored=store_all(store, file, rows))
+    if common.json:
+        print_json(to_json(seen, "reroll.import/1"))
+    else:
+        show_recording(seen, console())
+        if into is not None:
+            print(f"Wrote a project to {into}: cd {into} && reroll investigate --case ID", file=sys.stderr)
+    return 0
+
+
+def doctor(model: str | None, base_url: str | None, common: Common) -> int:
+    from reroll.looking import environment_facts
+    from reroll.models.probe import probe  # noqa: F401  (the wires use it; imported here to fail early)
+
+    if model is None:
+        program = project_of(common).program
+        model, base_url = program.model, program.base_url
+
+    async def work() -> tuple[str, str, Any]:
+        opened = model_of(model, base_url, common.project)
+        try:
+            await opened.check()
+            return opened.name, opened.identity, await opened.probe()
+        finally:
+            await opened.close()
+
+    name, identity, capabilities = run(work())
+    if common.json:
+        facts = environment_facts()
+        print_json(
+            {
+                "schema": "reroll.doctor/1",
+                "model": name,
+                "identity": identity,
+                "capabilities": to_json(capabilities),
+                **facts,
+            }
+        )
+    else:
+        from reroll.render.terminal import show_capabilities
+
+        show_capabilities(f"{name}  ({identity})", capabilities, console())
+        for key, value in environment_facts().items():
+            print(f"{key}: {value}")
+    return 0

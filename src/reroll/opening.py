@@ -1,0 +1,72 @@
+"""What every command opens: the project, its store, a model, and an event loop that Ctrl-C stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reroll.intake.reported import Told
+from reroll.models.registry import open_model
+from reroll.program import Program
+from reroll.project import Project, load_project
+from reroll.runner import Session
+from reroll.settings import setting
+from reroll.store import Store
+
+if TYPE_CHECKING:
+    from reroll.cli import Common
+    from reroll.models.model import Model
+
+__all__ = ["model_of", "project_of", "run", "stopping_cleanly", "store_of"]
+
+T = TypeVar("T")
+
+
+def project_of(common: Common, told: Told | None = None) -> Project:
+    """The project; a bare one where only a request file is asked about."""
+    if told and told.request and not (common.project / "program.yaml").exists():
+        return Project(common.project, Program(program=told.request.stem, model=told.model or "bundled"), (), (), ())
+    return load_project(common.project)
+
+
+def store_of(common: Common, project: Project, create: bool = True) -> Store:
+    return Store.open(setting("store", common.store) or project.path / ".reroll" / "store.sqlite", create=create)
+
+
+def model_of(ref: str, base_url: str | None, folder: Path) -> Model:
+    return open_model(ref, base_url=base_url, project=folder, timeout=setting("timeout"), tries=setting("tries"))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop where it exists: the wire costs a third less CPU there."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
+
+
+@contextlib.contextmanager
+def stopping_cleanly(session: Session) -> Iterator[None]:
+    """Ctrl-C ends the drawing, not the program: what is known is still printed. A second one ends it."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        session.stopped = True
+        if session.drawing is not None:
+            session.drawing.cancel()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+        loop.add_signal_handler(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.remove_signal_handler(signal.SIGINT)

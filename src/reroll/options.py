@@ -1,0 +1,106 @@
+"""What a command was told about calls, money and targets, held against what can work before anything is called."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reroll.errors import UsageError
+from reroll.program import Program
+from reroll.runner import Options
+from reroll.settings import MOST, setting
+
+if TYPE_CHECKING:
+    from reroll.cli import Spending
+    from reroll.models.model import Model
+
+__all__ = ["can_be_capped", "can_be_measured", "options_of", "target_of", "writable"]
+
+# Rates nearer to 0 or 1 than this take more calls than anybody makes, and more digits than a float holds.
+TARGETS = (0.0001, 0.99999)
+REFERENCES = (0.0001, 0.9999)
+
+
+def options_of(spending: Spending) -> Options:
+    """The options in force. Raises: UsageError for one that makes no sense."""
+    given = {
+        "alpha": spending.alpha,
+        "budget": spending.budget,
+        "concurrency": spending.concurrency,
+        "control_share": None,
+    }
+    values = {name: setting(name, value) for name, value in given.items()}
+    if not 0 < values["alpha"] < 0.5:
+        raise UsageError(f"--alpha is a chance between 0 and 0.5, such as 0.05; got {values['alpha']:g}", slug="alpha")
+    for name in ("budget", "horizon", "concurrency"):
+        value = getattr(spending, name)
+        if value is not None and value < 1 and not (name == "budget" and value == 0):
+            raise UsageError(f"--{name} must be 1 or more, got {value}", slug=name)
+        if value is not None and value > MOST:
+            raise UsageError(f"--{name} must be {MOST:,} or less, got {value}", slug=name)
+    usd = spending.max_usd
+    if usd is not None and not (math.isfinite(usd) and usd > 0):
+        raise UsageError(f"--max-usd must be more than 0, a sum in US dollars, got {usd:g}", slug="max-usd")
+    return Options(**values, horizon=spending.horizon, max_usd=usd, seed=spending.seed)
+
+
+def target_of(target: float | None, name: str = "--target") -> float | None:
+    """The target, if it can be shown at all. Raises: UsageError."""
+    low, high = TARGETS
+    if target is not None and not low <= target <= high:
+        raise UsageError(
+            f"{name} is a success rate between {low:g} and {high:g}, such as 0.99; got {target!r}", slug="target"
+        )
+    return target
+
+
+def can_be_measured(program: Program, folder: Path) -> None:
+    """Raises: UsageError where its rates make no sense, or repeating the call would repeat what it does."""
+    file = folder / "program.yaml"
+    target_of(program.target, f"{file}: `target`")
+    (low, high), rate = REFERENCES, program.reference_rate
+    if rate is not None and not low <= rate <= high:
+        raise UsageError(
+            f"{file}: `reference_rate` is a failure rate between {low:g} and {high:g}, such as 0.02; got {rate!r}",
+            slug="file",
+        )
+    if program.effects == "real":
+        raise UsageError(
+            f"program `{program.program}` declares `effects: real`, and repeating a call repeats what it does; "
+            "point it at a sandbox and declare `effects: sandbox`",
+            slug="effects",
+        )
+    if program.effects is None and program.model.split(":")[0] in ("python", "http"):
+        raise UsageError(
+            f"program `{program.program}` runs your own code, and repeating a call repeats what it does; "
+            "declare `effects: none` or `effects: sandbox` in program.yaml",
+            slug="effects",
+        )
+
+
+def can_be_capped(model: Model, options: Options) -> None:
+    """Raises: UsageError where a cap on money could never stop the run, since nobody knows the price."""
+    if options.max_usd is not None and not model.priced:
+        raise UsageError(
+            f"--max-usd could never stop this run, since the price of {model.identity} is not known; "
+            "leave it out and limit the calls with --budget",
+            slug="max-usd",
+        )
+
+
+def writable(path: Path, option: str) -> Path:
+    """The path, if a file can be made there: asked before anything is paid for. Raises: UsageError."""
+    folder = path.parent
+    problem = "is a folder" if path.is_dir() else "" if folder.is_dir() else f"needs the folder {folder}"
+    if not problem:
+        existed = path.exists()
+        try:
+            path.open("ab").close()
+            if not existed:
+                path.unlink()
+        except OSError as error:
+            problem = f"cannot be written: {(error.strerror or str(error)).lower()}"
+    if problem:
+        raise UsageError(f"{path} {problem}; choose another {option}", slug="out")
+    return path
