@@ -223,3 +223,12 @@ def test_a_call_that_never_came_back_is_mentioned(tmp_path: Path, capsys: Any) -
             store.reserve(one.request_id, one.series, 3)
         ran = reroll(capsys, "certify", "greet", "--project", project, "--target", 0.9, "--json").json
     assert any(c.startswith("3 calls never came back") for c in ran["caveats"])
+
+
+def test_a_model_named_on_the_command_line_is_the_one_that_is_called(tmp_path: Path) -> None:
+    from reroll.intake.reported import program_from_request
+
+    file = tmp_path / "r.json"
+    file.write_text(json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}))
+    assert program_from_request(file, "bundled").model == "bundled"
+    assert program_from_request(file).model == "openai:gpt-4o"

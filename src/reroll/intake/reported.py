@@ -67,7 +67,8 @@ def read_report(
 def _find(told: Told, project: Project, store: Store, ask: Ask) -> tuple[Project, Case]:
     if told.request is not None:
         own = project.program
-        program = program_from_request(told.request, told.model or own.model, told.base_url or own.base_url)
+        model = told.model or (own.model if (project.path / "program.yaml").exists() else None)
+        program = program_from_request(told.request, model, told.base_url or own.base_url)
         return replace(project, program=program), Case(id=told.request.stem)
     if told.sample is not None:
         stored = store.sample(told.sample)
@@ -142,8 +143,11 @@ def inputs_from(pairs: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def program_from_request(path: Path, model: str, base_url: str | None = None) -> Program:
-    """A program that is one stored request, sent as it stands. Raises: FileError."""
+def program_from_request(path: Path, model: str | None = None, base_url: str | None = None) -> Program:
+    """A program that is one stored request, sent as it stands; without a model, to the one that it names.
+
+    Raises: FileError; UsageError where neither says which model.
+    """
     text = _read(path)
     try:
         body = json.loads(text)
@@ -155,8 +159,10 @@ def program_from_request(path: Path, model: str, base_url: str | None = None) ->
         body, text = body["request"], canonical(body["request"])
     if not isinstance(body, dict) or "messages" not in body:
         raise FileError(path, "has no `messages`; give the body of a chat completions request", key="messages")
-    if model == "bundled" and isinstance(body.get("model"), str):
+    if model is None and isinstance(body.get("model"), str):
         model = f"openai:{body['model']}"
+    if model is None:
+        raise UsageError(f"{path} names no model; say which with --model, such as openai:NAME", slug="no-model")
     return Program(program=path.stem, model=model, base_url=base_url if model.startswith("openai:") else None, raw=text)
 
 
