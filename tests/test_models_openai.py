@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import random
 import socket
@@ -15,6 +16,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from reroll.engine import gate_of, run_draws
 from reroll.errors import ModelError, UsageError
+from reroll.keys import holds
 from reroll.models.conformance import check_model
 from reroll.models.model import Draw
 from reroll.models.openai import OpenAIModel, base_address
@@ -22,6 +24,7 @@ from reroll.models.secrets import HOST_KEYS, find_key, scrub
 from reroll.models.wire import Policy, connection_words, retry_after
 from reroll.program import Request
 from reroll.sample import Sample
+from reroll.store import Store
 from tests.fake_server import Act, FakeServer, answer, body, completion, drip, error, hang, reset, serving
 
 SECRET = "hunter2hunter2hunter2"
@@ -313,6 +316,138 @@ def test_a_key_that_the_server_repeats_is_scrubbed_everywhere() -> None:
         assert "[secret]" in (sample.error or "")
     sample, _, _ = play(answer(f"your key is {SECRET}"), key=SECRET)
     assert SECRET not in repr(sample)
+
+
+SLASHED = "sk-live/very-secret-0123456789"
+PHP = SLASHED.replace("/", "\\/").encode()
+UNICODE = SLASHED.replace("s", "\\u0073").encode()
+MARK = b"KEY-HERE"
+
+
+def echoing(place: dict[str, Any], spelling: bytes) -> Act:
+    """An answer with the key, as the server spells it, where `place` has the mark."""
+    return body(json.dumps({**completion(), **place}).encode().replace(MARK, spelling))
+
+
+def choice(**message: Any) -> dict[str, Any]:
+    return {"choices": [{"finish_reason": "stop", "message": {"content": "ok", **message}}]}
+
+
+MARKED = MARK.decode()
+CALL = {"id": MARKED, "function": {"name": "f", "arguments": json.dumps({"key": [f"Bearer {MARKED}"]})}}
+
+
+@pytest.mark.parametrize("spelling", [SLASHED.encode(), PHP, UNICODE])
+@pytest.mark.parametrize(
+    "place",
+    [
+        choice(content=f"It is {MARKED}."),
+        choice(content=[{"type": "text", "text": MARKED}]),
+        choice(content=None, refusal=f"No, {MARKED}."),
+        choice(tool_calls=[CALL]),
+        choice(tool_calls=[{"function": {"name": "f", "arguments": {"a": {MARKED: [MARKED]}}}}]),
+        {"choices": [{"finish_reason": MARKED, "message": {"content": "ok"}}]},
+        {"model": MARKED},
+        {"system_fingerprint": f"fp_{MARKED}"},
+        {"somewhere": {"else": [MARKED]}},
+        {"choices": [], "error": {"message": f"bad key {MARKED}", "code": 400}},
+        {"choices": [], "error": [MARKED]},
+    ],
+    ids=str,
+)
+def test_a_key_that_the_server_spells_otherwise_is_scrubbed_all_the_same(
+    place: dict[str, Any], spelling: bytes
+) -> None:
+    sample, _, _ = play(echoing(place, spelling), key=SLASHED)
+    assert not holds(dataclasses.asdict(sample), SLASHED)
+    assert not holds(json.loads(sample.raw or "null"), SLASHED)
+    assert "very-secret" not in repr(sample)
+    assert (sample.completion is None) == ("error" in place)
+
+
+def test_a_key_in_a_header_or_an_error_body_is_scrubbed() -> None:
+    for act in (
+        body(completion(), headers={"x-request-id": f"req-{SLASHED}"}),
+        body(b'{"error": {"message": "bad key ' + PHP + b'"}}', 401, {"request-id": SLASHED}),
+        body(b'{"error": {"code": "content_filter", "message": "' + UNICODE + b'"}}', 400),
+        body(b"<" + UNICODE + b">", 400, kind="text/plain"),
+        body(b"{}", kind=f"text/{SLASHED.replace('/', '-')}"),
+    ):
+        sample, _, _ = play(act, key=SLASHED)
+        assert "very-secret" not in repr(sample).replace(SLASHED.replace("/", "-"), "")
+
+
+@pytest.mark.parametrize("text", [SLASHED, "ok"])
+def test_a_key_that_is_spread_over_tokens_takes_the_tokens_with_it(text: str) -> None:
+    pieces = [SLASHED[i : i + 4] for i in range(0, len(SLASHED), 4)]
+    entries = [{"token": p, "logprob": -1, "bytes": list(p.encode()), "top_logprobs": []} for p in pieces]
+    sample, _, _ = play(answer(text, logprobs={"content": entries}), key=SLASHED)
+    assert sample.completion is not None
+    assert (sample.completion.tokens, sample.raw) == ((), None)
+
+
+def test_tokens_stay_where_no_key_was_repeated() -> None:
+    entries = [{"token": "ok", "logprob": -1, "top_logprobs": [{"token": "ok", "logprob": -1}]}]
+    sample, _, _ = play(answer("ok", logprobs={"content": entries}), key=SLASHED)
+    assert sample.completion is not None
+    assert len(sample.completion.tokens) == 1
+    assert sample.raw is not None
+
+
+def test_a_stand_in_for_a_key_is_no_secret() -> None:
+    sample, _, _ = play(answer("none of these"), key="none")
+    assert text_of(sample) == "none of these"
+
+
+def test_the_probe_and_the_list_of_models_repeat_no_key() -> None:
+    async def run() -> str:
+        acts = body(b'{"error": {"message": "bad key ' + PHP + b'"}}', 400)
+        async with serving(acts, models=listing(f"tiny-{SLASHED}")) as (_, url):
+            model = OpenAIModel("tiny", url, environment={"REROLL_API_KEY": SLASHED})
+            notes = (await model.probe()).notes
+            with pytest.raises(ModelError, match="has no model `tiny`") as caught:
+                await model.check()
+            await model.close()
+            return f"{notes} {caught.value}"
+
+    said = asyncio.run(run())
+    assert "bad key [secret]" in said
+    assert "very-secret" not in said
+
+
+# -- numbers that nobody can mean
+
+
+@pytest.mark.parametrize("count", [2**70, 10**9 + 1, -1, 2.5, "7", True, None])
+def test_a_count_of_tokens_that_can_be_none_is_not_known(count: Any) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count, "prompt_tokens_details": {"cached_tokens": count}}
+    sample, _, _ = play(body({**completion(), "usage": usage}))
+    assert text_of(sample) == "ok"
+    assert (sample.usage.prompt_tokens, sample.usage.completion_tokens) == (None, None)
+    with Store.open(":memory:") as store:
+        id = store.add_sample(sample, request_id="r", series="s", idx=0, program_id="p", case_id="c")
+        assert store.sample(id).sample.usage == sample.usage
+
+
+@pytest.mark.parametrize("more", [{"id": 2**70}, {"logprob": 10**400}, {"logprob": "x"}, {"token": 7}])
+def test_no_number_in_a_token_makes_a_sample_that_cannot_be_stored(more: dict[str, Any]) -> None:
+    entry = {"token": "ok", "logprob": -1, "top_logprobs": [], **more}
+    sample, _, _ = play(answer("ok", logprobs={"content": [entry]}))
+    assert ("id" in more) == (sample.completion is not None)
+    with Store.open(":memory:") as store:
+        store.add_sample(sample, request_id="r", series="s", idx=0, program_id="p", case_id="c")
+
+
+def test_an_error_code_of_many_digits_is_an_error_like_others() -> None:
+    sample, _, _ = play(body({"error": {"message": "no", "code": "9" * 5000}}))
+    assert sample.error == "http 200: no"
+
+
+def test_tool_calls_that_are_nested_too_deeply_are_an_error_and_not_a_crash() -> None:
+    deep = "[" * 900 + "]" * 900
+    raw = json.dumps({**completion(), **choice(tool_calls=[{"a": "HERE"}])}).replace('"HERE"', deep)
+    sample, _, _ = play(body(raw.encode()), key=SLASHED)
+    assert sample.completion is not None or "malformed body" in (sample.error or "")
 
 
 def test_what_a_model_wrote_is_not_changed_because_it_looks_like_a_key() -> None:

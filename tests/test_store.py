@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +272,50 @@ def test_a_request_with_a_secret_is_refused_without_repeating_it(store: Store, r
     assert "hunter2" not in str(caught.value)
     with pytest.raises(UsageError):
         store.get_request("r1:9")
+
+
+LIVE = "sk-live/very-secret-0123456789"
+ESCAPED = LIVE.replace("/", "\\/")
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda s: s.put_case(Case(id="a", input={"request": f"My key is {LIVE}."})),
+        lambda s: s.put_case(Case(id="a", history=[{"content": [{"text": ESCAPED}]}])),
+        lambda s: s.put_case(Case(id=f"a {LIVE}")),
+        lambda s: s.put_report(Report(words=f"it said {LIVE}", case_id="a")),
+        lambda s: s.put_report(Report(saw=LIVE, case_id="a")),
+        lambda s: s.put_program(Program(program="x", system=f"Use {LIVE}.")),
+        lambda s: s.put_program(Program(program=LIVE, system="Hi.")),
+        lambda s: s.put_program(Program(program="x", raw=json.dumps({"messages": [ESCAPED]}))),
+        lambda s: s.put_request("r1:9", Request("m", None, {"messages": [{"content": LIVE}]}), "m"),
+        lambda s: s.put_request("r1:9", Request("m", None, {"tools": [{LIVE: 1}]}), "m"),
+        lambda s: s.put_request("r1:9", Request("m", None, {}, raw=f'{{"a": "{ESCAPED}"}}'), "m"),
+        lambda s: s.put_request("r1:9", Request("m", f"https://x/{LIVE}", {}), "m"),
+        lambda s: s.put_request("r1:9", Request(f"openai:{LIVE}", None, {}), f"openai:{LIVE}"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["REROLL_API_KEY", "GROQ_API_KEY"])
+def test_the_key_in_use_is_refused_wherever_it_stands_and_not_repeated(
+    store: Store, monkeypatch: pytest.MonkeyPatch, put: Callable[[Store], object], variable: str
+) -> None:
+    monkeypatch.setenv(variable, LIVE)
+    with pytest.raises(UsageError, match=f"environment variable {variable} has") as caught:
+        put(store)
+    assert caught.value.slug == "secret-in-request"
+    assert "very-secret" not in str(caught.value)
+    assert (store.cases(), store.reports(), store.programs()) == ([], [], [])
+    with pytest.raises(UsageError):
+        store.get_request("r1:9")
+
+
+def test_a_stand_in_for_a_key_and_keys_of_others_may_be_stored(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("REROLL_API_KEY", LIVE)
+    case = Case(id="a", input={"request": "Is none of these sk-abcdefgh12345678?"})
+    store.put_case(case)
+    assert store.get_case("a") == case
 
 
 def test_requests_are_put_together_or_not_at_all(store: Store) -> None:

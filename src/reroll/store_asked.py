@@ -13,7 +13,7 @@ from reroll.program import Program, Request, content_id
 from reroll.store_base import Database, now_us
 from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_json
 from reroll.store_schema import cases, programs, reports, requests
-from reroll.store_secrets import refuse_secrets
+from reroll.store_secrets import refuse_keys, refuse_secrets
 
 __all__ = ["Asked"]
 
@@ -53,8 +53,9 @@ class Asked(Database):
         return [Program.model_validate_json(row.body) for row in rows]
 
     def put_case(self, case: Case) -> None:
-        """Store the case as it is now; its earlier forms stay."""
+        """Store the case as it is now; its earlier forms stay. Raises: UsageError if it holds a key in use."""
         body = case.model_dump(mode="json", exclude_defaults=True)
+        refuse_keys(body, f"the case `{case.id}`")
         version, now = content_id("v1", body), now_us()
         row = {"id": case.id, "version": version, "content_id": case.content_id, "body": to_json(body), "put_us": now}
         with self._write() as connection:
@@ -79,8 +80,12 @@ class Asked(Database):
         return [Case.model_validate_json(body) for body in {row.id: row.body for row in rows}.values()]
 
     def put_report(self, report: Report, program_id: str | None = None) -> str:
-        """Its id, which is its content: the same report of the same program is one."""
+        """Its id, which is its content: the same report of the same program is one.
+
+        Raises: UsageError if it holds a key in use.
+        """
         body = report.model_dump(mode="json")
+        refuse_keys(body, "the report")
         id = content_id("report1", [body, program_id])
         row = {"id": id, "program_id": program_id, "case_id": report.case_id, "body": to_json(body)}
         with self._write() as connection:
@@ -104,6 +109,7 @@ class Asked(Database):
         now, rows = now_us(), []
         for request_id, request, identity in asked:
             refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url)
+            refuse_keys([request.model, identity], "the model's name")
             row = {
                 "id": request_id,
                 "identity": identity,

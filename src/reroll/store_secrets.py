@@ -1,4 +1,4 @@
-"""Nothing that opens a door is stored: requests and programs that hold a key are refused."""
+"""Nothing that opens a door is stored: requests, programs, cases and reports that hold a key are refused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from reroll.errors import UsageError
+from reroll.keys import hide, holds, known_values
 
-__all__ = ["refuse_secrets"]
+__all__ = ["refuse_keys", "refuse_secrets"]
 
 NAMES = {"authorization", "proxy-authorization", "api-key", "apikey", "x-api-key", "x-goog-api-key"}
 
@@ -18,9 +19,11 @@ def refuse_secrets(value: Any, what: str, *, raw: str | None = None, url: str | 
     """Return if neither the value, the raw JSON text nor the address holds a key or token.
 
     Only text counts: a tool may well have a parameter called `api_key`, described by a mapping.
+    Keys that are in use, as the environment has them, are found in any text.
 
     Raises: UsageError that names where, never the secret.
     """
+    refuse_keys([value, raw, url], what)
     found = next(_places(value, ""), None)
     if raw is not None and found is None:
         try:
@@ -37,6 +40,20 @@ def refuse_secrets(value: Any, what: str, *, raw: str | None = None, url: str | 
             "environment",
             slug="secret-in-request",
         )
+
+
+def refuse_keys(value: Any, what: str) -> None:
+    """Return unless a key that is in use, as the environment has it, is in some text of the value.
+
+    Raises: UsageError that names the variable, never the key.
+    """
+    for variable, key in known_values().items():
+        if holds([value, what], key):
+            raise UsageError(
+                f"{hide(what, key)} holds the very key that the environment variable {variable} has, which reroll "
+                "does not store; take it out, calls read it from there",
+                slug="secret-in-request",
+            )
 
 
 def _is_secret(name: str) -> bool:

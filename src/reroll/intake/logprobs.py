@@ -19,12 +19,30 @@ def read_tokens(content: Sequence[Mapping[str, Any]]) -> tuple[Token, ...]:
     try:
         return tuple(
             Token(
-                entry["token"],
-                entry.get("logprob"),
-                tuple([(t["token"], t["logprob"]) for t in entry.get("top_logprobs") or ()]),
-                entry.get("id"),
+                _text(entry["token"]),
+                None if entry.get("logprob") is None else _number(entry["logprob"]),
+                tuple([(_text(t["token"]), _number(t["logprob"])) for t in entry.get("top_logprobs") or ()]),
+                _id(entry.get("id")),
             )
             for entry in content
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"`logprobs.content` has an entry that is no token ({error!r})") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text that is none")
+    return value
+
+
+def _number(value: Any) -> float:
+    """Raises: TypeError for what is no number, or more than any database holds as one."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or (isinstance(value, int) and abs(value) > 2**53):
+        raise TypeError("a number that is none")
+    return value
+
+
+def _id(value: Any) -> int | None:
+    """Token ids have no meaning of their own, so an odd one is left out."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None

@@ -15,11 +15,12 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from reroll.errors import ModelError, UsageError
+from reroll.keys import hide
 from reroll.models import wire
 from reroll.models.model import Capabilities, Draw
-from reroll.models.parse import Parsed, parse_body
+from reroll.models.parse import Malformed, Parsed, parse_body, without
 from reroll.models.prices import price
-from reroll.models.secrets import Key, find_key, is_loopback, scrub
+from reroll.models.secrets import Key, find_key, is_loopback, scrub, scrub_body
 from reroll.models.wire import Policy, Reply
 from reroll.program import Request
 from reroll.sample import Completion, Sample, Usage
@@ -169,8 +170,10 @@ class OpenAIModel:
             if wire.is_filtered(reply):
                 words = wire.server_message(reply, key)
                 return Parsed(Completion("", "content_filter", refusal=words), None, 0, None, None, None, None)
-            body = reply.body.replace(key.encode(), b"[secret]") if key else reply.body
-            return parse_body(body, reply.content_type, prefix)
+            try:
+                return without(parse_body(reply.body, reply.content_type, prefix), key)
+            except RecursionError:
+                raise Malformed("JSON that is nested too deeply") from None
 
         settled = await wire.settle(
             lambda: self._send("POST", url, data, self.policy.timeout),
@@ -183,9 +186,9 @@ class OpenAIModel:
         seed = draw.seed if draw.request.raw is None else None
         raw = settled.reply.text if settled.reply and settled.reply.body else None
         if settled.value is None:
-            raw = scrub(raw, key) if raw else None
+            raw = scrub_body(scrub(raw, key), key) if raw else None
             return Sample(error=settled.error, attempts=settled.attempts, seed=seed, raw=raw)
-        raw = raw.replace(key, "[secret]") if raw and key else raw
+        raw = None if settled.value.echoed or raw is None else scrub_body(raw, key)
         return self._sample(settled.value, settled.attempts, seed, raw)
 
     def _sample(self, parsed: Parsed, attempts: tuple[Any, ...], seed: int | None, raw: str | None) -> Sample:
@@ -212,7 +215,7 @@ class OpenAIModel:
         try:
             data = json.dumps({"model": self.name, **body}).encode()
             reply = await self._send("POST", url, data, self.policy.timeout)
-            return reply.status, json.loads(reply.body)
+            return reply.status, hide(json.loads(reply.body), self._key.value)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return 0, None
         except (ValueError, RecursionError):
@@ -250,7 +253,8 @@ class OpenAIModel:
     def _check_name(self, reply: Reply) -> None:
         """Raises ModelError when the server lists models, and this one is not among them."""
         try:
-            rows = [r for r in json.loads(reply.body)["data"] if isinstance(r, dict) and isinstance(r.get("id"), str)]
+            data = hide(json.loads(reply.body), self._key.value)["data"]
+            rows = [r for r in data if isinstance(r, dict) and isinstance(r.get("id"), str)]
         except (ValueError, RecursionError, KeyError, TypeError):
             return
         # llama.cpp serves one model under any name; Azure lists models, but is asked for deployments.

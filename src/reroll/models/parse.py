@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reroll.intake.logprobs import read_tokens
-from reroll.sample import Completion
+from reroll.keys import hide
+from reroll.sample import Completion, Token
 
-__all__ = ["Malformed", "Parsed", "ServerSaid", "parse_body"]
+__all__ = ["Malformed", "Parsed", "ServerSaid", "parse_body", "without"]
+
+MOST_TOKENS = 10**9  # no call has more; whoever says so cannot count
+
+
+HTTP_STATUS = re.compile("[1-5][0-9][0-9]")
 
 
 class Malformed(Exception):
@@ -36,6 +43,7 @@ class Parsed:
     usd: float | None
     model: str | None
     fingerprint: str | None
+    echoed: bool = False  # the completion repeated a secret, which is hidden in it
 
 
 def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
@@ -77,6 +85,36 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
     return _with_usage(completion, data)
 
 
+def without(parsed: Parsed, *secrets: str | None) -> Parsed:
+    """The same with `[secret]` for these secrets, wherever the server repeated them and however it wrote them.
+
+    Where the completion did, its tokens go: the secret may be spread over several of them.
+    """
+    if not any(secrets):
+        return parsed
+    said = parsed.completion
+    spelled = "".join(token.text for token in said.tokens)
+    found = Completion(
+        hide(said.text, *secrets),
+        hide(said.finish_reason, *secrets),
+        hide(said.tool_calls, *secrets),
+        tuple(_token_without(token, *secrets) for token in said.tokens),
+        hide(said.refusal, *secrets),
+    )
+    echoed = found != said or hide(spelled, *secrets) != spelled
+    return replace(
+        parsed,
+        completion=replace(found, tokens=()) if echoed else said,
+        model=hide(parsed.model, *secrets),
+        fingerprint=hide(parsed.fingerprint, *secrets),
+        echoed=echoed,
+    )
+
+
+def _token_without(token: Token, *secrets: str | None) -> Token:
+    return replace(token, text=hide(token.text, *secrets), top=hide(token.top, *secrets))
+
+
 def _load(body: bytes, content_type: str) -> dict[str, Any]:
     if content_type == "text/event-stream":
         raise Malformed("the server streams its answer; take `stream` out of the program's params")
@@ -115,12 +153,14 @@ def _said(error: Any) -> ServerSaid:
     if not isinstance(error, dict):
         return ServerSaid(None, str(error))
     code = error.get("code")
-    status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None
+    status = int(code) if isinstance(code, int) or (isinstance(code, str) and HTTP_STATUS.fullmatch(code)) else None
     return ServerSaid(status, str(error.get("message") or error))
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A count of tokens, None for anything that can be none."""
+    counts = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
+    return value if counts else None
 
 
 def _with_usage(completion: Completion, data: Mapping[str, Any]) -> Parsed:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from reroll.errors import UsageError
+from reroll.keys import AZURE_VARIABLE, HIDDEN, HOST_KEYS, hide
 
-__all__ = ["HOST_KEYS", "Key", "find_key", "is_loopback", "scrub"]
+__all__ = ["HOST_KEYS", "Key", "find_key", "is_loopback", "scrub", "scrub_body"]
 
-# Vendors' addresses and the variable that their own documentation tells people to set.
-HOST_KEYS: Mapping[str, str] = {
-    "api.openai.com": "OPENAI_API_KEY",
-    "openrouter.ai": "OPENROUTER_API_KEY",
-    "api.groq.com": "GROQ_API_KEY",
-    "api.mistral.ai": "MISTRAL_API_KEY",
-    "api.together.xyz": "TOGETHER_API_KEY",
-    "api.fireworks.ai": "FIREWORKS_API_KEY",
-    "api.deepseek.com": "DEEPSEEK_API_KEY",
-    "api.x.ai": "XAI_API_KEY",
-    "api.cerebras.ai": "CEREBRAS_API_KEY",
-    "api.anthropic.com": "ANTHROPIC_API_KEY",
-    "generativelanguage.googleapis.com": "GEMINI_API_KEY",
-    "router.huggingface.co": "HF_TOKEN",
-}
 AZURE = (".openai.azure.com", ".services.ai.azure.com")
 
-HIDDEN = "[secret]"
 LOOKS_SECRET = re.compile(
     r"\bBearer\s+[^\s\"',;}]+"
     r"|\b(?:sk|gsk|hf|xai|csk)[-_][A-Za-z0-9*_.\-]{6,}"
@@ -60,7 +46,7 @@ def find_key(base_url: str, environment: Mapping[str, str]) -> Key:
     host = urlsplit(base_url).hostname or ""
     variable = HOST_KEYS.get(host)
     if variable is None and host.endswith(AZURE):
-        variable = "AZURE_OPENAI_API_KEY"
+        variable = AZURE_VARIABLE
     own = urlsplit(environment.get("OPENAI_BASE_URL", "")).hostname
     if variable is None and own == host and not is_loopback(host):
         variable = "OPENAI_API_KEY"
@@ -93,7 +79,16 @@ def scrub(text: str, *secrets: str | None) -> str:
     >>> scrub("the key hunter2hunter2 is wrong", "hunter2hunter2")
     'the key [secret] is wrong'
     """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, HIDDEN)
-    return LOOKS_SECRET.sub(HIDDEN, text)
+    return LOOKS_SECRET.sub(HIDDEN, hide(text, *secrets))
+
+
+def scrub_body(text: str, *secrets: str | None) -> str | None:
+    """A body without the given secrets; None where one of them still shows once it is read as JSON."""
+    text = hide(text, *secrets)
+    try:
+        data = json.loads(text)
+        return text if hide(data, *secrets) == data else None
+    except RecursionError:
+        return None
+    except ValueError:  # no JSON, so there is nothing to decode
+        return text

@@ -12,6 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 import aiohttp
 
+from reroll.keys import hide
 from reroll.models.parse import Malformed, ServerSaid
 from reroll.models.secrets import scrub
 from reroll.sample import Attempt
@@ -204,7 +205,7 @@ async def settle(
                 reply.status if reply else None,
                 fault.words if fault else None,
                 waited,
-                reply.request_id if reply else None,
+                hide(reply.request_id, *secrets) if reply else None,
             )
         )
         if fault is None:

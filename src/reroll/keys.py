@@ -1,0 +1,91 @@
+"""API keys wherever they turn up: the variables that hold them, and finding and hiding their values in any text."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+__all__ = ["AZURE_VARIABLE", "HIDDEN", "HOST_KEYS", "hide", "holds", "known_values"]
+
+T = TypeVar("T")
+
+# Vendors' addresses and the variable that their own documentation tells people to set.
+HOST_KEYS: Mapping[str, str] = {
+    "api.openai.com": "OPENAI_API_KEY",
+    "openrouter.ai": "OPENROUTER_API_KEY",
+    "api.groq.com": "GROQ_API_KEY",
+    "api.mistral.ai": "MISTRAL_API_KEY",
+    "api.together.xyz": "TOGETHER_API_KEY",
+    "api.fireworks.ai": "FIREWORKS_API_KEY",
+    "api.deepseek.com": "DEEPSEEK_API_KEY",
+    "api.x.ai": "XAI_API_KEY",
+    "api.cerebras.ai": "CEREBRAS_API_KEY",
+    "api.anthropic.com": "ANTHROPIC_API_KEY",
+    "generativelanguage.googleapis.com": "GEMINI_API_KEY",
+    "router.huggingface.co": "HF_TOKEN",
+}
+AZURE_VARIABLE = "AZURE_OPENAI_API_KEY"
+VARIABLES = ("REROLL_API_KEY", AZURE_VARIABLE, *HOST_KEYS.values())
+
+HIDDEN = "[secret]"
+SHORTEST = 8  # characters; what is shorter (`none`, `ollama`) stands in for a key where none is needed
+ESCAPED = re.compile(r"[\\%&]")  # without one of these a text has no other spelling
+
+
+def known_values(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The keys that are in use on this machine, by the variable that holds them."""
+    given = os.environ if environment is None else environment
+    found = {name: given.get(name, "").strip() for name in VARIABLES}
+    return {name: value for name, value in found.items() if len(value) >= SHORTEST}
+
+
+def hide(value: T, *secrets: str | None) -> T:
+    r"""The same value with `[secret]` for the secrets in its texts, the names of mappings included.
+
+    Finds them also where the text is JSON (`sk-a\/b`, `\u0073k-`, at any depth), percent-encoded or HTML.
+
+    >>> hide({"say": r'{"key": "hunter2\/hunter2"}'}, "hunter2/hunter2")
+    {'say': '{"key": "[secret]"}'}
+    """
+    return cast(T, _hide(value, [s for s in secrets if s and len(s) >= SHORTEST]))
+
+
+def holds(value: Any, secret: str) -> bool:
+    """Whether a text anywhere in this value has the secret, however it is escaped."""
+    return bool(hide(value, secret) != value)
+
+
+def _hide(value: Any, secrets: list[str]) -> Any:
+    if not secrets:
+        return value
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN)
+            if ESCAPED.search(value):
+                value = _spellings(secret).sub(HIDDEN, value)
+        return value
+    if isinstance(value, Mapping):
+        return {_hide(name, secrets): _hide(inner, secrets) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_hide(inner, secrets) for inner in value])
+    return value
+
+
+@lru_cache(maxsize=32)
+def _spellings(secret: str) -> re.Pattern[str]:
+    """Every spelling of a secret in which each of its characters may be escaped, also several times over."""
+    return re.compile("".join(_spellings_of(c) for c in secret))
+
+
+def _spellings_of(c: str) -> str:
+    # Bounded, or a text of many backslashes would take a time that grows with its square.
+    plain = r"\\{1,31}" if c == "\\" else r"\\{0,31}" + re.escape(c)
+    code = f"{ord(c):02x}"
+    return rf"(?:{plain}|\\{{1,31}}(?i:u00|x){_hex(code)}|%{_hex(code)}|&#(?:0*{ord(c)}|(?i:x)0*{_hex(code)});)"
+
+
+def _hex(code: str) -> str:
+    return f"(?i:{code})"
