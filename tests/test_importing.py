@@ -15,7 +15,9 @@ from reroll.check import Check
 from reroll.checking import Checker
 from reroll.errors import FileError, UsageError
 from reroll.intake.importing import ImportedSample, import_file, project_from_recorded
+from reroll.intake.recording import store_all
 from reroll.project import load_project
+from reroll.store import Store
 
 
 def row(case: str = "q1", run: int = 0, answer: str | None = "4", **rest: Any) -> dict[str, Any]:
@@ -175,3 +177,29 @@ def test_any_recorded_text_survives_the_way_through_the_project(tmp_path_factory
     rows = [row(case, messages=[{"role": "user", "content": asked}], expected=right) for case, asked, right in said]
     found = project_from_recorded(save(folder, *rows), folder, "equals: '{expected}'")
     assert load_project(folder).cases == found.cases
+
+
+def keep_in(store: Store, path: Path) -> int:
+    rows: list[ImportedSample] = []
+    import_file(path, keep=rows.append)
+    return store_all(store, path, rows)
+
+
+def test_the_same_file_again_adds_nothing_and_a_changed_one_is_another_recording(tmp_path: Path) -> None:
+    with Store.open(":memory:") as store:
+        path = save(tmp_path, *(row(run=i) for i in range(5)))
+        assert [keep_in(store, path), keep_in(store, path)] == [5, 0]
+        save(tmp_path, *(row(run=i, answer="5" if i < 2 else "4") for i in range(5)))
+        assert [keep_in(store, path), keep_in(store, path)] == [5, 0]
+        first, second = store.programs()
+        for program, wanted in ((first, "44444"), (second, "55444")):
+            kept = store.samples(program_id=program.id)
+            assert "".join(s.sample.completion.text for s in kept if s.sample.completion) == wanted
+            assert len({s.request_id for s in kept}) == 1
+        assert len({s.request_id for s in store.samples()}) == 2
+
+
+def test_rows_that_were_chosen_by_variant_are_stored_once(tmp_path: Path) -> None:
+    path = save(tmp_path, row(variant="a"), row(variant="b"), row(run=1, variant="b"))
+    with Store.open(":memory:") as store:
+        assert keep_in(store, Path(f"{path}#variant=b")) == 2

@@ -120,6 +120,17 @@ def test_a_batch_may_mix_taken_and_free_slots(store: Store) -> None:
     assert [(s.idx, s.sample.raw) for s in store.samples(payload=True)] == [(1, None), (0, "0"), (2, "2")]
 
 
+def test_putting_samples_says_which_of_them_are_new(store: Store) -> None:
+    def place(idx: int) -> NewSample:
+        return NewSample(Sample(Completion("x")), "r1:0", "rerun", idx, **PLACE)
+
+    [(one, is_new)] = store.put_samples([place(1)])
+    assert is_new
+    assert store.put_samples([place(1)]) == [(one, False)]
+    assert [n for _, n in store.put_samples([place(0), place(1), place(2), place(2)])] == [True, False, True, False]
+    assert store.put_samples([]) == []
+
+
 def test_samples_are_chosen_by_every_key_and_by_collections(store: Store) -> None:
     a = add(store, 0)
     b = add(store, 0, series="certify", case_id="other", source="imported")

@@ -99,6 +99,10 @@ class Sampled(Database):
 
     def add_samples(self, new: Sequence[NewSample]) -> list[str]:
         """Their ids, in order; all or none are stored. Slots that were taken give the id they have."""
+        return [id for id, _ in self.put_samples(new)]
+
+    def put_samples(self, new: Sequence[NewSample]) -> list[tuple[str, bool]]:
+        """The same, and for each whether it was stored now: False where its slot was taken."""
         now = now_us()
         rows = [sample_row(one, new_id("s"), now) for one in new]
         if not rows:
@@ -113,7 +117,7 @@ class Sampled(Database):
                 seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
             fresh = [(seqs[row["id"]], one.sample) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
             self._add_parts(connection, fresh)
-            return [row["id"] if row["id"] in seqs else self._at(connection, row) for row in rows]
+            return [(row["id"], True) if row["id"] in seqs else (self._at(connection, row), False) for row in rows]
 
     @staticmethod
     def _add_parts(connection: Connection, stored: Iterable[tuple[int, Sample]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,22 +114,33 @@ def _arm(variant: str, model: str | None, cases: dict[str, list[tuple[int, str]]
 
 
 def store_all(store: Store, path: Path, rows: Sequence[ImportedSample]) -> int:
-    """Put the rows into the store as imported samples, never counted as fresh runs. Returns how many."""
+    """Put the rows into the store as imported samples, never counted as fresh runs. Returns how many are new.
+
+    The file's content is part of their identity: the same file again adds nothing, a changed one
+    of the same name is another recording.
+    """
+    recording = f"recorded:{path.name}@{_hash(path)}"
     made: dict[str, str] = {}
     new = []
     requests = {}
     for case in {row.case.id: row.case for row in rows}.values():
         store.put_case(case)
     for row in rows:
-        program = Program(program=f"{path.name}#{row.variant}", model=f"recorded:{path.name}", params=dict(row.params))
+        program = Program(program=f"{path.name}#{row.variant}", model=recording, params=dict(row.params))
         if program.id not in made:
             made[program.id] = store.put_program(program)
         request = Request(program.model, None, {"messages": [dict(m) for m in row.messages], **row.params})
-        identity = f"recorded:{path.name}#{row.variant}#{row.model}#{row.case.id}"
+        identity = f"{recording}#{row.variant}#{row.model}#{row.case.id}"
         request_id = request.id(identity)
         requests[request_id] = (request_id, request, identity)
         new.append(
             NewSample(row.sample, request_id, "imported", row.index, program.id, row.case.id, row.variant, "imported")
         )
     store.put_requests(list(requests.values()))
-    return len(store.add_samples(new))
+    return sum(is_new for _, is_new in store.put_samples(new))
+
+
+def _hash(path: Path) -> str:
+    """The start of the SHA-256 of the file that a recording's name, FILE or FILE#key=value, is about."""
+    with Path(str(path).partition("#")[0]).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
