@@ -86,7 +86,10 @@ def test_an_empty_case_file_says_what_it_needs(tmp_path: Path, capsys: Any, text
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (gzip.compress(b'{"case_id": "a", "run": 0, "completion": "x", "messages": []}\n' * 50)[:-20], "x.jsonl.gz"),
+        (
+            gzip.compress(b'{"case_id": "a", "run": 0, "completion": "x", "messages": []}\n' * 50, mtime=0)[:-20],
+            "x.jsonl.gz",
+        ),
         (b'{"prompt": "hello"}\n', "x.jsonl.gz:1"),
         (b"not json\n", "x.jsonl.gz:1"),
         (b"", "x.jsonl.gz"),
@@ -212,3 +215,60 @@ def test_a_wrong_environment_variable_is_named(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert words in complaint(capsys, "rerun", "greet", "--project", write_project(tmp_path, NOWHERE))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["certify", "greet", "--target", "0.9999999999999"], "--target is a success rate between 0.0001 and 0.99999"),
+        (["certify", "greet", "--target", "1e-13"], "--target is a success rate"),
+        (["certify", "greet", "--target", "nan"], "--target is a success rate"),
+        (["rerun", "greet", "--max-usd", "nan"], "--max-usd must be more than 0"),
+        (["rerun", "greet", "--max-usd", "inf"], "--max-usd must be more than 0"),
+        (["rerun", "greet", "--horizon", "99999999999999999999"], "--horizon must be 1,000,000 or less"),
+        (["rerun", "greet", "--budget", "99999999999999999999"], "--budget must be 1,000,000 or less"),
+        (["rerun", "greet", "--project", "a\0b"], "not text in UTF-8"),
+        (["investigate", "--case", "greet", "--expect", "contains: \udcff"], "not text in UTF-8"),
+        (["show", "\udcff"], "not text in UTF-8"),
+        (["samples", "--limit", "-1"], "--limit must be 1 or more"),
+        (["export", "--json"], "--out"),
+        (["demo", "--svg", "/nope/x.svg"], "needs the folder /nope"),
+        (["demo", "--svg", "/"], "is a folder"),
+    ],
+)
+def test_values_that_no_run_could_use(tmp_path: Path, capsys: Any, arguments: list[str], words: str) -> None:
+    project = write_project(tmp_path, NOWHERE)
+    if "--project" not in arguments:
+        arguments = [*arguments, "--project", str(project)]
+    said = complaint(capsys, *arguments)
+    assert words in said, said
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("reference_rate: 1.0e-13\n", "`reference_rate` is a failure rate between 0.0001 and 0.9999"),
+        ("reference_rate: 0.999999\n", "`reference_rate` is a failure rate"),
+        ("target: 0.9999999999999\n", "`target` is a success rate"),
+        ("params: {max_tokens: lots}\n", "`max_tokens` of program `greeting` is 'lots'"),
+        ("params: {max_tokens: [1]}\n", "is [1], which is no number of tokens"),
+    ],
+)
+def test_numbers_of_a_program_that_no_run_could_use(tmp_path: Path, capsys: Any, program: str, words: str) -> None:
+    project = write_project(tmp_path, NOWHERE, program=program)
+    assert words in complaint(capsys, "rerun", "greet", "--project", project)
+
+
+@pytest.mark.parametrize("command", ["samples", "export"])
+def test_a_case_of_which_nothing_is_stored_names_those_that_are(tmp_path: Path, capsys: Any, command: str) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "rerun", "greet", "--project", project, "--budget", 10)
+    said = complaint(capsys, command, "nope", "--project", project)
+    assert "no sample of case `nope` is stored; stored are: greet" in said
+
+
+def test_a_setting_that_is_out_of_reach_is_named(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("REROLL_BUDGET", "99999999999999999999")
+    said = complaint(capsys, "rerun", "greet", "--project", write_project(tmp_path, NOWHERE))
+    assert "must lie between 1 and 1,000,000" in said

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
 import os
+import re
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from reroll.cli import main
+from reroll.opening import run, stopping_cleanly
 from reroll.store import Store
 from tests.background import Ran, by_number, in_background, in_turn, reroll, reroll_apart, write_project
 from tests.fake_server import answer, error
@@ -339,3 +349,209 @@ def test_a_spending_cap_stops_the_run(tmp_path: Path, capsys: Any) -> None:
             in reroll(capsys, "rerun", "greet", "--project", project, "--max-usd", 0).complaint
         )
         assert server.calls == 0
+
+
+# -- what goes out -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["rerun", "certify"])
+def test_a_part_of_an_answer_says_what_it_is_about(tmp_path: Path, capsys: Any, command: str) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url, program="target: 0.8\nreference_rate: 0.02\n")
+        whole = reroll(capsys, "investigate", "--case", "greet", "--project", project, "--json").json
+        part = reroll(capsys, command, "greet", "--project", project, "--json").json
+    assert part["case"]["id"] == "greet"
+    assert part["program"] == whole["program"]
+    assert part["model"].startswith("openai:tiny@")
+    assert 0 < part["alpha_total"] < 1
+    assert part["finished"] is True
+    assert {"cost", "caveats", "stopped"} <= set(part)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_strange_characters_never_cost_a_verdict(tmp_path: Path, encoding: str) -> None:
+    text, env = "yes, é " + chr(0xD83D), {**os.environ, "PYTHONIOENCODING": encoding}
+    with in_background(in_turn(text)) as (_, url):
+        project = write_project(tmp_path, url)
+        line = ("investigate", "--case", "greet", "--project", project, "--target", 0.5)
+        told = finished(reroll_apart(*line, "--gate", "--json", env=env))
+    assert told.code in (0, 3), told.err
+    assert told.json["samples"][0]["text"] == text
+
+
+def test_an_export_of_strange_characters_is_a_recording(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    text = "yes, é " + chr(0xD83D)
+    with in_background(in_turn(text)) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "certify", "greet", "--project", project, "--target", 0.5)
+    reroll(capsys, "export", "--project", project, "--out", tmp_path / "out.jsonl")
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    assert main(["export", "--project", str(project)]) == 0
+    monkeypatch.undo()
+    for lines in (narrow.buffer.getvalue().decode("ascii"), (tmp_path / "out.jsonl").read_text()):
+        assert json.loads(lines.splitlines()[0])["completion"] == text
+
+
+def finished(process: Any) -> Ran:
+    out, err = process.communicate(timeout=60)
+    return Ran(process.returncode, out, err)
+
+
+@pytest.mark.parametrize("how", [[], ["--json"]])
+def test_a_reader_that_goes_away_is_no_verdict(tmp_path: Path, how: list[str]) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        process = reroll_apart("certify", "greet", "--project", project, "--target", 0.5, "--quiet", *how)
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 141
+        process.stderr.close()
+
+
+def test_a_run_outlives_whoever_watches_it(tmp_path: Path) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        process = reroll_apart("certify", "greet", "--project", project, "--target", 0.5, "--json")
+        process.stderr.close()
+        with process.stdout:
+            told = json.loads(process.stdout.read())
+        assert (process.wait(60), told["verdict"]) == (0, "met")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk here")
+def test_an_output_that_finds_no_room_says_so(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "certify", "greet", "--project", project, "--target", 0.5)
+    assert "no space left" in reroll(capsys, "export", "--project", project, "--out", "/dev/full").complaint
+    for words in (["export"], ["samples"]):
+        with open("/dev/full", "w") as full:
+            line = [sys.executable, "-m", "reroll.cli", *words, "--project", str(project)]
+            run = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert "no space left" in Ran(run.returncode, "", run.stderr).complaint
+        assert len(run.stderr.splitlines()) == 1
+
+
+def test_an_export_to_a_file_can_be_told_as_json(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "certify", "greet", "--project", project, "--target", 0.5)
+    out = tmp_path / "out.jsonl"
+    ran = reroll(capsys, "export", "--project", project, "--out", out, "--json")
+    lines = out.read_text().splitlines()
+    assert ran.json == {"schema": "reroll.export/1", "file": str(out), "samples": len(lines)}
+    assert ran.err == ""
+
+
+def test_the_newest_samples_are_listed_oldest_first(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_number(lambda n: answer(f"yes {n}"))) as (server, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "certify", "greet", "--project", project, "--target", 0.5, "--concurrency", 1)
+    listed = reroll(capsys, "samples", "--limit", 2, "--project", project, "--json").json["samples"]
+    assert [s["shown"]["text"] for s in listed] == [f"yes {server.calls - 1}", f"yes {server.calls}"]
+
+
+def test_pages_of_one_question_carry_caveats_and_an_unusual_alpha(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url, program="params: {seed: 1}\n")
+        common = ("greet", "--project", project, "--budget", 20)
+        pages = [
+            reroll(capsys, "rerun", *common).out,
+            reroll(capsys, "certify", *common, "--target", 0.9).out,
+            reroll(capsys, "certify", *common, "--target", 0.9, "--alpha", 0.01).out,
+        ]
+    assert all("Keep in mind" in page and "the same seed" in page for page in pages)
+    assert ["at most 1 % (--alpha)" in page for page in pages] == [False, False, True]
+
+
+# -- how it ends -------------------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_foresaw_is_one_line_and_no_verdict(capsys: Any, monkeypatch: Any) -> None:
+    def crash(*_: object) -> int:
+        raise KeyError("nobody\nthought of this")
+
+    monkeypatch.setattr("reroll.commands.rerun", crash)
+    ran = reroll(capsys, "rerun", "greet")
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.startswith("reroll: unexpected error: KeyError: ")
+    assert "REROLL_DEBUG=1" in ran.err
+    assert len(ran.err.splitlines()) == 1
+    monkeypatch.setenv("REROLL_DEBUG", "1")
+    ran = reroll(capsys, "rerun", "greet")
+    assert ran.code == 4
+    assert "Traceback" in ran.err
+    assert "in crash" in ran.err
+
+
+def test_ctrl_c_before_the_first_call_says_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        project = write_project(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        process = reroll_apart("rerun", "greet", "--project", project)
+        caller, _ = silent.accept()  # it asks whether the model is there, and gets no reply
+        process.send_signal(signal.SIGINT)
+        ran = finished(process)
+        caller.close()
+    assert (ran.code, ran.out) == (4, "")
+    assert ran.err.startswith("reroll: stopped by you; ")
+    assert ran.err.endswith("[not-completed]\n")
+
+
+def test_a_second_ctrl_c_ends_it_at_once() -> None:
+    session: Any = SimpleNamespace(stopped=False, drawing=None)
+
+    async def work() -> None:
+        with stopping_cleanly(session):
+            os.kill(os.getpid(), signal.SIGINT)
+            while not session.stopped:  # noqa: ASYNC110 (nothing else tells)
+                await asyncio.sleep(0)
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work())
+
+
+# -- what it may cost --------------------------------------------------------------------------------------------------
+
+
+def told_price(capsys: Any, project: Path, *words: object) -> int:
+    """How many prompt tokens are announced."""
+    said = reroll(capsys, *words, "--project", project, agree=False).complaint
+    return int(re.findall(r"about ([\d,]+) prompt tokens", said)[0].replace(",", ""))
+
+
+def test_the_price_of_a_long_input_is_told(tmp_path: Path, capsys: Any) -> None:
+    long = "word " * 80_000
+    cases = (
+        f'cases:\n  - {{id: greet, input: {{request: "{long}"}}, checks: [{{contains: "yes"}}]}}\n'
+        '  - {id: short, input: {request: "Hello"}, checks: [{contains: "yes"}]}\n'
+    )
+    with in_background(in_turn("yes")) as (server, url):
+        project = write_project(tmp_path, url, cases=cases)
+        assert 400 * 90_000 < told_price(capsys, project, "rerun", "greet") < 400 * 110_000
+        assert told_price(capsys, project, "rerun", "short") < 400 * 100
+        assert server.calls == 0
+
+
+def test_the_price_of_long_control_cases_is_told_where_they_are_run(tmp_path: Path, capsys: Any) -> None:
+    cases = (
+        'cases:\n  - {id: greet, input: {request: "Hello"}, checks: [{contains: "yes"}]}\n'
+        f'  - {{id: long, set: control, input: {{request: "{"word " * 8_000}"}}, checks: [{{contains: "yes"}}]}}\n'
+    )
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url, program="", cases=cases)
+        assert 100 * 9_000 < told_price(capsys, project, "rerun", "greet") < 100 * 12_000
+        assert told_price(capsys, project, "certify", "greet", "--target", 0.9) < 400 * 100
+        given = write_project(tmp_path / "given", url, cases=cases)
+        assert told_price(capsys, given, "rerun", "greet") < 400 * 100
+
+
+def test_a_cap_on_money_that_could_never_stop_anything_is_refused(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes")) as (server, url):
+        project = write_project(tmp_path, url)
+        said = reroll(capsys, "rerun", "greet", "--project", project, "--max-usd", 1).complaint
+        assert server.calls == 0
+    assert "the price of openai:tiny@" in said
+    assert "--budget" in said

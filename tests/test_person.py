@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from reroll.check import Check, Outcome, Surroundings
 from reroll.errors import UsageError
 from reroll.person import by_asking, by_command
 from reroll.sample import Completion, Sample
+from reroll.store import Store
 from tests.background import in_background, in_turn, reroll, write_project
 
 SAMPLE = Sample(completion=Completion("Dear Ana, no."))
@@ -69,3 +73,55 @@ def test_a_case_without_checks_is_judged_by_the_person_once_per_run(tmp_path: Pa
     listed = reroll(capsys, "samples", "--project", project, "--json").json["samples"]
     assert [s["shown"]["reason"] for s in listed[:2]] == ["a person says fail", "a person says pass"]
     assert len(log.read_text()) == server.calls == ran.json["rate"]["n"]
+
+
+def test_a_command_that_cannot_be_run_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    script = tmp_path / "person"
+    script.write_bytes(b"\0nothing that runs")
+    script.chmod(0o755)
+    with pytest.raises(UsageError, match="cannot be run"):
+        by_command(str(script))(CHECK, SAMPLE, Surroundings())
+
+
+def test_a_command_that_ctrl_c_ended_has_judged_nothing(tmp_path: Path) -> None:
+    person = by_command(command(tmp_path, "import os, signal\nos.kill(os.getpid(), signal.SIGINT)"))
+    with pytest.raises(KeyboardInterrupt):
+        person(CHECK, SAMPLE, Surroundings())
+
+
+def until(screen: int, words: str) -> str:
+    """What the screen says up to these words."""
+    seen = ""
+    while words not in seen:
+        seen += os.read(screen, 4096).decode()
+    return seen
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "Ctrl-D"])
+def test_a_person_who_stops_at_the_question_has_judged_nothing(tmp_path: Path, how: str) -> None:
+    cases = 'cases:\n  - {id: greet, input: {request: "Say yes"}}\n'
+    screen, terminal = pytest.importorskip("pty").openpty()
+    with in_background(in_turn("no", "yes")) as (_, url):
+        project = write_project(tmp_path, url, cases=cases)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reroll.cli", "rerun", "greet", "--yes", "--json", "--project", str(project)],
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            text=True,
+        )
+        os.close(terminal)
+        until(screen, "[p/f/u]: ")
+        os.write(screen, b"f\n")
+        until(screen, "[p/f/u]: ")
+        if how == "Ctrl-C":
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(screen, b"\x04")
+        until(screen, "reroll: stopped by you")
+        out, _ = process.communicate(timeout=60)
+    os.close(screen)
+    assert (process.returncode, out) == (4, "")
+    with Store.open(project / ".reroll" / "store.sqlite") as store:
+        judged = store.outcomes([s.id for s in store.samples()])
+        assert [o.outcome for said in judged.values() for o in said.values()] == ["fail"]

@@ -123,7 +123,7 @@ def usage_at_most(project: Project, asked: Asked, options: Options) -> Usage:
     case, answer = _tokens(project, asked.case)
     longer = 0
     if asked.question == "luck" and program.reference_rate is None:
-        controls = [_tokens(project, c)[0] for c in project.cases if c.set == "control"]
+        controls = [_tokens(project, c)[0] for c in project.cases if c.set == "control" and c.checks]
         mean = sum(controls) // max(1, len(controls))
         longer = max(0, mean - case) * min(MOST_CONTROLS, int(budget * options.control_share))
     return Usage(budget * case + longer, budget * answer)

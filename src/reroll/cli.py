@@ -308,7 +308,8 @@ def _ended(error: BaseException) -> int:
     if isinstance(error, RerollError):
         return _fail(f"{error}", error.exit_code, error.slug)
     if isinstance(error, KeyboardInterrupt):
-        return _fail("stopped by you; what was drawn is stored, and the same command goes on from there", BROKE_OFF)
+        words = "stopped by you; what was drawn is stored, and the same command goes on from there"
+        return _fail(words, BROKE_OFF, "not-completed")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         problem = (error.strerror or "no room").lower()
         return _fail(f"the output cannot be written: {problem}; make room or print it elsewhere", 2, "out")

@@ -42,6 +42,16 @@ def progress_line(event: ProgressEvent, pen: Pen) -> Text:
     return pen.ready(line)
 
 
+class _Stderr(Console):
+    """Where nobody reads it any more, the line is dropped; rich would end the command, and with it the run."""
+
+    def __init__(self) -> None:
+        super().__init__(file=sys.stderr)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Progress:
     """Shows `ProgressEvent`s as they come; stdout is never touched, so `--json` stays clean.
 
@@ -60,7 +70,7 @@ class Progress:
         quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.console = console or Console(file=sys.stderr)
+        self.console = console or _Stderr()
         self.pen = Pen(self.console)
         self.quiet = quiet
         self.clock = clock
