@@ -26,7 +26,8 @@ from cyclopts import App, Argument
 from pydantic import TypeAdapter
 
 from reroll.answer import Answer, CertifySection, Cost, LuckSection
-from reroll.cli import Common, Spending, app
+from reroll.arguments import Common, Spending
+from reroll.cli import app
 from reroll.intake.recording import Recording
 from reroll.looking import Listed, Whole
 from reroll.models.model import Capabilities

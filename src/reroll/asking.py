@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from reroll.arguments import Spending
 from reroll.case import Case
 from reroll.controls import MOST_CONTROLS
 from reroll.errors import UsageError
@@ -23,7 +24,6 @@ from reroll.sample import Usage
 from reroll.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from reroll.cli import Spending
     from reroll.models.model import Model
 
 __all__ = ["asks_on_screen", "choose", "person_of", "price_agreed", "typed", "usage_at_most"]

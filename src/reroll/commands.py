@@ -6,9 +6,10 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reroll.answer import Answer, to_json
+from reroll.arguments import Common, Spending
 from reroll.asking import asks_on_screen, choose, person_of, price_agreed
 from reroll.case import Case, Report
 from reroll.checking import Checker
@@ -23,9 +24,6 @@ from reroll.project import Project
 from reroll.runner import Session
 from reroll.settings import setting
 from reroll.store import Store
-
-if TYPE_CHECKING:
-    from reroll.cli import Common, Spending
 
 __all__ = ["certify", "demo", "investigate", "rerun"]
 

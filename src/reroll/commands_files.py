@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from reroll.answer import to_json
+from reroll.arguments import Common
 from reroll.errors import UsageError
 from reroll.numbers import counts
 from reroll.opening import model_of, project_of, run, store_of
@@ -17,9 +18,6 @@ from reroll.settings import setting
 from reroll.store import Store
 from reroll.store_rows import Source
 from reroll.store_rows import to_json as row_json
-
-if TYPE_CHECKING:
-    from reroll.cli import Common
 
 __all__ = ["doctor", "export", "import_", "init", "samples", "show"]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reroll.arguments import Common
 from reroll.intake.reported import Told
 from reroll.models.registry import open_model
 from reroll.program import Program
@@ -18,7 +19,6 @@ from reroll.settings import setting
 from reroll.store import Store
 
 if TYPE_CHECKING:
-    from reroll.cli import Common
     from reroll.models.model import Model
 
 __all__ = ["model_of", "project_of", "run", "stopping_cleanly", "store_of"]

@@ -6,13 +6,13 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reroll.arguments import Spending
 from reroll.errors import UsageError
 from reroll.program import Program
 from reroll.runner import Options
 from reroll.settings import MOST, setting
 
 if TYPE_CHECKING:
-    from reroll.cli import Spending
     from reroll.models.model import Model
 
 __all__ = ["can_be_capped", "can_be_measured", "options_of", "target_of", "writable"]
