@@ -38,8 +38,8 @@ def _somebody() -> bool:
 
 def typed(prompt: str) -> str:
     """What the person at the terminal types. Raises: KeyboardInterrupt for Ctrl-C and Ctrl-D."""
-    print(prompt, end="", file=sys.stderr, flush=True)  # input() itself would prompt on stdout
     with _ctrl_c_raises():
+        print(prompt, end="", file=sys.stderr, flush=True)  # input() itself would prompt on stdout
         try:
             return input()
         except EOFError:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reroll.check import Check, Outcome, Surroundings
+from reroll.check import UNSURE, Check, Outcome, Surroundings
 from reroll.errors import UsageError
 from reroll.match import clean
 from reroll.sample import Sample
@@ -77,7 +77,7 @@ def by_asking(ask: Callable[[str, str, Mapping[str, Any]], str]) -> Person:
 def _outcome(said: str) -> Outcome:
     word = said.strip().lower()
     if word == "unsure":
-        return Outcome("invalid", "the person was unsure")
+        return Outcome("invalid", UNSURE)
     if word not in WORDS:
         return Outcome("invalid", f"the person said {clean(word)[:40]!r}, not pass, fail or unsure")
     return Outcome("pass" if word == "pass" else "fail", f"a person says {word}")
