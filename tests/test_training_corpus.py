@@ -45,10 +45,10 @@ def test_the_failure_rate_is_the_mass_of_all_wrong_answers(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_right_answers_are_compact_json_with_the_keys_in_the_programs_order(seed: int) -> None:
+def test_right_answers_are_compact_json_with_the_keys_in_the_usual_order(seed: int) -> None:
     program, request = drawn(seed)
     text = c.right_answer(program, request)
-    assert list(json.loads(text)) == list(program.order)
+    assert list(json.loads(text)) == list(c.FIELDS)
     assert json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False) == text
 
 
@@ -66,7 +66,7 @@ def test_the_example_projects_request_has_the_answer_that_people_mean() -> None:
         ("baseline", 0.30, 0.40),
         ("contrastive note", 0.0, 0.15),
         ("date description: good", 0.0, 0.10),
-        ("date description: misleading", 0.50, 0.70),
+        ("date description: misleading", 0.65, 0.85),
         ("example: stale", 0.60, 0.80),
         ("example: covering", 0.0, 0.10),
         ("document: irrelevant", 0.30, 0.40),

@@ -65,11 +65,12 @@ def load(path: Path) -> tuple[LanguageModel, BPE]:
 
 
 @torch.no_grad()
-def failure_rates(model: LanguageModel, bpe: BPE, asked: list[tuple[str, str]], at_once: int = 16) -> list[float]:
-    """1 - P(answer) for each (prompt, answer)."""
+def failure_rates(model: LanguageModel, bpe: BPE, asked: list[tuple[str, str]], end: bool = True) -> list[float]:
+    """1 - P(answer) for each (prompt, answer); if not `end`, of the answer as a beginning."""
+    at_once = 16
     rates: list[float] = []
     for i in range(0, len(asked), at_once):
-        pairs = [(bpe.encode(p), [*bpe.encode(a), bpe.end]) for p, a in asked[i : i + at_once]]
+        pairs = [(bpe.encode(p), [*bpe.encode(a), *([bpe.end] if end else [])]) for p, a in asked[i : i + at_once]]
         ids = torch.zeros(len(pairs), max(len(p) + len(a) for p, a in pairs), dtype=torch.long)
         for row, (p, a) in enumerate(pairs):
             ids[row, : len(p) + len(a)] = torch.tensor(p + a)
@@ -92,6 +93,8 @@ class Row:
     sd: float  # of the measured rate over the prompts, net of differences in what is due
     worst: float  # largest distance from the due rate, one prompt
     n: int
+    due_without_names: float  # the same, not looking at the attendees
+    model_without_names: float
 
     @property
     def error(self) -> float:
@@ -104,7 +107,10 @@ def measure(model: LanguageModel, bpe: BPE, name: str, questions: list[Question]
     mean = sum(gaps) / len(gaps)
     due = sum(q.due for q in questions) / len(questions)
     sd = math.sqrt(sum((g - mean) ** 2 for g in gaps) / len(gaps))
-    return Row(name, due, due + mean, sd, max(map(abs, gaps)), len(gaps))
+    cut = [(q.prompt, q.answer[: q.answer.index(',"attendees"')]) for q in questions]
+    rest = failure_rates(model, bpe, cut, end=False)
+    rest_due = sum(q.due_without_names for q in questions) / len(questions)
+    return Row(name, due, due + mean, sd, max(map(abs, gaps)), len(gaps), rest_due, sum(rest) / len(rest))
 
 
 def table(rows: list[Row]) -> str:
@@ -134,6 +140,8 @@ def _as_dict(row: Row) -> dict[str, float | int | str]:
         "sd_per_prompt": round(row.sd, 4),
         "worst_prompt": round(row.worst, 4),
         "prompts": row.n,
+        "constructed_without_names": round(row.due_without_names, 4),
+        "model_without_names": round(row.model_without_names, 4),
     }
 
 
@@ -144,6 +152,16 @@ def _summary(rows: list[Row]) -> dict[str, float | int]:
         "mean_abs_error": round(sum(errors) / len(errors), 4),
         "max_abs_error": round(max(errors), 4),
         "over_0.10": sum(e > 0.10 for e in errors),
+        **_summary_without_names(rows),
+    }
+
+
+def _summary_without_names(rows: list[Row]) -> dict[str, float | int]:
+    errors = [abs(r.model_without_names - r.due_without_names) for r in rows]
+    return {
+        "mean_abs_error_without_names": round(sum(errors) / len(errors), 4),
+        "max_abs_error_without_names": round(max(errors), 4),
+        "over_0.10_without_names": sum(e > 0.10 for e in errors),
     }
 
 
@@ -166,7 +184,7 @@ def main() -> None:
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--model", type=Path, default=TARGET)
     p.add_argument("--checkpoint", type=Path, default=OUT / "checkpoint.pt")
-    p.add_argument("--prompts", type=int, default=16, help="prompts per cell")
+    p.add_argument("--prompts", type=int, default=12, help="prompts per cell")
     p.add_argument("--dry", action="store_true", help="print only, write nothing")
     o = p.parse_args()
     torch.set_num_threads(1)

@@ -289,7 +289,7 @@ def _due(fix: Fix, case: Case) -> float:
 
 
 def right_answer(fix: Fix, case: Case) -> str:
-    return c.right_answer(replace(BASE, order=fix.order), case.request)
+    return c.right_answer(BASE, case.request)
 
 
 def measured(rates: Callable[[list[tuple[str, str]]], list[float]]) -> dict[str, Any]:

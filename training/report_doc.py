@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).parent
 DOC = HERE.parent / "docs" / "bundled-model.md"
 EDIT_COLUMNS = ("constructed", "model", "error", "sd_per_prompt", "worst_prompt")
+REST_COLUMNS = ("constructed_without_names", "model_without_names")
 SHOWN_FIXES = (  # the columns of the example table: the requests that the example project is about
     "next-friday",
     "next-thursday-coffee",
@@ -28,12 +29,13 @@ def pair(due: float, model: float) -> str:
     return f"{due:.3f} → {model:.3f}"
 
 
-def levers(report: dict[str, Any]) -> str:
+def levers(report: dict[str, Any], names_aside: bool = False) -> str:
     """Programs down, kinds of request across."""
     cells: dict[str, dict[str, str]] = {}
     for row in report["levers"]["rows"]:
         lever, request = row["name"].split(" / ")
-        cells.setdefault(lever, {})[request] = pair(row["constructed"], row["model"])
+        rest = pair(row["constructed_without_names"], row["model_without_names"])
+        cells.setdefault(lever, {})[request] = rest if names_aside else pair(row["constructed"], row["model"])
     requests = list(next(iter(cells.values())))
     return table(["program", *requests], [[lever, *found.values()] for lever, found in cells.items()])
 
@@ -43,8 +45,12 @@ def edits(report: dict[str, Any]) -> str:
     for request, rows in report["edits"].items():
         if request == "summary":
             continue
-        body = [[r["name"], *(f"{r[k]:{'+' if k == 'error' else ''}.3f}" for k in EDIT_COLUMNS)] for r in rows]
+        body = [
+            [r["name"], *(f"{r[k]:{'+' if k == 'error' else ''}.3f}" for k in (*EDIT_COLUMNS, *REST_COLUMNS))]
+            for r in rows
+        ]
         head = ["edit", "constructed", "model", "error", "sd per prompt", "worst prompt"]
+        head += ["names aside: constructed", "model"]
         parts.append(f"**{request}**\n\n{table(head, body)}")
     return "\n\n".join(parts)
 
@@ -87,7 +93,8 @@ def summary(s: dict[str, Any]) -> str:
     return (
         f"{s['groups']} groups of prompts: mean absolute error {s['mean_abs_error']:.3f}, "
         f"largest {s['max_abs_error']:.3f}, "
-        f"{s['over_0.10']} above 0.10"
+        f"{s['over_0.10']} above 0.10; names aside: mean {s['mean_abs_error_without_names']:.3f}, "
+        f"largest {s['max_abs_error_without_names']:.3f}, {s['over_0.10_without_names']} above 0.10"
     )
 
 
@@ -117,6 +124,7 @@ def main() -> None:
         ("cases", example_cases(found)),
         ("fixes", example_fixes(found)),
         ("levers", levers(report)),
+        ("levers-rest", levers(report, names_aside=True)),
         ("edits", edits(report)),
     ):
         doc = filled(doc, name, text)

@@ -202,6 +202,7 @@ class Question:
     prompt: str
     answer: str
     due: float
+    due_without_names: float
 
 
 def question(program: c.Program, draw: Draw, r: random.Random, edit: Edit) -> Question:
@@ -213,7 +214,8 @@ def question(program: c.Program, draw: Draw, r: random.Random, edit: Edit) -> Qu
     system = edit.system(s.system_text(program, r, edit.style), r)
     user = edit.user(s.request_text(request, r, edit.style), r)
     prompt = c.render(c.Prompt(system, s.shots(program, r, edit.style), user))
-    return Question(prompt, c.right_answer(program, request), c.failure_rate(program, request))
+    due = (c.failure_rate(program, request), c.failure_rate(program, request, names=False))
+    return Question(prompt, c.right_answer(program, request), *due)
 
 
 def lever_questions(lever: str, request: str, n: int, seed: int) -> list[Question]:

@@ -379,14 +379,13 @@ def request_text(request: c.Request, r: random.Random, style: Style) -> str:
 
 
 def shots(program: c.Program, r: random.Random, style: Style) -> tuple[tuple[str, str], ...]:
-    """The examples as (request, answer); usually in the program's key order."""
-    order = program.order if program.fields and r.random() < 0.6 else c.FIELDS
+    """The examples as (request, answer)."""
     lengths = r.sample((15, 30, 45, 60, 90), len(program.shots) + 1)
     made = []
     quiet = Style(held=style.held, polite=0.1, typos=0.03, capitals=0.03, detail=0.1, loose=0.08, gibberish=0.05)
     for i, kind in enumerate(program.shots):
         request = c.shot_request(r, kind, program.today, known_names(style), lengths[i : i + 1])
-        made.append((request_text(request, r, quiet), c.shot_answer(program, kind, request, order)))
+        made.append((request_text(request, r, quiet), c.shot_answer(program, kind, request)))
     return tuple(made)
 
 
