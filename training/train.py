@@ -52,7 +52,7 @@ def optimizers(model: LanguageModel, o: argparse.Namespace) -> list[torch.optim.
 
 def rate(step: int, o: argparse.Namespace) -> float:
     """Warm up, hold, then straight to zero."""
-    return min(1.0, (step + 1) / o.warm) * min(1.0, (o.steps - step) / (o.steps - o.stable))
+    return min(1.0, (step + 1) / o.warm) * min(1.0, (o.steps - step) / max(1, o.steps - o.stable))
 
 
 def loss_of(model: LanguageModel, batch: Arrays, bf16: bool) -> tuple[Tensor, float]:
