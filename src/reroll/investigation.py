@@ -13,6 +13,7 @@ from reroll.case import Case, Report
 from reroll.conclude import NOT_BUILT, Seen, certify_section, luck_section, sum_of_alphas, three_samples
 from reroll.controls import Controls
 from reroll.errors import NotCompleted
+from reroll.looking import said_by
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
 from reroll.runner import Judged, Session, Slots, exploratory, run_case, slots, words
@@ -98,7 +99,9 @@ def _answer(
     certify = certify_section(outcomes, target, options.alpha, options.horizon)
     plan = plan_for(session, asked, reference, target)
     program = session.project.program
-    shown = [Seen(j.stored.id, j.outcome.outcome, j.outcome.reason, _text(j), j.outcome.marks) for j in runs]
+    shown = [
+        Seen(j.stored.id, j.outcome.outcome, j.outcome.reason, said_by(j.stored.sample), j.outcome.marks) for j in runs
+    ]
     return Answer(
         report={**asked.report.model_dump(exclude_none=True), "fidelity": asked.fidelity},
         case={
@@ -124,13 +127,6 @@ def _answer(
         stopped=broken or _why_stopped(session, plan, outcomes),
         finished=not broken and not session.stopped,
     )
-
-
-def _text(judged: Judged) -> str:
-    sample = judged.stored.sample
-    if sample.completion is None:
-        return sample.error or ""
-    return sample.completion.text or sample.completion.refusal or ""
 
 
 def _cost(session: Session) -> Cost:

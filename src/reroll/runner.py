@@ -153,13 +153,17 @@ def slots(session: Session, case: Case, *, control: bool = False) -> Slots:
 
 
 def _series(session: Session, request_id: str, base: str) -> str:
-    """The newest series of this kind; with `fresh` one more, once a command: a test that starts from zero."""
+    """The newest series of this kind; with `fresh` one more, once a command: a test that starts from zero.
+
+    A recording has nothing fresh to give: its rows are drawn once.
+    """
     known = session.started.get((request_id, base))
     if known is None:
         tries = 1
         while session.store.reserved(request_id, _nth(base, tries + 1)):
             tries += 1
-        if session.fresh and session.store.reserved(request_id, _nth(base, tries)):
+        fresh = session.fresh and not _keyed_by_case(session.model)
+        if fresh and session.store.reserved(request_id, _nth(base, tries)):
             tries += 1
         known = session.started[request_id, base] = _nth(base, tries)
     return known
