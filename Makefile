@@ -28,7 +28,7 @@ format: .venv/developer ## rewrite files to the house style
 bench: .venv/developer ## rerun the numbers that the docs state
 	$(BIN)/python -m benchmarks
 
-model: ## train, export and measure the bundled model again (torch on the CPU, under 45 CPU minutes)
+model: ## train, export and measure the bundled model again (torch on the CPU, about 43 CPU minutes)
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip --disable-pip-version-check install --quiet -r training/requirements.txt
 	.venv-train/bin/python -m training

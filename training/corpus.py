@@ -338,6 +338,9 @@ def draw_program(r: random.Random) -> Program:
     )
 
 
+KNOWN_SHARE = 0.75  # of the names in a request; the others are made up
+
+
 def made_up_name(r: random.Random) -> str:
     """A name nobody has, so that copying is learnt and not a list."""
     ends = ("", "", "n", "r", "s", "l", "t", "x", "ck", "nd")
@@ -351,16 +354,18 @@ def made_up_name(r: random.Random) -> str:
     return (name[1:] if r.random() < 0.15 and len(name) > 4 else name).capitalize()
 
 
-def draw_names(r: random.Random, known: Sequence[str], count: int) -> tuple[str, ...]:
+def draw_names(r: random.Random, known: Sequence[str], count: int, known_share: float = KNOWN_SHARE) -> tuple[str, ...]:
     names: list[str] = []
     while len(names) < count:
-        name = r.choice(known) if r.random() < 0.75 else made_up_name(r)
+        name = r.choice(known) if r.random() < known_share else made_up_name(r)
         if len(name) > 1 and name not in names:
             names.append(name)
     return tuple(names)
 
 
-def draw_request(r: random.Random, today: int | None, known: Sequence[str]) -> Request:
+def draw_request(
+    r: random.Random, today: int | None, known: Sequence[str], known_share: float = KNOWN_SHARE
+) -> Request:
     now = today or 0
     kind = r.choices(("next", "on", "tomorrow", "nextweek", "iso", "today", "none"), (16, 5, 1.5, 0.8, 0.6, 0.5, 0.5))[
         0
@@ -383,7 +388,7 @@ def draw_request(r: random.Random, today: int | None, known: Sequence[str]) -> R
         minute=r.choices((0, 30, 15, 45), (6, 2, 1, 1))[0] if time == "clock" else 0,
         length_kind=length,
         minutes={"said": r.choice((15, 30, 30, 45, 45, 60, 60, 90)), "unsaid": 60, "hourhalf": 90}[length],
-        names=draw_names(r, known, r.choices((1, 2, 3, 0), (7, 5, 3, 0.4))[0]),
+        names=draw_names(r, known, r.choices((1, 2, 3, 0), (7, 5, 3, 0.4))[0], known_share),
         awkward=r.random() < 0.17,
         ramble=r.choices(range(7), (74, 10, 3, 3, 4, 3, 3))[0],
     )

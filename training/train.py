@@ -21,9 +21,9 @@ OUT = Path(__file__).parent / "out"
 
 def options() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=2850)
+    p.add_argument("--steps", type=int, default=2400)
     p.add_argument("--packs", type=int, default=16, help="prompts per step, four requests each")
-    p.add_argument("--stable", type=int, default=1600, help="steps before the learning rate starts to fall")
+    p.add_argument("--stable", type=int, default=1400, help="steps before the learning rate starts to fall")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the hidden matrices")
     p.add_argument("--adam", type=float, default=2e-3, help="learning rate of everything else")
