@@ -17,6 +17,7 @@ Post = Callable[[str, Mapping[str, Any]], Awaitable[tuple[int, Any]]]
 ASK = ({"role": "user", "content": "Write six random words."},)
 MOST_TOKENS = 12
 PREFIX = "One two three four"
+SCHEMA_TRIES = 5
 SCHEMA = {
     "type": "object",
     "properties": {"ok": {"type": "boolean"}},
@@ -155,11 +156,15 @@ class _Asks:
 
     async def json_schema(self) -> bool:
         form = {"type": "json_schema", "json_schema": {"name": "ok", "strict": True, "schema": SCHEMA}}
-        choices, why = await self.chat(response_format=form, **{self.limit: 40})
-        try:
-            ok = bool(choices) and isinstance(json.loads(_text(choices[0]))["ok"], bool)
-        except (ValueError, KeyError, TypeError):
-            ok = False
+        ok, why = False, ""
+        for _ in range(SCHEMA_TRIES):  # a small model may fill the whole answer with white space, which JSON allows
+            choices, why = await self.chat(response_format=form, **{self.limit: 100})
+            try:
+                ok = bool(choices) and isinstance(json.loads(_text(choices[0]))["ok"], bool)
+            except (ValueError, KeyError, TypeError):
+                ok = False
+            if ok or not choices:
+                break
         if not ok:
             self.notes.append(f"A JSON schema is not enforced: {why or 'the answer does not follow it'}.")
         return ok
