@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import select
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,9 +44,25 @@ def typed(prompt: str) -> str:
     with _ctrl_c_raises():
         print(prompt, end="", file=sys.stderr, flush=True)  # input() itself would prompt on stdout
         try:
+            _wait_for_a_line()
             return input()
         except EOFError:
             raise KeyboardInterrupt from None
+
+
+def _wait_for_a_line() -> None:
+    """Return when a line was typed. Reading at once could miss a Ctrl-C that comes just before the read
+    begins, and then wait for ever; a wake-up pipe keeps it until somebody looks."""
+    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
+        return
+    woken, waker = socket.socketpair()
+    with woken, waker:
+        waker.setblocking(False)
+        before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        try:
+            select.select([sys.stdin, woken], [], [])
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 @contextlib.contextmanager
