@@ -68,6 +68,11 @@ class LuckSection:
     calls_needed: int | None
     alpha: float
 
+    @property
+    def contradicted(self) -> bool:
+        """Whether a verdict fell that all runs together contradict: no number of further calls is missing."""
+        return self.verdict == "undecided" and self.calls_needed == 0 and self.reference.thorough
+
 
 @dataclass(frozen=True, slots=True)
 class CertifySection:
@@ -79,6 +84,11 @@ class CertifySection:
     calls_needed: int | None
     horizon: int | None
     alpha: float
+
+    @property
+    def contradicted(self) -> bool:
+        """As for luck."""
+        return self.verdict == "undecided" and self.calls_needed == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,10 +228,7 @@ def _about_reference(asked: Asked, reference: Reference) -> Iterator[str]:
 
 def _about_verdicts(session: Session, asked: Asked, at: Slots, answer: Verdicts) -> Iterator[str]:
     luck, certify = answer
-    sections = [luck] if luck.reference.thorough else []
-    if any(
-        s.verdict == "undecided" and s.calls_needed == 0 for s in (*sections, certify) if not isinstance(s, NotExamined)
-    ):
+    if luck.contradicted or (isinstance(certify, CertifySection) and certify.contradicted):
         yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
     if isinstance(certify, NotExamined):
         return

@@ -211,12 +211,6 @@ class Program(BaseModel):
         out.append({"role": "user", "content": fill(self.user, inputs)})
         return out
 
-    def messages_alone(self) -> list[JSON]:
-        """The messages without any input filled in: for estimating tokens before a run."""
-        if self.raw is not None:
-            return list(json.loads(self.raw).get("messages", []))
-        return [{"content": self.system_text()}, *(e.model_dump() for e in self.examples), *self.history]
-
     def render(self, inputs: Mapping[str, JSON], history: tuple[Mapping[str, JSON], ...] = ()) -> Request:
         """The request of one case. Raises: UsageError for a missing input."""
         if self.raw is not None:

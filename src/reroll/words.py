@@ -141,7 +141,7 @@ def _unsettled(luck: LuckSection) -> str:
 
 
 def _more_runs(luck: LuckSection) -> str:
-    if luck.calls_needed == 0:  # a verdict fell, and later runs contradict it
+    if luck.contradicted:
         return (
             "Earlier and later runs contradict one another, as if something had changed; nothing holds for all of them."
         )
