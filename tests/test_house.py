@@ -12,7 +12,7 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match program requirement check case fix evidence calibrate race verdict balance plan answer
+errors numbers sample match program requirement check case fix evidence calibrate race verdict suite balance plan answer
 conclude words
 """.split()
 EDGES = """
@@ -25,7 +25,7 @@ arguments output options opening asking commands commands_files cli
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
 FOR_CORE = """
-__future__ collections dataclasses decimal difflib enum functools hashlib itertools json math pathlib re typing
+__future__ collections dataclasses decimal difflib enum functools hashlib itertools json math operator pathlib re typing
 numpy pydantic pydantic_core jsonschema referencing re2 reroll
 """.split()
 

@@ -20,10 +20,7 @@ from reroll.verdict import (
     luck,
     luck_path,
     not_worse_rate,
-    pass_at_k,
-    pass_hat_k,
     second_try,
-    suite_estimate,
 )
 
 words = st.lists(st.sampled_from(["pass", "pass", "pass", "pass", "fail", "invalid"]), max_size=80)
@@ -303,7 +300,7 @@ def test_an_empty_race_decides_nothing() -> None:
     assert forecast(race, Evidence(1, 2)) is None
 
 
-# ---------------------------------------------------------------- one more try, and several cases
+# ---------------------------------------------------------------- one more try
 
 
 def test_a_second_try_is_worth_what_the_first_ones_showed() -> None:
@@ -311,45 +308,6 @@ def test_a_second_try_is_worth_what_the_first_ones_showed() -> None:
     low, high = interval(5, 10)
     assert (est.value, est.low, est.high, est.n) == (0.5, 1 - high, 1 - low, 10)
     assert second_try(Evidence(0, 2, 2)).value is None
-
-
-def test_pass_hat_k_and_pass_at_k_are_unbiased() -> None:
-    n, k, p = 7, 3, 0.6
-    chance = [math.comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)]
-    assert sum(w * pass_hat_k([(c, n)], k) for c, w in enumerate(chance)) == pytest.approx(p**k)
-    assert sum(w * pass_at_k([(c, n)], k) for c, w in enumerate(chance)) == pytest.approx(1 - (1 - p) ** k)
-
-
-@pytest.mark.parametrize(("counts", "k"), [([], 1), ([(1, 2)], 3), ([(3, 2)], 1), ([(1, 2)], 0)])
-def test_pass_hat_k_and_pass_at_k_refuse_what_they_cannot_know(counts: list[tuple[int, int]], k: int) -> None:
-    for rule in (pass_hat_k, pass_at_k):
-        with pytest.raises(ValueError, match="got"):
-            rule(counts, k)
-
-
-def test_a_suite_weighs_its_cases_equally_and_says_when_pooling_would_not() -> None:
-    even = suite_estimate([Evidence(0, 10), Evidence(5, 10)])
-    assert (even.mean.value, even.pooled, even.runs_differ) == (0.25, 0.25, False)
-    uneven = suite_estimate([Evidence(0, 10), Evidence(45, 90)])
-    assert (uneven.mean.value, uneven.pooled, uneven.runs_differ) == (0.25, 0.45, True)
-
-
-def test_repeats_do_not_narrow_what_is_known_about_new_cases() -> None:
-    few = suite_estimate([Evidence(0, 1)] * 5).mean
-    many = suite_estimate([Evidence(0, 1000)] * 5).mean
-    assert (few.low, few.high) == (many.low, many.high) == pytest.approx(interval(0, 5))
-    assert few.n == 5
-
-
-def test_cases_that_could_not_be_judged_stay_in_the_interval() -> None:
-    judged = suite_estimate([Evidence(0, 4)] * 9).mean
-    partly = suite_estimate([Evidence(0, 4)] * 9 + [Evidence(0, 4, 4)]).mean
-    assert partly.value == judged.value == 0
-    assert judged.high is not None
-    assert partly.high is not None
-    assert partly.high > judged.high
-    nothing = suite_estimate([])
-    assert (nothing.mean.value, nothing.mean.low, nothing.mean.high, nothing.pooled) == (None, 0.0, 1.0, None)
 
 
 def test_a_verdict_is_a_value() -> None:

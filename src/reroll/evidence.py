@@ -14,6 +14,7 @@ every sample.  How far below 1 / alpha the threshold may go is calibrate.py.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,6 +76,8 @@ class Evidence:
     invalid: int = 0
 
     def __post_init__(self) -> None:
+        for count in (self.failures, self.n, self.invalid):
+            _check_whole(count)
         if min(self.failures, self.n, self.invalid) < 0:
             raise ValueError(
                 f"counts must not be negative, got failures={self.failures}, n={self.n}, invalid={self.invalid}"
@@ -375,7 +378,16 @@ def _log(x: Floats) -> Floats:
     return np.where(x > 0, logs, _LOG_ZERO)
 
 
+def _check_whole(count: int) -> None:
+    try:
+        operator.index(count)
+    except TypeError:
+        raise ValueError(f"counts must be whole numbers, got {count!r}") from None
+
+
 def _check_counts(failures: int, n: int) -> None:
+    _check_whole(failures)
+    _check_whole(n)
     if not 0 <= failures <= n:
         raise ValueError(f"failures must lie in 0...n, got failures={failures}, n={n}")
 

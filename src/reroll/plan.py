@@ -28,6 +28,8 @@ class Plan:
     budget:         cap on calls, not binding: the run may be continued. None: no cap.
     concurrency:    samples in flight at once, at most.
     at_least:       samples to draw even where the question is decided sooner.
+    round_size:     for `certify`: samples come in rounds over so many fixed cases and are looked at
+                    round ends; every number of draws is then one of whole rounds.
 
     Raises:  ValueError: an argument out of range, or `certify` without a target.
     """
@@ -40,6 +42,7 @@ class Plan:
     budget: int | None = None
     concurrency: int = 1
     at_least: int = 0
+    round_size: int = 1
 
     def __post_init__(self) -> None:
         if self.question not in ("luck", "certify"):
@@ -52,6 +55,8 @@ class Plan:
             raise ValueError(f"horizon must be at least 1 call, got {self.horizon}")
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha must lie strictly between 0 and 1, got {self.alpha!r}")
+        if self.question == "luck" and self.round_size != 1:
+            raise ValueError(f"luck is about one case, got rounds of {self.round_size}")
         _race(self)
 
 
@@ -72,7 +77,7 @@ def stop_reason(plan: Plan, outcomes: Sequence[str]) -> StopReason | None:
         return "decided"
     if plan.horizon is not None and n >= plan.horizon:
         return "horizon"
-    if plan.budget is not None and n >= plan.budget:
+    if plan.budget is not None and n + plan.round_size > plan.budget:
         return "budget"
     if _soonest(plan, outcomes) is None and (plan.horizon is not None or plan.budget is None):
         return "out_of_reach"
@@ -107,7 +112,9 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
     if passes_needed is not None and n >= plan.at_least:
         batch = min(batch, passes_needed)
     left = min((cap - n for cap in (plan.horizon, plan.budget) if cap is not None), default=batch)
-    return max(0, min(batch, plan.concurrency, left) - in_flight)
+    size = plan.round_size
+    width = max(size, plan.concurrency // size * size)
+    return max(0, min(-(-batch // size) * size, width, left // size * size) - in_flight)
 
 
 def _race(plan: Plan) -> Race:
@@ -115,13 +122,14 @@ def _race(plan: Plan) -> Race:
         return luck_race(plan.reference_rate, plan.target, plan.alpha, plan.horizon)
     if plan.target is None:
         raise ValueError("certify needs a target, a success rate such as 0.99; got none")
-    return certify_race(plan.target, plan.alpha, plan.horizon)
+    return certify_race(plan.target, plan.alpha, plan.horizon, plan.round_size)
 
 
 def _decided(plan: Plan, outcomes: Sequence[str]) -> bool:
     if plan.question == "certify":
         assert plan.target is not None
-        return certify_path(outcomes, plan.target, plan.alpha, plan.horizon).verdict != "undecided"
+        found = certify_path(outcomes, plan.target, plan.alpha, plan.horizon, plan.round_size)
+        return found.verdict != "undecided"
     verdict = luck_path(outcomes, plan.reference_rate, plan.target, plan.alpha, plan.horizon).verdict
     return verdict != "undecided"
 
@@ -136,4 +144,4 @@ def _soonest(plan: Plan, outcomes: Sequence[str]) -> int | None:
 def _passes_needed(plan: Plan, outcomes: Sequence[str]) -> int | None:
     """Further passes after which the upper claim is certain to be shown; None if it is not raced."""
     race = _race(plan)
-    return soonest(Race(race.met_rate, None, race.alpha, race.horizon), Evidence.of(outcomes))
+    return soonest(Race(race.met_rate, None, race.alpha, race.horizon, race.round_size), Evidence.of(outcomes))

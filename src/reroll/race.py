@@ -27,12 +27,25 @@ _FAR = 1 << 40  # calls; nothing is forecast beyond
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What is tested: the rates of the two claims (None: not raced), alpha for each, a binding end or None."""
+    """What is tested: the rates of the two claims (None: not raced), alpha for each, a binding end or None.
+
+    `round_size` above 1: the samples are rounds over a fixed set of so many cases, whose failure
+    rates may differ while their mean is tested. Then only complete rounds count, looked at where
+    they end, and the thresholds are Ville's: over a round the bets multiply to at most what equal
+    rates would give (inequality of means), which the exact thresholds do not cover.
+    """
 
     met_rate: float | None
     not_met_rate: float | None
     alpha: float
     horizon: int | None = None
+    round_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.round_size < 1:
+            raise ValueError(f"round_size must be at least 1 case, got {self.round_size}")
+        if self.round_size > 1 and self.horizon is not None:
+            raise ValueError("a horizon buys nothing for rounds over several cases; leave it out")
 
 
 def race_thresholds(race: Race) -> tuple[float | None, float | None]:
@@ -58,9 +71,14 @@ def standing(race: Race, evidence: Evidence) -> Side | None:
 
 
 def first_crossing(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | None:
-    """The claim that was shown first and after how many samples, looking after each one; None if none was."""
-    if not outcomes:
+    """The claim that was shown first and after how many samples, looking after each one; None if none was.
+
+    With rounds of several cases it looks where they end, and a round that is not complete is not looked at.
+    """
+    if len(outcomes) < race.round_size:
         return None
+    if race.round_size > 1:
+        return _first_round(race, outcomes)
     fails = np.array([outcome == "fail" for outcome in outcomes])
     invalid = np.array([outcome == "invalid" for outcome in outcomes])
     n = np.arange(1, len(outcomes) + 1)
@@ -77,6 +95,24 @@ def first_crossing(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | No
     if not firsts:
         return None
     when, side = min(firsts)
+    return side, when
+
+
+def _first_round(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | None:
+    """The first crossing at a round's end; "not met" where both are shown at the same one."""
+    n = np.arange(race.round_size, len(outcomes) + 1, race.round_size)
+    fails = np.cumsum([outcome == "fail" for outcome in outcomes])[n - 1]
+    at_worst = np.cumsum([outcome != "pass" for outcome in outcomes])[n - 1]
+    met, not_met = _mixtures(race)
+    c_met, c_not_met = race_thresholds(race)
+    firsts: list[tuple[int, Side]] = []
+    if not_met is not None and len(where := np.flatnonzero(log_e(not_met, fails, n - fails) >= c_not_met)):
+        firsts.append((int(n[where[0]]), "not_met"))
+    if met is not None and len(where := np.flatnonzero(log_e(met, at_worst, n - at_worst) >= c_met)):
+        firsts.append((int(n[where[0]]), "met"))
+    if not firsts:
+        return None
+    when, side = min(firsts, key=lambda first: first[0])
     return side, when
 
 
@@ -135,7 +171,13 @@ def _calls_until(mixture: Mixture, threshold: float, failures: int, n: int, p: f
 
 def _soonest_within(race: Race, evidence: Evidence, waits: list[int | None]) -> int | None:
     left = math.inf if race.horizon is None else race.horizon - evidence.n
-    return min((wait for wait in waits if wait is not None and wait <= left), default=None)
+    return min((_whole(race, evidence, wait) for wait in waits if wait is not None and wait <= left), default=None)
+
+
+def _whole(race: Race, evidence: Evidence, wait: int) -> int:
+    """The wait, up to the end of the round in which it ends."""
+    ends = -(-(evidence.n + wait) // race.round_size) * race.round_size
+    return ends - evidence.n
 
 
 def _sides(race: Race, evidence: Evidence) -> list[tuple[Side, float | None, float | None]]:
@@ -149,6 +191,8 @@ def _mixtures(race: Race) -> tuple[Mixture | None, Mixture | None]:
 
 
 def _thresholds(race: Race, rate: float) -> Thresholds:
+    if race.round_size > 1:
+        return Thresholds(-math.log(race.alpha), -math.log(race.alpha))
     return thresholds(rate, race.alpha, race.horizon)
 
 

@@ -1,4 +1,4 @@
-"""Evidence into a decision: reliable enough or not, bad luck or not, and what may be said about a suite.
+"""Evidence into a decision: reliable enough or not, bad luck or not.
 
 A verdict is a first crossing: once an e-value has crossed its threshold the
 verdict stands for ever, whatever comes after.  That is what alpha pays for:
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from reroll.evidence import Est, Evidence, graded_interval, interval_of, refuted_from
+from reroll.evidence import Est, Evidence, interval_of, refuted_from
 from reroll.race import Race, Side, first_crossing, forecast, log_es, race_thresholds, standing
 
 __all__ = [
@@ -22,19 +22,16 @@ __all__ = [
     "CertifyVerdict",
     "Luck",
     "LuckVerdict",
-    "SuiteEstimate",
     "certify",
     "certify_path",
     "certify_race",
     "decide",
+    "least_certificate",
     "luck",
     "luck_path",
     "luck_race",
     "not_worse_rate",
-    "pass_at_k",
-    "pass_hat_k",
     "second_try",
-    "suite_estimate",
     "tolerable_rate",
 ]
 
@@ -120,18 +117,30 @@ def certify(evidence: Evidence, target: float, alpha: float = 0.05, horizon: int
     return _certify(race, evidence, evidence, standing(race, evidence), None, target)
 
 
-def certify_path(outcomes: Sequence[str], target: float, alpha: float = 0.05, horizon: int | None = None) -> Certify:
+def certify_path(
+    outcomes: Sequence[str],
+    target: float,
+    alpha: float = 0.05,
+    horizon: int | None = None,
+    round_size: int = 1,
+) -> Certify:
     """The verdict of the first crossing, looking after every outcome; later outcomes cannot take it back.
 
     Args:    outcomes: `pass`, `fail` or `invalid`, in the order in which the
-             samples were DRAWN: the order of arrival favours quick answers.
-    Raises, Assumes: as `certify`.
+             samples were DRAWN: the order of arrival favours quick answers;
+             round_size: above 1, the outcomes are rounds over so many fixed
+             cases, in any order inside a round. Then the mean over these cases
+             is tested, at round ends; outcomes of an unfinished round wait.
+    Raises, Assumes: as `certify`; rounds with a horizon are refused.
 
     >>> certify_path(["fail", "fail"] + ["pass"] * 98, target=0.99).decided_at
     2
+    >>> certify_path(["pass", "fail"] * 5, target=0.9, round_size=2).decided_at
+    8
     """
-    race = certify_race(target, alpha, horizon)
+    race = certify_race(target, alpha, horizon, round_size)
     _check_horizon(len(outcomes), horizon)
+    outcomes = outcomes[: len(outcomes) - len(outcomes) % round_size]
     crossing = first_crossing(race, outcomes)
     now = Evidence.of(outcomes)
     if crossing is None:
@@ -143,16 +152,35 @@ def certify_path(outcomes: Sequence[str], target: float, alpha: float = 0.05, ho
 def decide(failures: int, n: int, target: float = 0.99, alpha: float = 0.05, horizon: int | None = None) -> Certify:
     """`certify` for plain counts.
 
+    Raises:  ValueError: as `certify`, or a horizon within which no run at all could be "met".
+
     >>> decide(failures=0, n=400).verdict
     'met'
     """
+    least = least_certificate(target, alpha)
+    if horizon is not None and horizon < least:
+        raise ValueError(f"no run of {horizon} samples can show {target:g} at alpha {alpha:g}; it takes {least}")
     return certify(Evidence(failures, n), target, alpha, horizon)
 
 
-def certify_race(target: float, alpha: float = 0.05, horizon: int | None = None) -> Race:
+def least_certificate(target: float, alpha: float = 0.05) -> int:
+    """The fewest samples with which any method may say "met": all of them passes, and no look before.
+
+    A shorter horizon can never certify. Source: target^n <= alpha.
+
+    >>> least_certificate(0.99), least_certificate(0.9, alpha=0.01)
+    (299, 44)
+    """
+    _failure_rate(target)
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha!r}")
+    return math.ceil(math.log(alpha) / math.log(target) - 1e-12)
+
+
+def certify_race(target: float, alpha: float = 0.05, horizon: int | None = None, round_size: int = 1) -> Race:
     """The two claims that `certify` races."""
     rate = _failure_rate(target)
-    return Race(rate, rate, alpha, horizon)
+    return Race(rate, rate, alpha, horizon, round_size)
 
 
 def _certify(
@@ -327,83 +355,7 @@ def second_try(evidence: Evidence, alpha: float = 0.05) -> Est:
     return Est(None if failing is None else 1 - failing, 1 - high, 1 - low, evidence.n)
 
 
-# ---------------------------------------------------------------- over several cases
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteEstimate:
-    """How often a suite's cases fail, every case weighing the same.
-
-    mean:        mean over cases of each case's failure rate; its interval takes
-                 the cases as draws from the population of cases.
-    pooled:      failures / judged samples; weighs a case by how often it ran.
-    runs_differ: cases ran unequally often; if outcomes decided how often, `pooled` is biased.
-    """
-
-    mean: Est
-    pooled: float | None
-    runs_differ: bool
-
-
-def suite_estimate(cases: Sequence[Evidence], alpha: float = 0.05) -> SuiteEstimate:
-    """The failure rate over cases, with an interval for NEW cases; `mean.n` is the number of cases.
-
-    Cases without a judged sample leave the estimate but stay in the interval,
-    which takes every invalid sample as a pass (low) and as a failure (high).
-
-    Assumes: cases drawn from one population, runs per case not decided by its outcomes.
-    Source:  graded bets at the plain 1 / alpha (`evidence.graded_interval`).
-
-    >>> suite_estimate([Evidence(0, 10), Evidence(5, 10)]).mean.value
-    0.25
-    """
-    ran = [case for case in cases if case.n]
-    low, _ = graded_interval([case.failures / case.n for case in ran], alpha)
-    _, high = graded_interval([case.at_worst / case.n for case in ran], alpha)
-    rates = [case.estimate for case in ran if case.estimate is not None]
-    return SuiteEstimate(
-        Est(math.fsum(rates) / len(rates) if rates else None, low, high, len(ran)),
-        sum(ran, start=Evidence()).estimate,
-        len({case.n for case in cases}) > 1,
-    )
-
-
-def pass_hat_k(counts: Sequence[tuple[int, int]], k: int) -> float:
-    """The chance that ALL of k tries at a case pass (pass^k), averaged over cases; unbiased.
-
-    Args:    counts: (passes, n) of each case, n >= k.
-    Raises:  ValueError: no case, k < 1, or a case with fewer than k samples.
-    Source:  Yao et al. 2024 (tau-bench): mean of C(c, k) / C(n, k).
-
-    >>> pass_hat_k([(3, 4), (4, 4)], k=2)
-    0.75
-    """
-    _check_k(counts, k)
-    return math.fsum(math.comb(c, k) / math.comb(n, k) for c, n in counts) / len(counts)
-
-
-def pass_at_k(counts: Sequence[tuple[int, int]], k: int) -> float:
-    """The chance that ANY of k tries at a case passes (pass@k), averaged over cases; unbiased.
-
-    Args, Raises: as `pass_hat_k`.
-    Source:  Chen et al. 2021 (Codex), eq. 1: mean of 1 - C(n - c, k) / C(n, k).
-
-    >>> pass_at_k([(1, 4), (0, 4)], k=2)
-    0.25
-    """
-    _check_k(counts, k)
-    return math.fsum(1 - math.comb(n - c, k) / math.comb(n, k) for c, n in counts) / len(counts)
-
-
 # ---------------------------------------------------------------- helpers
-
-
-def _check_k(counts: Sequence[tuple[int, int]], k: int) -> None:
-    if not counts or k < 1:
-        raise ValueError(f"k must be at least 1 and there must be a case, got k={k}, {len(counts)} cases")
-    for c, n in counts:
-        if not 0 <= c <= n or n < k:
-            raise ValueError(f"each case needs 0 <= passes <= n and n >= k, got passes={c}, n={n}, k={k}")
 
 
 def _failure_rate(target: float) -> float:

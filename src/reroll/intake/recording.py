@@ -14,7 +14,7 @@ from reroll.intake.importing import Imported, ImportedSample, import_file
 from reroll.program import Program, Request
 from reroll.store import Store
 from reroll.store_rows import NewSample
-from reroll.verdict import pass_hat_k, suite_estimate
+from reroll.suite import pass_hat_k, suite_estimate
 
 __all__ = ["Arm", "Recording", "look_at", "store_all"]
 
