@@ -17,6 +17,7 @@ from reroll.verdict import (
     certify,
     certify_path,
     decide,
+    least_certificate,
     luck,
     luck_path,
     not_worse_rate,
@@ -78,7 +79,22 @@ def test_a_verdict_carries_the_evidence_it_stands_on() -> None:
 def test_the_forecast_counts_passes_and_admits_when_there_is_no_end(
     failures: int, n: int, horizon: int | None, calls: int | None
 ) -> None:
-    assert decide(failures, n, horizon=horizon).calls_needed == calls
+    assert certify(Evidence(failures, n), 0.99, horizon=horizon).calls_needed == calls
+
+
+def test_a_horizon_too_near_for_any_certificate_is_refused_with_the_number_that_it_takes() -> None:
+    assert decide(0, 299, horizon=299).verdict == "met"
+    with pytest.raises(ValueError, match="it takes 299"):
+        decide(0, 10, horizon=298)
+    assert [least_certificate(t) for t in (0.5, 0.9, 0.9999)] == [5, 29, 29956]
+
+
+@pytest.mark.parametrize(("failures", "n"), [(1.5, 3), (float("nan"), 3), (1, float("nan")), (4, 3), (-1, 3)])
+def test_counts_that_cannot_be_are_refused(failures: int, n: int) -> None:
+    with pytest.raises(ValueError, match="got"):
+        decide(failures, n)
+    with pytest.raises(ValueError, match="got"):
+        interval(failures, n)
 
 
 def test_the_forecast_comes_true_when_failures_keep_coming_as_before() -> None:
