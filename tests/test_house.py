@@ -19,7 +19,7 @@ EDGES = """
 settings keys strict_yaml complaints init project person check_process checking
 store_schema store_sqlite migrations store_secrets store_tokens store_rows store_export store_base store_asked
 store_samples store_concluded store
-intake models engine looking runner controls investigation render
+intake models engine looking runner caveats controls investigation render
 arguments output options opening asking commands commands_files cli
 """.split()
 LAYERS = CORE + EDGES

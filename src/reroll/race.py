@@ -105,11 +105,16 @@ def _first_round(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | None
     at_worst = np.cumsum([outcome != "pass" for outcome in outcomes])[n - 1]
     met, not_met = _mixtures(race)
     c_met, c_not_met = race_thresholds(race)
+    shown: list[tuple[Side, Mixture | None, float | None, Ints]] = [
+        ("not_met", not_met, c_not_met, fails),
+        ("met", met, c_met, at_worst),
+    ]
     firsts: list[tuple[int, Side]] = []
-    if not_met is not None and len(where := np.flatnonzero(log_e(not_met, fails, n - fails) >= c_not_met)):
-        firsts.append((int(n[where[0]]), "not_met"))
-    if met is not None and len(where := np.flatnonzero(log_e(met, at_worst, n - at_worst) >= c_met)):
-        firsts.append((int(n[where[0]]), "met"))
+    for side, mixture, threshold, failures in shown:
+        if mixture is None or threshold is None:
+            continue
+        where = np.flatnonzero(log_e(mixture, failures, n - failures) >= threshold)
+        firsts += [(int(n[where[0]]), side)] if len(where) else []
     if not firsts:
         return None
     when, side = min(firsts, key=lambda first: first[0])

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from reroll.answer import OutcomeWord, ProgressEvent
+from reroll.answer import Cost, OutcomeWord, ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
@@ -29,11 +29,15 @@ __all__ = [
     "Session",
     "Slots",
     "Spent",
+    "crashing_check",
     "draw_more",
     "exploratory",
     "judged",
+    "question_words",
     "run_case",
     "slots",
+    "tell",
+    "too_dear",
     "words",
 ]
 
@@ -84,6 +88,19 @@ class Spent:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
+    def cost(self) -> Cost:
+        """What was used so far, as an answer shows it."""
+        return Cost(
+            calls=self.calls,
+            control_calls=self.control_calls,
+            attempts=self.attempts,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            usd=self.usd,
+            seconds=round(self.seconds, 3),
+            reused=self.reused,
+        )
+
 
 def _plus(total: N | None, more: N | None, sample: Sample) -> N | None:
     """The sum, None once unknown; a draw that brought nothing back adds nothing."""
@@ -94,10 +111,11 @@ def _plus(total: N | None, more: N | None, sample: Sample) -> N | None:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One stored sample with what its checks say."""
+    """One stored sample with what its checks say: all together, and each one in the order of the case's checks."""
 
     stored: StoredSample
     outcome: Outcome
+    each: tuple[Outcome, ...] = ()
 
 
 @dataclass(slots=True)
@@ -132,24 +150,32 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Where one case's draws are kept: the request's id, the series, and what names them."""
+    """Where one case's draws are kept: the request's id, the series, and what names them.
+
+    `whole`: every draw of the series counts, whatever the command's horizon and report.
+    """
 
     case: Case
     request_id: str
     series: str
     control: bool
+    whole: bool
 
 
-def slots(session: Session, case: Case, *, control: bool = False) -> Slots:
-    """The place of a case's draws. A declared horizon has a series of its own: it starts from zero."""
+def slots(session: Session, case: Case, *, control: bool = False, series: str | None = None) -> Slots:
+    """The place of a case's draws. A declared horizon has a series of its own: it starts from zero.
+
+    `series` names another one, for draws that belong to a question of their own.
+    """
     request = session.project.program.render(case.input, case.history)
     request_id = request.id(
         f"{session.model.identity}#{case.id}" if _keyed_by_case(session.model) else session.model.identity
     )
     session.store.put_request(request_id, request, session.model.identity)
     horizon = None if control else session.options.horizon
-    series = OPEN_ENDED if horizon is None else f"horizon-{horizon}"
-    return Slots(case, request_id, series if control else _series(session, request_id, series), control)
+    base = series or (OPEN_ENDED if horizon is None else f"horizon-{horizon}")
+    name = base if control else _series(session, request_id, base)
+    return Slots(case, request_id, name, control, whole=control or series is not None)
 
 
 def _series(session: Session, request_id: str, base: str) -> str:
@@ -186,11 +212,11 @@ def judged(session: Session, at: Slots, so_far: Sequence[Judged] = ()) -> list[J
     (`exploratory` counts them). `so_far` is what an earlier call returned: only what came since is read.
     """
     known = 0.0 if so_far else session.store.first_used(_check_ids(session, at), at.request_id)
-    since = max((j.stored.seq for j in so_far), default=0 if at.control else session.since)
+    since = max((j.stored.seq for j in so_far), default=0 if at.whole else session.since)
     fresh = [s for s in _drawn(session, at, since) if s.settled >= known]
     runs = sorted([*so_far, *_judge_all(session, at, fresh)], key=lambda j: j.stored.idx)
     # By index: the order of arrival would favour quick answers. A horizon is binding, whoever else drew.
-    return runs if at.control or session.options.horizon is None else runs[: session.options.horizon]
+    return runs if at.whole or session.options.horizon is None else runs[: session.options.horizon]
 
 
 def exploratory(session: Session, at: Slots) -> list[Judged]:
@@ -216,7 +242,8 @@ def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> l
             # A check that could not run is asked again next time; a person's word is kept at once.
             session.store.add_outcomes(sample.id, [(i, o) for i, o in said if not o.broken])
             have[sample.id] = dict(said)
-    return [Judged(s, overall([have[s.id][i] for i in ids])) for s in stored]
+    said_of = [(s, tuple(have[s.id][i] for i in ids)) for s in stored]
+    return [Judged(s, overall(each), each) for s, each in said_of]
 
 
 def words(runs: Sequence[Judged]) -> list[OutcomeWord]:
@@ -329,11 +356,12 @@ async def run_case(
     runs = judged(session, at)
     session.spent.reused += len(runs)
     while True:
-        _crashing_check(case, runs)
+        crashing_check(case, runs)
         plan = await plan_for(words(runs))
         plan = replace(plan, budget=len(runs) + max(0, session.left))
         wanted = next_draws(plan, words(runs))
-        _tell(session, plan, case, runs)
+        budget = plan.budget or session.options.budget
+        tell(session, case.id, Evidence.of(words(runs)), question_words(plan), budget)
         if wanted == 0 or session.stopped or too_dear(session):
             break
         await draw_more(session, [at], wanted)
@@ -351,7 +379,7 @@ def too_dear(session: Session) -> bool:
     return cap is not None and (usd is None or usd >= cap)
 
 
-def _crashing_check(case: Case, runs: Sequence[Judged]) -> None:
+def crashing_check(case: Case, runs: Sequence[Judged]) -> None:
     """Raises: UsageError when a check could not run on any sample so far: it is the check that is broken."""
     if len(runs) >= 3 and all(j.outcome.broken for j in runs):
         raise UsageError(
@@ -361,21 +389,21 @@ def _crashing_check(case: Case, runs: Sequence[Judged]) -> None:
         )
 
 
-def _tell(session: Session, plan: Plan, case: Case, runs: Sequence[Judged]) -> None:
-    seen = Evidence.of(words(runs))
+def tell(session: Session, name: str, seen: Evidence, question: str, budget: int) -> None:
+    """Show where the run stands: `name` is what is run, `budget` the calls that it may come to."""
     low, high = interval_of(seen, session.options.alpha)
     session.notify(
         ProgressEvent(
             phase="case",
-            case_id=case.id,
+            case_id=name,
             calls=seen.n,
-            budget=plan.budget or session.options.budget,
+            budget=budget,
             failures=seen.failures,
             invalid=seen.invalid,
             estimate=seen.estimate,
             low=low,
             high=high,
-            question=question_words(plan),
+            question=question,
             usd=session.spent.usd,
             seconds=session.spent.seconds,
         )

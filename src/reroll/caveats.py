@@ -1,0 +1,103 @@
+"""What a reader must know beside the numbers: old and lost runs, loose references, tests made before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from reroll.answer import CertifySection, LuckSection, NotExamined, Reference
+from reroll.case import Case
+from reroll.numbers import counts, percent
+from reroll.runner import Judged, Session, Slots, exploratory
+
+__all__ = ["about_reference", "about_runs", "about_verdicts", "tests_before"]
+
+Verdicts = tuple[LuckSection, CertifySection | NotExamined]
+
+NOT_COUNTED: tuple[tuple[Literal["refused", "outage"], str], ...] = (
+    ("refused", "the server took no call"),
+    ("outage", "the server was down"),
+)
+
+
+def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]) -> Iterator[str]:
+    """What stands behind these runs, drawn at these places."""
+    if old := [j for at in places for j in exploratory(session, at)]:
+        failed = sum(j.outcome.outcome == "fail" for j in old)
+        yield (
+            f"exploratory: {counts('earlier run', len(old))}, judged with the check as it is now, failed "
+            f"{counts('time', failed)}; they were drawn before this check existed and do not count"
+        )
+    if runs and not session.spent.calls:
+        days = sorted({_day(j) for j in runs})
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
+    if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
+        yield f"{counts('call', lost)} never came back (a run was stopped meanwhile) and could not be counted"
+    for source, why in NOT_COUNTED:
+        found = (session.store.samples(request_id=at.request_id, series=at.series, source=source) for at in places)
+        if n := sum(map(len, found)):
+            yield f"{counts('call', n)} brought nothing back while {why}, and are not counted"
+    if any(_carries_a_seed(session, at.case) for at in places):
+        yield "every call carries the same seed, so the runs may be copies of one another, not independent"
+    if session.model.name.startswith("recorded:"):
+        yield "these are recorded completions, not fresh calls; they speak for the time when they were recorded"
+    answered = sorted({j.stored.sample.model or "" for j in runs} - {""})
+    if len(answered) > 1:
+        yield f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them"
+
+
+def _day(judged: Judged) -> str:
+    return datetime.fromtimestamp(judged.stored.settled, UTC).strftime("%Y-%m-%d")
+
+
+def _carries_a_seed(session: Session, case: Case) -> bool:
+    request = session.project.program.render(case.input, case.history)
+    return "seed" in request.body and (session.options.seed is None or request.raw is not None)
+
+
+def about_reference(question: str, reference: Reference) -> Iterator[str]:
+    """Where the reference rate comes from, or that there is none."""
+    if reference.source == "controls" and reference.n:
+        limit = f", so at most {percent(reference.rate, 'up')} fail" if reference.rate is not None else ""
+        unjudged = f", {counts('run', reference.invalid)} could not be judged" if reference.invalid else ""
+        yield (
+            f"“ordinary requests” are the project's control cases: {counts('failure', reference.failures)} in "
+            f"{counts('run', reference.n)}{unjudged}{limit}"
+        )
+    if reference.source == "none" and question == "luck":
+        yield "the project has no control cases and no reference_rate, so worse than usual cannot be told from usual"
+
+
+def about_verdicts(session: Session, at: Slots, answer: Verdicts) -> Iterator[str]:
+    """Whether the runs contradict one another, and which tests were made before."""
+    luck, certify = answer
+    if luck.contradicted or (isinstance(certify, CertifySection) and certify.contradicted):
+        yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
+    if isinstance(certify, CertifySection):
+        yield from tests_before(session, certify, (at.case.id,), at.series)
+
+
+def tests_before(session: Session, certify: CertifySection, cases: Sequence[str], series: str) -> Iterator[str]:
+    """That this target was tested before for these cases, each time from zero: the chances of error add up."""
+    made = session.store.decisions(rule="certify/1", program_id=session.project.program.id)
+    ids = sorted(cases)
+    same = [
+        d
+        for d in made
+        if d.target == certify.target
+        and sorted((d.evidence or {}).get("cases") or [d.case_id]) == ids
+        and (d.evidence or {}).get("about") == certify.about
+    ]
+    tests = {(d.horizon, (d.evidence or {}).get("series")) for d in same} | {(session.options.horizon, series)}
+    if len(tests) > 1:
+        chance = percent(min(1.0, len(tests) * certify.alpha), "up")
+        what = {"case": "this case", "suite": "these cases", "population": "this population"}[certify.about]
+        yield (
+            f"this target has been tested {len(tests)} times for {what}, each time from zero: the chance that any "
+            f"of these tests is wrong adds up to {chance}"
+        )
+    smaller = [d.alpha for d in same if d.alpha is not None and d.alpha < certify.alpha and d.verdict == "undecided"]
+    if smaller and certify.verdict != "undecided":
+        yield f"with an error chance of {percent(min(smaller))} the same runs were undecided"
