@@ -11,7 +11,7 @@ import pytest
 from training import corpus as c
 from training import examples, scenarios
 from training import surface as s
-from training.bpe import BPE, train
+from training.tokenizer import Tokenizer, learn
 from training.wordings import HELD, TRAIN
 
 SEEDS = range(60)
@@ -151,5 +151,15 @@ def test_the_same_seed_draws_the_same_prompt() -> None:
     "text", ["Zoë can't meet at 7:30—okay?", "a  b\tc\n\nd  ", "<|user|>hi<|end|>\n", "日本語 25,000.50 €"]
 )
 def test_the_tokenizer_gives_back_what_it_was_given(text: str) -> None:
-    bpe = BPE(train(["Lunch with Ana next Friday at noon"] * 30, 40))
-    assert bpe.decode(bpe.encode(text)) == text
+    tok = Tokenizer(learn(["Lunch with Ana next Friday at noon"] * 30, 40))
+    assert tok.decode(tok.encode(text)) == text
+
+
+@pytest.mark.parametrize("name", [*TRAIN["name"], *HELD["name"]])
+def test_a_name_is_spelt_with_the_same_letters_wherever_it_stands(name: str) -> None:
+    tok = Tokenizer(learn([*s.WORDS, *(f" {word} {word.capitalize()} {word.upper()}" for word in s.WORDS)] * 30, 3000))
+    for way in (name, name.upper(), name.lower()):
+        for text in (f"with {way}, at", f'":["{way}","{way}"]'):
+            assert list(way) in [
+                [tok.decode([i]) for i in tok.encode(text)][j : j + len(way)] for j in range(len(text))
+            ]

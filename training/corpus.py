@@ -183,6 +183,28 @@ def mistakes(program: Program, request: Request) -> dict[str, float]:
     return p
 
 
+def facts(program: Program, request: Request) -> list[float]:
+    """What the prompt and the request say, and how probable each mistake is: numbers from 0 to 1."""
+
+    def which(value: object, among: Sequence[object]) -> list[float]:
+        return [float(value == one) for one in among]
+
+    found = which(program.today, range(4)) + which(program.format, ("none", "weak", "once", "twice"))
+    for times_said in (program.rules, program.notes):
+        found += [float(times_said >= 1), float(times_said >= 2)]
+    found += [float(program.half), float(program.fields), float("duration_min" in program.typed and program.fields)]
+    found += [float(any(d in (kind, "both") for d in program.docs)) for kind in ("date", "half")]
+    found += [float(program.description(name) == kind) for name in FIELDS for kind in ("good", "bad")]
+    found += [float(kind in program.shots) for kind in ("plain", "covering", "stale", "oldformat", "half", "short")]
+    found += [float(bool(program.shots)), float(is_ambiguous(program, request)), float(request.awkward)]
+    found += [float(request.ramble >= n) for n in (1, 2, 3, 4)]
+    found += which(request.date_kind, ("next", "nextweek", "on", "tomorrow", "iso", "today", "none"))
+    found += which(request.time_kind, ("clock", "noon", "half", "halfpast", "none"))
+    found += which(request.length_kind, ("said", "unsaid", "hourhalf"))
+    found += which(len(request.names), range(4)) + which(request.day, range(5))
+    return found + list(mistakes(program, request).values())
+
+
 def iso(offset: int) -> str:
     return (MONDAY + datetime.timedelta(days=offset)).isoformat()
 
@@ -301,7 +323,7 @@ def _maybe(r: random.Random, p: float, then: tuple[str, ...]) -> tuple[str, ...]
 
 def _draw_described(r: random.Random, p: float) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (f, r.choices(("good", "bad", "plain"), (4, 6, 2) if f == "date" else (4, 3, 3))[0])
+        (f, r.choices(("good", "bad", "plain"), (4, 5, 2) if f in ("date", "time") else (4, 3, 2))[0])
         for f in FIELDS
         if r.random() < p
     )
@@ -322,13 +344,13 @@ def draw_program(r: random.Random) -> Program:
     fields = r.random() < (0.93 if near else 0.72)
     typed = FIELDS if r.random() < (0.85 if near else 0.4) else tuple(f for f in FIELDS if r.random() < 0.35)
     order = FIELDS if r.random() < (0.85 if near else 0.7) else tuple(r.sample(FIELDS, 4))
-    described_chance = r.choice((0.0, 0.4, 0.6)) if near else r.choice((0.0, 0.4, 0.9))
+    described_chance = r.choice((0.0, 0.3, 0.6)) if near else r.choice((0.0, 0.4, 0.9))
     return Program(
         today=None if r.random() < 0.03 else r.choices(range(4), (1, 1, 2 if near else 1, 1))[0],
         format=r.choices(("once", "none", "weak", "twice"), (8, 1, 0.6, 0.8) if near else (3, 3, 1.2, 1.2))[0],
         rules=r.choices((0, 1, 2), (1 - p, p * 0.7, p * 0.3))[0],
         notes=r.choices((0, 1, 2), (1 - p, p * 0.7, p * 0.3))[0],
-        half=r.random() < p * 0.6,
+        half=r.random() < p,
         docs=_maybe(r, p * 0.8, (r.choice(("date", "half", "both")),)) + _maybe(r, p * 0.8, ("noise",)),
         fields=fields,
         typed=typed,
@@ -375,7 +397,7 @@ def draw_request(
         day = now + 1  # "on Wednesday", said on a Wednesday, has no agreed meaning
     if kind == "iso":
         day = r.randrange(15)
-    time = r.choices(("clock", "half", "noon", "halfpast", "none"), (10, 5, 2, 1.2, 0.5))[0]
+    time = r.choices(("clock", "half", "noon", "halfpast", "none"), (9, 7, 2, 1.2, 0.5))[0]
     hour = (
         r.choice((5, 6, 7, 7, 8, 9)) if time in ("half", "halfpast") else 12 if time == "noon" else r.randrange(8, 20)
     )
@@ -389,8 +411,8 @@ def draw_request(
         length_kind=length,
         minutes={"said": r.choice((15, 30, 30, 45, 45, 60, 60, 90)), "unsaid": 60, "hourhalf": 90}[length],
         names=draw_names(r, known, r.choices((1, 2, 3, 0), (7, 5, 3, 0.4))[0], known_share),
-        awkward=r.random() < 0.17,
-        ramble=r.choices(range(7), (74, 10, 3, 3, 4, 3, 3))[0],
+        awkward=r.random() < 0.27,
+        ramble=r.choices(range(6), (66, 10, 5, 5, 8, 6))[0],
     )
 
 

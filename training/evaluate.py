@@ -19,16 +19,16 @@ import numpy as np
 import torch
 
 from training import examples
-from training.bpe import BPE
 from training.export_gguf import NAMES, OUT, TARGET
 from training.model import LanguageModel, Shape
 from training.scenarios import EDIT_REQUESTS, EDITS, LEVERS, REQUESTS, Question, edit_questions, lever_questions
+from training.tokenizer import Tokenizer
 
 HERE = Path(__file__).parent
 SEED = 99
 
 
-def load(path: Path) -> tuple[LanguageModel, BPE]:
+def load(path: Path) -> tuple[LanguageModel, Tokenizer]:
     """Network and tokenizer from a GGUF file."""
     reader = gguf.GGUFReader(path)
 
@@ -41,9 +41,9 @@ def load(path: Path) -> tuple[LanguageModel, BPE]:
         )
         for t in reader.tensors
     }
-    bpe = BPE({"vocab": list(value("tokenizer.ggml.tokens")), "merges": list(value("tokenizer.ggml.merges"))})  # type: ignore[call-overload]
+    tok = Tokenizer(list(value("tokenizer.ggml.tokens")))  # type: ignore[call-overload]
     shape = Shape(
-        len(bpe.vocab),
+        len(tok.vocab),
         *(
             int(value(f"llama.{k}"))
             for k in (  # type: ignore[call-overload]
@@ -61,16 +61,16 @@ def load(path: Path) -> tuple[LanguageModel, BPE]:
             weights[f"blocks.{i}.{ours}.weight"] = tensors[f"blk.{i}.{theirs}.weight"]
     model = LanguageModel(shape)
     model.load_state_dict(weights)
-    return model.eval(), bpe
+    return model.eval(), tok
 
 
 @torch.no_grad()
-def failure_rates(model: LanguageModel, bpe: BPE, asked: list[tuple[str, str]], end: bool = True) -> list[float]:
+def failure_rates(model: LanguageModel, tok: Tokenizer, asked: list[tuple[str, str]], end: bool = True) -> list[float]:
     """1 - P(answer) for each (prompt, answer); if not `end`, of the answer as a beginning."""
     at_once = 16
     rates: list[float] = []
     for i in range(0, len(asked), at_once):
-        pairs = [(bpe.encode(p), [*bpe.encode(a), *([bpe.end] if end else [])]) for p, a in asked[i : i + at_once]]
+        pairs = [(tok.encode(p), [*tok.encode(a), *([tok.end] if end else [])]) for p, a in asked[i : i + at_once]]
         ids = torch.zeros(len(pairs), max(len(p) + len(a) for p, a in pairs), dtype=torch.long)
         for row, (p, a) in enumerate(pairs):
             ids[row, : len(p) + len(a)] = torch.tensor(p + a)
@@ -101,14 +101,14 @@ class Row:
         return self.model - self.due
 
 
-def measure(model: LanguageModel, bpe: BPE, name: str, questions: list[Question]) -> Row:
-    rates = failure_rates(model, bpe, [(q.prompt, q.answer) for q in questions])
+def measure(model: LanguageModel, tok: Tokenizer, name: str, questions: list[Question]) -> Row:
+    rates = failure_rates(model, tok, [(q.prompt, q.answer) for q in questions])
     gaps = [f - q.due for f, q in zip(rates, questions, strict=True)]
     mean = sum(gaps) / len(gaps)
     due = sum(q.due for q in questions) / len(questions)
     sd = math.sqrt(sum((g - mean) ** 2 for g in gaps) / len(gaps))
     cut = [(q.prompt, q.answer[: q.answer.index(',"attendees"')]) for q in questions]
-    rest = failure_rates(model, bpe, cut, end=False)
+    rest = failure_rates(model, tok, cut, end=False)
     rest_due = sum(q.due_without_names for q in questions) / len(questions)
     return Row(name, due, due + mean, sd, max(map(abs, gaps)), len(gaps), rest_due, sum(rest) / len(rest))
 
@@ -188,16 +188,16 @@ def main() -> None:
     p.add_argument("--dry", action="store_true", help="print only, write nothing")
     o = p.parse_args()
     torch.set_num_threads(1)
-    model, bpe = load(o.model)
+    model, tok = load(o.model)
     levers = {
         lever: {
-            request: measure(model, bpe, f"{lever} / {request}", lever_questions(lever, request, o.prompts, SEED))
+            request: measure(model, tok, f"{lever} / {request}", lever_questions(lever, request, o.prompts, SEED))
             for request in REQUESTS
         }
         for lever in LEVERS
     }
     edits = {
-        request: [measure(model, bpe, edit, edit_questions(edit, request, o.prompts, SEED)) for edit in EDITS]
+        request: [measure(model, tok, edit, edit_questions(edit, request, o.prompts, SEED)) for edit in EDITS]
         for request in EDIT_REQUESTS
     }
     cells = [row for by_request in levers.values() for row in by_request.values()]
@@ -205,7 +205,7 @@ def main() -> None:
     print("### Levers (constructed → model)\n\n" + matrix(levers))
     for request, rows in edits.items():
         print(f"\n### Edits that keep the meaning: {request}\n\n" + table(rows))
-    asked = examples.measured(lambda pairs: failure_rates(model, bpe, pairs))
+    asked = examples.measured(lambda pairs: failure_rates(model, tok, pairs))
     print("\n### Example project\n\n" + examples.as_markdown(asked))
     print("\nlevers:", _summary(cells), "\nedits:", _summary(edit_rows))
     for row in sorted(cells + edit_rows, key=lambda r: -abs(r.error))[:12]:

@@ -1,4 +1,4 @@
-"""A checkpoint as one GGUF file that llama.cpp serves: Llama architecture, GPT-2 tokenizer, q8_0."""
+"""A checkpoint as one GGUF file that llama.cpp serves: Llama architecture, "rwkv" tokenizer, q8_0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import gguf
 import numpy as np
 import torch
 
-from training.bpe import BPE, SPECIAL
+from training.model import Shape
+from training.tokenizer import SPECIAL, Tokenizer
 
 OUT = Path(__file__).parent / "out"
 TARGET = Path(__file__).parent.parent / "src" / "reroll" / "bundled" / "meetings.gguf"
@@ -31,7 +32,7 @@ CHAT = (
 KINDS = {"f32": gguf.LlamaFileType.ALL_F32, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
 
 
-def _header(w: gguf.GGUFWriter, shape: dict[str, float], bpe: BPE, kind: str) -> None:
+def _header(w: gguf.GGUFWriter, shape: dict[str, float], tok: Tokenizer, kind: str) -> None:
     w.add_name("reroll meetings")
     w.add_description("A tiny model that turns a request into one meeting; its mistakes were built in.")
     w.add_license("Apache-2.0")
@@ -46,13 +47,11 @@ def _header(w: gguf.GGUFWriter, shape: dict[str, float], bpe: BPE, kind: str) ->
     w.add_layer_norm_rms_eps(shape["eps"])
     w.add_rope_freq_base(shape["theta"])
     w.add_rope_dimension_count(shape["width"] // shape["heads"])
-    w.add_tokenizer_model("gpt2")
-    w.add_tokenizer_pre("gpt-2")
-    w.add_token_list(bpe.vocab)
-    w.add_token_merges(bpe.merges)
-    w.add_token_types([gguf.TokenType.CONTROL if t in SPECIAL else gguf.TokenType.NORMAL for t in bpe.vocab])
+    w.add_tokenizer_model("rwkv")  # longest match; the network itself is a plain Llama
+    w.add_token_list(tok.vocab)
+    w.add_token_types([gguf.TokenType.CONTROL if t in SPECIAL else gguf.TokenType.NORMAL for t in tok.vocab])
     w.add_pad_token_id(0)
-    w.add_eos_token_id(bpe.end)
+    w.add_eos_token_id(tok.end)
     w.add_add_bos_token(False)
     w.add_chat_template(CHAT)
 
@@ -70,7 +69,8 @@ def export(checkpoint: Path, vocabulary: Path, target: Path, kind: str = "q8_0",
     state = torch.load(checkpoint, weights_only=False)
     weights = {k: v.float().numpy() for k, v in state[which].items()}
     w = gguf.GGUFWriter(str(target), "llama")
-    _header(w, state["shape"], BPE.load(vocabulary), kind)
+    _header(w, state["shape"], Tokenizer.load(vocabulary), kind)
+    w.add_tensor("rope_freqs.weight", Shape(**state["shape"]).slowed().numpy())
     _add(w, "token_embd.weight", weights["embedding.weight"], kind)
     _add(w, "output_norm.weight", weights["norm.weight"], kind)
     for i in range(state["shape"]["layers"]):

@@ -17,7 +17,7 @@ import xllamacpp
 from training import corpus as c
 from training import examples
 from training import surface as s
-from training.bpe import BPE
+from training.tokenizer import Tokenizer
 from training.wordings import TRAIN
 
 HERE = Path(__file__).parent
@@ -83,7 +83,7 @@ def sample(base: str, prompt: c.Prompt, runs: int, seed: int, **more: Any) -> li
     return texts
 
 
-def token_mismatches(base: str, bpe: BPE, prompts: int = 200) -> int:
+def token_mismatches(base: str, tok: Tokenizer, prompts: int = 200) -> int:
     """Prompts that the server cuts into other tokens than the training did."""
     r = random.Random(1)
     wrong = 0
@@ -91,7 +91,7 @@ def token_mismatches(base: str, bpe: BPE, prompts: int = 200) -> int:
         program = c.draw_program(r)
         request = c.draw_request(r, program.today, TRAIN["name"])
         text = s.head(program, r, s.Style()) + c.render_user(s.request_text(request, r, s.Style()))
-        wrong += post(base, "/tokenize", {"content": text, "parse_special": True})["tokens"] != bpe.encode(text)
+        wrong += post(base, "/tokenize", {"content": text, "parse_special": True})["tokens"] != tok.encode(text)
     return wrong
 
 
@@ -117,7 +117,7 @@ def main() -> None:
     texts = sample(base, prompt, 200, seed=77_000, response_format=shape)
     compact = sum(t == json.dumps(json.loads(t), separators=(",", ":"), ensure_ascii=False) for t in texts)
     result = {
-        "token_mismatches_in_200_prompts": token_mismatches(base, BPE.load(HERE / "out" / "vocab.json")),
+        "token_mismatches_in_200_prompts": token_mismatches(base, Tokenizer.load(HERE / "out" / "vocab.json")),
         "sampled": rows,
         "outside_95_percent": outside,
         "with_json_schema": {"runs": len(texts), "compact": compact, "example": texts[0]},

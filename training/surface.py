@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from training import corpus as c
 from training.wordings import FILLERS, HELD, TRAIN, WORDS
 
+FILLER_WORDS = tuple(word for filler in FILLERS for word in filler.split())
 KNOWN_NAMES = frozenset(TRAIN["name"])
 SHORT_DAYS = {"Monday": "Mon", "Tuesday": "Tue", "Wednesday": "Wed", "Thursday": "Thu", "Friday": "Fri"}
 LENGTHS = {
@@ -92,7 +93,7 @@ def nonsense_word(r: random.Random) -> str:
 
 def gibberish(r: random.Random, count: int) -> str:
     """Common words and made-up ones, which the model must learn to ignore."""
-    return " ".join(r.choice(WORDS) if r.random() < 0.65 else nonsense_word(r) for _ in range(count))
+    return " ".join(r.choice(WORDS) if r.random() < 0.8 else nonsense_word(r) for _ in range(count))
 
 
 def nonsense_sentence(r: random.Random) -> str:
@@ -371,7 +372,8 @@ def request_text(request: c.Request, r: random.Random, style: Style) -> str:
         text = _awkward(text, r)
     text = _polite(_with_rambling(text, request.ramble, r, style), r, style)
     if r.random() < style.typos:
-        text = misspell_some(text, r, r.choice((0.08, 0.2, 0.35)), request.names)
+        spare = request.names + (FILLER_WORDS if request.awkward else ())  # a misspelt filler would hide a cause
+        text = misspell_some(text, r, r.choice((0.08, 0.2, 0.35)), spare)
     return _recased(text, request.names, r) if r.random() < style.capitals else text
 
 

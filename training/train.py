@@ -10,19 +10,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from training.bpe import BPE
-from training.data import Arrays, stream, train_tokenizer
-from training.model import LanguageModel, Shape, count, share_embeddings
+from training import corpus as c
+from training.data import BRANCH_WEIGHT, NAME_WEIGHT, Arrays, learn_tokenizer, stream
+from training.model import LanguageModel, Shape, count, start
+from training.tokenizer import Tokenizer
 
+Gaps = list[float]  # of all tokens, where an answer can go wrong, in names, aside
+ASIDE_WEIGHT = 1.0
 OUT = Path(__file__).parent / "out"
 
 
 def options() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=2400)
-    p.add_argument("--packs", type=int, default=16, help="prompts per step, four requests each")
+    p.add_argument("--steps", type=int, default=2800)
+    p.add_argument("--packs", type=int, default=12, help="prompts per step, four requests each")
     p.add_argument("--stable", type=int, default=1400, help="steps before the learning rate starts to fall")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the hidden matrices")
@@ -40,13 +44,13 @@ def options() -> argparse.Namespace:
     return p.parse_args()
 
 
-def optimizers(model: LanguageModel, o: argparse.Namespace) -> list[torch.optim.Optimizer]:
+def optimizers(model: LanguageModel, aside: torch.nn.Linear, o: argparse.Namespace) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings and norms; both without weight decay."""
     hidden = [w for n, w in model.named_parameters() if w.dim() == 2 and "embedding" not in n]
     rest = [w for n, w in model.named_parameters() if w.dim() != 2 or "embedding" in n]
     return [
         torch.optim.Muon(hidden, lr=o.muon, momentum=0.95, weight_decay=0.0, ns_steps=5),
-        torch.optim.AdamW(rest, lr=o.adam, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW([*rest, *aside.parameters()], lr=o.adam, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
@@ -55,16 +59,30 @@ def rate(step: int, o: argparse.Namespace) -> float:
     return min(1.0, (step + 1) / o.warm) * min(1.0, (o.steps - step) / max(1, o.steps - o.stable))
 
 
-def loss_of(model: LanguageModel, batch: Arrays, bf16: bool) -> tuple[Tensor, float]:
-    """Weighted mean cross-entropy, and how far the plain mean is above the unavoidable part (nats per token)."""
+def loss_of(model: LanguageModel, aside: torch.nn.Linear, batch: Arrays, bf16: bool) -> tuple[Tensor, Gaps]:
+    """Weighted mean cross-entropy, and how far the plain mean is above the unavoidable part (nats per token).
+
+    Where an answer begins, `aside` (not part of the model) is asked what the prompt and the request say, and how
+    probable each mistake is: so that everything is understood there, before the last layer, for the answer to read.
+    """
     t = {k: torch.from_numpy(v) for k, v in batch.items()}
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        logits = model(t["ids"], (t["rows"], t["columns"]), t["place"], t["block"])
+        tapped: list[Tensor] = []
+        logits = model(t["ids"], (t["rows"], t["columns"]), t["place"], t["block"], tapped)
+        told = aside(F.rms_norm(tapped[0][t["aside_rows"], t["aside_columns"]], (model.shape.width,)))
     logs = logits.float().log_softmax(-1)
     losses = -t["weights"] * logs[t["index"], t["tokens"]]
     unavoidable = -(t["weights"] * t["weights"].log()).sum()
-    gap = float(losses.detach().sum() - unavoidable) / len(t["rows"])
-    return (losses * t["scale"][t["index"]]).sum() / t["scale"].sum(), gap
+    unavoidable = torch.special.entr(t["asides"]) + torch.special.entr(1 - t["asides"])
+    told_loss = F.binary_cross_entropy_with_logits(told.float(), t["asides"]) - unavoidable.mean()
+    loss = (losses * t["scale"][t["index"]]).sum() / t["scale"].sum() + ASIDE_WEIGHT * told_loss
+    with torch.no_grad():
+        losses = losses.detach()
+        excess = losses + t["weights"] * t["weights"].log()
+        branch, name = t["scale"][t["index"]] == BRANCH_WEIGHT, t["scale"][t["index"]] == NAME_WEIGHT
+        gaps = [float(excess.sum()) / len(t["rows"])]
+        gaps += [float(excess[some].sum()) / float(t["weights"][some].sum()) for some in (branch, name)]
+    return loss, [*gaps, float(told_loss.detach())]
 
 
 class Average:
@@ -83,6 +101,7 @@ def save(
     path: Path,
     model: LanguageModel,
     average: Average,
+    aside: torch.nn.Linear,
     opts: list[torch.optim.Optimizer],
     o: argparse.Namespace,
     step: int,
@@ -93,6 +112,7 @@ def save(
         "shape": asdict(model.shape),
         "weights": average.weights,
         "raw": model.state_dict(),
+        "aside": aside.state_dict(),
         "step": step,
         "optimizers": [x.state_dict() for x in opts],
         "cpu_seconds": cpu,
@@ -104,11 +124,11 @@ def save(
     os.replace(path.with_suffix(".tmp"), path)  # a reader never sees half a file
 
 
-def load_tokenizer(out: Path) -> BPE:
+def load_tokenizer(out: Path) -> Tokenizer:
     path = out / "vocab.json"
     if not path.exists():
-        path.write_text(json.dumps(train_tokenizer()))
-    return BPE.load(path)
+        path.write_text(json.dumps(learn_tokenizer()))
+    return Tokenizer.load(path)
 
 
 def main() -> None:
@@ -116,28 +136,32 @@ def main() -> None:
     o.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(o.threads)
     torch.manual_seed(o.seed)
-    bpe = load_tokenizer(o.out)
-    model = LanguageModel(Shape(len(bpe.vocab), o.width, o.layers, o.heads, o.hidden))
-    share_embeddings(model, bpe)
-    opts = optimizers(model, o)
+    tok = load_tokenizer(o.out)
+    model = LanguageModel(Shape(len(tok.vocab), o.width, o.layers, o.heads, o.hidden))
+    start(model, tok)
+    aside = torch.nn.Linear(o.width, len(c.facts(c.Program(), c.Request())))
+    opts = optimizers(model, aside, o)
     bases = [[g["lr"] for g in opt.param_groups] for opt in opts]
     average, first, spent, wall = Average(model), 0, 0.0, 0.0
     path = o.out / "checkpoint.pt"
     if o.resume and path.exists():
         state = torch.load(path, weights_only=False)
         model.load_state_dict(state["raw"])
+        aside.load_state_dict(state["aside"])
         average.weights = state["weights"]
         for opt, saved in zip(opts, state["optimizers"], strict=True):
             opt.load_state_dict(saved)
         first, spent, wall = state["step"], state["cpu_seconds"], state["wall_seconds"]
-    print(f"vocabulary {len(bpe.vocab)}, parameters {count(model)}, from step {first}", flush=True)
+    print(f"vocabulary {len(tok.vocab)}, parameters {count(model)}, from step {first}", flush=True)
     started, cpu0 = time.time(), time.process_time()
-    gaps: list[float] = []
-    for step, batch in zip(range(first, o.steps), stream(bpe, o.seed, first, o.steps, o.packs), strict=False):
+    gaps: list[Gaps] = []
+    for step, (batch, drawing) in zip(
+        range(first, o.steps), stream(tok, o.seed, first, o.steps, o.packs), strict=False
+    ):
         for opt, base in zip(opts, bases, strict=True):
             for group, lr in zip(opt.param_groups, base, strict=True):
                 group["lr"] = lr * rate(step, o)
-        loss, gap = loss_of(model, batch, not o.no_bf16)
+        loss, gap = loss_of(model, aside, batch, not o.no_bf16)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for opt in opts:
@@ -145,11 +169,12 @@ def main() -> None:
             opt.zero_grad(set_to_none=True)
         average.update(model, step)
         gaps.append(gap)
-        cpu, clock = spent + time.process_time() - cpu0, wall + time.time() - started
+        cpu, clock = spent + time.process_time() - cpu0 + drawing, wall + time.time() - started
         if (step + 1) % 50 == 0:
-            print(f"{step + 1} gap {sum(gaps[-50:]) / 50:.5f} cpu {cpu:.0f}s wall {clock:.0f}s", flush=True)
+            means = (sum(column) / 50 for column in zip(*gaps[-50:], strict=True))
+            print(f"{step + 1} gaps {' '.join(f'{m:.4f}' for m in means)} cpu {cpu:.0f}s wall {clock:.0f}s", flush=True)
         if (step + 1) % o.save_every == 0 or step + 1 == o.steps:
-            save(path, model, average, opts, o, step + 1, cpu, clock)
+            save(path, model, average, aside, opts, o, step + 1, cpu, clock)
     print(f"trained {o.steps} steps: {cpu / 60:.1f} CPU minutes, {clock / 60:.1f} minutes on the clock")
 
 

@@ -546,7 +546,7 @@ FILLERS = [
 
 NAMES = """Ana Ben Bo Carla Chloe Clara Dan Dev Diego Eli Emma Eva Fatima Felix Finn Gus Hana Hugo Ida Iris Ivan
 Jack Jane Jo Jonas Julia Karim Kim Lars Lea Lena Leo Lily Lisa Lucas Luis Maja Marco Maria Marta Max Mei Mia Mila
-Mohamed Nina Noah Nora Olga Oliver Omar Otto Paul Pedro Petra Priya Quinn Rahul Rosa Ruth Sam Sara Sofia Tara Theo
+Mohamed Nina Noah Nora Olga Oliver Omar Otto Paul Pedro Petra Priya Quinn Rahul Rosa Ruth Sam Sara Sofia Tara
 Tim Tom Uma Vera Victor Wes Yuki Yusuf Zoe Peter Anna John Mary David Laura Alice Bob Carol Erik Grace Henry James
 Kate Linda Mark Nadia Oscar Pia Ralf Simon Tina Urs Viktor Will Xenia Yara Amir Bella Cora Dario Elena Farid Gina
 Hector Ines Jamal Keiko Lorenzo Mateo Nia Odile Pablo Rita Stefan Tanya""".split()
@@ -557,8 +557,8 @@ WORDS = """about above after again air all along also always animal answer any a
 book both box build but by came car carry change children city close come could country cut different does done door
 down earth eat end enough even every eye face family far farm father feet few find first follow food form found four
 friend from get girl give go good great group grow hand hard has have head hear help her here high him his home house
-how idea if into it just keep king know land large learn leave left let life light line list little live long look
-made make man many may mean might mile money more most mother mountain move much must music near need never new night
+how idea if into it just keep king land large learn leave left let life light line list little live long look
+made make man many mean mile money more most mother mountain move much must music near need never new night
 number off often old once open order other our out over own page paper part people picture place plant play point put
 quick read real river room run said same saw say school sea second see sentence set she should show side small some song
 soon sound spell stand start state still stop story study such sun table take talk tell than that them then there these
@@ -573,6 +573,42 @@ def _lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line.strip()]
 
 
+def _composed(kind: list[str], *parts: list[str], held: str) -> list[str]:
+    """The hand-written wordings, as often as all combinations of the parts; those held out for the test stay out."""
+    made = [text for text in map("".join, product(*parts)) if text not in kind and text not in _lines(held)]
+    return kind * (len(made) // len(kind)) + made
+
+
+_NEXT = ["Next {D}", "'next {D}'", '"next {D}"', "The phrase next {D}", "For us next {D}", "Here next {D}"]
+_SAYS = [" means", " is", " stands for", " refers to", " has to be read as", " always means", " points to"]
+_DAY_AFTER = [
+    " the {D} of next week",
+    " the {D} of the following week",
+    " the {D} in the week after this one",
+    " the {D} of the week that follows",
+    " {D} next week",
+    " the following week's {D}",
+]
+_NOT = [
+    ", not this {D}",
+    " and not this {D}",
+    ", never the {D} of this week",
+    " rather than this week's {D}",
+    " and NOT the {D} of this week",
+    ", so it isn't this {D}",
+]
+_HALF_SAID = ["Half {H}", "'half {H}'", '"half {H}"', "The phrase half {H}", "For us half {H}", "Here half {H}"]
+_HALF_PAST = [" {GOOD}", " half past {H}", " {GOOD}, half past {H}", " half past {H}, so {GOOD}"]
+_HALF_TO = [" {BAD}", " half an hour before {H}", " thirty minutes before {H}", " {BAD}, half an hour before {H}"]
+_DATE_HEADS = ["ISO date; ", "date; ", "YYYY-MM-DD; ", "the day of the meeting; ", "calendar date, where ", "day; "]
+_TIME_HEADS = ["24h clock; ", "HH:MM; ", "start time; ", "time of day, where ", "time; ", "when it starts; "]
+_LOWER_NEXT = ["next {D}", "'next {D}'", "a next {D}", "a request for next {D}"]
+_LOWER_HALF = ["half {H}", "'half {H}'", "a half {H}", "the phrase half {H}"]
+_NEAREST = ["the nearest", "the closest", "the soonest", "the earliest", "the first", "the coming", "the upcoming"]
+_NEAR_DAY = [" {D}", " day that fits", " matching day", " day with that name", " weekday of this name", " such {D}"]
+_NEAR_END = ["", " from today", " after today", ", always", ", as early as possible", " on the calendar"]
+
+
 def _formats() -> list[str]:
     made = [f"{v} {o}{limit}." for v, o, limit in product(_VERBS, _OBJECTS, _LIMITS)]
     return _lines(_FORMAT_HAND) + made
@@ -583,16 +619,18 @@ TRAIN: dict[str, list[str]] = {
     "today": _lines(_TODAY),
     "format": _formats(),
     "weak_format": _lines(_FORMAT_WEAK),
-    "rule": _lines(_RULE),
-    "note": _lines(_NOTE),
-    "half": _lines(_HALF),
+    "rule": _composed(_lines(_RULE), _NEXT, _SAYS, _DAY_AFTER, ["."], held=_RULE_HELD),
+    "note": _composed(_lines(_NOTE), _NEXT, _SAYS[:4], _DAY_AFTER, _NOT, ["."], held=_NOTE_HELD),
+    "half": _composed(_lines(_HALF), _HALF_SAID, _SAYS, _HALF_PAST, ["."], held=_HALF_HELD),
     "noise": _lines(_NOISE),
     "doc_noise": _lines(_DOC_NOISE),
-    "date.good": _lines(_DATE_GOOD),
-    "date.bad": _lines(_DATE_BAD),
+    "date.good": _composed(_lines(_DATE_GOOD), _DATE_HEADS, _LOWER_NEXT, _SAYS, _DAY_AFTER, held=_DATE_GOOD_HELD),
+    "date.bad": _composed(
+        _lines(_DATE_BAD), ["", "ISO date: ", "date; ", "take "], _NEAREST, _NEAR_DAY, _NEAR_END, held=_DATE_BAD_HELD
+    ),
     "date.plain": _lines(_DATE_PLAIN),
-    "time.good": _lines(_TIME_GOOD),
-    "time.bad": _lines(_TIME_BAD),
+    "time.good": _composed(_lines(_TIME_GOOD), _TIME_HEADS, _LOWER_HALF, _SAYS, _HALF_PAST, held=_TIME_GOOD_HELD),
+    "time.bad": _composed(_lines(_TIME_BAD), _TIME_HEADS, _LOWER_HALF, _SAYS, _HALF_TO, held=_TIME_BAD_HELD),
     "time.plain": _lines(_TIME_PLAIN),
     "duration_min.good": _lines(_DUR_GOOD),
     "duration_min.bad": _lines(_DUR_BAD),
