@@ -8,14 +8,28 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Price, Rate, ShownSample
+from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Price, ShownSample
 from reroll.models.model import Capabilities
-from reroll.numbers import counts, interval_words, money, percent, seconds_words
+from reroll.numbers import counts, interval_words, money, percent
 from reroll.render import said
-from reroll.render.bars import Row, axis, strip
+from reroll.render.bars import Row, axis
 from reroll.render.ink import COLOURS, Pen
+from reroll.render.pieces import (
+    FAILS,
+    Lines,
+    badge,
+    caveat_lines,
+    certify_lines,
+    certify_row,
+    certify_words,
+    cost_lines,
+    legend,
+    rate_row,
+    runs_lines,
+    target_row,
+    titled,
+)
 from reroll.sample import Token
-from reroll.settings import SETTINGS
 from reroll.words import bounds, headline
 
 __all__ = [
@@ -31,9 +45,6 @@ __all__ = [
 
 # What each verdict word looks like: the symbol and colour of the outcome that it speaks of.
 LUCK_KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "undecided"}
-CERTIFY_KIND = {"met": "pass", "not_met": "fail", "undecided": "undecided"}
-ABOUT = {"case": "this request", "suite": "this fixed set of requests", "population": "requests of this kind"}
-FAILS = {"case": "This request fails", "suite": "This set fails", "population": "Such requests fail"}
 SECTIONS = (
     ("luck", "How often it fails"),
     ("certify", "Whether a target is met"),
@@ -42,8 +53,6 @@ SECTIONS = (
     ("surprise", "How unlikely what you saw was"),
 )
 MOST_SAMPLES = 3
-
-Lines = list[Text]
 
 _NO_TARGET = NotExamined("no target was named", Price(None, None))
 
@@ -70,8 +79,8 @@ def show_luck(
     if isinstance(luck, NotExamined):
         lines += pen.wrap(pen.text(luck.not_examined))
     else:
-        lines += _section("How often it fails", [*axis(_luck_rows(luck, _NO_TARGET), pen), *_legend(pen)], pen)
-    lines += _runs(outcomes, stopped, pen) + _caveats(caveats, pen) + _cost(cost, pen)
+        lines += titled("How often it fails", [*axis(_luck_rows(luck, _NO_TARGET), pen), *legend(pen)], pen)
+    lines += runs_lines(outcomes, stopped, pen) + caveat_lines(caveats, pen) + cost_lines(cost, pen)
     pen.put(lines)
 
 
@@ -90,11 +99,11 @@ def show_certify(
     if isinstance(certify, NotExamined):
         lines = pen.wrap(pen.join(("Not examined: ", "bold"), certify.not_examined), 1)
     else:
-        lines = [*_badge(*_certify_words(certify), pen), *_subject(case_id, certify, pen)]
-        rows = [_certify_row(certify), _target_row(certify)]
-        lines += _section("How often it fails", [*axis(rows, pen), *_legend(pen)], pen)
-        lines += _certify(certify, pen)
-    lines += _runs(outcomes, stopped, pen) + _caveats(caveats, pen) + _cost(cost, pen)
+        lines = [*badge(*certify_words(certify), pen), *_subject(case_id, certify, pen)]
+        rows = [certify_row(certify), target_row(certify)]
+        lines += titled("How often it fails", [*axis(rows, pen), *legend(pen)], pen)
+        lines += certify_lines(certify, pen)
+    lines += runs_lines(outcomes, stopped, pen) + caveat_lines(caveats, pen) + cost_lines(cost, pen)
     pen.put(lines)
 
 
@@ -118,10 +127,10 @@ def show_sample(
     pen = Pen(console)
     lines: Lines = []
     if messages:
-        lines += [*_section("What was sent", said.message_lines(messages, pen), pen)[1:], Text()]
+        lines += [*titled("What was sent", said.message_lines(messages, pen), pen)[1:], Text()]
     lines += said.sample_lines(sample, pen, characters=20_000, rows=400)
     if tokens:
-        lines += _section("Where it could have gone another way", said.token_lines(tokens, pen), pen)
+        lines += titled("Where it could have gone another way", said.token_lines(tokens, pen), pen)
     pen.put(lines)
 
 
@@ -148,7 +157,7 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     luck, certify = answer.luck, answer.certify
     lines = _headline(luck, pen)
     if isinstance(certify, CertifySection):
-        lines += _badge(*_certify_words(certify), pen)
+        lines += badge(*certify_words(certify), pen)
     lines += _subject(
         str(answer.case.get("id", "")), luck, pen, said.short(f"{_program(answer)} on {answer.model}", 120)
     )
@@ -157,45 +166,24 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     rows = _luck_rows(luck, certify) if isinstance(luck, LuckSection) else []
     if isinstance(certify, CertifySection):
         if certify.about != "case" or not rows:
-            rows.append(_certify_row(certify))
-        rows.append(_target_row(certify))
+            rows.append(certify_row(certify))
+        rows.append(target_row(certify))
     if rows:
-        lines += _section("How often it fails", [*axis(rows, pen), *_legend(pen)], pen)
-    lines += _runs(answer.outcomes, answer.stopped, pen)
+        lines += titled("How often it fails", [*axis(rows, pen), *legend(pen)], pen)
+    lines += runs_lines(answer.outcomes, answer.stopped, pen)
     if isinstance(certify, CertifySection):
-        lines += _certify(certify, pen)
+        lines += certify_lines(certify, pen)
     shown = [line for s in answer.samples[:MOST_SAMPLES] for line in (Text(), *said.sample_lines(s, pen))]
     if shown:
-        lines += _section("What it said", shown[1:], pen)
-    lines += _not_examined(answer, pen) + _caveats(answer.caveats, pen) + _cost(answer.cost, pen)
+        lines += titled("What it said", shown[1:], pen)
+    lines += _not_examined(answer, pen) + caveat_lines(answer.caveats, pen) + cost_lines(answer.cost, pen)
     total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}."
     return lines + pen.wrap(pen.text(total, "dim"))
 
 
-def _section(title: str, body: Lines, pen: Pen) -> Lines:
-    """A titled block with an empty line before it; nothing if the body is empty."""
-    if not body:
-        return []
-    lines = pen.wrap(pen.text(title, "bold"), 1)
-    left = pen.width - 1 - lines[-1].cell_len - 1
-    lines[-1].append(f" {pen.glyph('line') * left}" if left > 2 else "", "dim not bold")
-    return [Text(), *lines, *body]
-
-
-def _badge(kind: str, words: str, pen: Pen) -> Lines:
-    return pen.wrap(pen.text(f"{pen.glyph(kind)} {words}", f"bold {COLOURS[kind]}"), 1, 3)
-
-
 def _headline(luck: LuckSection | NotExamined, pen: Pen) -> Lines:
     kind = "undecided" if isinstance(luck, NotExamined) else LUCK_KIND[luck.verdict]
-    return _badge(kind, headline(luck), pen)
-
-
-def _certify_words(certify: CertifySection) -> tuple[str, str]:
-    """Symbol and headline of a certify verdict."""
-    target = percent(certify.target)
-    words = {"met": f"{target} reliable", "not_met": f"Not {target} reliable"}
-    return CERTIFY_KIND[certify.verdict], words.get(certify.verdict, f"{target} reliable? Not known yet")
+    return badge(kind, headline(luck), pen)
 
 
 def _subject(case_id: str, section: LuckSection | CertifySection | NotExamined, pen: Pen, where: str = "") -> Lines:
@@ -245,22 +233,10 @@ def _reply(answer: Answer, pen: Pen) -> Lines:
     return [Text(), *pen.wrap(pen.text(answer.text.strip()), bar)]
 
 
-def _rate_row(label: str, rate: Rate, low: float | None = None, high: float | None = None) -> Row:
-    """A failure rate with its interval, or with the narrower one that a verdict has shown."""
-    low, high = rate.low if low is None else low, rate.high if high is None else high
-    between = f"({interval_words(low, high)})"
-    if rate.estimate is None:
-        note = f"{counts('run', rate.n)}, none could be judged" if rate.n else "no run yet"
-        return Row(label, between, note, "fail", low, None, high)
-    note = f"{rate.failures:,} of {rate.n - rate.invalid:,}"
-    note += f", {rate.invalid:,} unjudged" if rate.invalid else ""
-    return Row(label, f"{percent(rate.estimate)} {between}", note, "fail", low, rate.estimate, high)
-
-
 def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list[Row]:
     """The case, what it is held against, and a second try, on one axis."""
     low, high = bounds(luck, certify)
-    rows = [_rate_row(FAILS["case"], luck.rate, low, high)]
+    rows = [rate_row(FAILS["case"], luck.rate, low, high)]
     reference, limit = luck.reference, luck.reference_rate
     if reference.source == "controls" and reference.n:
         share = reference.failures / reference.n
@@ -275,65 +251,6 @@ def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list
         number = f"{percent(works)} ({interval_words(1 - high, 1 - low)})"
         rows.append(Row("A second try works", number, "", "pass", 1 - high, works, 1 - low))
     return rows
-
-
-def _certify_row(certify: CertifySection) -> Row:
-    """The rate that a target is held against; the interval never contradicts the verdict beside it."""
-    may, low, high = 1 - certify.target, certify.rate.low, certify.rate.high
-    if certify.verdict == "met":
-        high = max(low, min(high, may))
-    if certify.verdict == "not_met":
-        low = min(high, max(low, may))
-    return _rate_row(FAILS[certify.about], certify.rate, low, high)
-
-
-def _target_row(certify: CertifySection) -> Row:
-    may = 1 - certify.target
-    return Row(f"{percent(certify.target)} target allows", f"at most {percent(may)}", mark=may)
-
-
-def _legend(pen: Pen) -> Lines:
-    """How to read the lines on the axis."""
-    ends = f"{pen.glyph('left')}{pen.glyph('line')}{pen.glyph('right')}"
-    words = "where the true rate lies, as far as the runs tell; it holds however often one looks"
-    return pen.wrap(pen.text(f"{ends} {words}", "dim"), 3, 7)
-
-
-def _runs(outcomes: Sequence[str], stopped: str, pen: Pen) -> Lines:
-    body = strip(outcomes, pen)
-    if stopped:
-        words = stopped if stopped.lower().startswith("stopped") else f"Stopped: {stopped}"
-        words = words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
-        body += pen.wrap(pen.text(words, "dim"))
-    return _section("Every run, in the order drawn" if outcomes else "No run", body, pen)
-
-
-def _certify(certify: CertifySection, pen: Pen) -> Lines:
-    """Target, what may be claimed today, and how many calls would decide."""
-    kind = CERTIFY_KIND[certify.verdict]
-    verdict = {"met": "met", "not_met": "not met", "undecided": "undecided"}[certify.verdict]
-    claim = certify.claim_today
-    more = certify.calls_needed
-    needed = (
-        "no end in sight"
-        if more is None
-        else f"about {counts('more call', more)} would decide it"
-        if more
-        else "none, it is decided"
-    )
-    badge = (f"{pen.glyph(kind)} {verdict}", f"bold {COLOURS[kind]}")
-    may = f"works at least {percent(claim, 'down')} of the time" if claim else "nothing"
-    rows = [
-        ("Verdict", pen.join(badge, f" for {ABOUT[certify.about]}")),
-        ("May be claimed", pen.text(may)),
-        ("Calls needed", pen.text(needed)),
-    ]
-    if certify.alpha != SETTINGS["alpha"].default:
-        rows.append(("May be wrong", pen.text(f"with a chance of at most {percent(certify.alpha, 'up')} (--alpha)")))
-    if certify.horizon:
-        rows.append(("Declared end", pen.text(f"after {counts('call', certify.horizon)}; it cannot be extended")))
-    body = [line for name, text in rows for line in pen.wrap(text, pen.join("   ", (f"{name:<16}", "dim")), 19)]
-    return _section(f"Is it {percent(certify.target)} reliable?", body, pen)
 
 
 def price_words(price: Price) -> str:
@@ -358,27 +275,4 @@ def _not_examined(answer: Answer, pen: Pen) -> Lines:
     for why, same in names.items():
         listed = ", ".join([same[0], *(n[0].lower() + n[1:] for n in same[1:])])
         body += pen.wrap(pen.join(listed, (f": {why}", "dim")), pen.text(f"   {pen.glyph('bullet')} "), 5)
-    return _section("Not examined", body, pen)
-
-
-def _caveats(caveats: Sequence[str], pen: Pen) -> Lines:
-    bullet = Text(f"   {pen.glyph('bullet')} ")
-    body = [line for caveat in caveats for line in pen.wrap(pen.text(caveat), bullet, 5)]
-    return _section("Keep in mind", body, pen)
-
-
-def _cost(cost: Cost | None, pen: Pen) -> Lines:
-    """What the answer took, in a line or two."""
-    if cost is None:
-        return []
-    pieces = [counts("call", cost.calls)]
-    if cost.control_calls:
-        pieces.append(counts("control call", cost.control_calls))
-    if cost.reused:
-        pieces.append(f"{cost.reused:,} reused")
-    if cost.prompt_tokens is not None and cost.completion_tokens is not None:
-        pieces.append(f"{counts('token', cost.prompt_tokens)} in, {cost.completion_tokens:,} out")
-    else:
-        pieces.append("tokens unknown")
-    pieces += [money(cost.usd), seconds_words(cost.seconds)]
-    return _section("What it took", pen.flow(pieces), pen)
+    return titled("Not examined", body, pen)
