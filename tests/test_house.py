@@ -12,14 +12,14 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match program requirement check case fix evidence calibrate race verdict suite balance plan answer
-conclude words
+errors numbers sample match program requirement check case fix evidence calibrate paired race verdict drift_rule drift shrinkage variation compare beta judge
+adjudicate retry suite balance plan answer conclude words explain
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project person check_process checking
 store_schema store_sqlite migrations store_secrets store_tokens store_rows store_export store_base store_asked
 store_samples store_concluded store
-intake models engine looking runner caveats controls investigation render
+intake models engine looking runner caveats controls investigation certifying render
 arguments output options opening asking commands commands_files cli
 """.split()
 LAYERS = CORE + EDGES

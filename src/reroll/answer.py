@@ -9,7 +9,10 @@ from reroll.evidence import Est
 
 __all__ = [
     "Answer",
+    "CaseRate",
+    "Certified",
     "CertifySection",
+    "CheckClaim",
     "Cost",
     "LuckSection",
     "NotExamined",
@@ -156,6 +159,42 @@ class Answer:
     alpha_total: float
     outcomes: tuple[OutcomeWord, ...] = ()
     samples: tuple[ShownSample, ...] = ()
+    stopped: str = ""
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRate:
+    """How often one of several cases failed in the runs that count."""
+
+    id: str
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class CheckClaim:
+    """What may be said of one check alone, at its share of alpha."""
+
+    check: str
+    certify: CertifySection
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """Whether several cases, or the population that they come from, reach a target; or each check of them.
+
+    With `checks`, `certify.verdict` sums up theirs: met if all are, not met if one is not.
+    """
+
+    certify: CertifySection
+    checks: tuple[CheckClaim, ...]
+    cases: tuple[CaseRate, ...]
+    program: dict[str, Any]
+    model: str
+    cost: Cost
+    caveats: tuple[str, ...]
+    alpha_total: float
+    outcomes: tuple[OutcomeWord, ...] = ()
     stopped: str = ""
     finished: bool = True
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cyclopts import Parameter
 
-__all__ = ["Common", "Spending"]
+__all__ = ["About", "CaseSet", "Certify", "Common", "Spending"]
+
+About = Literal["case", "suite", "population"]
+CaseSet = Literal["case", "neighbour", "lookalike", "control"]
 
 
 @Parameter(name="*")
@@ -50,3 +54,15 @@ class Spending:
     "A command that answers for the person: a sample as JSON on its stdin, pass, fail or unsure on its stdout."
     quiet: bool = False
     "No progress line."
+
+
+@dataclass(frozen=True)
+class Certify:
+    """What `certify` is told: about what, how reliable, and whether check by check or only explained."""
+
+    cases: tuple[str, ...] = ()
+    target: float | None = None
+    about: About | None = None
+    sets: tuple[CaseSet, ...] = ()
+    each_check: bool = False
+    explain: bool = False

@@ -17,7 +17,6 @@ from reroll.arguments import Spending
 from reroll.case import Case
 from reroll.controls import MOST_CONTROLS
 from reroll.errors import UsageError
-from reroll.investigation import Asked
 from reroll.models.prices import FREE, price
 from reroll.numbers import counts, money
 from reroll.person import Person, by_asking, by_command
@@ -117,9 +116,11 @@ def _ask_about(question: str, text: str, inputs: Mapping[str, Any]) -> str:
 # -- prices ------------------------------------------------------------------------------------------------------------
 
 
-def price_agreed(project: Project, asked: Asked, model: Model, options: Options, spending: Spending) -> None:
+def price_agreed(
+    project: Project, cases: Sequence[Case], model: Model, options: Options, spending: Spending, *, controls: bool
+) -> None:
     """Say calls, tokens and money first where they are many or unknown. Raises: UsageError when nobody agrees."""
-    usage = usage_at_most(project, asked, options)
+    usage = usage_at_most(project, cases, options, controls=controls)
     if spending.yes or (model.priced and options.budget <= SETTINGS["budget"].default):
         return
     kind, _, name = project.program.model.partition(":")
@@ -136,14 +137,17 @@ def price_agreed(project: Project, asked: Asked, model: Model, options: Options,
         raise UsageError("nothing was called", slug="price")
 
 
-def usage_at_most(project: Project, asked: Asked, options: Options) -> Usage:
-    """The tokens of a whole budget: of calls of the case, or of its controls too where these are longer."""
+def usage_at_most(project: Project, cases: Sequence[Case], options: Options, *, controls: bool) -> Usage:
+    """The tokens of a whole budget: of calls of the longest case, or of the control cases too where these are longer.
+
+    `controls`: whether control cases may be drawn besides.
+    """
     program, budget = project.program, options.budget
-    case, answer = _tokens(project, asked.case)
+    case, answer = max(_tokens(project, case) for case in cases)
     longer = 0
-    if asked.question == "luck" and program.reference_rate is None:
-        controls = [_tokens(project, c)[0] for c in project.cases if c.set == "control" and c.checks]
-        mean = sum(controls) // max(1, len(controls))
+    if controls and program.reference_rate is None:
+        sent = [_tokens(project, c)[0] for c in project.cases if c.set == "control" and c.checks]
+        mean = sum(sent) // max(1, len(sent))
         longer = max(0, mean - case) * min(MOST_CONTROLS, int(budget * options.control_share))
     return Usage(budget * case + longer, budget * answer)
 

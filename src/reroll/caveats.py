@@ -1,17 +1,19 @@
-"""What a reader must know beside the numbers: old and lost runs, loose references, tests made before."""
+"""What a reader must know beside the numbers: old and lost runs, loose references, earlier tests, why it stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from reroll.answer import CertifySection, LuckSection, NotExamined, Reference
 from reroll.case import Case
 from reroll.numbers import counts, percent
+from reroll.plan import Plan, stop_reason
 from reroll.runner import Judged, Session, Slots, exploratory
 
-__all__ = ["about_reference", "about_runs", "about_verdicts", "tests_before"]
+__all__ = ["about_reference", "about_runs", "about_verdicts", "earlier_tests", "why_stopped"]
 
 Verdicts = tuple[LuckSection, CertifySection | NotExamined]
 
@@ -76,11 +78,16 @@ def about_verdicts(session: Session, at: Slots, answer: Verdicts) -> Iterator[st
     if luck.contradicted or (isinstance(certify, CertifySection) and certify.contradicted):
         yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
     if isinstance(certify, CertifySection):
-        yield from tests_before(session, certify, (at.case.id,), at.series)
+        yield from earlier_tests(session, certify, (at.case.id,), at.series)
 
 
-def tests_before(session: Session, certify: CertifySection, cases: Sequence[str], series: str) -> Iterator[str]:
-    """That this target was tested before for these cases, each time from zero: the chances of error add up."""
+def earlier_tests(
+    session: Session, certify: CertifySection, cases: Sequence[str], series: str, check: str | None = None
+) -> Iterator[str]:
+    """That this target was tested before for these cases, each time from zero: the chances of error add up.
+
+    `check` names the one check that it is about; None: all of them together.
+    """
     made = session.store.decisions(rule="certify/1", program_id=session.project.program.id)
     ids = sorted(cases)
     same = [
@@ -89,11 +96,13 @@ def tests_before(session: Session, certify: CertifySection, cases: Sequence[str]
         if d.target == certify.target
         and sorted((d.evidence or {}).get("cases") or [d.case_id]) == ids
         and (d.evidence or {}).get("about") == certify.about
+        and (d.evidence or {}).get("check") == check
     ]
     tests = {(d.horizon, (d.evidence or {}).get("series")) for d in same} | {(session.options.horizon, series)}
     if len(tests) > 1:
         chance = percent(min(1.0, len(tests) * certify.alpha), "up")
         what = {"case": "this case", "suite": "these cases", "population": "this population"}[certify.about]
+        what += f" and check `{check}`" if check else ""
         yield (
             f"this target has been tested {len(tests)} times for {what}, each time from zero: the chance that any "
             f"of these tests is wrong adds up to {chance}"
@@ -101,3 +110,25 @@ def tests_before(session: Session, certify: CertifySection, cases: Sequence[str]
     smaller = [d.alpha for d in same if d.alpha is not None and d.alpha < certify.alpha and d.verdict == "undecided"]
     if smaller and certify.verdict != "undecided":
         yield f"with an error chance of {percent(min(smaller))} the same runs were undecided"
+
+
+def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
+    """Why no more calls were made, in words."""
+    if session.stopped:
+        return "stopped by you; the same command goes on from here"
+    cap = session.options.max_usd
+    if cap is not None and (session.spent.usd or 0) >= cap:
+        return f"the spending cap of ${cap:g} was reached; the same command with a higher --max-usd goes on from here"
+    if session.exhausted is not None:
+        return f"the recording has no more completions of this case ({counts('run', len(outcomes))})"
+    reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)
+    if reason == "decided" and plan.at_least:
+        return "it is known whether this happens often, and with nothing to compare with no run would tell more"
+    budget = counts("call", session.options.budget)
+    return {
+        "decided": "the question was decided",
+        "budget": f"the budget of {budget} was spent; the same command with a higher --budget goes on from here",
+        "horizon": f"the declared horizon of {counts('call', session.options.horizon or 0)} was reached",
+        "out_of_reach": "nothing that could still come would decide it",
+        None: "",
+    }[reason]

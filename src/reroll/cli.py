@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from reroll import __version__
-from reroll.arguments import Common, Spending
+from reroll.arguments import About, CaseSet, Certify, Common, Spending
 from reroll.errors import RerollError, UsageError
 from reroll.output import let_go, show_anything
 
@@ -123,20 +123,35 @@ def rerun(case: str, /, *, common: Common = COMMON, spending: Spending = SPENDIN
 
 @app.command
 def certify(
-    case: str, /, *, target: float | None = None, common: Common = COMMON, spending: Spending = SPENDING
+    *cases: str,
+    target: float | None = None,
+    about: About | None = None,
+    sets: Annotated[tuple[CaseSet, ...], Parameter(name="--set", negative="", consume_multiple=False)] = (),
+    each_check: bool = False,
+    explain: bool = False,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
 ) -> int:
-    """Decide whether one case reaches a success rate. Exits 0 if met, 1 if not met, 3 if undecided.
+    """Decide whether a success rate is reached. Exits 0 if met, 1 if not met, 3 if undecided.
 
     Parameters
     ----------
-    case
-        The case's id in cases.yaml.
+    cases
+        Ids of cases in cases.yaml: one, or with --about suite several (default: all).
     target
         The success rate, such as 0.99 (default: the project's target).
+    about
+        One case; a suite, the mean over fixed cases; or the population, new requests like the control cases.
+    sets
+        For a suite or population: only cases of this set; may be repeated.
+    each_check
+        Every check by itself, each at an equal share of alpha.
+    explain
+        Make no call: print the rule, its guarantee and its boundary table.
     """
     from reroll import commands
 
-    return commands.certify(case, target, common, spending)
+    return commands.certify(Certify(cases, target, about, sets, each_check, explain), common, spending)
 
 
 @app.command

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from reroll.answer import Answer, to_json
-from reroll.arguments import Common, Spending
+from reroll.arguments import Certify, Common, Spending
 from reroll.asking import asks_on_screen, choose, person_of, price_agreed
 from reroll.case import Case, Report
+from reroll.certifying import Goal, certify_cases
 from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.intake.reported import Told, read_report
 from reroll.investigation import Asked
 from reroll.investigation import investigate as run_investigation
 from reroll.opening import model_of, project_of, run, stopping_cleanly, store_of
-from reroll.options import can_be_capped, can_be_measured, options_of, target_of, writable
+from reroll.options import (
+    can_be_capped,
+    can_be_measured,
+    chosen_cases,
+    options_of,
+    target_of,
+    within_reach,
+    writable,
+)
 from reroll.output import console, print_json
 from reroll.project import Project
 from reroll.runner import Session
@@ -30,6 +40,8 @@ __all__ = ["certify", "demo", "investigate", "rerun"]
 DEMO_WORDS = 'I tried "Lunch with Ana next Friday at noon" and it didn\'t work.'
 GATES = {"met": 0, "not_met": 1, "worse_than_reference": 1, "undecided": 3}
 BROKE_OFF = 4
+
+T = TypeVar("T")
 
 
 def investigate(told: Told, target: float | None, common: Common, spending: Spending) -> int:
@@ -50,15 +62,62 @@ def rerun(case: str, common: Common, spending: Spending) -> int:
     return _finish(answer, "luck", answer.luck, common, spending)
 
 
-def certify(case: str, target: float | None, common: Common, spending: Spending) -> int:
+def certify(told: Certify, common: Common, spending: Spending) -> int:
+    if told.explain:
+        return _explain(told, common, spending)
     project = project_of(common)
-    goal = target_of(target) or project.program.target
+    goal = target_of(told.target) or project.program.target
     if goal is None:
         raise UsageError("no target: pass --target 0.99, or put `target: 0.99` into program.yaml", slug="no-target")
+    options = options_of(spending)
+    within_reach(goal, options)
+    about, cases = chosen_cases(told, project)
+    if about == "case" and not told.each_check:
+        with store_of(common, project) as store:
+            report, project, chosen = _report(Told(case=cases[0].id), project, store, spending)
+            answer = _measure(project, store, Asked(report, chosen, "certify", goal), spending)
+        return _finish(answer, "certify", answer.certify, common, replace(spending, gate=True))
+    if about == "suite" and len(cases) > 1 and options.horizon is not None:
+        raise UsageError(
+            "a horizon buys nothing for a suite, whose rounds are tested open-ended; leave --horizon out",
+            slug="horizon",
+        )
+    wanted = Goal(about, cases, goal, told.each_check)
     with store_of(common, project) as store:
-        report, project, chosen = _report(Told(case=case), project, store, spending)
-        answer = _measure(project, store, Asked(report, chosen, "certify", goal), spending)
-    return _finish(answer, "certify", answer.certify, common, replace(spending, gate=True))
+        found = _with_session(
+            project, store, spending, cases, lambda session: certify_cases(session, wanted), controls=False
+        )
+    if common.json:
+        plain = to_json(found)
+        print_json({"schema": "reroll.certify/1", **plain.pop("certify"), **plain})
+    else:
+        from reroll.render.certified import show_certified
+
+        show_certified(found, console())
+    return GATES[found.certify.verdict] if found.finished else BROKE_OFF
+
+
+def _explain(told: Certify, common: Common, spending: Spending) -> int:
+    """The rule and its table; it needs a project only for what is not said."""
+    from reroll.explain import explain
+
+    goal, options, size = target_of(told.target), options_of(spending), 1
+    if goal is None or told.cases or told.about == "suite":
+        project = project_of(common)
+        goal = goal or project.program.target
+        about, cases = chosen_cases(told, project, "case")
+        size = len(cases) if about == "suite" else 1
+    if goal is None:
+        raise UsageError("no target: pass --target 0.99, or put `target: 0.99` into program.yaml", slug="no-target")
+    within_reach(goal, options)
+    rule = explain(goal, options.alpha, options.horizon if size == 1 else None, size, spending.budget)
+    if common.json:
+        print_json(to_json(rule, "reroll.explain/1"))
+    else:
+        from reroll.render.certified import explained_text
+
+        print(explained_text(rule))
+    return 0
 
 
 def demo(common: Common, spending: Spending, svg: Path | None) -> int:
@@ -101,20 +160,38 @@ def _report(told: Told, project: Project, store: Store, spending: Spending) -> t
 
 
 def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -> Answer:
-    """Open the model, ask before spending much, run, and close everything again."""
+    cases = (asked.case, *(c for c in project.cases if c.set == "control" and asked.question == "luck"))
+    return _with_session(
+        project, store, spending, cases, lambda session: run_investigation(session, asked), controls=len(cases) > 1
+    )
+
+
+def _with_session(
+    project: Project,
+    store: Store,
+    spending: Spending,
+    cases: Sequence[Case],
+    work: Callable[[Session], Coroutine[Any, Any, T]],
+    *,
+    controls: bool,
+) -> T:
+    """Open the model, ask before spending much, run, and close everything again.
+
+    `controls`: all cases but the first are control cases, of which few calls are made.
+    """
     from reroll.render.live import Progress
 
     options, person, program = options_of(spending), person_of(spending), project.program
-    quiet = spending.quiet or asks_on_screen(spending, asked.case)
+    quiet = spending.quiet or any(asks_on_screen(spending, case) for case in cases)
     can_be_measured(program, project.path)
-    for case in (asked.case, *(c for c in project.cases if c.set == "control")):
+    for case in cases:
         program.render(case.input, case.history)  # a missing input is known before anything is called
 
-    async def work() -> Answer:
+    async def opened() -> T:
         model = model_of(program.model, program.base_url, project.path)
         try:
             can_be_capped(model, options)
-            price_agreed(project, asked, model, options, spending)
+            price_agreed(project, cases[:1] if controls else cases, model, options, spending, controls=controls)
             await model.check()
             with (
                 Checker(project.path, seconds=setting("check_timeout"), person=person) as checker,
@@ -122,11 +199,11 @@ def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -
             ):
                 session = Session(project, store, model, checker, options, progress.update, fresh=spending.fresh)
                 with stopping_cleanly(session):
-                    return await run_investigation(session, asked)
+                    return await work(session)
         finally:
             await model.close()
 
-    return run(work())
+    return run(opened())
 
 
 def _finish(answer: Answer, schema: str, section: Any, common: Common, spending: Spending) -> int:

@@ -16,6 +16,7 @@ __all__ = [
     "Seen",
     "certify_section",
     "changed",
+    "claim_section",
     "luck_section",
     "rate_of",
     "sum_of_alphas",
@@ -84,13 +85,28 @@ def certify_section(
     """Whether the target may be claimed for this case; not examined where nobody named a target."""
     if target is None:
         return NotExamined("no target is set; put `target: 0.99` into program.yaml or pass --target", Price(None, None))
-    found = certify_path(outcomes, target, alpha, horizon)
-    rate = rate_of(outcomes, alpha)
+    return claim_section("case", outcomes, target, alpha, horizon)
+
+
+def claim_section(
+    about: Literal["case", "suite", "population"],
+    outcomes: Sequence[OutcomeWord],
+    target: float,
+    alpha: float,
+    horizon: int | None = None,
+    round_size: int = 1,
+) -> CertifySection:
+    """Whether the target may be claimed for what these outcomes are about.
+
+    Of a suite's rounds (`round_size` cases each) only complete ones count, in the rate as well.
+    """
+    found = certify_path(outcomes, target, alpha, horizon, round_size)
+    rate = rate_of(outcomes[: len(outcomes) - len(outcomes) % round_size], alpha)
     contradicted = changed(found.verdict, rate, 1 - target)
     return CertifySection(
         verdict="undecided" if contradicted else found.verdict,
         target=target,
-        about="case",
+        about=about,
         rate=rate,
         claim_today=None if contradicted else found.claim_today,
         calls_needed=0 if contradicted else found.calls_needed,

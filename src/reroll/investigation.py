@@ -9,13 +9,12 @@ from typing import Any, Literal
 from reroll.answer import Answer, CertifySection, LuckSection, OutcomeWord, Reference, to_json
 from reroll.balance import LOOK_FIRST
 from reroll.case import Case, Report
-from reroll.caveats import about_reference, about_runs, about_verdicts
+from reroll.caveats import about_reference, about_runs, about_verdicts, why_stopped
 from reroll.conclude import NOT_BUILT, Seen, certify_section, luck_section, sum_of_alphas, three_samples
 from reroll.controls import Controls
 from reroll.errors import NotCompleted
 from reroll.looking import said_by
-from reroll.numbers import counts
-from reroll.plan import Plan, stop_reason
+from reroll.plan import Plan
 from reroll.runner import Judged, Session, run_case, slots, words
 from reroll.words import reply
 
@@ -127,30 +126,9 @@ def _answer(
         alpha_total=sum_of_alphas(luck, certify),
         outcomes=tuple(outcomes),
         samples=three_samples(shown),
-        stopped=broken or _why_stopped(session, plan, outcomes),
+        stopped=broken or why_stopped(session, plan, outcomes),
         finished=not broken and not session.stopped,
     )
-
-
-def _why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
-    if session.stopped:
-        return "stopped by you; the same command goes on from here"
-    cap = session.options.max_usd
-    if cap is not None and (session.spent.usd or 0) >= cap:
-        return f"the spending cap of ${cap:g} was reached; the same command with a higher --max-usd goes on from here"
-    if session.exhausted is not None:
-        return f"the recording has no more completions of this case ({counts('run', len(outcomes))})"
-    reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)
-    if reason == "decided" and plan.at_least:
-        return "it is known whether this happens often, and with nothing to compare with no run would tell more"
-    budget = counts("call", session.options.budget)
-    return {
-        "decided": "the question was decided",
-        "budget": f"the budget of {budget} was spent; the same command with a higher --budget goes on from here",
-        "horizon": f"the declared horizon of {counts('call', session.options.horizon or 0)} was reached",
-        "out_of_reach": "nothing that could still come would decide it",
-        None: "",
-    }[reason]
 
 
 def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Sequence[Judged]) -> None:

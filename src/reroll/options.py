@@ -6,16 +6,27 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reroll.arguments import Spending
+from reroll.arguments import About, Certify, Spending
+from reroll.case import Case
 from reroll.errors import UsageError
 from reroll.program import Program
+from reroll.project import Project
 from reroll.runner import Options
 from reroll.settings import MOST, setting
+from reroll.verdict import least_certificate
 
 if TYPE_CHECKING:
     from reroll.models.model import Model
 
-__all__ = ["can_be_capped", "can_be_measured", "options_of", "target_of", "writable"]
+__all__ = [
+    "can_be_capped",
+    "can_be_measured",
+    "chosen_cases",
+    "options_of",
+    "target_of",
+    "within_reach",
+    "writable",
+]
 
 # Rates nearer to 0 or 1 than this take more calls than anybody makes, and more digits than a float holds.
 TARGETS = (0.0001, 0.99999)
@@ -53,6 +64,44 @@ def target_of(target: float | None, name: str = "--target") -> float | None:
             f"{name} is a success rate between {low:g} and {high:g}, such as 0.99; got {target!r}", slug="target"
         )
     return target
+
+
+def within_reach(target: float, options: Options) -> None:
+    """Raises: UsageError for a horizon within which no run at all could reach the target."""
+    least = least_certificate(target, options.alpha)
+    if options.horizon is not None and options.horizon < least:
+        raise UsageError(
+            f"--horizon {options.horizon} is too near: {target:g} with an error chance of {options.alpha:g} takes at "
+            f"least {least:,} calls, all of them passes; declare {least:,} or more",
+            slug="horizon",
+        )
+
+
+def chosen_cases(told: Certify, project: Project, default: About | None = None) -> tuple[About, tuple[Case, ...]]:
+    """What a claim is about, and over which cases. Raises: UsageError where that is not clear.
+
+    A suite is all cases of the project, a population its control cases, unless cases or --set say otherwise.
+    """
+    about = told.about or ("case" if len(told.cases) == 1 else default)
+    if about is None:
+        more = "; or --about suite, for the mean over these cases" if told.cases else ""
+        raise UsageError(f"name one case to certify{more or '; or --about suite, or --about population'}", slug="about")
+    if told.cases and told.sets:
+        raise UsageError("name cases or choose them by --set, not both", slug="about")
+    if about == "case" and (len(told.cases) > 1 or told.sets):
+        raise UsageError("--about case is about one case; name it, or say --about suite", slug="about")
+    if told.cases:
+        cases = tuple(project.case(name) for name in dict.fromkeys(told.cases))
+    else:
+        sets = told.sets or (("control",) if about == "population" else ())
+        cases = tuple(c for c in project.cases if c.checks and (not sets or c.set in sets))
+    for case in cases:
+        if not case.checks:
+            raise UsageError(f"case `{case.id}` has no checks, so nothing says what a right answer is", slug="no-check")
+    if not cases:
+        which = f" with `set: {' or '.join(told.sets or ('control',))}`" if about == "population" or told.sets else ""
+        raise UsageError(f"{project.path / 'cases.yaml'} has no case{which} that has checks", slug="no-case")
+    return about, cases
 
 
 def can_be_measured(program: Program, folder: Path) -> None:

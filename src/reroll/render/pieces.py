@@ -69,14 +69,14 @@ def certify_words(certify: CertifySection) -> tuple[str, str]:
     return CERTIFY_KIND[certify.verdict], words.get(certify.verdict, f"{target} reliable? Not known yet")
 
 
-def certify_row(certify: CertifySection) -> Row:
+def certify_row(certify: CertifySection, label: str = "") -> Row:
     """The rate that a target is held against; the interval never contradicts the verdict beside it."""
     may, low, high = 1 - certify.target, certify.rate.low, certify.rate.high
     if certify.verdict == "met":
         high = max(low, min(high, may))
     if certify.verdict == "not_met":
         low = min(high, max(low, may))
-    return rate_row(FAILS[certify.about], certify.rate, low, high)
+    return rate_row(label or FAILS[certify.about], certify.rate, low, high)
 
 
 def target_row(certify: CertifySection) -> Row:

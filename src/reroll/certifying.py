@@ -1,0 +1,331 @@
+"""Certify several cases at once: a fixed suite in rounds, the population that they come from, or every check alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, OutcomeWord, Rate, to_json
+from reroll.case import Case
+from reroll.caveats import about_runs, earlier_tests, why_stopped
+from reroll.conclude import claim_section, rate_of
+from reroll.errors import NotCompleted
+from reroll.evidence import Evidence
+from reroll.numbers import counts
+from reroll.plan import Plan, next_draws
+from reroll.runner import (
+    Judged,
+    Session,
+    Slots,
+    crashing_check,
+    draw_more,
+    judged,
+    question_words,
+    slots,
+    tell,
+    too_dear,
+    words,
+)
+
+__all__ = ["Goal", "certify_cases"]
+
+About = Literal["case", "suite", "population"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is to be certified: the mean over these cases (suite), new cases like them (population), or one case.
+
+    `each_check`: every check by itself, each at an equal share of alpha.
+    """
+
+    about: About
+    cases: tuple[Case, ...]
+    target: float
+    each_check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """One stream of outcomes with its plan: all checks together, or the check of this name where a case has it.
+
+    `at`: which places it looks at, and at which of their checks (None: all together).
+    """
+
+    check: str | None
+    at: tuple[tuple[int, int | None], ...]
+    plan: Plan
+
+
+async def certify_cases(session: Session, goal: Goal) -> Certified:
+    """The claims about these cases; every draw and the decision are stored, and the same command goes on later.
+
+    A suite runs every case once a round and is looked at where rounds end, so the cases may differ
+    as they like. A population takes one run of each case: repeats stand in for no case.
+    """
+    cases = sorted(goal.cases, key=_scattered) if goal.about == "population" else list(goal.cases)
+    places = [slots(session, case) for case in cases]
+    session.store.put_program(session.project.program)
+    for case in cases:
+        session.store.put_case(case)
+    runs = [judged(session, at) for at in places]
+    session.spent.reused += _used(goal, runs)
+    claims = _claims(session, goal, places)
+    broken = ""
+    try:
+        while wanted := _wanted(session, goal, claims, runs):
+            await _draw(session, goal, places, runs, wanted)
+            runs = [judged(session, at, before) for at, before in zip(places, runs, strict=True)]
+            for case, seen in zip(cases, runs, strict=True):
+                crashing_check(case, seen)
+            if session.exhausted:
+                break
+    except NotCompleted as error:
+        broken = str(error)
+        runs = [judged(session, at) for at in places]
+    if session.exhausted and not _used(goal, runs):
+        raise session.exhausted
+    return _concluded(session, goal, places, claims, runs, broken)
+
+
+def _scattered(case: Case) -> str:
+    """A fixed order of cases that has nothing to do with what they are about."""
+    return hashlib.blake2b(f"{case.content_id} {case.id}".encode(), digest_size=8).hexdigest()
+
+
+def _claims(session: Session, goal: Goal, places: Sequence[Slots]) -> tuple[_Claim, ...]:
+    options = session.options
+    names: list[str | None] = [None]
+    if goal.each_check:
+        names = list(dict.fromkeys(name for at in places for name in at.case.check_names()))
+    claims = []
+    for name in names:
+        mine = _where(name, places)
+        plan = Plan(
+            "certify",
+            target=goal.target,
+            alpha=options.alpha / len(names),
+            horizon=options.horizon,
+            concurrency=options.concurrency or session.model.concurrency,
+            round_size=len(mine) if goal.about == "suite" else 1,
+        )
+        claims.append(_Claim(name, mine, plan))
+    return tuple(claims)
+
+
+def _where(name: str | None, places: Sequence[Slots]) -> tuple[tuple[int, int | None], ...]:
+    if name is None:
+        return tuple((i, None) for i in range(len(places)))
+    names = [at.case.check_names() for at in places]
+    return tuple((i, have.index(name)) for i, have in enumerate(names) if name in have)
+
+
+def _outcomes(goal: Goal, claim: _Claim, runs: Sequence[Sequence[Judged]]) -> list[OutcomeWord]:
+    """The claim's outcomes in the order that its test looks at: rounds of cases, or the first run of each."""
+    mine = [[(j.outcome if k is None else j.each[k]).outcome for j in runs[i]] for i, k in claim.at]
+    if goal.about == "population":
+        done = next((k for k, row in enumerate(mine) if not row), len(mine))
+        return [row[0] for row in mine[:done]]
+    rounds = min(map(len, mine), default=0)
+    return [row[k] for k in range(rounds) for row in mine]
+
+
+def _counted(goal: Goal, runs: Sequence[Sequence[Judged]]) -> list[list[Judged]]:
+    """The runs of every case that count: those of whole rounds, or the first one of each case."""
+    if goal.about == "population":
+        done = next((k for k, row in enumerate(runs) if not row), len(runs))
+        return [list(row[:1]) if k < done else [] for k, row in enumerate(runs)]
+    rounds = min(map(len, runs), default=0)
+    return [list(row[:rounds]) for row in runs]
+
+
+def _used(goal: Goal, runs: Sequence[Sequence[Judged]]) -> int:
+    return sum(map(len, _counted(goal, runs)))
+
+
+def _wanted(session: Session, goal: Goal, claims: Sequence[_Claim], runs: Sequence[Sequence[Judged]]) -> int:
+    """How many draws to make now: what the neediest undecided claim asks for, in rounds for a suite."""
+    n, size = _used(goal, runs), 1 if goal.about == "population" else len(runs)
+    together = Evidence.of(words([j for row in _counted(goal, runs) for j in row]))
+    tell(session, _name(goal), together, question_words(claims[0].plan), n + max(0, session.left))
+    if session.stopped or too_dear(session) or (goal.about == "population" and n == len(runs)):
+        return 0
+    most = 0
+    for claim in claims:
+        outcomes = _outcomes(goal, claim, runs)
+        plan = replace(claim.plan, budget=len(outcomes) + max(0, session.left))
+        most = max(most, -(-next_draws(plan, outcomes) // claim.plan.round_size))
+    left = session.left // size
+    return min(most, left, len(runs) - n if goal.about == "population" else left)
+
+
+def _name(goal: Goal) -> str:
+    return goal.cases[0].id if goal.about == "case" else f"{len(goal.cases)} cases"
+
+
+async def _draw(
+    session: Session, goal: Goal, places: Sequence[Slots], runs: Sequence[Sequence[Judged]], wanted: int
+) -> None:
+    """So many more rounds over all cases, or so many more cases; a case that is ahead already waits for the others."""
+    if goal.about == "population":
+        missing = [at for at, row in zip(places, runs, strict=True) if not row]
+        await draw_more(session, missing[:wanted], 1)
+        return
+    until = min(map(len, runs)) + wanted
+    lacking = [until - len(row) for row in runs]
+    for each in sorted({n for n in lacking if n > 0}):
+        if not session.stopped and not session.exhausted:
+            await draw_more(session, [at for at, n in zip(places, lacking, strict=True) if n == each], each)
+
+
+def _concluded(
+    session: Session,
+    goal: Goal,
+    places: Sequence[Slots],
+    claims: Sequence[_Claim],
+    runs: Sequence[Sequence[Judged]],
+    broken: str,
+) -> Certified:
+    sections = [
+        claim_section(
+            goal.about,
+            _outcomes(goal, claim, runs),
+            goal.target,
+            claim.plan.alpha,
+            claim.plan.horizon,
+            claim.plan.round_size,
+        )
+        for claim in claims
+    ]
+    outcomes = _outcomes(goal, _Claim(None, _where(None, places), claims[0].plan), runs)
+    checks = tuple(CheckClaim(c.check or "", s) for c, s in zip(claims, sections, strict=True) if c.check is not None)
+    certify = _together(sections, rate_of(outcomes, session.options.alpha)) if checks else sections[0]
+    per_case = _counted(goal, runs)
+    counted = [j for row in per_case for j in row]
+    program = session.project.program
+    stopped = broken or _why(session, goal, claims, outcomes, runs)
+    answer = Certified(
+        certify=certify,
+        checks=checks,
+        cases=tuple(
+            CaseRate(at.case.id, rate_of(words(row), session.options.alpha))
+            for at, row in zip(places, per_case, strict=True)
+        ),
+        program={"name": program.program, "id": program.id},
+        model=session.model.identity,
+        cost=session.spent.cost(),
+        caveats=tuple(_caveats(session, goal, places, counted, checks or (CheckClaim("", certify),))),
+        alpha_total=_total(certify, checks),
+        outcomes=tuple(outcomes),
+        stopped=stopped,
+        finished=not broken and not session.stopped,
+    )
+    _keep(session, goal, places, answer, counted)
+    return answer
+
+
+def _total(certify: CertifySection, checks: Sequence[CheckClaim]) -> float:
+    """The chance that any verdict or any interval beside it is ever wrong; rates of single cases stand by themselves."""
+    intervals = certify.rate.alpha + sum(c.certify.rate.alpha for c in checks)
+    return round(min(1.0, certify.alpha + intervals), 12)
+
+
+def _together(sections: Sequence[CertifySection], rate: Rate) -> CertifySection:
+    """Every check alone, in one word: met where all are, not met where one is not."""
+    verdicts = {section.verdict for section in sections}
+    verdict: Literal["met", "not_met", "undecided"] = (
+        "not_met" if "not_met" in verdicts else "met" if verdicts == {"met"} else "undecided"
+    )
+    needed = [s.calls_needed for s in sections]
+    claims = [s.claim_today for s in sections if s.claim_today is not None]
+    first = sections[0]
+    return CertifySection(
+        verdict=verdict,
+        target=first.target,
+        about=first.about,
+        rate=rate,
+        claim_today=min(claims) if len(claims) == len(sections) else None,
+        calls_needed=0 if verdict != "undecided" else None if None in needed else max(n or 0 for n in needed),
+        horizon=first.horizon,
+        alpha=sum(s.alpha for s in sections),
+    )
+
+
+def _why(
+    session: Session,
+    goal: Goal,
+    claims: Sequence[_Claim],
+    outcomes: Sequence[OutcomeWord],
+    runs: Sequence[Sequence[Judged]],
+) -> str:
+    open_claims = [c for c in claims if _still_open(goal, c, runs)]
+    if open_claims and goal.about == "population" and len(outcomes) == len(runs):
+        return (
+            f"every one of the {counts('case', len(runs))} has had its one run; a claim about new requests takes new "
+            "cases, repeats do not stand in for them"
+        )
+    chosen = open_claims[0] if open_claims else claims[0]
+    return why_stopped(session, chosen.plan, _outcomes(goal, chosen, runs))
+
+
+def _still_open(goal: Goal, claim: _Claim, runs: Sequence[Sequence[Judged]]) -> bool:
+    """Whether the claim is still undecided."""
+    plan = claim.plan
+    found = claim_section(
+        goal.about, _outcomes(goal, claim, runs), goal.target, plan.alpha, plan.horizon, plan.round_size
+    )
+    return found.verdict == "undecided" and not found.contradicted
+
+
+def _caveats(
+    session: Session, goal: Goal, places: Sequence[Slots], counted: Sequence[Judged], claims: Sequence[CheckClaim]
+) -> Iterator[str]:
+    yield from about_runs(session, places, counted)
+    if any(claim.certify.contradicted for claim in claims):
+        yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
+    if goal.about == "suite":
+        yield (
+            f"this speaks of these {counts('case', len(places))} only, each weighing the same; new requests may fail "
+            "more often (--about population asks about those)"
+        )
+    if goal.about == "population":
+        picked = sum(at.case.set != "control" for at in places)
+        yield (
+            f"this speaks of requests drawn as these {counts('case', len(places))} were; "
+            "it holds if they were picked without looking at how they fare"
+        )
+        if picked:
+            yield (
+                f"{counts('case', picked)} of them {'is' if picked == 1 else 'are'} no control: a case that was "
+                "reported because it failed makes requests look worse than they are"
+            )
+    for claim in claims:
+        ids = [at.case.id for at in places]
+        yield from earlier_tests(session, claim.certify, ids, places[0].series, claim.check or None)
+
+
+def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certified, counted: Sequence[Judged]) -> None:
+    """One row for every claim, naming the samples, so that each can be replayed and audited."""
+    ids = [session.checker.ids(at.case, session.project.program) for at in places]
+    for check, section in [(c.check, c.certify) for c in answer.checks] or [("", answer.certify)]:
+        session.store.add_decision(
+            rule="certify/1",
+            question=f"certify {goal.about}",
+            case_id=places[0].case.id if goal.about == "case" else None,
+            program_id=session.project.program.id,
+            alpha=section.alpha,
+            target=section.target,
+            horizon=session.options.horizon,
+            checks_ids=sorted({i for case_ids in ids for i in case_ids}),
+            verdict=section.verdict,
+            stop_reason=answer.stopped,
+            sample_ids=[j.stored.id for j in counted],
+            evidence={
+                **to_json(section),
+                "series": places[0].series,
+                "cases": [at.case.id for at in places],
+                **({"check": check} if check else {}),
+            },
+        )
