@@ -12,8 +12,8 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match program requirement check case fix evidence calibrate paired race verdict drift_rule drift shrinkage variation compare beta judge
-adjudicate retry suite balance plan answer conclude words explain
+errors numbers sample match program requirement check case fix evidence calibrate paired race verdict drift_rule drift
+shrinkage variation compare beta judge adjudicate retry suite balance plan answer conclude words explain
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project person check_process checking

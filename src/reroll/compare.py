@@ -1,0 +1,456 @@
+"""Is B better than A, worse, or no different; which of many variants beat a baseline; which is best.
+
+Every verdict stands from the first look at which it was shown, and is wrong
+with chance at most alpha over all looks.  The bets are in `paired`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from reroll.evidence import Est
+from reroll.paired import (
+    Floats,
+    below_log_e,
+    better_log_e,
+    log_e_below,
+    pair_threshold,
+    sign_log_e,
+    stakes,
+    upper_end,
+)
+
+__all__ = [
+    "Best",
+    "CompareVerdict",
+    "Compared",
+    "best_of",
+    "better_than_baseline",
+    "compare_cases",
+    "compare_path",
+    "compare_scores",
+    "family_better",
+]
+
+CompareVerdict = Literal["better", "worse", "no_different", "undecided"]
+"""Always about B, held against A."""
+
+Bools = npt.NDArray[np.bool_]
+
+_FAR = 1 << 30  # pairs; nothing is forecast beyond
+_MOST = 700.0  # nats; exp() of more would overflow, and less evidence is always valid
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Whether B fails less often than A, and how sure.
+
+    Each word is wrong with chance at most alpha.  Where two words would both be
+    wrong the chances add up, to 2 alpha at most: `better` and `worse` if the two
+    fail exactly equally often, `no_different` and the wrong direction if they
+    differ by the margin or more.  Ask at alpha / 2 where that matters.
+
+    verdict:      `better`: B fails less often; `worse`: more often; `no_different`:
+                  the rates differ by less than `margin`; else `undecided`.
+    difference:   failure rate of B minus A's, negative is better; low and high hold
+                  at every look, alpha / 2 a side, so a verdict may fall while they still touch 0.
+    log_e_*:      evidence in nats, as it stood when the verdict fell, else now; for
+                  `no_different` the weaker of its two sides, each at its best so far; None without a margin.
+    threshold:    what `log_e_better` or `log_e_worse` must reach; `threshold_no_different`: the same for that one.
+    smallest_drop: a true worsening of B by this much or more is excluded at alpha,
+                  at every look; 0 when B is better, None when it is worse.
+    pairs_needed: 0 once decided; else a forecast of further pairs (cases where the
+                  case is the unit); None if no end is in sight.
+    decided_at:   units until the verdict; None if undecided.
+    n:            units: pairs, or cases.
+    """
+
+    verdict: CompareVerdict
+    difference: Est
+    log_e_better: float
+    log_e_worse: float
+    threshold: float
+    alpha: float
+    margin: float | None
+    smallest_drop: float | None
+    pairs_needed: int | None
+    decided_at: int | None
+    n: int
+    horizon: int | None = None
+    unit: Literal["pair", "case"] = "pair"
+    log_e_no_different: float | None = None
+    threshold_no_different: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Which variant fails least often, as far as shown.
+
+    best:      the last one standing, or the one that no other survivor beats by the indifference or more.
+    surviving: variants not dropped yet; with `best` those it could not be told from.
+    dropped:   (variant, the rival it lost to, after so many rounds), in that order.
+    """
+
+    verdict: Literal["best", "undecided"]
+    best: str | None
+    surviving: tuple[str, ...]
+    dropped: tuple[tuple[str, str, int], ...]
+
+
+# ---------------------------------------------------------------- two variants
+
+
+def compare_path(
+    pairs: Sequence[tuple[str, str]], alpha: float = 0.05, margin: float | None = None, horizon: int | None = None
+) -> Compared:
+    """The verdict of the first crossing, looking after every pair; later pairs cannot take it back.
+
+    A claim about the population that the cases are drawn from: one pair per new
+    case, or a case drawn at random for each pair.  Repeats on the same few
+    cases belong in `compare_cases`.
+
+    Args:    pairs: outcomes of A and of B (`pass`, `fail`, `invalid`) on one case
+             each, in the order DRAWN; an invalid one counts against each claim;
+             margin: what still counts as no different, in (0, 1); None: not asked;
+             horizon: declared binding end, in pairs.
+    Raises:  ValueError: an argument out of range, an unknown outcome, or more pairs than the horizon.
+    Assumes: given the past, B wins the next pair at most as probably as it loses it
+             (for `worse`: at least), or the mean difference keeps its side of the margin.
+
+    >>> compared = compare_path([("fail", "pass")] * 6 + [("pass", "pass")] * 34)
+    >>> compared.verdict, compared.decided_at, compared.smallest_drop
+    ('better', 6, 0.0)
+    >>> compare_path([("pass", "pass")] * 90, margin=0.05).verdict
+    'no_different'
+    """
+    _check(alpha, margin)
+    threshold = pair_threshold(alpha, horizon)
+    if horizon is not None and len(pairs) > horizon:
+        raise ValueError(
+            f"a horizon is binding: got {len(pairs)} pairs after declaring {horizon}; start a new run from zero"
+        )
+    most, least, seen = _differences(pairs)
+    return _compared(most, least, seen, alpha, margin, threshold, horizon, "pair")
+
+
+def compare_cases(
+    cases: Sequence[Sequence[tuple[str, str]]], alpha: float = 0.05, margin: float | None = None
+) -> Compared:
+    """The verdict about NEW cases when each case was run several times; the case is the unit.
+
+    Bets on each case's mean difference: repeats sharpen a case but never count
+    as cases, so 20 cases run 50 times prove no more than 20 cases can.
+
+    Args:    cases: the pairs of each case, cases in the order drawn.
+    Raises:  as `compare_path`; a case without a pair.
+    Assumes: cases drawn from one population, pairs per case not decided by its outcomes.
+
+    >>> case = [("fail", "pass"), ("pass", "pass")]
+    >>> compare_cases([case] * 30).verdict, compare_cases([case * 50]).verdict
+    ('better', 'undecided')
+    """
+    _check(alpha, margin)
+    ranges = []
+    for i, case in enumerate(cases):
+        if not case:
+            raise ValueError(f"case {i + 1} has no pair; run it or leave it out before any case was looked at")
+        most, least, seen = _differences(case)
+        ranges.append((most.mean(), least.mean(), seen[~np.isnan(seen)].mean() if not np.isnan(seen).all() else np.nan))
+    most, least, seen = np.array(ranges, np.float64).reshape(-1, 3).T
+    return _compared(most, least, seen, alpha, margin, -math.log(alpha), None, "case")
+
+
+def compare_scores(pairs: Sequence[tuple[float, float]], alpha: float = 0.05, margin: float | None = None) -> Compared:
+    """`compare_path` for graded scores in 0...1, 1 being perfect; threshold log(1 / alpha).
+
+    What is missing from 1 takes the place of the failure rate: a negative difference is better here too.
+
+    Raises:  ValueError: a score outside 0...1, alpha or margin out of range.
+
+    >>> compare_scores([(0.5, 0.75)] * 30).verdict, compare_scores([(0.5, 0.75)]).difference.value
+    ('better', -0.25)
+    """
+    _check(alpha, margin)
+    scores = np.asarray(pairs, np.float64).reshape(-1, 2)
+    if not np.all((scores >= 0) & (scores <= 1)):
+        odd = scores[~((scores >= 0) & (scores <= 1))][0]
+        raise ValueError(f"scores must lie in 0...1, got {odd:g}; scale them first")
+    d = scores[:, 0] - scores[:, 1]
+    return _compared(d, d, d, alpha, margin, -math.log(alpha), None, "pair")
+
+
+def _compared(
+    most: Floats,
+    least: Floats,
+    seen: Floats,
+    alpha: float,
+    margin: float | None,
+    threshold: float,
+    horizon: int | None,
+    unit: Literal["pair", "case"],
+) -> Compared:
+    """The first crossing over differences, each as large and as small as its invalid outcomes allow."""
+    n, plain = len(most), -math.log(alpha)
+    ups, downs = np.cumsum(stakes(most), axis=0), np.cumsum(stakes(-least), axis=0)  # for "better", for "worse"
+    none = np.zeros_like(stakes(0.0))
+    up, down = (ups[-1], downs[-1]) if n else (none, none)
+    better, worse = sign_log_e(ups), sign_log_e(downs)
+    alike = None
+    if margin is not None:
+        # Each side stays shown once it was: a false "no different" needs the false side to cross.
+        looks = np.arange(1, n + 1)
+        below, above = (np.maximum.accumulate(log_e_below(sums, looks, margin)) for sums in (ups, downs))
+        alike = np.minimum(below, above)
+    shown: dict[CompareVerdict, Bools] = {"better": better >= threshold, "worse": worse >= threshold}
+    if alike is not None:
+        shown["no_different"] = alike >= plain
+    firsts = [(int(np.argmax(at)) + 1, i, word) for i, (word, at) in enumerate(shown.items()) if at.any()]
+    decided_at, _, verdict = min(firsts) if firsts else (None, 0, "undecided")
+    then = (decided_at or n) - 1
+
+    low, high = (-float(upper_end(down, n, plain + math.log(2)))), float(upper_end(up, n, plain + math.log(2)))
+    judged = seen[~np.isnan(seen)]
+    return Compared(
+        verdict=verdict,  # type: ignore[arg-type]
+        difference=Est(float(judged.mean()) if judged.size else None, low, high, n),
+        log_e_better=float(better[then]) if n else 0.0,
+        log_e_worse=float(worse[then]) if n else 0.0,
+        threshold=threshold,
+        alpha=alpha,
+        margin=margin,
+        smallest_drop=_smallest_drop(verdict, up, n, plain, margin),
+        pairs_needed=0 if decided_at else _needed(up, down, n, threshold, margin, plain, horizon),
+        decided_at=decided_at,
+        n=n,
+        horizon=horizon,
+        unit=unit,
+        log_e_no_different=None if alike is None else float(alike[then]) if n else 0.0,
+        threshold_no_different=None if margin is None else plain,
+    )
+
+
+def _smallest_drop(verdict: str, up: Floats, n: int, plain: float, margin: float | None) -> float | None:
+    if verdict == "worse":
+        return None
+    if verdict == "better":
+        return 0.0
+    limit = max(0.0, float(upper_end(up, n, plain)))
+    return min(limit, margin) if verdict == "no_different" and margin is not None else limit
+
+
+def _needed(
+    up: Floats, down: Floats, n: int, threshold: float, margin: float | None, plain: float, horizon: int | None
+) -> int | None:
+    """Further units until a claim is shown, if every unit brings what the mean one brought so far."""
+    if not n:
+        return None
+
+    def wait(sums: Floats, m: float | None, level: float) -> float:
+        def reached(more: int) -> bool:
+            grown = sums * ((n + more) / n)
+            now = sign_log_e(grown) if m is None else log_e_below(grown, n + more, m)
+            return float(now) >= level
+
+        if reached(0):
+            return 0
+        high = 1
+        while not reached(high):
+            high *= 2
+            if high > _FAR:
+                return math.inf
+        low = high // 2
+        while high - low > 1:
+            mid = (low + high) // 2
+            low, high = (low, mid) if reached(mid) else (mid, high)
+        return high
+
+    waits = [wait(up, None, threshold), wait(down, None, threshold)]
+    if margin is not None:
+        waits.append(max(wait(up, margin, plain), wait(down, margin, plain)))
+    least = max(1, min(waits))
+    left = math.inf if horizon is None else horizon - n
+    return int(least) if least <= left and least < math.inf else None
+
+
+# ---------------------------------------------------------------- many variants
+
+
+def better_than_baseline(log_es: Mapping[str, float], alpha: float = 0.05) -> tuple[str, ...]:
+    """The variants better than the baseline, of which on average at most a share alpha is not.
+
+    For exploring: a false discovery rate.  Use the evidence as it stands NOW,
+    of all variants at one moment: on running maxima, or on each variant's own
+    best moment, the rate is not controlled (Tavyrikov, Goeman & de Heide 2025).
+    A claim that must hold is `family_better`.
+
+    Args:    log_es: nats, one e-value per variant (`better_log_e`, `Compared.log_e_better`
+             while undecided); they may depend on each other in any way.
+    Raises:  ValueError: alpha out of range, or evidence that is not a number.
+    Source:  closed e-BH, Xu, Fischer & Ramdas 2025, which names all that e-BH
+             (Wang & Ramdas 2022) names and sometimes more: R stands if for every set S of
+             variants mean(e in S) >= |R & S| / (alpha |R|).  With S the true nulls, the share
+             of R that is wrong is at most alpha times an e-value.
+
+    >>> better_than_baseline({"a": 4.0, "b": 3.5, "c": 0.0})
+    ('a', 'b')
+    """
+    _check(alpha, None)
+    ranked = _ranked(log_es)
+    e = np.exp([min(value, _MOST) for value, _ in ranked])
+    k = len(e)
+    for r in range(k, 0, -1):
+        # The hardest sets S hold the weakest of R and the weakest of the others.
+        inside = np.cumsum(e[:r][::-1])
+        outside = np.concatenate([[0.0], np.cumsum(e[r:][::-1])])
+        a, b = np.arange(1, r + 1), np.arange(k - r + 1)
+        mean = (inside[:, None] + outside) / (a[:, None] + b)
+        if np.all(mean * alpha * r >= a[:, None]):
+            return tuple(name for _, name in ranked[:r])
+    return ()
+
+
+def family_better(log_es: Mapping[str, float], alpha: float = 0.05) -> tuple[str, ...]:
+    """The variants better than the baseline; any of them is wrong with chance at most alpha.
+
+    Running maxima are allowed here: what was shown once stays shown.  Of k
+    variants the first must reach k / alpha, the next (k - 1) / alpha, ...
+
+    Args, Raises: as `better_than_baseline`.
+    Source:  Holm 1979 on Ville's bound: before the first wrong one is named, only
+             right ones were, so it would need (number of true nulls) / alpha.
+
+    >>> family_better({"a": 4.5, "b": 3.8, "c": 0.0})
+    ('a', 'b')
+    """
+    _check(alpha, None)
+    ranked = _ranked(log_es)
+    named: list[str] = []
+    for i, (value, name) in enumerate(ranked):
+        if value < math.log((len(ranked) - i) / alpha):
+            break
+        named.append(name)
+    return tuple(named)
+
+
+def best_of(rounds: Sequence[Mapping[str, str]], alpha: float = 0.05, indifference: float = 0.0) -> Best:
+    """The variant that fails least often, the others dropped one by one; wrong with chance at most alpha.
+
+    In each round every surviving variant runs on the same case, drawn at
+    random.  A variant is bet against as one that nothing beats: in every round
+    its rival is the survivor with the fewest failures so far.  For the truly
+    best one no choice of rivals made beforehand can win, so there is ONE test
+    per variant, and no alpha is divided among the rivals.
+
+    With an indifference, half of alpha goes into dropping and half into stopping
+    early: a survivor is named once no other survivor can be better by so much.
+
+    Args:    rounds: outcome by variant, of the first round for all; those dropped may be
+             missing from then on (or stay: they are ignored); an invalid outcome
+             counts against whoever would gain by it;
+             indifference: failure rate by which the named one may miss the best, in [0, 1).
+    Raises:  ValueError: an argument out of range, fewer than 2 variants, a round that lacks
+             a survivor or has a newcomer, an unknown outcome.
+    Assumes: given the past, the best fails the next case at most as probably as each other variant.
+    Source:  successive elimination (Even-Dar, Mannor & Mansour 2006) with the coin test of `paired`.
+
+    >>> best_of([{"a": "pass", "b": "fail", "c": "fail"}] * 6).best
+    'a'
+    """
+    _check(alpha, None)
+    if not 0 <= indifference < 1:
+        raise ValueError(f"indifference is a failure rate in 0...1 (1 excluded), got {indifference!r}")
+    names = list(rounds[0]) if rounds else []
+    if rounds and len(names) < 2:
+        raise ValueError(f"it takes at least 2 variants to find the best, got {', '.join(names) or 'none'}")
+    threshold = pair_threshold(alpha / 2 if indifference else alpha)
+    near = math.log(2 * max(1, len(names) - 1) / alpha)  # one of so many rivals may be named wrongly
+    alive = names
+    failed = dict.fromkeys(names, 0)
+    coin = {name: [0, 0] for name in names}  # wins and losses of the rivals that it was held against
+    pairs = {(a, b): [0, 0] for a in names for b in names if a != b}  # a won, a lost, against b
+    dropped: list[tuple[str, str, int]] = []
+    for i, outcomes in enumerate(rounds):
+        _check_round(i + 1, outcomes, names, alive)
+        beaten: dict[str, str] = {}
+        for a in alive:
+            rival = min((b for b in alive if b != a), key=failed.__getitem__)
+            coin[a][0] += _beats(outcomes[rival], outcomes[a])
+            coin[a][1] += _loses(outcomes[rival], outcomes[a])
+            if better_log_e(*coin[a]) >= threshold:
+                beaten[a] = rival
+        if indifference:
+            for a in alive:
+                for b in alive:
+                    if a != b:
+                        pairs[a, b][0] += _beats(outcomes[a], outcomes[b])
+                        pairs[a, b][1] += _loses(outcomes[a], outcomes[b])
+        for a in alive:
+            failed[a] += outcomes[a] != "pass"
+        # Never all at once: whoever is dropped in a round failed where a survivor passed.
+        dropped += [(a, rival, i + 1) for a, rival in beaten.items()]
+        alive = [a for a in alive if a not in beaten]
+        if len(alive) == 1:
+            return Best("best", alive[0], tuple(alive), tuple(dropped))
+        if indifference:
+            for a in sorted(alive, key=failed.__getitem__):
+                rivals = [pairs[a, b] for b in alive if b != a]
+                if all(below_log_e(won, lost, i + 1, indifference) >= near for won, lost in rivals):
+                    return Best("best", a, tuple(alive), tuple(dropped))
+    return Best("undecided", None, tuple(alive), tuple(dropped))
+
+
+# ---------------------------------------------------------------- helpers
+
+_AT_LEAST = {"pass": 0.0, "invalid": 0.0, "fail": 1.0}
+_AT_MOST = {"pass": 0.0, "invalid": 1.0, "fail": 1.0}
+
+
+def _differences(pairs: Sequence[tuple[str, str]]) -> tuple[Floats, Floats, Floats]:
+    """B failed minus A failed, each (N,): at most, at least, and as judged (NaN where either is invalid)."""
+    for pair in pairs:
+        if len(pair) != 2 or pair[0] not in _AT_MOST or pair[1] not in _AT_MOST:
+            raise ValueError(f"a pair is two outcomes, each pass, fail or invalid, got {pair!r}")
+    most = np.array([_AT_MOST[b] - _AT_LEAST[a] for a, b in pairs], np.float64)
+    least = np.array([_AT_LEAST[b] - _AT_MOST[a] for a, b in pairs], np.float64)
+    return most, least, np.where(most == least, most, np.nan)
+
+
+def _beats(a: str, b: str) -> bool:
+    """Whether a passed and b failed for certain."""
+    return a == "pass" and b == "fail"
+
+
+def _loses(a: str, b: str) -> bool:
+    """Whether a may have failed while b may have passed."""
+    return a != "pass" and b != "fail"
+
+
+def _ranked(log_es: Mapping[str, float]) -> list[tuple[float, str]]:
+    for name, value in log_es.items():
+        if math.isnan(value):
+            raise ValueError(f"the evidence for {name!r} is not a number")
+    return sorted(((value, name) for name, value in log_es.items()), key=lambda pair: -pair[0])
+
+
+def _check(alpha: float, margin: float | None) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha!r}")
+    if margin is not None and not 0 < margin < 1:
+        raise ValueError(f"margin must lie strictly between 0 and 1, got {margin!r}; leave it out to ask for none")
+
+
+def _check_round(i: int, outcomes: Mapping[str, str], names: Sequence[str], alive: Sequence[str]) -> None:
+    for name in alive:
+        if name not in outcomes:
+            raise ValueError(f"round {i} lacks {name!r}, which still runs; draw every survivor on the same case")
+    for name, outcome in outcomes.items():
+        if name not in names:
+            raise ValueError(f"round {i} has {name!r}, which was not in the first round; start again with it")
+        if outcome not in _AT_MOST:
+            raise ValueError(f"an outcome is pass, fail or invalid, got {outcome!r} for {name!r} in round {i}")
