@@ -86,10 +86,10 @@ def test_a_target_tested_again_from_zero_says_how_the_chances_of_error_add_up(tm
     with in_background(in_turn("yes")) as (_, url):
         project = write_project(tmp_path, url)
         first = reroll(
-            capsys, "certify", "greet", "--project", project, "--target", 0.9, "--horizon", 20, "--json"
+            capsys, "certify", "greet", "--project", project, "--target", 0.9, "--horizon", 30, "--json"
         ).json
         assert not any("has been tested" in c for c in first["caveats"])
-        for horizon in (25, 30):
+        for horizon in (35, 40):
             last = reroll(
                 capsys, "certify", "greet", "--project", project, "--target", 0.9, "--horizon", horizon, "--json"
             ).json
@@ -165,7 +165,7 @@ def test_an_outage_at_the_start_does_not_count_against_the_case(tmp_path: Path, 
 def test_two_commands_with_one_horizon_leave_a_run_that_still_answers(tmp_path: Path, capsys: Any) -> None:
     with in_background(in_turn("yes", "no", "yes")) as (_, url):
         project = write_project(tmp_path, url)
-        arguments = ("certify", "greet", "--project", project, "--target", 0.9, "--horizon", 12, "--json", "--quiet")
+        arguments = ("certify", "greet", "--project", project, "--target", 0.7, "--horizon", 12, "--json", "--quiet")
         both = [reroll_apart(*arguments), reroll_apart(*arguments)]
         for process in both:
             process.communicate(timeout=60)

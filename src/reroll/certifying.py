@@ -227,7 +227,7 @@ def _concluded(
 
 
 def _total(certify: CertifySection, checks: Sequence[CheckClaim]) -> float:
-    """The chance that any verdict or any interval beside it is ever wrong; rates of single cases stand by themselves."""
+    """The chance that a verdict or the interval beside it is ever wrong; rates of single cases stand by themselves."""
     intervals = certify.rate.alpha + sum(c.certify.rate.alpha for c in checks)
     return round(min(1.0, certify.alpha + intervals), 12)
 
