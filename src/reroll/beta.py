@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 Beta = tuple[float, float]
 """The two shapes of a Beta distribution; (inf, 0) and (0, inf) stand for the chances 1 and 0 themselves."""
 
@@ -128,10 +129,11 @@ def spread_limits(function: Callable[..., Floats], shapes: Sequence[Beta], alpha
     True
     """
     check_alpha(alpha)
-    columns = [beta_quantile(u, shape) for u, shape in zip(_lattice(len(shapes)), shapes, strict=True)]
-    values = np.sort(function(*columns))
-    at = np.array([alpha / 2, 1 - alpha / 2]) * len(values) - 0.5
-    low, high = np.interp(at, np.arange(len(values)), values)
+    values = function(*(_stretched(shape)[order] for shape, order in zip(shapes, _lattice(len(shapes)), strict=True)))
+    at = np.array([alpha / 2, 1 - alpha / 2]) * _POINTS - 0.5
+    below = np.clip(at.astype(int), 0, _POINTS - 2)
+    values = np.partition(values, [*below, *(below + 1)])
+    low, high = values[below] + np.clip(at - below, 0, 1) * (values[below + 1] - values[below])
     return float(low), float(high)
 
 
@@ -142,13 +144,19 @@ def check_alpha(alpha: float) -> None:
 
 
 @lru_cache(maxsize=8)
-def _lattice(dimensions: int) -> tuple[Floats, ...]:
-    """(dimensions) arrays of _POINTS numbers in (0, 1): each runs through all cells, together they fill the cube."""
+def _lattice(dimensions: int) -> tuple[Indices, ...]:
+    """(dimensions) arrays: each names every one of the _POINTS values once, together they fill the cube evenly."""
     i = np.arange(_POINTS)
-    return tuple((i * pow(_STEP, d, _POINTS) + 0.5) % _POINTS / _POINTS for d in range(dimensions))
+    return tuple(i * pow(_STEP, d, _POINTS) % _POINTS for d in range(dimensions))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
+def _stretched(shape: Beta) -> Floats:
+    """(_POINTS,) values of a chance, each as likely as the next, rising."""
+    return beta_quantile((np.arange(_POINTS) + 0.5) / _POINTS, shape)
+
+
+@lru_cache(maxsize=64)
 def _table(a: float, b: float) -> tuple[Floats, Floats]:
     """Angles phi with sin(phi)^2 = x, and the mass up to each: two (_CELLS + 1,) arrays.
 

@@ -168,10 +168,7 @@ def corrected_rate(labelled: Labelled, alpha: float = 0.05) -> Est:
     if not labelled.labels:
         return Est(value, 0.0, 1.0, judged.n)
     low, high = _rate_ends(judged, _counts(labelled.flagged), _counts(labelled.passed), alpha)
-    # The prior alone may not rule out that all is good, nor that all is bad.
-    nothing_bad = labelled.flagged.failures + labelled.passed.failures == 0
-    nothing_good = labelled.flagged.passes + labelled.passed.passes == 0
-    return Est(value, 0.0 if nothing_bad else low, 1.0 if nothing_good else high, judged.n)
+    return Est(value, low, high, judged.n)
 
 
 def labels_needed(labelled: Labelled, width: float, alpha: float = 0.05) -> int | None:
@@ -184,8 +181,8 @@ def labels_needed(labelled: Labelled, width: float, alpha: float = 0.05) -> int 
     Args:    width: high - low, in (0, 1).
     Raises:  ValueError: width or alpha out of range.
 
-    >>> labelled = Labelled(Evidence(180, 2000), Evidence(12, 25), Evidence(0, 25))
-    >>> 100 < labels_needed(labelled, width=0.05) < 200
+    >>> labelled = Labelled(Evidence(180, 2000), Evidence(12, 25), Evidence(1, 25))
+    >>> 200 < labels_needed(labelled, width=0.05) < 400
     True
     """
     check_alpha(alpha)
@@ -315,9 +312,12 @@ def _counts(labels: Evidence) -> _Counts:
 def _shape(labels: _Counts, high: bool) -> Beta:
     """What is open about the share of bad ones on a side; without a label it may be anything."""
     bad, unsure, n = labels
-    if not n:
+    bad = min(bad + unsure, n) if high else bad
+    # Where no bad one was seen, the prior alone must not raise `low`: a sum of two such priors lies above
+    # a rate of 1 % in up to 12 % of all runs. Likewise `high` where all were bad.
+    if bad == (n if high else 0):
         return SURELY_1 if high else SURELY_0
-    return jeffreys(min(bad + unsure, n) if high else bad, n)
+    return jeffreys(bad, n)
 
 
 def _side(labels: Evidence, high: bool) -> Beta:
@@ -339,13 +339,7 @@ def _sensitivity(labelled: Labelled, alpha: float) -> Est:
     _, high = spread_limits(share, [q, _side(flagged, True), _side(passed, False)], alpha)
     rate, right = corrected_rate(labelled, alpha).value, flagged.estimate or 0.0
     flags = judged.failures / max(1, judged.failures + judged.passes)
-    # Where nothing bad was found on a side, the prior alone may not rule out that there is none.
-    return Est(
-        flags * right / rate if rate else None,
-        low if flagged.failures else 0.0,
-        high if passed.failures else 1.0,
-        flagged.failures + passed.failures,
-    )
+    return Est(flags * right / rate if rate else None, low, high, flagged.failures + passed.failures)
 
 
 def _mirrored(labelled: Labelled) -> Labelled:
@@ -360,16 +354,19 @@ def _mirrored(labelled: Labelled) -> Labelled:
 def _rate_ends(judged: Evidence, flagged: _Counts, passed: _Counts, alpha: float) -> tuple[float, float]:
     """The interval of the corrected rate from labels on both sides."""
     q = jeffreys(judged.failures, judged.failures + judged.passes)
-    unjudged = jeffreys(judged.invalid, judged.n) if judged.invalid else SURELY_0
-    ends = []
-    for high in (False, True):
+    shapes = [[q, _shape(flagged, high), _shape(passed, high)] for high in (False, True)]
+    if not judged.invalid:
+        if shapes[0] == shapes[1]:
+            return spread_limits(_mixed, shapes[0], alpha)
+        return spread_limits(_mixed, shapes[0], alpha)[0], spread_limits(_mixed, shapes[1], alpha)[1]
+    unjudged = jeffreys(judged.invalid, judged.n)
+    low, _ = spread_limits(lambda q, p, f, v: (1 - v) * _mixed(q, p, f), [*shapes[0], unjudged], alpha)
+    _, high = spread_limits(lambda q, p, f, v: v + (1 - v) * _mixed(q, p, f), [*shapes[1], unjudged], alpha)
+    return low, high
 
-        def rate(q: Floats, p: Floats, f: Floats, v: Floats, *, high: bool = high) -> Floats:
-            return (v if high else 0.0) + (1 - v) * (q * p + (1 - q) * f)
 
-        shapes = [q, _shape(flagged, high), _shape(passed, high), unjudged]
-        ends.append(spread_limits(rate, shapes, alpha)[high])
-    return ends[0], ends[1]
+def _mixed(q: Floats, p: Floats, f: Floats) -> Floats:
+    return q * p + (1 - q) * f
 
 
 def _width(labelled: Labelled, more: int, alpha: float) -> float:
@@ -381,10 +378,10 @@ def _width(labelled: Labelled, more: int, alpha: float) -> float:
 
 
 def _grown(labels: Evidence, more: int) -> _Counts:
-    """The counts after more labels like these; half a bad one beside those seen, lest 0 stay 0 for ever."""
+    """The counts after more labels like these: of the shares that they leave open the middle one (Kerman 2011)."""
     if not labels.n:
         return 0, 0, 0
-    bad = (labels.failures + 0.5) / (labels.n + 1)
+    bad = (labels.failures + 1 / 6) / (labels.n + 1 / 3)
     return labels.failures + more * bad, labels.invalid * (1 + more / labels.n), labels.n + more
 
 
