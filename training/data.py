@@ -34,6 +34,7 @@ TIDY_SHARE = 0.55  # of the prompts: close to the example project's own words
 CALM_STEPS = 288
 BRANCH_WEIGHT, KEY_WEIGHT, NAME_WEIGHT = 12.0, 4.0, 3.0
 KNOWN_SHARE = 0.5  # in training more names are made up than in the evaluation: copying is what is hard
+NAME_LABELS = 5
 MAX_TOKENS = 900  # a pack longer than this is dropped (positions stay under about 640)
 
 Target = dict[int, float]
@@ -49,6 +50,7 @@ class Pack:
     targets: list[tuple[int, int, float]]  # (position, next token, its probability)
     weights: dict[int, float]  # of each answer position in the loss
     asides: dict[int, list[float]]  # facts about a request, asked where its answer begins
+    named: dict[int, list[float]]  # at each token of a request: is it a name's first letter, a later one, of which name
 
 
 def _sharpened(path: list[int], alternatives: list[tuple[list[int], float]], targets: list[Target]) -> None:
@@ -106,22 +108,40 @@ def _weights(tok: Tokenizer, targets: list[Target]) -> list[float]:
     return weights
 
 
+def _name_labels(tok: Tokenizer, ids: list[int], text: str, request: c.Request) -> list[list[float]]:
+    """(first letter, later letter, of the first, second, third name) for each token."""
+    letters: dict[int, list[float]] = {}
+    for number, name in enumerate(request.names):
+        found = re.search(rf"\b{name}\b", text, re.IGNORECASE)
+        if found:
+            for at in range(*found.span()):
+                first = float(at == found.start())
+                letters[at] = [first, 1 - first, *(float(number == i) for i in range(3))]
+    labels, at = [], 0
+    for i in ids:
+        labels.append(letters.get(at, [0.0] * NAME_LABELS))
+        at += len(tok.raw[i])
+    return labels
+
+
 def make_pack(tok: Tokenizer, r: random.Random, calm: float) -> Pack:
     style = CALM_START if r.random() < calm else TIDY if r.random() < TIDY_SHARE else s.Style()
     program = c.draw_program(r)
     ids = tok.encode(s.head(program, r, style))
     n = len(ids)
-    pack = Pack(ids, list(range(n)), [0] * n, [], {}, {})
+    pack = Pack(ids, list(range(n)), [0] * n, [], {}, {}, {})
     for number in range(1, REQUESTS_PER_PROMPT + 1):
         request = c.draw_request(r, program.today, s.known_names(style), KNOWN_SHARE)
         forced = program.order if program.fields and r.random() < 0.5 else c.FIELDS
         path, targets = answer_targets(c.answer_parts(program, request, forced), tok, r)
         _first_missing_key(path, targets, tok)
-        question = tok.encode(c.render_user(s.request_text(request, r, style)))
+        text = c.render_user(s.request_text(request, r, style))
+        question = tok.encode(text)
         first = len(pack.ids) + len(question) - 1
         pack.targets += [(first + t, token, p) for t, target in enumerate(targets) for token, p in target.items()]
         pack.weights |= {first + t: weight for t, weight in enumerate(_weights(tok, targets))}
         pack.asides[first] = c.facts(program, request)
+        pack.named |= {len(pack.ids) + t: label for t, label in enumerate(_name_labels(tok, question, text, request))}
         added = question + path[:-1]
         pack.ids += added
         pack.place += range(n, n + len(added))
@@ -152,8 +172,11 @@ def to_arrays(packs: list[Pack]) -> Arrays:
         "rows": keys // longest,
         "columns": keys % longest,
         "index": index,
-        "aside_rows": np.array([row for row, pack in enumerate(packs) for _ in pack.asides]),
-        "aside_columns": np.array([column for pack in packs for column in pack.asides]),
+        "asides_rows": np.array([row for row, pack in enumerate(packs) for _ in pack.asides]),
+        "asides_columns": np.array([column for pack in packs for column in pack.asides]),
+        "named_rows": np.array([row for row, pack in enumerate(packs) for _ in pack.named]),
+        "named_columns": np.array([column for pack in packs for column in pack.named]),
+        "named": np.array([labels for pack in packs for labels in pack.named.values()], np.float32),
         "asides": np.array([facts for pack in packs for facts in pack.asides.values()], np.float32),
         "tokens": np.array(tokens),
         "weights": np.array(weights, np.float32),

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from training.tokenizer import SPECIAL, Tokenizer
 
-TURNING_PAIRS = 6
-STILL = 1e9  # what the frequency of the other pairs is divided by: llama.cpp's rope_freqs
+FREQUENCIES = (1.0, 0.56, 0.32, 0.18, 0.05, 0.012)  # of the pairs that turn: neighbours, sentences, turns of a chat
+TURNING_PAIRS = len(FREQUENCIES)
+STILL = 1e9  # what the frequency of the other pairs is divided by
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,17 @@ class Shape:
         return self.width // self.heads
 
     def slowed(self) -> Tensor:
-        """By how much each pair's frequency is divided."""
+        """What llama.cpp's own frequency of each pair is divided by (its tensor rope_freqs)."""
         factors = torch.full((self.head // 2,), STILL)
-        factors[:TURNING_PAIRS] = 1.0
+        factors[:TURNING_PAIRS] = self._own()[:TURNING_PAIRS] / torch.tensor(FREQUENCIES)
         return factors
+
+    def _own(self) -> Tensor:
+        return self.theta ** (-torch.arange(0, self.head, 2).float() / self.head)
 
     def angles(self) -> Tensor:
         """(position, pair)"""
-        frequencies = self.theta ** (-torch.arange(0, self.head, 2).float() / self.head) / self.slowed()
-        return torch.arange(self.context).float()[:, None] * frequencies
+        return torch.arange(self.context).float()[:, None] * (self._own() / self.slowed())
 
 
 class Norm(nn.Module):
@@ -122,7 +125,7 @@ class LanguageModel(nn.Module):
 
         Several requests share one prompt: `block` 0 is the prompt, seen by all; any other block is seen only by
         itself. `place` then holds the position of each token as if its request stood alone. All (B, T) int.
-        `tapped` receives what goes into the last layer.
+        `tapped` receives what goes into each layer.
         """
         length = ids.shape[1]
         x = self.embedding(ids)
@@ -137,7 +140,7 @@ class LanguageModel(nn.Module):
             mask = torch.zeros(seen.shape, dtype=kind).masked_fill_(~seen, float("-inf"))
             mask = mask[:, None].expand(-1, self.shape.heads, -1, -1).reshape(-1, length, length)
         for layer in self.blocks:
-            if tapped is not None and layer is self.blocks[-1]:
+            if tapped is not None:
                 tapped.append(x)
             x = layer(x, turns, mask)
         if where is not None:

@@ -37,7 +37,7 @@ def may_be_token(word: str) -> bool:
     bare = word.lstrip()
     if word == bare and (len(bare) < 4 or any(bare in way for way in NAME_WAYS)):
         return False
-    if bare[0].isupper() and len(bare) < 4:  # the beginning of many a name
+    if bare[0].isupper() and len(bare) < 4 and not (len(bare) > 1 and bare.isupper()):  # the beginning of many a name
         return False
     return not any(way.startswith(word) for way in NAME_WAYS)
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training import corpus as c
-from training.data import BRANCH_WEIGHT, NAME_WEIGHT, Arrays, learn_tokenizer, stream
+from training.data import BRANCH_WEIGHT, NAME_LABELS, NAME_WEIGHT, Arrays, learn_tokenizer, stream
 from training.model import LanguageModel, Shape, count, start
 from training.tokenizer import Tokenizer
 
@@ -25,7 +25,7 @@ OUT = Path(__file__).parent / "out"
 
 def options() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=2800)
+    p.add_argument("--steps", type=int, default=2600)
     p.add_argument("--packs", type=int, default=12, help="prompts per step, four requests each")
     p.add_argument("--stable", type=int, default=1400, help="steps before the learning rate starts to fall")
     p.add_argument("--seed", type=int, default=0)
@@ -44,13 +44,13 @@ def options() -> argparse.Namespace:
     return p.parse_args()
 
 
-def optimizers(model: LanguageModel, aside: torch.nn.Linear, o: argparse.Namespace) -> list[torch.optim.Optimizer]:
+def optimizers(model: LanguageModel, asides: Asides, o: argparse.Namespace) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings and norms; both without weight decay."""
     hidden = [w for n, w in model.named_parameters() if w.dim() == 2 and "embedding" not in n]
     rest = [w for n, w in model.named_parameters() if w.dim() != 2 or "embedding" in n]
     return [
         torch.optim.Muon(hidden, lr=o.muon, momentum=0.95, weight_decay=0.0, ns_steps=5),
-        torch.optim.AdamW([*rest, *aside.parameters()], lr=o.adam, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.AdamW([*rest, *asides.parameters()], lr=o.adam, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
@@ -59,22 +59,40 @@ def rate(step: int, o: argparse.Namespace) -> float:
     return min(1.0, (step + 1) / o.warm) * min(1.0, (o.steps - step) / max(1, o.steps - o.stable))
 
 
-def loss_of(model: LanguageModel, aside: torch.nn.Linear, batch: Arrays, bf16: bool) -> tuple[Tensor, Gaps]:
-    """Weighted mean cross-entropy, and how far the plain mean is above the unavoidable part (nats per token).
+class Asides(torch.nn.Module):
+    """Questions on the way, not part of the model: what is understood early is there for the answer to read.
 
-    Where an answer begins, `aside` (not part of the model) is asked what the prompt and the request say, and how
-    probable each mistake is: so that everything is understood there, before the last layer, for the answer to read.
+    After half of the layers: which tokens of the request belong to a name. Before the last layer, where an answer
+    begins: what the prompt and the request say, and how probable each mistake is.
     """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.named = torch.nn.Linear(width, NAME_LABELS)
+        self.facts = torch.nn.Linear(width, len(c.facts(c.Program(), c.Request())))
+
+    def forward(self, tapped: list[Tensor], t: dict[str, Tensor]) -> Tensor:
+        """Mean cross-entropy above the unavoidable part."""
+
+        def asked(layer: Tensor, head: torch.nn.Linear, what: str) -> Tensor:
+            x = layer[t[f"{what}_rows"], t[f"{what}_columns"]]
+            return head(F.rms_norm(x, (x.shape[-1],))).float()
+
+        named = F.binary_cross_entropy_with_logits(asked(tapped[len(tapped) // 2], self.named, "named"), t["named"])
+        facts = F.binary_cross_entropy_with_logits(asked(tapped[-1], self.facts, "asides"), t["asides"])
+        unavoidable = torch.special.entr(t["asides"]) + torch.special.entr(1 - t["asides"])
+        return named + facts - unavoidable.mean()
+
+
+def loss_of(model: LanguageModel, asides: Asides, batch: Arrays, bf16: bool) -> tuple[Tensor, Gaps]:
+    """Weighted mean cross-entropy, and how far the plain mean is above the unavoidable part (nats per token)."""
     t = {k: torch.from_numpy(v) for k, v in batch.items()}
+    tapped: list[Tensor] = []
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        tapped: list[Tensor] = []
         logits = model(t["ids"], (t["rows"], t["columns"]), t["place"], t["block"], tapped)
-        told = aside(F.rms_norm(tapped[0][t["aside_rows"], t["aside_columns"]], (model.shape.width,)))
+        told_loss = asides(tapped, t)
     logs = logits.float().log_softmax(-1)
     losses = -t["weights"] * logs[t["index"], t["tokens"]]
-    unavoidable = -(t["weights"] * t["weights"].log()).sum()
-    unavoidable = torch.special.entr(t["asides"]) + torch.special.entr(1 - t["asides"])
-    told_loss = F.binary_cross_entropy_with_logits(told.float(), t["asides"]) - unavoidable.mean()
     loss = (losses * t["scale"][t["index"]]).sum() / t["scale"].sum() + ASIDE_WEIGHT * told_loss
     with torch.no_grad():
         losses = losses.detach()
@@ -101,7 +119,7 @@ def save(
     path: Path,
     model: LanguageModel,
     average: Average,
-    aside: torch.nn.Linear,
+    asides: Asides,
     opts: list[torch.optim.Optimizer],
     o: argparse.Namespace,
     step: int,
@@ -112,7 +130,7 @@ def save(
         "shape": asdict(model.shape),
         "weights": average.weights,
         "raw": model.state_dict(),
-        "aside": aside.state_dict(),
+        "asides": asides.state_dict(),
         "step": step,
         "optimizers": [x.state_dict() for x in opts],
         "cpu_seconds": cpu,
@@ -139,15 +157,15 @@ def main() -> None:
     tok = load_tokenizer(o.out)
     model = LanguageModel(Shape(len(tok.vocab), o.width, o.layers, o.heads, o.hidden))
     start(model, tok)
-    aside = torch.nn.Linear(o.width, len(c.facts(c.Program(), c.Request())))
-    opts = optimizers(model, aside, o)
+    asides = Asides(o.width)
+    opts = optimizers(model, asides, o)
     bases = [[g["lr"] for g in opt.param_groups] for opt in opts]
     average, first, spent, wall = Average(model), 0, 0.0, 0.0
     path = o.out / "checkpoint.pt"
     if o.resume and path.exists():
         state = torch.load(path, weights_only=False)
         model.load_state_dict(state["raw"])
-        aside.load_state_dict(state["aside"])
+        asides.load_state_dict(state["asides"])
         average.weights = state["weights"]
         for opt, saved in zip(opts, state["optimizers"], strict=True):
             opt.load_state_dict(saved)
@@ -161,7 +179,7 @@ def main() -> None:
         for opt, base in zip(opts, bases, strict=True):
             for group, lr in zip(opt.param_groups, base, strict=True):
                 group["lr"] = lr * rate(step, o)
-        loss, gap = loss_of(model, aside, batch, not o.no_bf16)
+        loss, gap = loss_of(model, asides, batch, not o.no_bf16)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for opt in opts:
@@ -174,7 +192,7 @@ def main() -> None:
             means = (sum(column) / 50 for column in zip(*gaps[-50:], strict=True))
             print(f"{step + 1} gaps {' '.join(f'{m:.4f}' for m in means)} cpu {cpu:.0f}s wall {clock:.0f}s", flush=True)
         if (step + 1) % o.save_every == 0 or step + 1 == o.steps:
-            save(path, model, average, aside, opts, o, step + 1, cpu, clock)
+            save(path, model, average, asides, opts, o, step + 1, cpu, clock)
     print(f"trained {o.steps} steps: {cpu / 60:.1f} CPU minutes, {clock / 60:.1f} minutes on the clock")
 
 
