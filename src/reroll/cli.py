@@ -155,6 +155,43 @@ def certify(
 
 
 @app.command
+def check(
+    name: str | None = None,
+    /,
+    *,
+    labels: Path | None = None,
+    label: int = 0,
+    again: int = 20,
+    by: str | None = None,
+    person: str | None = None,
+    alpha: float | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Measure a check against people's labels, and how often answers really fail.
+
+    Parameters
+    ----------
+    name
+        The check's name in cases.yaml; default: all checks of each case together.
+    labels
+        A file of labels (default: labels.jsonl in the project).
+    label
+        Ask for so many more labels, half of them on runs that the check flags, and keep them in that file.
+    again
+        Judge so many runs again, to see whether the check says the same.
+    by
+        Who gives the labels (default: your user name).
+    person
+        A command that answers for the person: a sample as JSON on its stdin, pass, fail or unsure on its stdout.
+    alpha
+        Chance that a range misses the true value (default 0.05).
+    """
+    from reroll import commands_check
+
+    return commands_check.check(name, labels, label, again, by, person, alpha, common)
+
+
+@app.command
 def samples(case: str | None = None, /, *, limit: int = 50, common: Common = COMMON) -> int:
     """List stored samples with their outcomes, newest last.
 

@@ -1,0 +1,115 @@
+"""The command that measures a check itself: labels asked for or read, joined with stored runs, shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from reroll.answer import to_json
+from reroll.arguments import Common, Spending
+from reroll.asking import person_of
+from reroll.check import Check, Outcome, Surroundings
+from reroll.checking import Checker
+from reroll.errors import UsageError
+from reroll.labelling import (
+    CheckMeasured,
+    ask_for_labels,
+    checked_cases,
+    judge_again,
+    judged_samples,
+    measure_check,
+    people_say,
+    read_labels,
+)
+from reroll.numbers import counts
+from reroll.opening import project_of, store_of
+from reroll.options import options_of
+from reroll.output import console, print_json
+from reroll.sample import Sample
+from reroll.settings import setting
+
+__all__ = ["check"]
+
+
+def check(
+    name: str | None,
+    labels: Path | None,
+    label: int,
+    again: int,
+    by: str | None,
+    person: str | None,
+    alpha: float | None,
+    common: Common,
+) -> int:
+    for option, value in (("--label", label), ("--again", again)):
+        if value < 0:
+            raise UsageError(f"{option} is a number of runs, 0 or more, got {value}")
+    spending = Spending(person=person, alpha=alpha)
+    level = options_of(spending).alpha
+    project = project_of(common)
+    cases = checked_cases(project, name)
+    path = labels or project.path / "labels.jsonl"
+    if labels is not None and not labels.exists() and not label:
+        raise UsageError(
+            f"there is no file {labels}; name one with labels, or ask for some with --label 20", slug="no-labels"
+        )
+    with (
+        store_of(common, project, create=False) as store,
+        Checker(project.path, seconds=setting("check_timeout"), person=_not_asked) as checker,
+    ):
+        seen = judged_samples(checker, project, store, cases)
+        if not seen:
+            raise UsageError(
+                f"no run of {', '.join(case.id for case in cases[:8])} is stored; "
+                f"make some with `reroll rerun {cases[0].id}`",
+                slug="no-samples",
+            )
+        said = people_say(path, read_labels(path), store) if path.exists() else {}
+        if label:
+            somebody = person_of(spending)
+            if somebody is None:
+                raise UsageError(
+                    "nobody is there to ask for labels; run it in a terminal, or pass --person CMD", slug="no-person"
+                )
+            given = ask_for_labels(project, seen, said, label, somebody, path, by)
+            print(f"{counts('label', given)} added to {path}", file=sys.stderr)
+            said = people_say(path, read_labels(path), store) if path.exists() else {}
+        found = measure_check(name, seen, said, judge_again(checker, project, seen, again), level)
+    if not found.labels:
+        raise UsageError(
+            f"no run of these cases has a label, so nothing can be said of the check; ask for some with --label 20, "
+            f"or write them into {path}",
+            slug="no-labels",
+        )
+    if common.json:
+        print_json(as_json(found))
+    else:
+        from reroll.render.checker import show_check
+
+        show_check(found, console())
+    return 0
+
+
+def as_json(found: CheckMeasured) -> dict[str, object]:
+    """The shape `reroll.check/1`."""
+    measured = found.measured
+    return {
+        "schema": "reroll.check/1",
+        "name": found.name,
+        "sensitivity": to_json(measured.sensitivity),
+        "specificity": to_json(measured.specificity),
+        "self_agreement": {**to_json(found.agreement.same), "beyond_chance": to_json(found.agreement.beyond_chance)},
+        "labels": found.labels,
+        "unsure": found.unsure,
+        "rate": {**to_json(measured.rate), "alpha": found.alpha, "method": "double sampling"},
+        "flag_rate": to_json(measured.flag_rate),
+        "flag_right": to_json(measured.flag_right),
+        "pass_wrong": to_json(measured.pass_wrong),
+        "labels_to_halve": found.labels_to_halve,
+        "cases": to_json(found.cases),
+        "caveats": list(found.caveats),
+    }
+
+
+def _not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+    return Outcome("invalid", "no person has judged this yet")
