@@ -14,6 +14,7 @@ from reroll.retry import (
     beside,
     deliver,
     deliver_range,
+    ever_more,
     floor,
     next_try_works,
     passes_within,
@@ -80,8 +81,17 @@ def test_no_number_of_retries_gets_below_the_floor_of_alike_inputs() -> None:
 
 
 @pytest.mark.parametrize("icc", [0.1, 0.3, 1.0])
-def test_with_unlike_inputs_retries_lead_up_to_the_floor(icc: float) -> None:
-    assert deliver(0.05, 0.8, 0.05, 200, icc).bad_if_delivered == pytest.approx(floor(0.05, 0.8, 0.05, icc), rel=1e-3)
+def test_with_unlike_inputs_retries_lead_away_from_the_floor(icc: float) -> None:
+    limit = ever_more(0.05, 0.8, 0.05, icc)
+    assert deliver(0.05, 0.8, 0.05, 200, icc).bad_if_delivered == pytest.approx(limit, rel=1e-3)
+    assert floor(0.05, 0.8, 0.05, icc) == pytest.approx(floor(0.05, 0.8, 0.05))
+    assert floor(0.05, 0.8, 0.05, icc) < limit
+
+
+def test_a_detector_worse_than_a_coin_gets_to_its_floor_by_retries_only() -> None:
+    assert floor(0.3, 0.2, 0.6, 0.5) == ever_more(0.3, 0.2, 0.6, 0.5)
+    shares = [deliver(0.3, 0.2, 0.6, k, 0.5).bad_if_delivered for k in (0, 1, 5, 50)]
+    assert all(share is not None and share >= floor(0.3, 0.2, 0.6, 0.5) for share in shares)
 
 
 @pytest.mark.parametrize("shape", [(0.1, 2.0), (0.5, 0.5), (1, 1), (0.3, 0.7), (1e-5, 2.3), (3, 40)])

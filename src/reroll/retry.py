@@ -25,6 +25,7 @@ __all__ = [
     "beside",
     "deliver",
     "deliver_range",
+    "ever_more",
     "floor",
     "next_try_works",
     "passes_within",
@@ -109,16 +110,31 @@ def deliver(p: float, tpr: float, fpr: float, retries: int, icc: float = 0.0) ->
 
 
 def floor(p: float, tpr: float, fpr: float, icc: float = 0.0) -> float:
-    """The share of bad answers that no number of retries gets below.
+    """The share of bad ones among delivered answers that no number of retries gets below.
 
-    Among requests that are answered sooner or later; for alike inputs it is
-    p (1 - TPR) / (p (1 - TPR) + (1 - p) (1 - FPR)), however many retries.  `deliver`
-    comes up to it from below: each retry delivers some more of the misses.
+    For a detector that flags bad answers more often than good ones it is
+    p (1 - TPR) / (p (1 - TPR) + (1 - p) (1 - FPR)), and already reached without any retry.
 
     Raises:  ValueError: a chance outside 0...1, or a detector that flags everything.
 
     >>> round(floor(p=0.05, tpr=0.8, fpr=0.05), 4)
     0.011
+    """
+    limit = ever_more(p, tpr, fpr, icc)
+    first = deliver(p, tpr, fpr, 0, icc).bad_if_delivered
+    return limit if first is None else min(first, limit)
+
+
+def ever_more(p: float, tpr: float, fpr: float, icc: float = 0.0) -> float:
+    """The share of bad ones among delivered answers to which ever more retries lead.
+
+    Where inputs differ it lies above `floor`: retries deliver answers to
+    the very inputs that fail most, and so make the share worse.
+
+    Raises:  ValueError: a chance outside 0...1, or a detector that flags everything.
+
+    >>> round(ever_more(p=0.05, tpr=0.8, fpr=0.05, icc=0.3), 4)
+    0.0155
     """
     _check_chances(p=p, tpr=tpr, fpr=fpr, icc=icc)
     nodes, weights = _inputs(p, icc, _MANY_NODES)
