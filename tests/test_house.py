@@ -12,15 +12,16 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match program requirement check case fix evidence calibrate paired race verdict drift_rule drift
-shrinkage variation compare beta judge adjudicate retry suite balance plan answer conclude words explain
+errors numbers sample match program requirement check case fix variant evidence calibrate paired race verdict
+drift_rule drift population shrinkage variation compare beta judge
+adjudicate retry suite balance plan answer conclude words explain
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project person check_process checking
 store_schema store_sqlite migrations store_secrets store_tokens store_rows store_export store_base store_asked
 store_samples store_concluded store
-intake models engine looking runner caveats controls investigation certifying render
-arguments output options opening asking commands commands_files cli
+intake models engine looking labelling runner caveats controls investigation certifying comparing render
+arguments output options opening asking sessions commands commands_compare commands_check commands_files cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

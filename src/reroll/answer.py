@@ -13,14 +13,17 @@ __all__ = [
     "Certified",
     "CertifySection",
     "CheckClaim",
+    "Comparison",
     "Cost",
     "LuckSection",
     "NotExamined",
+    "Pair",
     "Price",
     "ProgressEvent",
     "Rate",
     "Reference",
     "ShownSample",
+    "VariantRate",
     "to_json",
 ]
 
@@ -195,6 +198,57 @@ class Certified:
     caveats: tuple[str, ...]
     alpha_total: float
     outcomes: tuple[OutcomeWord, ...] = ()
+    stopped: str = ""
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRate:
+    """How often one variant failed in the pairs that count; `dropped_after` so many pairs it was beaten."""
+
+    id: str
+    rate: Rate
+    dropped_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """B held against A on the same cases. `difference`: failure rate of b minus a's, negative is better.
+
+    `smallest_drop`: a true worsening of b by this much or more is excluded; None where b is worse.
+    `pairs_needed` counts pairs, or cases where the case is the unit.
+    """
+
+    a: str
+    b: str
+    verdict: Literal["better", "worse", "no_different", "undecided"]
+    difference: Est
+    log_e: float
+    alpha: float
+    margin: float | None
+    smallest_drop: float | None
+    pairs_needed: int | None
+    unit: Literal["pair", "case"] = "pair"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How variants of a program compare. `best`: the one shown to fail least often; None if none was.
+
+    `outcomes`: of each pair, by variant in the order of `variants`; None where one was no longer run.
+    """
+
+    best: str | None
+    about: Literal["suite", "population"]
+    variants: tuple[VariantRate, ...]
+    pairs: tuple[Pair, ...]
+    cases: tuple[str, ...]
+    models: tuple[str, ...]
+    cost: Cost
+    caveats: tuple[str, ...]
+    text: str
+    alpha_total: float
+    outcomes: tuple[tuple[OutcomeWord | None, ...], ...] = ()
     stopped: str = ""
     finished: bool = True
 

@@ -155,6 +155,40 @@ def certify(
 
 
 @app.command
+def compare(
+    *variants: str,
+    case: Annotated[tuple[str, ...], Parameter(name="--case", negative="", consume_multiple=False)] = (),
+    sets: Annotated[tuple[CaseSet, ...], Parameter(name="--set", negative="", consume_multiple=False)] = (),
+    about: About = "suite",
+    margin: float | None = None,
+    repeats: int = 1,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+) -> int:
+    """Run variants of a program on the same cases until it is known which fails least often.
+
+    Parameters
+    ----------
+    variants
+        `baseline`, PART=VALUE such as params.temperature=0 or system.role= (taken out), or another
+        folder with a program.yaml. One alone is held against the baseline.
+    case
+        Only this case; may be repeated (default: all cases that have checks).
+    sets
+        Only cases of this set; may be repeated.
+    about
+        A suite, these very cases drawn at random; or the population, one pair per new case.
+    margin
+        The difference in failure rate that does not matter, such as 0.05; then `no different` can be shown.
+    repeats
+        Pairs per case, for --about population: the case stays the unit.
+    """
+    from reroll import commands_compare
+
+    return commands_compare.compare(variants, case, sets, about, margin, repeats, common, spending)
+
+
+@app.command
 def check(
     name: str | None = None,
     /,

@@ -11,28 +11,19 @@ from typing import Any, TypeVar
 
 from reroll.answer import Answer, to_json
 from reroll.arguments import Certify, Common, Spending
-from reroll.asking import asks_on_screen, choose, person_of, price_agreed
+from reroll.asking import choose, person_of
 from reroll.case import Case, Report
 from reroll.certifying import Goal, certify_cases
-from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.intake.reported import Told, read_report
 from reroll.investigation import Asked
 from reroll.investigation import investigate as run_investigation
-from reroll.opening import model_of, project_of, run, stopping_cleanly, store_of
-from reroll.options import (
-    can_be_capped,
-    can_be_measured,
-    chosen_cases,
-    options_of,
-    target_of,
-    within_reach,
-    writable,
-)
+from reroll.opening import project_of, store_of
+from reroll.options import chosen_cases, options_of, target_of, within_reach, writable
 from reroll.output import console, print_json
 from reroll.project import Project
 from reroll.runner import Session
-from reroll.settings import setting
+from reroll.sessions import with_sessions
 from reroll.store import Store
 
 __all__ = ["certify", "demo", "investigate", "rerun"]
@@ -175,35 +166,9 @@ def _with_session(
     *,
     controls: bool,
 ) -> T:
-    """Open the model, ask before spending much, run, and close everything again.
-
-    `controls`: all cases but the first are control cases, of which few calls are made.
-    """
-    from reroll.render.live import Progress
-
-    options, person, program = options_of(spending), person_of(spending), project.program
-    quiet = spending.quiet or any(asks_on_screen(spending, case) for case in cases)
-    can_be_measured(program, project.path)
-    for case in cases:
-        program.render(case.input, case.history)  # a missing input is known before anything is called
-
-    async def opened() -> T:
-        model = model_of(program.model, program.base_url, project.path)
-        try:
-            can_be_capped(model, options)
-            price_agreed(project, cases[:1] if controls else cases, model, options, spending, controls=controls)
-            await model.check()
-            with (
-                Checker(project.path, seconds=setting("check_timeout"), person=person) as checker,
-                Progress(quiet=quiet) as progress,
-            ):
-                session = Session(project, store, model, checker, options, progress.update, fresh=spending.fresh)
-                with stopping_cleanly(session):
-                    return await work(session)
-        finally:
-            await model.close()
-
-    return run(opened())
+    """`work` on one session. `controls`: all cases but the first are control cases, of which few calls are made."""
+    priced = cases[:1] if controls else cases
+    return with_sessions([project], store, spending, cases, priced, lambda sessions: work(sessions[0]), controls)
 
 
 def _finish(answer: Answer, schema: str, section: Any, common: Common, spending: Spending) -> int:

@@ -53,14 +53,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextlib.contextmanager
-def stopping_cleanly(session: Session) -> Iterator[None]:
+def stopping_cleanly(*sessions: Session) -> Iterator[None]:
     """Ctrl-C ends the drawing, not the program: what is known is still printed. A second one ends it."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        session.stopped = True
-        if session.drawing is not None:
-            session.drawing.cancel()
+        for session in sessions:
+            session.stopped = True
+            if session.drawing is not None:
+                session.drawing.cancel()
         loop.remove_signal_handler(signal.SIGINT)
 
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread

@@ -30,6 +30,7 @@ __all__ = [
     "Slots",
     "Spent",
     "crashing_check",
+    "draw_at",
     "draw_more",
     "exploratory",
     "judged",
@@ -136,6 +137,7 @@ class Session:
     since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
     stopped: bool = False  # a person asked to stop
     drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
+    variant: str = "baseline"  # what its samples are stored under
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
 
     @property
@@ -251,18 +253,24 @@ def words(runs: Sequence[Judged]) -> list[OutcomeWord]:
 
 
 async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None:
-    """Make `each` new draws for every place, storing each one the moment it is settled.
+    """Make `each` new draws for every place; raises as `draw_at`."""
+    await draw_at(session, [(at, each) for at in where])
+
+
+async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None:
+    """Make so many new draws for each place, storing each one the moment it is settled.
 
     Raises: ModelError or NotCompleted when the server brings nothing back any more.
     """
-    reserved = [session.store.reserve(at.request_id, at.series, each) for at in where]
+    reserved = [(at, session.store.reserve(at.request_id, at.series, each)) for at, each in wanted]
     draws: list[Draw] = []
     home: dict[tuple[str, int], Slots] = {}
-    for k in range(each):  # round by round, so that a suite's rounds fill up one after the other
-        for at, indices in zip(where, reserved, strict=True):
-            request = session.project.program.render(at.case.input, at.case.history)
-            draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
-            home[at.case.id, indices[k]] = at
+    for k in range(max((each for _, each in wanted), default=0)):  # round by round: a suite's rounds fill up in turn
+        for at, indices in reserved:
+            if k < len(indices):
+                request = session.project.program.render(at.case.input, at.case.history)
+                draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
+                home[at.case.id, indices[k]] = at
     errors: list[str] = []
 
     def settled(draw: Draw, sample: Sample) -> None:
@@ -295,6 +303,7 @@ def _keep(session: Session, at: Slots, draw: Draw, sample: Sample) -> None:
         idx=draw.index,
         program_id=session.project.program.id,
         case_id=at.case.id,
+        variant=session.variant,
         source="refused" if _refused(sample) and not session.got_through else "draw",
     )
     session.spent.add(sample, at.control)

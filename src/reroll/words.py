@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from reroll.answer import CertifySection, LuckSection, NotExamined, Rate
+from collections.abc import Sequence
+from typing import Literal
+
+from reroll.answer import CertifySection, LuckSection, NotExamined, Pair, Rate, VariantRate
 from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.verdict import not_worse_rate
 
-__all__ = ["bounds", "certify_sentence", "headline", "invalid_sentence", "luck_sentence", "rate_sentence", "reply"]
+__all__ = [
+    "between_points",
+    "bounds",
+    "brief",
+    "certify_sentence",
+    "compare_reply",
+    "headline",
+    "invalid_sentence",
+    "luck_sentence",
+    "pair_bounds",
+    "pair_sentences",
+    "points",
+    "rate_sentence",
+    "reply",
+]
 
 MOST_SENTENCES = 6
 ENOUGH_FOR_A_PROPORTION = 8  # judged runs; with fewer, "7 times in 10" would sound more certain than it is
 TOO_WIDE = 0.85
 USUAL_ALPHA = 0.05
+BRIEF = 30  # characters of a variant's name in a sentence
 
 
 def reply(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined, *, fresh: bool = True) -> str:
@@ -190,6 +208,116 @@ def invalid_sentence(rate: Rate) -> str:
         return ""
     gave = f"{counts('run', rate.invalid)} gave nothing to judge (a time-out or the like)"
     return f"{gave} and {'is' if rate.invalid == 1 else 'are'} counted as both right and wrong."
+
+
+def compare_reply(
+    names: Sequence[str],
+    variants: Sequence[VariantRate],
+    pairs: Sequence[Pair],
+    best: str | None,
+    about: Literal["suite", "population"],
+    cases: int,
+) -> str:
+    """What one would paste on Slack about a comparison; no sentence stronger than its verdict."""
+    rates = {v.id: v.rate for v in variants}
+    where = f"On the same {counts('request', cases)}" if about == "suite" else "On the same requests, each a new one"
+    tried = [f"{brief(name)} failed {counts('time', rates[name].failures)} in {rates[name].n:,}" for name in names]
+    sentences = [f"{where}: {', '.join(tried[:-1])} and {tried[-1]}."]
+    if len(pairs) == 1:
+        return " ".join([*sentences, *pair_sentences(pairs[0])])
+    sentences.append(
+        f"The one that fails least often is {brief(best)}." if best else "Which of them is best is not known yet."
+    )
+    groups = {
+        f"Shown to be better than {brief(names[0])}": [p.b for p in pairs if p.verdict == "better"],
+        f"Shown to be worse than {brief(names[0])}": [p.b for p in pairs if p.verdict == "worse"],
+        "Shown not to be the best": [v.id for v in variants if v.dropped_after is not None and not best],
+    }
+    sentences += [f"{words}: {', '.join(map(brief, ids))}." for words, ids in groups.items() if ids]
+    return " ".join(sentences[:MOST_SENTENCES])
+
+
+def brief(name: str | None) -> str:
+    """A variant's name, as much of it as fits into a sentence.
+
+    >>> brief("params.temperature=0"), brief("system.note=Next Friday means the Friday of next week.")
+    ('params.temperature=0', 'system.note=Next Friday means…')
+    """
+    text = " ".join((name or "").split())
+    return text if len(text) <= BRIEF else text[: BRIEF - 1].rstrip() + "…"
+
+
+def pair_bounds(pair: Pair) -> tuple[float, float]:
+    """All that is shown about the difference, the verdict included; both hold at once, their chances of error added."""
+    low = -1.0 if pair.difference.low is None else pair.difference.low
+    high = 1.0 if pair.difference.high is None else pair.difference.high
+    margin = pair.margin or 1.0
+    if pair.verdict == "better":
+        return min(low, 0.0), min(high, 0.0)
+    if pair.verdict == "worse":
+        return max(low, 0.0), max(high, 0.0)
+    return (max(low, -margin), min(high, margin)) if pair.verdict == "no_different" else (low, high)
+
+
+def pair_sentences(pair: Pair) -> list[str]:
+    """Verdict on B against A, by how much, and what this run could not have missed."""
+    a, b = brief(pair.a), brief(pair.b)
+    low, high = pair_bounds(pair)
+    if pair.verdict in ("better", "worse"):
+        word, most = ("less", -low) if pair.verdict == "better" else ("more", high)
+        least = -high if pair.verdict == "better" else low
+        up_to = f"by up to {points(most, signed=False, toward='up')}"
+        by = (
+            f"by {points(least, signed=False, toward='down')} to {points(most, signed=False, toward='up')}"
+            if least > 0
+            else up_to
+        )
+        return [f"So {b} fails {word} often than {a}, {by}."]
+    if pair.verdict == "no_different":
+        said = [f"So the two are no different, to within {points(pair.margin, signed=False)}."]
+    else:
+        unit = "more pair of runs" if pair.unit == "pair" else "more case"
+        more = f"; about {_plural(unit, pair.pairs_needed)} would tell" if pair.pairs_needed else ""
+        said = [
+            f"That is too little to say which is better: the true difference lies {between_points(low, high)}{more}."
+        ]
+    if pair.smallest_drop is not None and pair.smallest_drop < 1:
+        drop = points(pair.smallest_drop, signed=False, toward="up")
+        said.append(f"If {b} failed {drop} more often than {a} or worse, this run would have shown it.")
+    return said
+
+
+def _plural(thing: str, n: int) -> str:
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing.replace('pair', 'pairs').replace('case', 'cases')}"
+
+
+def points(
+    difference: float | None, *, signed: bool = True, toward: Literal["nearest", "up", "down"] = "nearest"
+) -> str:
+    """A difference of two rates in percentage points, as one says it.
+
+    >>> points(-0.123), points(0.04), points(0.0312, signed=False, toward="up")
+    ('−12 points', '+4 points', '3.2 points')
+    """
+    if difference is None:
+        return "an unknown number of points"
+    size = percent(min(1.0, abs(difference)), toward).removesuffix(" %")
+    sign = ("−" if difference < 0 else "+") if signed and difference else ""
+    return f"{sign}{size} point{'' if size == '1' else 's'}"
+
+
+def between_points(low: float, high: float) -> str:
+    """Two ends of a difference in percentage points, rounded outward.
+
+    >>> between_points(-0.531, 0.024), between_points(-0.131, -0.049)
+    ('between −54 and +2.4 points', 'between −14 and −4.9 points')
+    """
+
+    def end(value: float, toward: Literal["up", "down"]) -> str:
+        sign = "−" if value < 0 else "+" if value > 0 else ""
+        return sign + percent(abs(value), toward).removesuffix(" %")
+
+    return f"between {end(low, 'up' if low < 0 else 'down')} and {end(high, 'down' if high < 0 else 'up')} points"
 
 
 def headline(luck: LuckSection | NotExamined) -> str:

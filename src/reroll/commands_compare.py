@@ -1,0 +1,113 @@
+"""The command that compares variants of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reroll.answer import Comparison, to_json
+from reroll.arguments import About, CaseSet, Certify, Common, Spending
+from reroll.comparing import Compare, compare_variants
+from reroll.errors import UsageError
+from reroll.opening import project_of, store_of
+from reroll.options import chosen_cases, options_of
+from reroll.output import console, print_json
+from reroll.program import Program
+from reroll.project import Project, load_project
+from reroll.sessions import with_sessions
+from reroll.variant import changed_part, with_part
+
+__all__ = ["compare"]
+
+BROKE_OFF = 4
+GATES = {"better": 0, "no_different": 0, "worse": 1, "undecided": 3}
+BASELINE = "baseline"
+
+
+def compare(
+    variants: Sequence[str],
+    case: Sequence[str],
+    sets: Sequence[CaseSet],
+    about: About,
+    margin: float | None,
+    repeats: int,
+    common: Common,
+    spending: Spending,
+) -> int:
+    project = project_of(common)
+    names = _names(variants, project)
+    programs = [_program(project, name) for name in names]
+    _differ(names, programs)
+    _fits(about, margin, repeats, len(names), spending)
+    kind, cases = chosen_cases(Certify(tuple(case), about=about, sets=tuple(sets)), project)
+    asked = Compare(tuple(names), cases, "population" if kind == "population" else "suite", margin, repeats)
+    projects = [replace(project, program=program) for program in programs]
+    with store_of(common, project) as store:
+        found = with_sessions(
+            projects, store, spending, cases, cases, lambda all: compare_variants(all, asked), names=names
+        )
+    if common.json:
+        print_json(to_json(found, "reroll.compare/1"))
+    else:
+        from reroll.render.compared import show_comparison
+
+        show_comparison(found, console())
+    if not found.finished:
+        return BROKE_OFF
+    return _gate(found) if spending.gate else 0
+
+
+def _gate(found: Comparison) -> int:
+    """Whether anything is shown to be worse than the first, or still open."""
+    codes = {GATES[pair.verdict] for pair in found.pairs}
+    return 1 if 1 in codes else 3 if 3 in codes else 0
+
+
+def _names(variants: Sequence[str], project: Project) -> list[str]:
+    """What is compared, the baseline first where only one was named."""
+    if not variants:
+        known = [f"{part}={value}" for part, values in project.program.alternatives.items() for value in values]
+        hint = f"; program.yaml names as alternatives: {', '.join(known)}" if known else ""
+        raise UsageError(f"name variants to compare, such as `system.role=` or another program.yaml{hint}")
+    return [BASELINE, *variants] if len(variants) == 1 else list(variants)
+
+
+def _program(project: Project, name: str) -> Program:
+    """The variant of this name: the baseline, a part changed (PART=VALUE), or another program file."""
+    if name == BASELINE:
+        return project.program
+    if (change := changed_part(name)) is not None:
+        return with_part(project.program, *change)
+    path = Path(name)
+    folder = path.parent if path.name == "program.yaml" else path
+    if not (folder / "program.yaml").is_file():
+        raise UsageError(
+            f"no variant `{name}`: it is neither `{BASELINE}`, nor PART=VALUE such as params.temperature=0, "
+            "nor a folder with a program.yaml",
+            slug="no-variant",
+        )
+    return load_project(folder).program
+
+
+def _differ(names: Sequence[str], programs: Sequence[Program]) -> None:
+    first: dict[str, str] = {}
+    for name, program in zip(names, programs, strict=True):
+        same = first.setdefault(program.id, name)
+        if same != name or names.count(name) > 1:
+            raise UsageError(
+                f"`{same}` and `{name}` are the same program, so there is nothing to compare", slug="no-variant"
+            )
+
+
+def _fits(about: About, margin: float | None, repeats: int, variants: int, spending: Spending) -> None:
+    """Raises: UsageError for what cannot be asked together."""
+    if about == "case":
+        raise UsageError("a comparison is about a suite or the population; name one case by --case", slug="about")
+    if margin is not None and not 0 < margin < 1:
+        raise UsageError(f"--margin is a difference of failure rates in 0...1, such as 0.05; got {margin:g}")
+    if repeats < 1 or (repeats > 1 and about != "population"):
+        raise UsageError(f"--repeats is a number of pairs per case for --about population, got {repeats}")
+    horizon = options_of(spending).horizon
+    if horizon is not None and (variants > 2 or repeats > 1):
+        raise UsageError("--horizon is for two variants and one pair per draw; leave it out", slug="horizon")

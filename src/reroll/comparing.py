@@ -1,0 +1,338 @@
+"""Compare variants of a program on the same cases: one draw of each per pair, in an order fixed beforehand."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reroll.answer import Comparison, OutcomeWord, Pair, VariantRate, to_json
+from reroll.case import Case
+from reroll.caveats import about_runs
+from reroll.compare import Best, Compared, best_of, compare_cases, compare_path
+from reroll.conclude import rate_of
+from reroll.errors import NotCompleted
+from reroll.evidence import Evidence
+from reroll.numbers import counts
+from reroll.program import content_id
+from reroll.runner import Judged, Session, Slots, crashing_check, draw_at, judged, slots, tell, too_dear
+from reroll.words import compare_reply
+
+__all__ = ["Compare", "compare_variants"]
+
+_SHARE = 8  # a batch may waste an eighth of the pairs drawn already
+_FIRST = 4  # pairs; fewer never decide
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """What is compared and how: `about` a fixed suite (cases drawn at random) or the population (new cases).
+
+    `margin`: what still counts as no different; `repeats`: pairs per case, where it is about the population.
+    """
+
+    names: tuple[str, ...]
+    cases: tuple[Case, ...]
+    about: Literal["suite", "population"] = "suite"
+    margin: float | None = None
+    repeats: int = 1
+
+
+class _Table:
+    """The draws of every variant for every case, and the fixed order in which pairs take them.
+
+    The series belongs to this very comparison: runs that were seen before somebody thought of comparing
+    would favour whichever variant had been unlucky then.
+    """
+
+    def __init__(self, sessions: Sequence[Session], asked: Compare) -> None:
+        self.sessions, self.asked = sessions, asked
+        programs = sorted([s.project.program.id, s.model.identity] for s in sessions)
+        cases = sorted(case.content_id for case in asked.cases)
+        checks = [sorted(s.checker.ids(case, s.project.program)) for s in sessions[:1] for case in asked.cases]
+        self.key = content_id(
+            "compare", [programs, cases, checks, asked.about, asked.repeats, sessions[0].options.horizon]
+        )
+        self.cases = sorted(asked.cases, key=lambda case: self._hash(case.id))
+        self.places = [[slots(s, case, series=self.key) for case in self.cases] for s in sessions]
+        self.runs = [[judged(s, at) for at in row] for s, row in zip(sessions, self.places, strict=True)]
+
+    def _hash(self, text: str) -> int:
+        return int.from_bytes(hashlib.blake2b(f"{self.key} {text}".encode(), digest_size=8).digest())
+
+    def case_of(self, unit: int) -> int | None:
+        """Which case this pair is about; None where the cases have run out."""
+        if self.asked.about == "suite":
+            return self._hash(str(unit)) % len(self.cases)
+        case = unit // self.asked.repeats
+        return case if case < len(self.cases) else None
+
+    def rounds(self) -> list[dict[str, OutcomeWord]]:
+        """The outcomes of each pair by variant, as far as every variant that is still in the running has one."""
+        seen: Counter[int] = Counter()
+        rounds: list[dict[str, OutcomeWord]] = []
+        present = set(self.asked.names)
+        for unit in itertools.count():
+            case = self.case_of(unit)
+            if case is None:
+                break
+            found = {
+                name: runs[case][seen[case]].outcome.outcome
+                for name, runs in zip(self.asked.names, self.runs, strict=True)
+                if seen[case] < len(runs[case])
+            }
+            if set(found) != present:
+                if not rounds or len(found) < 2 or not set(found) >= set(self.running(rounds)):
+                    break
+                present = set(found)
+            rounds.append(found)
+            seen[case] += 1
+        return rounds
+
+    def running(self, rounds: Sequence[Mapping[str, OutcomeWord]]) -> tuple[str, ...]:
+        """The variants that have not been beaten yet; of two, both."""
+        if len(self.asked.names) == 2 or not rounds:
+            return self.asked.names
+        return self.best(rounds).surviving
+
+    def best(self, rounds: Sequence[Mapping[str, OutcomeWord]]) -> Best:
+        return best_of(rounds, self.sessions[0].options.alpha, self.asked.margin or 0.0)
+
+    def counted(self, name: str, units: int) -> list[Judged]:
+        """The runs of this variant that the first `units` pairs are made of."""
+        seen: Counter[int] = Counter()
+        runs = self.runs[self.asked.names.index(name)]
+        found = []
+        for unit in range(units):
+            case = self.case_of(unit)
+            if case is None:
+                break
+            found += runs[case][seen[case] : seen[case] + 1]
+            seen[case] += 1
+        return found
+
+    def refresh(self) -> None:
+        self.runs = [
+            [judged(s, at, before) for at, before in zip(row, runs, strict=True)]
+            for s, row, runs in zip(self.sessions, self.places, self.runs, strict=True)
+        ]
+
+    async def draw(self, units: int, variants: Sequence[str]) -> None:
+        """Make the draws that the first `units` pairs still lack, of these variants, all at the same time."""
+        needed = Counter(case for case in map(self.case_of, range(units)) if case is not None)
+        work = []
+        for name, session, row, runs in zip(self.asked.names, self.sessions, self.places, self.runs, strict=True):
+            lacking = [(row[case], n - len(runs[case])) for case, n in needed.items() if n > len(runs[case])]
+            if name in variants and lacking:
+                work.append(draw_at(session, lacking))
+        found = await asyncio.gather(*work, return_exceptions=True)
+        for problem in found:
+            if isinstance(problem, BaseException):
+                raise problem
+
+
+async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Comparison:
+    """How the variants compare; every draw and every verdict is stored, and the same command goes on later.
+
+    With two variants it stops at their verdict, with more at the best one; a variant that is beaten is not run again.
+    """
+    first = sessions[0]
+    for session in sessions:
+        session.store.put_program(session.project.program)
+    for case in asked.cases:
+        first.store.put_case(case)
+    table = _Table(sessions, asked)
+    first.spent.reused += sum(len(runs) for row in table.runs for runs in row)
+    broken = ""
+    try:
+        while units := _wanted(table):
+            await table.draw(units, table.running(table.rounds()))
+            table.refresh()
+            for session_runs in table.runs:
+                for case, runs in zip(table.cases, session_runs, strict=True):
+                    crashing_check(case, runs)
+            if any(session.exhausted for session in sessions):
+                break
+    except NotCompleted as error:
+        broken = str(error)
+        table.refresh()
+    ran_out = next((s.exhausted for s in sessions if s.exhausted), None)
+    if ran_out and not table.rounds():
+        raise ran_out
+    return _concluded(table, broken)
+
+
+def _wanted(table: _Table) -> int:
+    """How many pairs there should be in all after the next draws; 0: enough."""
+    asked, session, rounds = table.asked, table.sessions[0], table.rounds()
+    n, running = len(rounds), table.running(rounds)
+    _tell(table, rounds)
+    over = [s for s in table.sessions if s.stopped or too_dear(s)]
+    if over or _decided(table, rounds):
+        return 0
+    width = (session.options.concurrency or session.model.concurrency) // len(running)
+    batch = min(max(_FIRST if n < _FIRST else 1, n // _SHARE), max(1, width))
+    batch = -(-batch // asked.repeats) * asked.repeats
+    batch = min(batch, session.left // len(running) // asked.repeats * asked.repeats)
+    if asked.about == "population":
+        batch = min(batch, len(table.cases) * asked.repeats - n)
+    if (end := _horizon(table)) is not None:
+        batch = min(batch, end - n)
+    return n + batch if batch > 0 else 0
+
+
+def _horizon(table: _Table) -> int | None:
+    """The declared end in pairs; it was declared in calls."""
+    calls = table.sessions[0].options.horizon
+    return None if calls is None else calls // 2
+
+
+def _decided(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> bool:
+    if not rounds:
+        return False
+    if len(table.asked.names) > 2:
+        return table.best(rounds).verdict == "best"
+    a, b = table.asked.names
+    return _compared(table, rounds, a, b, table.sessions[0].options.alpha).verdict != "undecided"
+
+
+def _compared(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]], a: str, b: str, alpha: float) -> Compared:
+    """B against A over the pairs in which both ran."""
+    pairs = [(outcomes[a], outcomes[b]) for outcomes in rounds if a in outcomes and b in outcomes]
+    m = table.asked.repeats
+    if table.asked.about == "population" and m > 1:
+        whole = len(pairs) // m * m
+        return compare_cases([pairs[i : i + m] for i in range(0, whole, m)], alpha, table.asked.margin)
+    return compare_path(pairs, alpha, table.asked.margin, _horizon(table))
+
+
+def _tell(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> None:
+    session, names = table.sessions[0], table.asked.names
+    everything = Evidence.of([word for outcomes in rounds for word in outcomes.values()])
+    what = "which is best?" if len(names) > 2 else f"is {names[1]} better or worse?"
+    tell(
+        session,
+        f"{counts('pair', len(rounds))} of {len(names)} variants",
+        everything,
+        what,
+        everything.n + max(0, session.left),
+    )
+
+
+def _concluded(table: _Table, broken: str) -> Comparison:
+    asked, session, rounds = table.asked, table.sessions[0], table.rounds()
+    names, alpha = asked.names, session.options.alpha
+    share = alpha / (len(names) - 1)
+    pairs = tuple(_pair(names[0], b, _compared(table, rounds, names[0], b, share)) for b in names[1:])
+    best = table.best(rounds) if rounds and len(names) > 2 else None
+    dropped = {name: after for name, _, after in best.dropped} if best else {}
+    variants = []
+    for name in names:
+        words = [outcomes[name] for outcomes in rounds if name in outcomes]
+        variants.append(VariantRate(name, rate_of(words, alpha / len(names)), dropped.get(name)))
+    winner = best.best if best else _winner(pairs[0])
+    runs = [j for name in names for j in table.counted(name, len(rounds))]
+    answer = Comparison(
+        best=winner,
+        about=asked.about,
+        variants=tuple(variants),
+        pairs=pairs,
+        cases=tuple(case.id for case in asked.cases),
+        models=tuple(s.model.identity for s in table.sessions),
+        cost=session.spent.cost(),
+        caveats=tuple(_caveats(table, runs)),
+        text=compare_reply(names, variants, pairs, winner, asked.about, len(asked.cases)),
+        # Of two variants that fail equally often both words may be wrong; then the interval, and the rates.
+        alpha_total=round(min(1.0, (2 + 1 + 1) * alpha + (alpha if best else 0.0)), 12),
+        outcomes=tuple(tuple(outcomes.get(name) for name in names) for outcomes in rounds),
+        stopped=broken or _why(table, rounds),
+        finished=not broken and not any(s.stopped for s in table.sessions),
+    )
+    _keep(table, answer, runs)
+    return answer
+
+
+def _winner(pair: Pair) -> str | None:
+    return {"better": pair.b, "worse": pair.a}.get(pair.verdict)
+
+
+def _pair(a: str, b: str, found: Compared) -> Pair:
+    log_e = {
+        "better": found.log_e_better,
+        "worse": found.log_e_worse,
+        "no_different": found.log_e_no_different or 0.0,
+        "undecided": max(found.log_e_better, found.log_e_worse),
+    }[found.verdict]
+    return Pair(
+        a=a,
+        b=b,
+        verdict=found.verdict,
+        difference=found.difference,
+        log_e=log_e,
+        alpha=found.alpha,
+        margin=found.margin,
+        smallest_drop=found.smallest_drop,
+        pairs_needed=found.pairs_needed,
+        unit=found.unit,
+    )
+
+
+def _why(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> str:
+    session = table.sessions[0]
+    if any(s.stopped for s in table.sessions):
+        return "stopped by you; the same command goes on from here"
+    if rounds and _decided(table, rounds):
+        return "the question was decided"
+    if any(too_dear(s) for s in table.sessions):
+        return f"the spending cap of ${session.options.max_usd:g} was reached; a higher --max-usd goes on from here"
+    if any(s.exhausted for s in table.sessions):
+        return f"the recording has no more completions ({counts('pair', len(rounds))})"
+    if table.case_of(len(rounds)) is None:
+        return f"every one of the {counts('case', len(table.cases))} has been used; more takes new cases"
+    if _horizon(table) is not None and len(rounds) >= (_horizon(table) or 0):
+        return f"the declared horizon of {counts('call', session.options.horizon or 0)} was reached"
+    budget = counts("call", session.options.budget)
+    return f"the budget of {budget} was spent; the same command with a higher --budget goes on from here"
+
+
+def _caveats(table: _Table, runs: Sequence[Judged]) -> Iterator[str]:
+    places: dict[int, list[Slots]] = {i: list(row) for i, row in enumerate(table.places)}
+    said = []
+    for i, session in enumerate(table.sessions):
+        mine = table.counted(table.asked.names[i], len(runs))
+        said += [f"{table.asked.names[i]}: {note}" for note in about_runs(session, places[i], mine)]
+    yield from dict.fromkeys(said)
+    if table.asked.about == "suite":
+        yield (
+            f"this speaks of these {counts('case', len(table.cases))} only, each weighing the same; new requests "
+            "may differ (--about population asks about those)"
+        )
+
+
+def _keep(table: _Table, answer: Comparison, runs: Sequence[Judged]) -> None:
+    """One row per verdict, naming the samples, so that each can be replayed and audited."""
+    session = table.sessions[0]
+    ids = {i for case in table.cases for i in session.checker.ids(case, session.project.program)}
+    for pair in answer.pairs:
+        session.store.add_decision(
+            rule="compare/1",
+            question=f"compare {answer.about}",
+            program_id=session.project.program.id,
+            alpha=pair.alpha,
+            horizon=session.options.horizon,
+            checks_ids=sorted(ids),
+            verdict=pair.verdict,
+            stop_reason=answer.stopped,
+            sample_ids=[j.stored.id for j in runs],
+            evidence={
+                **to_json(pair),
+                "best": answer.best,
+                "series": table.key,
+                "cases": list(answer.cases),
+                "programs": [s.project.program.id for s in table.sessions],
+            },
+        )

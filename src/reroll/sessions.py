@@ -1,0 +1,75 @@
+"""A command's sessions: models opened and closed again, the price agreed, Ctrl-C caught; one session per variant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+from reroll.arguments import Spending
+from reroll.asking import asks_on_screen, person_of, price_agreed
+from reroll.case import Case
+from reroll.checking import Checker
+from reroll.models.model import Model
+from reroll.opening import model_of, run, stopping_cleanly
+from reroll.options import can_be_capped, can_be_measured, options_of
+from reroll.project import Project
+from reroll.runner import Session, Spent
+from reroll.settings import setting
+from reroll.store import Store
+
+__all__ = ["with_sessions"]
+
+T = TypeVar("T")
+
+
+def with_sessions(
+    projects: Sequence[Project],
+    store: Store,
+    spending: Spending,
+    cases: Sequence[Case],
+    priced: Sequence[Case],
+    work: Callable[[Sequence[Session]], Coroutine[Any, Any, T]],
+    controls: bool = False,
+    names: Sequence[str] = ("baseline",),
+) -> T:
+    """What `work` makes of a session per project (a variant of one program); they share what is spent.
+
+    Args: cases: all that may be drawn; priced: those that the price is estimated by; controls: whether
+        control cases may be drawn besides; names: what each project's samples are stored under.
+    Raises: UsageError before anything is called, where it could not work or nobody agrees to the price.
+    """
+    from reroll.render.live import Progress
+
+    options, person = options_of(spending), person_of(spending)
+    quiet = spending.quiet or any(asks_on_screen(spending, case) for case in cases)
+    for project in projects:
+        can_be_measured(project.program, project.path)
+        for case in cases:
+            project.program.render(case.input, case.history)  # a missing input is known before anything is called
+
+    async def opened() -> T:
+        async with AsyncExitStack() as open_now:
+            models: dict[tuple[str, str | None], Model] = {}
+            for project in projects:
+                at = (project.program.model, project.program.base_url)
+                if at not in models:
+                    models[at] = model_of(*at, project.path)
+                    open_now.push_async_callback(models[at].close)
+                    can_be_capped(models[at], options)
+            each = [models[p.program.model, p.program.base_url] for p in projects]
+            dearest = next((m for m in each if not m.priced), each[0])
+            price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)
+            for model in models.values():
+                await model.check()
+            checker = open_now.enter_context(Checker(projects[0].path, seconds=setting("check_timeout"), person=person))
+            progress = open_now.enter_context(Progress(quiet=quiet))
+            spent = Spent()
+            sessions = [
+                Session(p, store, m, checker, options, progress.update, spent, fresh=spending.fresh, variant=name)
+                for p, m, name in zip(projects, each, names, strict=True)
+            ]
+            with stopping_cleanly(*sessions):
+                return await work(sessions)
+
+    return run(opened())
