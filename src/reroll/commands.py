@@ -93,11 +93,10 @@ def _explain(told: Certify, common: Common, spending: Spending) -> int:
     from reroll.explain import explain
 
     goal, options, size = target_of(told.target), options_of(spending), 1
-    if goal is None or told.cases or told.about == "suite":
+    if goal is None or told.about == "suite":
         project = project_of(common)
         goal = goal or project.program.target
-        about, cases = chosen_cases(told, project, "case")
-        size = len(cases) if about == "suite" else 1
+        size = len(chosen_cases(told, project)[1]) if told.about == "suite" else 1
     if goal is None:
         raise UsageError("no target: pass --target 0.99, or put `target: 0.99` into program.yaml", slug="no-target")
     within_reach(goal, options)

@@ -88,7 +88,7 @@ def chosen_cases(told: Certify, project: Project, default: About | None = None) 
         raise UsageError(f"name one case to certify{more or '; or --about suite, or --about population'}", slug="about")
     if told.cases and told.sets:
         raise UsageError("name cases or choose them by --set, not both", slug="about")
-    if about == "case" and (len(told.cases) > 1 or told.sets):
+    if about == "case" and (len(told.cases) != 1 or told.sets):
         raise UsageError("--about case is about one case; name it, or say --about suite", slug="about")
     if told.cases:
         cases = tuple(project.case(name) for name in dict.fromkeys(told.cases))

@@ -1,0 +1,198 @@
+"""Comparing variants as a person does it: pairs on the same cases, the beaten not run again, nothing counted twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from reroll.store import Store
+from tests.background import in_background, reroll, write_project
+from tests.fake_server import Act, answer, error
+
+CASES = """cases:
+  - {id: one, input: {request: "one"}, checks: [{contains: "yes"}]}
+  - {id: two, input: {request: "two"}, checks: [{contains: "yes"}]}
+  - {id: three, set: control, input: {request: "three"}, checks: [{contains: "yes"}]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("REROLL_") or name == "OPENAI_API_KEY":
+            monkeypatch.delenv(name)
+
+
+def by_role(failing: dict[str, float], seed: int = 1) -> Act:
+    """Fails at a rate that depends on the system message."""
+    rng = random.Random(seed)
+
+    async def act(request: web.Request) -> web.StreamResponse:
+        messages = json.loads(await request.read())["messages"]
+        role = messages[0]["content"] if messages[0]["role"] == "system" else ""
+        return await answer("no" if rng.random() < failing.get(role, 0.0) else "yes")(request)
+
+    return act
+
+
+def compare(capsys: Any, project: Path, *arguments: object) -> Any:
+    return reroll(capsys, "compare", *arguments, "--project", project, "--yes", "--quiet")
+
+
+def test_a_better_variant_is_told_and_the_same_command_makes_no_more_calls(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({"Be kind.": 0.6})) as (server, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        found = compare(capsys, project, "system.role=Be strict.", "--json").json
+        calls = len(server.bodies)
+        again = compare(capsys, project, "system.role=Be strict.", "--json").json
+        assert len(server.bodies) == calls
+    pair = found["pairs"][0]
+    assert (found["schema"], pair["a"], pair["b"]) == ("reroll.compare/1", "baseline", "system.role=Be strict.")
+    assert (pair["verdict"], found["best"]) == ("better", pair["b"])
+    assert calls == found["cost"]["calls"] == 2 * len(found["outcomes"]) < 60
+    assert again["cost"]["reused"] == calls
+    assert again["pairs"] == found["pairs"]
+
+
+def test_a_worse_variant_ends_a_gate_with_1(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({"Be strict.": 0.8})) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        ran = compare(capsys, project, "system.role=Be strict.", "--gate")
+    assert ran.code == 1
+    assert "Be strict. is worse" in ran.out
+    assert "fails more often than baseline" in " ".join(ran.out.replace("┃", "").split())
+
+
+def test_equal_variants_are_no_different_only_with_a_margin_and_name_what_would_have_been_seen(
+    tmp_path: Path, capsys: Any
+) -> None:
+    with in_background(by_role({})) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        open_ = compare(capsys, project, "system.role=Be strict.", "--budget", 60, "--json").json
+        found = compare(capsys, project, "system.role=Be strict.", "--margin", 0.1, "--json").json
+    assert (open_["pairs"][0]["verdict"], open_["best"]) == ("undecided", None)
+    drop = open_["pairs"][0]["smallest_drop"]
+    assert 0 < drop < 0.3
+    assert "this run would have shown it" in open_["text"]
+    assert found["pairs"][0]["verdict"] == "no_different"
+    assert "no different, to within 10 points" in found["text"]
+
+
+def test_of_three_variants_the_best_is_named_and_the_beaten_are_not_run_again(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({"Be kind.": 0.5, "Be quick.": 0.9})) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        arguments = ("baseline", "system.role=Be quick.", "system.role=Be strict.")
+        found = compare(capsys, project, *arguments, "--json").json
+        page = compare(capsys, project, *arguments).out
+    assert found["best"] == "system.role=Be strict."
+    counts = {v["id"]: v["rate"]["n"] for v in found["variants"]}
+    assert counts["system.role=Be quick."] < counts["system.role=Be strict."]
+    dropped = {v["id"]: v["dropped_after"] for v in found["variants"]}
+    assert dropped["system.role=Be strict."] is None
+    assert dropped["system.role=Be quick."] is not None
+    assert "Best: system.role=Be strict." in page
+    assert "beaten after" in page
+
+
+def test_two_equal_variants_are_seldom_told_apart(tmp_path: Path, capsys: Any) -> None:
+    verdicts = []
+    for seed in range(6):
+        with in_background(by_role({"Be kind.": 0.3, "Be strict.": 0.3}, seed)) as (_, url):
+            project = write_project(tmp_path / str(seed), url, cases=CASES)
+            ran = compare(capsys, project, "system.role=Be strict.", "--budget", 100, "--json")
+            verdicts.append(ran.json["pairs"][0]["verdict"])
+    assert verdicts.count("undecided") >= 5
+
+
+def test_runs_seen_before_are_no_evidence_in_a_comparison(tmp_path: Path, capsys: Any) -> None:
+    """A baseline that was unlucky before somebody thought of comparing would make any rival look better."""
+    with in_background(by_role({})) as (server, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        reroll(capsys, "certify", "one", "--target", 0.9, "--project", project, "--json")
+        before = len(server.bodies)
+        found = compare(capsys, project, "system.role=Be strict.", "--budget", 20, "--json").json
+        assert found["cost"]["reused"] == 0
+        assert len(server.bodies) == before + 20
+
+
+def test_time_outs_count_against_the_variant_that_would_gain_by_them(tmp_path: Path, capsys: Any) -> None:
+    rng = random.Random(3)
+
+    async def act(request: web.Request) -> web.StreamResponse:
+        messages = json.loads(await request.read())["messages"]
+        bad = messages[0]["content"] == "Be strict."
+        return await (error(400, "no") if bad and rng.random() < 0.7 else answer("yes"))(request)
+
+    with in_background(act) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        ran = compare(capsys, project, "system.role=Be strict.", "--margin", 0.2, "--budget", 100, "--json")
+    assert ran.json["pairs"][0]["verdict"] == "undecided"
+    assert next(v["rate"]["invalid"] for v in ran.json["variants"] if v["id"] != "baseline") > 10
+
+
+def test_a_stopped_comparison_goes_on_and_stores_its_verdict(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({"Be kind.": 0.4})) as (server, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        first = compare(capsys, project, "system.role=Be strict.", "--budget", 10, "--json").json
+        assert first["pairs"][0]["verdict"] == "undecided"
+        assert "budget" in first["stopped"]
+        last = compare(capsys, project, "system.role=Be strict.", "--json").json
+        assert last["cost"]["reused"] == 10
+        assert len(server.bodies) == 10 + last["cost"]["calls"]
+        assert last["outcomes"][:5] == first["outcomes"]
+    with Store.open(project / ".reroll" / "store.sqlite") as store:
+        assert [d.verdict for d in store.decisions(rule="compare/1")] == ["undecided", "better"]
+
+
+def test_the_population_takes_one_pair_per_new_case(tmp_path: Path, capsys: Any) -> None:
+    many = "cases:\n" + "".join(
+        f'  - {{id: c{i}, set: control, input: {{request: "r{i}"}}, checks: [{{contains: "yes"}}]}}\n'
+        for i in range(30)
+    )
+    with in_background(by_role({"Be kind.": 0.7})) as (server, url):
+        project = write_project(tmp_path, url, cases=many)
+        found = compare(capsys, project, "system.role=Be strict.", "--about", "population", "--json").json
+        asked = [json.loads(b)["messages"][-1]["content"] for b in server.bodies]
+    assert found["pairs"][0]["verdict"] == "better"
+    assert all(asked.count(a) <= 2 for a in asked)
+    with in_background(by_role({"Be kind.": 0.7})) as (_, url):
+        project = write_project(tmp_path / "repeats", url, cases=many)
+        arguments = ("system.role=Be strict.", "--about", "population", "--repeats", 3, "--json")
+        clusters = compare(capsys, project, *arguments).json
+    assert (clusters["pairs"][0]["verdict"], clusters["pairs"][0]["unit"]) == ("better", "case")
+
+
+def test_another_folder_s_program_is_a_variant(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({"Be kind.": 0.8})) as (_, url):
+        project = write_project(tmp_path / "a", url, cases=CASES)
+        other = write_project(tmp_path / "b", url, cases=CASES)
+        (other / "program.yaml").write_text((other / "program.yaml").read_text().replace("Be kind.", "Be strict."))
+        found = compare(capsys, project, other, "--json").json
+    assert found["pairs"][0]["verdict"] == "better"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "name variants to compare"),
+        (("nothing",), "no variant `nothing`"),
+        (("system.rolle=",), "did you mean `system.role`"),
+        (("system.role=Be kind.",), "are the same program"),
+        (("system.role=x", "--margin", 2), "--margin is a difference"),
+        (("system.role=x", "--repeats", 3), "--repeats"),
+        (("system.role=x", "system.role=y", "system.role=z", "--horizon", 100), "--horizon is for two variants"),
+        (("system.role=x", "--about", "case"), "a suite or the population"),
+        (("system.role=x", "--case", "onne"), "did you mean `one`"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_sentence(
+    tmp_path: Path, capsys: Any, arguments: tuple[object, ...], words: str
+) -> None:
+    project = write_project(tmp_path, "http://127.0.0.1:9", cases=CASES)
+    assert words in compare(capsys, project, *arguments).complaint
