@@ -43,7 +43,7 @@ CompareVerdict = Literal["better", "worse", "no_different", "undecided"]
 
 Bools = npt.NDArray[np.bool_]
 
-_FAR = 1 << 30  # pairs; nothing is forecast beyond
+_FAR = 1 << 30  # units; nothing is forecast beyond
 _MOST = 700.0  # nats; exp() of more would overflow, and less evidence is always valid
 
 
@@ -95,12 +95,14 @@ class Best:
     best:      the last one standing, or the one that no other survivor beats by the indifference or more.
     surviving: variants not dropped yet; with `best` those it could not be told from.
     dropped:   (variant, the rival it lost to, after so many rounds), in that order.
+    decided_at: rounds until the verdict; None if undecided.
     """
 
     verdict: Literal["best", "undecided"]
     best: str | None
     surviving: tuple[str, ...]
     dropped: tuple[tuple[str, str, int], ...]
+    decided_at: int | None = None
 
 
 # ---------------------------------------------------------------- two variants
@@ -210,15 +212,23 @@ def _compared(
     shown: dict[CompareVerdict, Bools] = {"better": better >= threshold, "worse": worse >= threshold}
     if alike is not None:
         shown["no_different"] = alike >= plain
-    firsts = [(int(np.argmax(at)) + 1, i, word) for i, (word, at) in enumerate(shown.items()) if at.any()]
-    decided_at, _, verdict = min(firsts) if firsts else (None, 0, "undecided")
+    verdict: CompareVerdict = "undecided"
+    decided_at = None
+    for word, at in shown.items():
+        if at.any() and (decided_at is None or np.argmax(at) + 1 < decided_at):
+            verdict, decided_at = word, int(np.argmax(at)) + 1
     then = (decided_at or n) - 1
 
-    low, high = (-float(upper_end(down, n, plain + math.log(2)))), float(upper_end(up, n, plain + math.log(2)))
+    half = plain + math.log(2)  # alpha / 2 a side
     judged = seen[~np.isnan(seen)]
     return Compared(
-        verdict=verdict,  # type: ignore[arg-type]
-        difference=Est(float(judged.mean()) if judged.size else None, low, high, n),
+        verdict=verdict,
+        difference=Est(
+            float(judged.mean()) if judged.size else None,
+            -float(upper_end(down, n, half)),
+            float(upper_end(up, n, half)),
+            n,
+        ),
         log_e_better=float(better[then]) if n else 0.0,
         log_e_worse=float(worse[then]) if n else 0.0,
         threshold=threshold,
@@ -289,8 +299,8 @@ def better_than_baseline(log_es: Mapping[str, float], alpha: float = 0.05) -> tu
     best moment, the rate is not controlled (Tavyrikov, Goeman & de Heide 2025).
     A claim that must hold is `family_better`.
 
-    Args:    log_es: nats, one e-value per variant (`better_log_e`, `Compared.log_e_better`
-             while undecided); they may depend on each other in any way.
+    Args:    log_es: nats, one e-value per variant, in any way dependent: `better_log_e`, or
+             `Compared.log_e_better`, which stops at its own verdict and so stays an e-value.
     Raises:  ValueError: alpha out of range, or evidence that is not a number.
     Source:  closed e-BH, Xu, Fischer & Ramdas 2025, which names all that e-BH
              (Wang & Ramdas 2022) names and sometimes more: R stands if for every set S of
@@ -396,12 +406,12 @@ def best_of(rounds: Sequence[Mapping[str, str]], alpha: float = 0.05, indifferen
         dropped += [(a, rival, i + 1) for a, rival in beaten.items()]
         alive = [a for a in alive if a not in beaten]
         if len(alive) == 1:
-            return Best("best", alive[0], tuple(alive), tuple(dropped))
+            return Best("best", alive[0], tuple(alive), tuple(dropped), i + 1)
         if indifference:
             for a in sorted(alive, key=failed.__getitem__):
                 rivals = [pairs[a, b] for b in alive if b != a]
                 if all(below_log_e(won, lost, i + 1, indifference) >= near for won, lost in rivals):
-                    return Best("best", a, tuple(alive), tuple(dropped))
+                    return Best("best", a, tuple(alive), tuple(dropped), i + 1)
     return Best("undecided", None, tuple(alive), tuple(dropped))
 
 
