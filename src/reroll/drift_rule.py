@@ -26,14 +26,26 @@ Watches = Literal["fail", "invalid", "loss"]
 ODDS = (1.57, 2.6, 3.6, 6.9, 13.7, 25.0, 100.0)
 WEIGHTS = (0.11, 0.10, 0.09, 0.11, 0.08, 0.24, 0.27)
 
-# threshold / run_length for pass/fail, by baseline.  E[S at the alarm] was
-# simulated on a grid of run lengths; each ratio is above the largest that any
-# of them needs, by four standard errors (benchmarks/drift_table.py).  Between
-# two baselines the higher ratio is taken: it rises with the baseline.
-_RATIO_BASELINE = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
-_RATIO = (0.60, 0.65, 0.71, 0.78, 0.80, 0.88)
-_RATIO_LEAST_BASELINE = 1e-5
-_RATIO_FAILURES = (3.0, 10_000.0)  # run_length * baseline, for which the ratios were checked
+# 100 x threshold / run_length for pass/fail: one row for each band of baselines
+# (up to BASELINES), one entry for each step in run_length * baseline, the mean
+# number of failures between false alarms.  Whole failures make it uneven.
+# Simulated, four standard errors on the safe side, at nine places of each
+# cell and checked at random ones (benchmarks/drift_table.py).  From a baseline
+# of 7 % on one entry covers the whole row.
+BASELINES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
+FAILURES, STEP = (3.0, 990.0), 1.25
+RATIOS = (
+    (52, 50, 47, 49, 50, 52, 54, 56, 57, 60, 60, 60, 58, 56, 54, 52, 54, 54, 55, 55, 56, 57, 58, 57, 59, 59),
+    (52, 49, 48, 49, 50, 53, 56, 58, 60, 62, 62, 61, 55, 52, 51, 53, 55, 55, 55, 57, 60, 58, 59, 62, 62, 60),
+    (51, 49, 49, 50, 52, 55, 57, 60, 65, 64, 62, 55, 54, 52, 53, 53, 56, 58, 58, 58, 61, 63, 64, 61, 61, 56),
+    (51, 50, 49, 51, 55, 57, 67, 68, 68, 64, 58, 53, 53, 54, 56, 57, 58, 63, 66, 67, 67, 63, 63, 56, 57, 56),
+    (52, 50, 51, 54, 55, 67, 69, 68, 63, 57, 55, 55, 55, 56, 56, 68, 69, 69, 70, 65, 59, 59, 60, 60, 59, 64),
+    (73,) * 26,
+    (78,) * 26,
+    (79,) * 26,
+    (81,) * 26,
+    (88,) * 26,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,7 @@ def drift_rule(baseline: float, run_length: float = 10_000, watches: Watches = "
              for pass/fail less: docs/statistics.md, "Drift".
 
     >>> drift_rule(0.01)
-    DriftRule(baseline=0.01, run_length=10000, watches='fail', threshold=6000.0)
+    DriftRule(baseline=0.01, run_length=10000, watches='fail', threshold=5200.0)
     >>> drift_rule(0.01, watches="loss").threshold
     10000.0
     """
@@ -94,13 +106,15 @@ def drift_rule(baseline: float, run_length: float = 10_000, watches: Watches = "
 def tuned_ratio(baseline: float, run_length: float) -> float:
     """The checked threshold / run_length for pass/fail; 1, which is always valid, outside what was checked.
 
-    >>> tuned_ratio(0.05, 10_000), tuned_ratio(0.0001, 10_000)
-    (0.71, 1.0)
+    >>> tuned_ratio(0.01, 10_000), tuned_ratio(0.0001, 10_000)
+    (0.52, 1.0)
     """
-    low, high = _RATIO_FAILURES
-    if not (_RATIO_LEAST_BASELINE <= baseline <= _RATIO_BASELINE[-1] and low <= baseline * run_length <= high):
+    low, high = FAILURES
+    failures = baseline * run_length
+    if not (1e-5 <= baseline <= BASELINES[-1] and low <= failures <= high):
         return 1.0
-    return next(ratio for at, ratio in zip(_RATIO_BASELINE, _RATIO, strict=True) if baseline <= at)
+    row = next(row for row, at in zip(RATIOS, BASELINES, strict=True) if baseline <= at)
+    return row[min(int(math.log(failures / low) / math.log(STEP)), len(row) - 1)] / 100
 
 
 def baseline_limit(failures: int, n: int, confidence: float = 0.9) -> float:

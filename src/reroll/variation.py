@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from reroll.evidence import Est, Evidence, interval_of
+from reroll.evidence import Est, Evidence, interval_array
 from reroll.shrinkage import LEAST_LEVELS
 
 __all__ = ["Source", "Wordings", "predicted_log_odds", "round_log_e", "variance_shares", "wordings_differ"]
@@ -88,12 +88,15 @@ def wordings_differ(rounds: Sequence[Sequence[str]], alpha: float = 0.05) -> Wor
             break
         failed += fail
         judged += ~unknown
+    cases = [Evidence(int(f), len(fails), int(u)) for f, u in zip(fails.sum(0), invalid.sum(0), strict=True)]
+    lows, highs = _ranges(cases, alpha)
     return Wordings(
         verdict="undecided" if decided_at is None else "differ",
         log_e=log_e,
         alpha=alpha,
-        rates=_rates(
-            [Evidence(int(f), len(fails), int(u)) for f, u in zip(fails.sum(0), invalid.sum(0), strict=True)], alpha
+        rates=tuple(
+            Est(case.estimate, float(low), float(high), case.n)
+            for case, low, high in zip(cases, lows, highs, strict=True)
         ),
         calls=fails.size,
         decided_at=decided_at,
@@ -174,9 +177,12 @@ def _rounds(rounds: Sequence[Sequence[str]]) -> tuple[Bools, Bools]:
     return words == "fail", words == "invalid"
 
 
-def _rates(cells: Sequence[Evidence], alpha: float) -> tuple[Est, ...]:
-    """Each one's failure rate, all ranges together wrong with chance alpha."""
-    return tuple(Est(cell.estimate, *interval_of(cell, alpha / len(cells)), cell.n) for cell in cells)
+def _ranges(cells: Sequence[Evidence], alpha: float) -> tuple[Floats, Floats]:
+    """Where each one's failure rate lies, whatever the invalid samples were; all together wrong with chance alpha."""
+    n, each = [cell.n for cell in cells], alpha / len(cells)
+    low, _ = interval_array([cell.failures for cell in cells], n, each)
+    _, high = interval_array([cell.at_worst for cell in cells], n, each)
+    return low, high
 
 
 # ---------------------------------------------------------------- shares of the variance
@@ -265,10 +271,9 @@ def variance_shares(cells: Sequence[Sequence[Evidence]], alpha: float = 0.05) ->
 def _largest(levels: Sequence[Evidence], alpha: float) -> Est:
     """The largest difference between two levels' failure rates."""
     rates = [level.failures / (level.n - level.invalid) for level in levels]
-    ranges = [interval_of(level, alpha / len(levels)) for level in levels]
-    low = max(low for low, _ in ranges) - min(high for _, high in ranges)
-    high = max(high for _, high in ranges) - min(low for low, _ in ranges)
-    return Est(max(rates) - min(rates), max(0.0, low), high, sum(level.n for level in levels))
+    low, high = _ranges(levels, alpha)
+    least, most = float(low.max() - high.min()), float(high.max() - low.min())
+    return Est(max(rates) - min(rates), max(0.0, least), most, sum(level.n for level in levels))
 
 
 def _check_cells(cells: Sequence[Sequence[Evidence]]) -> None:
