@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from reroll.beta import clopper_pearson
 from reroll.evidence import Evidence
 from reroll.retry import (
     _gauss_jacobi,
@@ -173,10 +174,33 @@ def test_invalid_ones_count_for_the_worse_at_each_end() -> None:
     assert worse.bad_at_most > clean.bad_at_most
 
 
+def test_outputs_on_which_the_detector_could_not_tell_lower_and_raise_the_refusals() -> None:
+    clean = deliver_range(Evidence(60, 200), Evidence(10, 60), Evidence(9, 180), 2)
+    found = deliver_range(Evidence(60, 200), Evidence(10, 60, 20), Evidence(9, 180), 2)
+    more_missed = deliver_range(Evidence(60, 200), Evidence(30, 60), Evidence(9, 180), 2)
+    for name in ("refused", "attempts"):
+        assert getattr(found, name).low == pytest.approx(getattr(more_missed, name).low)
+        assert getattr(found, name).high == pytest.approx(getattr(clean, name).high)
+    assert (found.bad.low, found.bad.high) == pytest.approx((clean.bad.low, more_missed.bad.high))
+
+
+def test_the_limit_for_certain_is_the_corner_of_three_limits_that_share_alpha() -> None:
+    found = deliver_range(Evidence(10, 200), Evidence(4, 20), Evidence(9, 180), 2, icc=0.2, alpha=0.06, planned=True)
+    p, missed, fpr = (clopper_pearson(f, n, 0.02)[1] for f, n in ((10, 200), (4, 20), (9, 180)))
+    assert found.bad_at_most == pytest.approx(deliver(p, 1 - missed, fpr, 2, icc=0.2).bad)
+
+
+def test_where_nothing_bad_was_seen_the_range_still_allows_some() -> None:
+    found = deliver_range(Evidence(0, 200), Evidence(0, 20), Evidence(0, 180), 2)
+    assert found.bad.value == 0
+    assert found.bad.high is not None
+    assert found.bad.high > 0.0005
+
+
 def test_without_counts_nothing_is_known() -> None:
     found = deliver_range(Evidence(), Evidence(), Evidence(), 1)
     assert found.bad.value is None
-    assert found.bad_at_most == 1
+    assert (found.bad.low, found.bad.high, found.bad_at_most) == (0, 1, 1)
 
 
 def test_measuring_the_pipeline_decides_where_it_contradicts_the_arithmetic() -> None:

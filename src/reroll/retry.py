@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from reroll.beta import Floats, check_alpha, clopper_pearson, jeffreys, spread_limits
+from reroll.beta import SURELY_0, SURELY_1, Beta, Floats, check_alpha, clopper_pearson, jeffreys, spread_limits
 from reroll.evidence import Est, Evidence, interval_of, upper_limit
 
 __all__ = [
@@ -322,12 +322,23 @@ def _range(
     for high in (False, True):
         # A missed bad output means more bad deliveries, but fewer refusals and attempts. Whether a bad
         # attempt means more of these depends on the detector, so an invalid one is taken both ways.
-        missed = on_bad.at_worst if high == (which == 0) else on_bad.failures
-        alarms = on_good.at_worst if high else on_good.failures
+        rest = [_shape(on_bad, high == (which == 0)), _shape(on_good, high)]
         for bad in {attempts.failures, attempts.at_worst}:
-            shapes = [jeffreys(bad, attempts.n), jeffreys(missed, on_bad.n), jeffreys(alarms, on_good.n)]
+            shapes = [_shape(Evidence(bad, attempts.n), high), *rest]
             ends[high].append(spread_limits(function, shapes, alpha)[high])
     return min(ends[0]), max(ends[1])
+
+
+def _shape(counted: Evidence, up: bool) -> Beta:
+    """What is open about a chance, in the direction that counts; without any count it may be anything.
+
+    A product of chances is misjudged most where one of them was not seen
+    at all: there the upper side takes the prior of Clopper-Pearson.
+    """
+    if not counted.n:
+        return SURELY_1 if up else SURELY_0
+    hits = counted.at_worst if up else counted.failures
+    return (1.0, float(counted.n)) if up and not hits else jeffreys(hits, counted.n)
 
 
 def _averaged(p: Floats, tpr: Floats, fpr: Floats, retries: int, icc: float) -> tuple[Floats, Floats, Floats]:
