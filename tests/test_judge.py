@@ -335,13 +335,13 @@ def test_a_false_certificate_is_rarer_than_alpha() -> None:
     """Exactly: the true sensitivity is .8, the true rate just above the tolerated 5 %; sum over the seeds found."""
     target, alpha, se, rate = 0.95, 0.05, 0.8, 0.05
     wrong = 0.0
-    for caught in range(31):
-        chance = float(stats.binom.pmf(caught, 30, se))
-        if chance < 1e-9 or caught == 0:
+    for caught in range(1, 13):
+        chance = float(stats.binom.pmf(caught, 12, se))
+        if chance < 1e-6:
             continue
-        tolerated = certify_adjudicated(Evidence(), Evidence(caught, 30), target, alpha).tolerated
-        boundary = met_boundary(tolerated, 0.8 * alpha, None, 3000)
-        wrong += chance * operating_characteristics(rate * se, boundary, None, 3000).met
+        tolerated = certify_adjudicated(Evidence(), Evidence(caught, 12), target, alpha).tolerated
+        boundary = met_boundary(tolerated, 0.8 * alpha, None, 1500)
+        wrong += chance * operating_characteristics(rate * se, boundary, None, 1500).met
     assert wrong <= alpha
     assert wrong > 0.0001
 
