@@ -16,7 +16,19 @@ from typing import Literal, get_args
 
 import numpy as np
 
-__all__ = ["ODDS", "WEIGHTS", "DriftRule", "Watches", "baseline_limit", "drift_rule", "tuned_ratio"]
+__all__ = [
+    "BASELINES",
+    "FAILURES",
+    "LEAST_BASELINE",
+    "ODDS",
+    "RATIOS",
+    "WEIGHTS",
+    "DriftRule",
+    "Watches",
+    "baseline_limit",
+    "drift_rule",
+    "tuned_ratio",
+]
 
 Watches = Literal["fail", "invalid", "loss"]
 
@@ -26,26 +38,44 @@ Watches = Literal["fail", "invalid", "loss"]
 ODDS = (1.57, 2.6, 3.6, 6.9, 13.7, 25.0, 100.0)
 WEIGHTS = (0.11, 0.10, 0.09, 0.11, 0.08, 0.24, 0.27)
 
-# 100 x threshold / run_length for pass/fail: one row for each band of baselines
-# (up to BASELINES), one entry for each step in run_length * baseline, the mean
-# number of failures between false alarms.  Whole failures make it uneven.
-# Simulated, four standard errors on the safe side, at nine places of each
-# cell and checked at random ones (benchmarks/drift_table.py).  From a baseline
-# of 7 % on one entry covers the whole row.
+# 1000 x threshold / run_length for pass/fail: one row for each band of baselines
+# (up to BASELINES), its entries cutting FAILURES into equal ratios, which is
+# run_length * baseline, the failures between false alarms.  Whole failures make
+# it uneven.  Each entry is the most that its cell was seen to need, four
+# standard errors on the safe side (benchmarks/drift_table.py checks them all).
 BASELINES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
-FAILURES, STEP = (3.0, 990.0), 1.25
-RATIOS = (
-    (52, 50, 47, 49, 50, 52, 54, 56, 57, 60, 60, 60, 58, 56, 54, 52, 54, 54, 55, 55, 56, 57, 58, 57, 59, 59),
-    (52, 49, 48, 49, 50, 53, 56, 58, 60, 62, 62, 61, 55, 52, 51, 53, 55, 55, 55, 57, 60, 58, 59, 62, 62, 60),
-    (51, 49, 49, 50, 52, 55, 57, 60, 65, 64, 62, 55, 54, 52, 53, 53, 56, 58, 58, 58, 61, 63, 64, 61, 61, 56),
-    (51, 50, 49, 51, 55, 57, 67, 68, 68, 64, 58, 53, 53, 54, 56, 57, 58, 63, 66, 67, 67, 63, 63, 56, 57, 56),
-    (52, 50, 51, 54, 55, 67, 69, 68, 63, 57, 55, 55, 55, 56, 56, 68, 69, 69, 70, 65, 59, 59, 60, 60, 59, 64),
-    (73,) * 26,
-    (78,) * 26,
-    (79,) * 26,
-    (81,) * 26,
-    (88,) * 26,
+LEAST_BASELINE = 1e-5
+FAILURES = (3.0, 3.0 * 1.25**27)
+# fmt: off
+RATIOS: tuple[tuple[int, ...], ...] = (
+    (
+        499, 483, 466, 459, 456, 456, 459, 461, 469, 476, 486, 491, 507, 515, 520, 545, 548, 557,
+        575, 575, 566, 572, 575, 575, 560, 551, 542, 534, 523, 496, 496, 473, 491, 491, 504, 504,
+        502, 523, 523, 520, 526, 542, 542, 566, 581, 581, 566, 557, 566, 575, 575, 569, 572, 572,
+    ),
+    (
+        520, 490, 480, 490, 500, 530, 560, 580, 600, 620, 620, 610, 550, 520, 510, 530, 550, 550,
+        550, 570, 600, 580, 590, 620, 620, 600, 590,
+    ),
+    (
+        510, 490, 490, 500, 520, 550, 570, 600, 650, 640, 620, 550, 540, 520, 530, 530, 560, 580,
+        580, 580, 610, 630, 640, 610, 610, 560, 580,
+    ),
+    (
+        510, 500, 490, 510, 550, 570, 670, 680, 680, 640, 580, 530, 530, 540, 560, 570, 580, 630,
+        660, 670, 670, 630, 630, 560, 570, 560, 570,
+    ),
+    (
+        520, 500, 510, 540, 550, 670, 690, 680, 630, 570, 550, 550, 550, 560, 560, 680, 690, 690,
+        700, 650, 590, 590, 600, 600, 590, 640, 705,
+    ),
+    (730,),
+    (780,),
+    (790,),
+    (810,),
+    (880,),
 )
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +124,7 @@ def drift_rule(baseline: float, run_length: float = 10_000, watches: Watches = "
              for pass/fail less: docs/statistics.md, "Drift".
 
     >>> drift_rule(0.01)
-    DriftRule(baseline=0.01, run_length=10000, watches='fail', threshold=5200.0)
+    DriftRule(baseline=0.01, run_length=10000, watches='fail', threshold=4730.0)
     >>> drift_rule(0.01, watches="loss").threshold
     10000.0
     """
@@ -107,14 +137,15 @@ def tuned_ratio(baseline: float, run_length: float) -> float:
     """The checked threshold / run_length for pass/fail; 1, which is always valid, outside what was checked.
 
     >>> tuned_ratio(0.01, 10_000), tuned_ratio(0.0001, 10_000)
-    (0.52, 1.0)
+    (0.473, 1.0)
     """
     low, high = FAILURES
     failures = baseline * run_length
-    if not (1e-5 <= baseline <= BASELINES[-1] and low <= failures <= high):
+    if not (LEAST_BASELINE <= baseline <= BASELINES[-1] and low <= failures <= high):
         return 1.0
     row = next(row for row, at in zip(RATIOS, BASELINES, strict=True) if baseline <= at)
-    return row[min(int(math.log(failures / low) / math.log(STEP)), len(row) - 1)] / 100
+    at = int(len(row) * math.log(failures / low) / math.log(high / low))
+    return row[min(at, len(row) - 1)] / 1000
 
 
 def baseline_limit(failures: int, n: int, confidence: float = 0.9) -> float:
