@@ -6,6 +6,7 @@ Markdown and one JSON block with machine, date and command.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -38,9 +39,28 @@ def main() -> int:
         print(f"({script.stem}: {time.perf_counter() - started:.0f} s)\n", flush=True)
         if run.returncode:
             failed.append(script.stem)
+    summary = _bars(out)
+    print(summary)
+    (out / "_bars.md").write_text(summary, encoding="utf-8")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _bars(out: Path) -> str:
+    """Every promise beside what was last measured, from what the benchmarks printed."""
+    lines = ["# Bars", "", "| benchmark | question | measured | bar | met |", "|---|---|---|---|---|"]
+    for page in sorted(out.glob("[!_]*.md")):
+        blocks = page.read_text(encoding="utf-8").split("```json\n")
+        if len(blocks) < 2:
+            continue
+        for bar in json.loads(blocks[-1].split("\n```")[0]).get("bars", []):
+            sign = "≤" if bar["most"] else "≥"
+            met = "yes" if bar["met"] else "**no**"
+            lines.append(
+                f"| {page.stem} | {bar['question']} | {bar['measured']:.4g} | {sign} {bar['bar']:.4g} | {met} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
