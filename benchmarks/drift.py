@@ -122,7 +122,7 @@ def ours(report: Report, runs: int) -> None:
     for baseline, run_length, rises in SETTINGS:
         rule = drift_rule(baseline, run_length)
         mean, error, calls, calls_error = (
-            float(x[0]) for x in first_crossings(baseline, baseline, [rule.threshold], runs, rng)
+            float(x[0]) for x in first_crossings(baseline, baseline, [rule.threshold], 4 * runs, rng)
         )
         cells = []
         for rise in rises:

@@ -47,6 +47,8 @@ def test_ranges_never_collapse_where_the_likeliest_icc_is_0() -> None:
     for case in shrink([Evidence(0, 5)] * 6):
         assert case.rate.low == 0
         assert case.rate.high > 0.05
+    assert shrink([*[Evidence(5, 10)] * 10, Evidence(0, 5)])[-1].rate.low == 0
+    assert shrink([*[Evidence(5, 10)] * 10, Evidence(5, 5)])[-1].rate.high == 1
 
 
 def test_invalid_samples_widen_the_range_both_ways_and_stay_in_n() -> None:

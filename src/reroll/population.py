@@ -227,7 +227,7 @@ def _quantile_of(key: tuple[bytes, bytes, bytes], failures: int, n: int, share: 
 
 
 def rate_quantile(posterior: Posterior, failures: int, n: int, share: float) -> float:
-    """The rate that a case is below with this probability, given its own counts; to 3e-5, rounded away from the middle."""
+    """The rate that a case is below with this probability, given its own counts; to 3e-5, rounded outwards."""
     key = (posterior.mean.tobytes(), posterior.icc.tobytes(), posterior.weight.tobytes())
     return _quantile_of(key, failures, n, share)
 

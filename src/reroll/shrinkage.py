@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 LEAST_RUNS = 5
-"""Runs per case below which no case is flagged: at 3, a quarter of the flags are wrong (benchmarks/variation.py)."""
+"""Runs per case below which no case is flagged: at 3, more flags are wrong than stated (benchmarks/variation.py)."""
 LEAST_LEVELS = 12
 """Cases (wordings, versions) below which no ICC is stated: with 6, its error is as large as itself."""
 
