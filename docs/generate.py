@@ -25,9 +25,10 @@ from typing import Any
 from cyclopts import App, Argument
 from pydantic import TypeAdapter
 
-from reroll.answer import Answer, CertifySection, Cost, LuckSection
+from reroll.answer import Answer, Certified, CertifySection, Comparison, Cost, LuckSection
 from reroll.arguments import Common, Spending
 from reroll.cli import app
+from reroll.explain import Explained
 from reroll.intake.recording import Recording
 from reroll.looking import Listed, Whole
 from reroll.models.model import Capabilities
@@ -42,6 +43,8 @@ reroll init meetings
 reroll investigate 'I tried "Lunch with Ana next Friday at noon" and it booked the wrong day.'
 reroll rerun half-seven
 reroll certify next-friday --target 0.99
+reroll certify --about suite --target 0.9
+reroll compare 'system.note=Next Friday means the Friday of next week, not of this week.' --case next-friday
 reroll samples next-friday --limit 1
 reroll show SAMPLE
 reroll export next-friday --out next-friday.jsonl
@@ -67,13 +70,18 @@ def option_rows(command: App) -> Iterator[tuple[str, str, str]]:
         if name == "*":
             continue
         form = name if argument.hint is bool or not name.startswith("-") else f"{name} {metavar(argument.hint)}"
+        form = form.replace("|", "\\|")
         field = argument.keys[0] if argument.keys else ""
         yield field, form, " ".join((argument.parameter.help or "").split()).replace("|", "\\|")
 
 
 def metavar(hint: Any) -> str:
-    """What stands behind an option: PATH, INT, FLOAT or TEXT."""
+    """What stands behind an option: PATH, INT, FLOAT, TEXT, or the words to choose from."""
     kinds = [kind for kind in typing.get_args(hint) or (hint,) if kind not in (type(None), ...)]
+    if typing.get_origin(kinds[0]) is typing.Literal:
+        kinds = list(typing.get_args(kinds[0]))
+    if isinstance(kinds[0], str):
+        return "|".join(kinds)
     return {"str": "TEXT"}.get(kinds[0].__name__, kinds[0].__name__.upper())
 
 
@@ -164,7 +172,10 @@ def schemas() -> dict[str, JSON]:
     return {
         "answer": named("answer", plain(TypeAdapter(Answer))),
         "luck": named("luck", with_more(plain(TypeAdapter(LuckSection)), around)),
-        "certify": named("certify", with_more(plain(TypeAdapter(CertifySection)), around)),
+        "certify": named("certify", certified(around)),
+        "explain": named("explain", plain(TypeAdapter(Explained))),
+        "compare": named("compare", plain(TypeAdapter(Comparison))),
+        "check": named("check", checked()),
         "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),
         "sample": named("sample", plain(TypeAdapter(Whole))),
         "export": named("export", with_more({}, {"file": text, "samples": {"type": "integer"}})),
@@ -175,6 +186,42 @@ def schemas() -> dict[str, JSON]:
             with_more({}, {**dict.fromkeys(("model", "identity", *facts), text), "capabilities": capabilities}),
         ),
     }
+
+
+def certified(around: JSON) -> JSON:
+    """One case has `case`; several cases or checks have `cases` and `checks` instead."""
+    whole, several = with_more(plain(TypeAdapter(CertifySection)), around), plain(TypeAdapter(Certified))
+    extra = {name: several["properties"][name] for name in ("cases", "checks", "outcomes")}
+    whole["properties"] |= extra
+    whole["$defs"] = {**several["$defs"], **whole.get("$defs", {})}
+    whole["required"] = [name for name in whole["required"] if name != "case"]
+    return whole
+
+
+def checked() -> JSON:
+    """What `check` prints: estimates with what they are about."""
+    from reroll.evidence import Est
+    from reroll.labelling import CaseMeasured
+
+    cases = plain(TypeAdapter(list[CaseMeasured]))
+    est = plain(TypeAdapter(Est))
+    number = {"type": "integer"}
+    agreement = {**est, "properties": {**est["properties"], "beyond_chance": est}, "required": [*est["required"]]}
+    rate = {**est, "properties": {**est["properties"], "alpha": {"type": "number"}, "method": {"type": "string"}}}
+    return with_more(
+        {"$defs": cases.pop("$defs", {})},
+        {
+            "name": {"type": ["string", "null"]},
+            **dict.fromkeys(("sensitivity", "specificity", "flag_rate", "flag_right", "pass_wrong"), est),
+            "self_agreement": agreement,
+            "labels": number,
+            "unsure": number,
+            "rate": rate,
+            "labels_to_halve": {"type": ["integer", "null"]},
+            "cases": cases,
+            "caveats": {"type": "array", "items": {"type": "string"}},
+        },
+    )
 
 
 def plain(adapter: TypeAdapter[Any]) -> JSON:
@@ -207,7 +254,7 @@ def named(name: str, schema: JSON) -> JSON:
         "title": f"reroll.{name}/1",
         **schema,
         "properties": properties,
-        "required": list(properties),
+        "required": ["schema", *schema.get("required", schema["properties"])],
     }
 
 

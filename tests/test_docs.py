@@ -19,7 +19,21 @@ import pytest
 from cyclopts import CycloptsError
 
 import reroll
-from reroll.answer import Answer, CertifySection, Cost, LuckSection, Rate, Reference, ShownSample
+from reroll.answer import (
+    Answer,
+    CaseRate,
+    Certified,
+    CertifySection,
+    CheckClaim,
+    Comparison,
+    Cost,
+    LuckSection,
+    Pair,
+    Rate,
+    Reference,
+    ShownSample,
+    VariantRate,
+)
 from reroll.cli import app, main
 from reroll.evidence import Est
 from reroll.project import parse_yaml, schemas
@@ -140,7 +154,10 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_key_of_an_answer_is_explained() -> None:
     explained = set(re.findall(r"`([a-z_]+)`", read(DOCS / "commands.md").partition("\n## JSON\n")[2]))
-    for kind in (Answer, LuckSection, CertifySection, Rate, Reference, Est, Cost, ShownSample):
+    for kind in (
+        Answer, LuckSection, CertifySection, Certified, CheckClaim, CaseRate, Comparison, VariantRate, Pair, Rate,
+        Reference, Est, Cost, ShownSample,
+    ):  # fmt: skip
         assert {f.name for f in fields(kind)} <= explained, kind.__name__
 
 
@@ -156,6 +173,7 @@ RUNS = "".join(
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded")
     (folder / "runs.jsonl").write_text(RUNS)
+    (folder / "other.jsonl").write_text(RUNS.replace('"no"', '"yes"'))
     (folder / "program.yaml").write_text("program: m\nmodel: recorded:runs.jsonl\neffects: none\ntarget: 0.9\n")
     cases = [{"id": c, "set": s, "input": {"request": c}, "checks": [{"equals": "yes"}]} for c, s in KINDS]
     (folder / "cases.yaml").write_text(json.dumps({"cases": cases}))
@@ -167,8 +185,11 @@ PRINTED = {
     "answer": ["investigate", "--case", "tea"],
     "luck": ["rerun", "tea"],
     "certify": ["certify", "tea"],
+    "explain": ["certify", "--explain", "--budget", "50"],
+    "compare": ["compare", "model=recorded:other.jsonl"],
     "samples": ["samples", "tea"],
     "sample": ["show", "SAMPLE"],
+    "check": ["check", "--labels", "LABELS"],
     "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
     "init": ["init", "NEW"],
@@ -187,9 +208,11 @@ def test_what_is_printed_fits_its_schema(
         printed = json.loads(capsys.readouterr().out)
         schema = json.loads(read(DOCS / "schemas" / f"{name}.json"))
         jsonschema.validate(printed, schema)
-        assert set(printed) == set(schema["properties"]), name
+        assert set(schema["required"]) <= set(printed) <= set(schema["properties"]), name
         if name == "samples":
             words["SAMPLE"] = printed["samples"][0]["shown"]["id"]
+            (tmp_path / "labels.jsonl").write_text(json.dumps({"sample": words["SAMPLE"], "outcome": "fail"}) + "\n")
+            words["LABELS"] = str(tmp_path / "labels.jsonl")
 
 
 # -- links -------------------------------------------------------------------------------------------------------------
