@@ -232,3 +232,21 @@ def test_a_model_named_on_the_command_line_is_the_one_that_is_called(tmp_path: P
     file.write_text(json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}))
     assert program_from_request(file, "bundled").model == "bundled"
     assert program_from_request(file).model == "openai:gpt-4o"
+
+
+def test_a_rate_that_people_contradict_says_so(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes", "no")) as (_, url):
+        project = write_project(tmp_path, url)
+        arguments = ("certify", "greet", "--project", project, "--target", 0.9, "--budget", 8, "--json")
+        reroll(capsys, *arguments)
+        runs = reroll(capsys, "samples", "greet", "--project", project, "--json").json["samples"]
+        labels = [
+            {"sample": r["shown"]["id"], "outcome": w} for r, w in zip(runs, ("pass", "pass", "unsure"), strict=False)
+        ]
+        (project / "labels.jsonl").write_text("".join(json.dumps(label) + "\n" for label in labels))
+        again = reroll(capsys, *arguments).json
+    wrong = sum(r["shown"]["outcome"] != "pass" for r in runs[:2])
+    assert wrong == 1
+    assert any(
+        "people labelled 2 runs of these, and 1 of them otherwise than the checks" in c for c in again["caveats"]
+    )

@@ -41,6 +41,7 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]
         found = (session.store.samples(request_id=at.request_id, series=at.series, source=source) for at in places)
         if n := sum(map(len, found)):
             yield f"{counts('call', n)} brought nothing back while {why}, and are not counted"
+    yield from _about_labels(session, runs)
     if any(_carries_a_seed(session, at.case) for at in places):
         yield "every call carries the same seed, so the runs may be copies of one another, not independent"
     if session.model.name.startswith("recorded:"):
@@ -48,6 +49,17 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]
     answered = sorted({j.stored.sample.model or "" for j in runs} - {""})
     if len(answered) > 1:
         yield f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them"
+
+
+def _about_labels(session: Session, runs: Sequence[Judged]) -> Iterator[str]:
+    """That people labelled some of these runs otherwise than the checks judged them: the rate is then not the truth."""
+    said = [(label.sample, label.outcome) for label in session.project.labels if label.outcome != "unsure"]
+    both = [(j.outcome.outcome, word) for j in runs for sample, word in said if j.stored.id.startswith(sample)]
+    if wrong := sum(outcome != word for outcome, word in both if outcome != "invalid"):
+        yield (
+            f"people labelled {counts('run', len(both))} of these, and {wrong} of them otherwise than the checks; "
+            "`reroll check` says how often answers really fail"
+        )
 
 
 def _day(judged: Judged) -> str:
