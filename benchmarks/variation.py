@@ -274,7 +274,7 @@ def versions(report: Report, runs: int) -> None:
 
 
 def main() -> int:
-    report = Report("variation", __doc__, runs=100)
+    report = Report("variation", __doc__, runs=50)
     differ(report, 40 * report.args.runs)
     shrinkage(report, report.args.runs)
     icc_table(report, report.args.runs)
