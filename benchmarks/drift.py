@@ -20,8 +20,8 @@ import scipy.sparse as sparse
 from scipy import stats
 from scipy.sparse.linalg import spsolve
 
+from _drift_table import first_crossings
 from _report import Report
-from drift_table import first_crossings
 from reroll.drift import first_alarm, start, steps
 from reroll.drift_rule import ODDS, WEIGHTS, DriftRule, baseline_limit, drift_rule
 

@@ -42,7 +42,7 @@ WEIGHTS = (0.11, 0.10, 0.09, 0.11, 0.08, 0.24, 0.27)
 # (up to BASELINES), its entries cutting FAILURES into equal ratios, which is
 # run_length * baseline, the failures between false alarms.  Whole failures make
 # it uneven.  Each entry is the most that its cell was seen to need, four
-# standard errors on the safe side (benchmarks/drift_table.py checks them all).
+# standard errors on the safe side (benchmarks/_drift_table.py).
 BASELINES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 LEAST_BASELINE = 1e-5
 FAILURES = (3.0, 3.0 * 1.25**27)

@@ -1,6 +1,6 @@
 """How far below the run length the threshold of a drift rule may go: where `drift_rule.RATIOS` comes from.
 
-    python benchmarks/drift_table.py [--runs N] [--points N] [--out X.json]
+    python benchmarks/_drift_table.py [--runs N] [--points N] [--out X.json]
 
 S - n is a martingale at the baseline, so the mean calls to a false alarm are EXACTLY the mean of S at
 the alarm, which spreads far less than the calls themselves.  Streams at the baseline are walked from
@@ -80,7 +80,7 @@ def places(band: int) -> tuple[float, ...]:
 
 
 def main() -> int:
-    report = Report("drift_table", __doc__, runs=2000, points=150)
+    report = Report("_drift_table", __doc__, runs=2000, points=150)
     rng, runs = np.random.default_rng(20261123), report.args.runs
     nodes = np.geomspace(*FAILURES, NODES)
     rows, over = [], 0.0
