@@ -316,6 +316,17 @@ def test_an_empty_race_decides_nothing() -> None:
     assert forecast(race, Evidence(1, 2)) is None
 
 
+def test_how_much_worse_than_the_reference_is_still_luck_may_be_chosen() -> None:
+    passes = ["pass"] * 40
+    assert luck_path(passes, 0.02, target=0.99).verdict == "undecided"
+    assert luck_path(passes, 0.02, target=0.99, times=5).verdict == "bad_luck"
+    assert luck(Evidence(0, 40), 0.02, target=0.99, times=5).verdict == "bad_luck"
+    assert luck_path(["fail", "fail"], 0.02, times=5).verdict == "worse_than_reference"
+    for wrong in ({"times": 1.0}, {"margin": 0.0}, {"times": float("nan")}):
+        with pytest.raises(ValueError, match="times must be above 1"):
+            luck(Evidence(0, 1), 0.02, **wrong)
+
+
 # ---------------------------------------------------------------- one more try
 
 

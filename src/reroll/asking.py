@@ -21,8 +21,8 @@ from reroll.models.prices import FREE, price
 from reroll.numbers import counts, money
 from reroll.person import Person, by_asking, by_command
 from reroll.project import Project
-from reroll.runner import Options
 from reroll.sample import Usage
+from reroll.session import Options
 from reroll.settings import SETTINGS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from reroll.answer import CertifySection, LuckSection, NotExamined, Reference
 from reroll.case import Case
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
-from reroll.runner import Judged, Session, Slots, exploratory
+from reroll.session import Judged, Session, Slots, exploratory
 
 __all__ = ["about_reference", "about_runs", "about_verdicts", "earlier_tests", "why_stopped"]
 

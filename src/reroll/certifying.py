@@ -15,19 +15,8 @@ from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
 from reroll.numbers import counts
 from reroll.plan import Plan, next_draws
-from reroll.runner import (
-    Judged,
-    Session,
-    Slots,
-    crashing_check,
-    draw_more,
-    judged,
-    question_words,
-    slots,
-    tell,
-    too_dear,
-    words,
-)
+from reroll.runner import crashing_check, draw_more, question_words, tell
+from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
 
 __all__ = ["Goal", "certify_cases"]
 

@@ -18,12 +18,12 @@ from reroll.errors import UsageError
 from reroll.intake.reported import Told, read_report
 from reroll.investigation import Asked
 from reroll.investigation import investigate as run_investigation
+from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of, target_of, within_reach, writable
 from reroll.output import console, print_json
 from reroll.project import Project
-from reroll.runner import Session
-from reroll.sessions import with_sessions
+from reroll.session import Session
 from reroll.store import Store
 
 __all__ = ["certify", "demo", "investigate", "rerun"]

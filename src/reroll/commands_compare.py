@@ -10,12 +10,12 @@ from reroll.answer import Comparison, to_json
 from reroll.arguments import About, CaseSet, Certify, Common, Spending
 from reroll.comparing import Compare, compare_variants
 from reroll.errors import UsageError
+from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of
 from reroll.output import console, print_json
 from reroll.program import Program
 from reroll.project import Project, load_project
-from reroll.sessions import with_sessions
 from reroll.variant import changed_part, with_part
 
 __all__ = ["compare"]

@@ -19,7 +19,8 @@ from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
 from reroll.numbers import counts
 from reroll.program import content_id
-from reroll.runner import Judged, Session, Slots, crashing_check, draw_at, judged, slots, tell, too_dear
+from reroll.runner import crashing_check, draw_at, tell
+from reroll.session import Judged, Session, Slots, judged, slots, too_dear
 from reroll.words import compare_reply
 
 __all__ = ["Compare", "compare_variants"]

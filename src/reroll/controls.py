@@ -8,7 +8,8 @@ from reroll.answer import OutcomeWord, ProgressEvent, Reference
 from reroll.balance import TIGHT, controls_wanted, reference_limit
 from reroll.case import Case
 from reroll.evidence import Evidence, interval_of
-from reroll.runner import Judged, Session, draw_more, judged, slots, too_dear, words
+from reroll.runner import draw_more
+from reroll.session import Judged, Session, judged, slots, too_dear, words
 
 __all__ = ["Controls"]
 

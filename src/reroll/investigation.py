@@ -15,7 +15,8 @@ from reroll.controls import Controls
 from reroll.errors import NotCompleted
 from reroll.looking import said_by
 from reroll.plan import Plan
-from reroll.runner import Judged, Session, run_case, slots, words
+from reroll.runner import run_case
+from reroll.session import Judged, Session, slots, words
 from reroll.words import reply
 
 __all__ = ["Asked", "investigate"]

@@ -14,7 +14,7 @@ from reroll.intake.reported import Told
 from reroll.models.registry import open_model
 from reroll.program import Program
 from reroll.project import Project, load_project
-from reroll.runner import Session
+from reroll.session import Session
 from reroll.settings import setting
 from reroll.store import Store
 

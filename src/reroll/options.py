@@ -11,7 +11,7 @@ from reroll.case import Case
 from reroll.errors import UsageError
 from reroll.program import Program
 from reroll.project import Project
-from reroll.runner import Options
+from reroll.session import Options
 from reroll.settings import MOST, setting
 from reroll.verdict import least_certificate
 

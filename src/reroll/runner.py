@@ -4,252 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import replace
 
-from reroll.answer import Cost, OutcomeWord, ProgressEvent
+from reroll.answer import OutcomeWord, ProgressEvent
 from reroll.case import Case
-from reroll.check import Outcome, overall
-from reroll.checking import Checker
 from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
-from reroll.models.model import Draw, Model
+from reroll.models.model import Draw
 from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
-from reroll.project import Project
 from reroll.sample import Sample
-from reroll.store import Store, StoredSample
+from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
 
 __all__ = [
-    "Judged",
-    "Options",
-    "Session",
-    "Slots",
-    "Spent",
     "crashing_check",
     "draw_at",
     "draw_more",
-    "exploratory",
-    "judged",
     "question_words",
     "run_case",
-    "slots",
     "tell",
-    "too_dear",
-    "words",
 ]
 
 # When this many draws in a row bring no completion, the server is down, not unlucky.
 DEAD_AFTER = 8
-OPEN_ENDED = "open"
 # The server would not take the call at all. As long as no call has got through, nothing was drawn.
 REFUSED = {401, 403, 404}
-
-N = TypeVar("N", int, float)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a command was asked for. `budget` in calls, `max_usd` in dollars, None: no such cap."""
-
-    alpha: float = 0.05
-    budget: int = 400
-    control_share: float = 0.25
-    horizon: int | None = None
-    max_usd: float | None = None
-    seed: int | None = None
-    concurrency: int | None = None
-
-
-@dataclass(slots=True)
-class Spent:
-    """What this command has used so far. `usd` is None once one draw's price is not known."""
-
-    calls: int = 0
-    control_calls: int = 0
-    attempts: int = 0
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-    usd: float | None = 0.0
-    reused: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def add(self, sample: Sample, control: bool) -> None:
-        self.calls += not control
-        self.control_calls += control
-        self.attempts += max(1, len(sample.attempts))
-        self.prompt_tokens = _plus(self.prompt_tokens, sample.usage.prompt_tokens, sample)
-        self.completion_tokens = _plus(self.completion_tokens, sample.usage.completion_tokens, sample)
-        self.usd = _plus(self.usd, sample.usage.usd, sample)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def cost(self) -> Cost:
-        """What was used so far, as an answer shows it."""
-        return Cost(
-            calls=self.calls,
-            control_calls=self.control_calls,
-            attempts=self.attempts,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            usd=self.usd,
-            seconds=round(self.seconds, 3),
-            reused=self.reused,
-        )
-
-
-def _plus(total: N | None, more: N | None, sample: Sample) -> N | None:
-    """The sum, None once unknown; a draw that brought nothing back adds nothing."""
-    if more is None:
-        return total if sample.completion is None else None
-    return None if total is None else total + more
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One stored sample with what its checks say: all together, and each one in the order of the case's checks."""
-
-    stored: StoredSample
-    outcome: Outcome
-    each: tuple[Outcome, ...] = ()
-
-
-@dataclass(slots=True)
-class Session:
-    """All that one command works with."""
-
-    project: Project
-    store: Store
-    model: Model
-    checker: Checker
-    options: Options
-    notify: Callable[[ProgressEvent], None] = lambda event: None
-    spent: Spent = field(default_factory=Spent)
-    silent: list[str] = field(default_factory=list)  # ids of the last draws in a row without a completion
-    got_through: bool = False  # whether any call of this command brought a completion
-    fresh: bool = False  # start every case's series anew
-    started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
-    since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
-    stopped: bool = False  # a person asked to stop
-    drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
-    variant: str = "baseline"  # what its samples are stored under
-    exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
-
-    @property
-    def left(self) -> int:
-        """Calls that the budget still allows."""
-        return self.options.budget - self.spent.calls - self.spent.control_calls
-
-    def runs(self, case: Case) -> list[Judged]:
-        """What is stored of a case by now, judged, in the order of drawing."""
-        return judged(self, slots(self, case))
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Where one case's draws are kept: the request's id, the series, and what names them.
-
-    `whole`: every draw of the series counts, whatever the command's horizon and report.
-    """
-
-    case: Case
-    request_id: str
-    series: str
-    control: bool
-    whole: bool
-
-
-def slots(session: Session, case: Case, *, control: bool = False, series: str | None = None) -> Slots:
-    """The place of a case's draws. A declared horizon has a series of its own: it starts from zero.
-
-    `series` names another one, for draws that belong to a question of their own.
-    """
-    request = session.project.program.render(case.input, case.history)
-    request_id = request.id(
-        f"{session.model.identity}#{case.id}" if _keyed_by_case(session.model) else session.model.identity
-    )
-    session.store.put_request(request_id, request, session.model.identity)
-    horizon = None if control else session.options.horizon
-    base = series or (OPEN_ENDED if horizon is None else f"horizon-{horizon}")
-    name = base if control else _series(session, request_id, base)
-    return Slots(case, request_id, name, control, whole=control or series is not None)
-
-
-def _series(session: Session, request_id: str, base: str) -> str:
-    """The newest series of this kind; with `fresh` one more, once a command: a test that starts from zero.
-
-    A recording has nothing fresh to give: its rows are drawn once.
-    """
-    known = session.started.get((request_id, base))
-    if known is None:
-        tries = 1
-        while session.store.reserved(request_id, _nth(base, tries + 1)):
-            tries += 1
-        fresh = session.fresh and not _keyed_by_case(session.model)
-        if fresh and session.store.reserved(request_id, _nth(base, tries)):
-            tries += 1
-        known = session.started[request_id, base] = _nth(base, tries)
-    return known
-
-
-def _nth(base: str, tries: int) -> str:
-    return base if tries == 1 else f"{base}.{tries}"
-
-
-def _keyed_by_case(model: Model) -> bool:
-    """Recorded completions belong to their case, whatever the request says."""
-    return model.name.startswith("recorded:")
-
-
-def judged(session: Session, at: Slots, so_far: Sequence[Judged] = ()) -> list[Judged]:
-    """Every draw that counts, in the order of drawing, judged; outcomes that were missing are stored.
-
-    Counts: drawn by reroll (never the reported run, nor what came before it) after its checks were
-    known. A check written after looking at samples would fit them; those are exploratory
-    (`exploratory` counts them). `so_far` is what an earlier call returned: only what came since is read.
-    """
-    known = 0.0 if so_far else session.store.first_used(_check_ids(session, at), at.request_id)
-    since = max((j.stored.seq for j in so_far), default=0 if at.whole else session.since)
-    fresh = [s for s in _drawn(session, at, since) if s.settled >= known]
-    runs = sorted([*so_far, *_judge_all(session, at, fresh)], key=lambda j: j.stored.idx)
-    # By index: the order of arrival would favour quick answers. A horizon is binding, whoever else drew.
-    return runs if at.whole or session.options.horizon is None else runs[: session.options.horizon]
-
-
-def exploratory(session: Session, at: Slots) -> list[Judged]:
-    """Draws older than the checks that judge them: shown, never counted."""
-    known = session.store.first_used(_check_ids(session, at), at.request_id)
-    return _judge_all(session, at, [s for s in _drawn(session, at, 0) if s.settled < known])
-
-
-def _check_ids(session: Session, at: Slots) -> list[str]:
-    return session.checker.ids(at.case, session.project.program)
-
-
-def _drawn(session: Session, at: Slots, since: int) -> list[StoredSample]:
-    return session.store.samples(request_id=at.request_id, series=at.series, source="draw", after=since)
-
-
-def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
-    ids = _check_ids(session, at)
-    have = session.store.outcomes([s.id for s in stored], ids)
-    for sample in stored:
-        if any(i not in have.get(sample.id, {}) for i in ids):
-            said = list(zip(ids, session.checker.judge(at.case, session.project.program, sample.sample), strict=True))
-            # A check that could not run is asked again next time; a person's word is kept at once.
-            session.store.add_outcomes(sample.id, [(i, o) for i, o in said if not o.broken])
-            have[sample.id] = dict(said)
-    said_of = [(s, tuple(have[s.id][i] for i in ids)) for s in stored]
-    return [Judged(s, overall(each), each) for s, each in said_of]
-
-
-def words(runs: Sequence[Judged]) -> list[OutcomeWord]:
-    return [j.outcome.outcome for j in runs]
 
 
 async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None:
@@ -380,12 +161,6 @@ async def run_case(
                 raise session.exhausted
             break
     return runs
-
-
-def too_dear(session: Session) -> bool:
-    """Whether the spending cap is reached, or no longer known to be respected."""
-    cap, usd = session.options.max_usd, session.spent.usd
-    return cap is not None and (usd is None or usd >= cap)
 
 
 def crashing_check(case: Case, runs: Sequence[Judged]) -> None:

@@ -229,6 +229,8 @@ def luck(
     target: float | None = None,
     alpha: float = 0.05,
     horizon: int | None = None,
+    times: float = NOT_WORSE_FACTOR,
+    margin: float = NOT_WORSE_MARGIN,
 ) -> Luck:
     """Whether these fresh runs look like bad luck; a wrong verdict is EVER given with chance alpha at most.
 
@@ -237,7 +239,9 @@ def luck(
 
     Args:    reference_rate: failure rate the case is held against, best the
              upper limit over control cases; None: only `not_reproduced` can be said;
-             target: success rate; 1 - target is tolerable, else 5 %.
+             target: success rate; 1 - target is tolerable, else 5 %;
+             times, margin: `bad_luck` shows that the rate is below `times` the
+             reference, and below the reference plus `margin`.
     Raises:  ValueError: a rate or alpha out of range (a reference of 0 cannot
              be exceeded by luck), or more samples than the horizon.
 
@@ -246,7 +250,7 @@ def luck(
     >>> luck(Evidence(failures=0, n=70)).verdict
     'not_reproduced'
     """
-    race = luck_race(reference_rate, target, alpha, horizon)
+    race = luck_race(reference_rate, target, alpha, horizon, times, margin)
     _check_horizon(evidence.n, horizon)
     return _luck(race, reference_rate, tolerable_rate(target), evidence, evidence, standing(race, evidence), None)
 
@@ -257,13 +261,15 @@ def luck_path(
     target: float | None = None,
     alpha: float = 0.05,
     horizon: int | None = None,
+    times: float = NOT_WORSE_FACTOR,
+    margin: float = NOT_WORSE_MARGIN,
 ) -> Luck:
     """`luck` at the first crossing over outcomes in the order drawn; it stands for ever after.
 
     >>> luck_path(["fail", "pass", "fail"], reference_rate=0.02).decided_at
     3
     """
-    race = luck_race(reference_rate, target, alpha, horizon)
+    race = luck_race(reference_rate, target, alpha, horizon, times, margin)
     _check_horizon(len(outcomes), horizon)
     build = partial(_luck, race, reference_rate, tolerable_rate(target))
     crossing = first_crossing(race, outcomes)
@@ -275,7 +281,12 @@ def luck_path(
 
 
 def luck_race(
-    reference_rate: float | None, target: float | None = None, alpha: float = 0.05, horizon: int | None = None
+    reference_rate: float | None,
+    target: float | None = None,
+    alpha: float = 0.05,
+    horizon: int | None = None,
+    times: float = NOT_WORSE_FACTOR,
+    margin: float = NOT_WORSE_MARGIN,
 ) -> Race:
     """The two claims that `luck` races: below `not_worse_rate` (or the tolerable rate), above the reference."""
     tolerable = tolerable_rate(target)
@@ -286,17 +297,21 @@ def luck_race(
             f"reference_rate must lie strictly between 0 and 1, got {reference_rate!r}; "
             "give the upper limit over the control cases, which is never 0, or None"
         )
-    bound = not_worse_rate(reference_rate)
+    bound = not_worse_rate(reference_rate, times, margin)
     return Race(bound if bound < 1 else None, reference_rate, alpha, horizon)
 
 
-def not_worse_rate(reference_rate: float) -> float:
+def not_worse_rate(reference_rate: float, times: float = NOT_WORSE_FACTOR, margin: float = NOT_WORSE_MARGIN) -> float:
     """The failure rate that a verdict of bad luck must rule out.
 
-    >>> not_worse_rate(0.02), not_worse_rate(0.2)
-    (0.06, 0.3)
+    Raises:  ValueError: `times` not above 1 or `margin` not above 0: no run could show less than the reference.
+
+    >>> not_worse_rate(0.02), not_worse_rate(0.2), not_worse_rate(0.02, times=5)
+    (0.06, 0.3, 0.1)
     """
-    return round(min(NOT_WORSE_FACTOR * reference_rate, reference_rate + NOT_WORSE_MARGIN), 12)
+    if not times > 1 or not margin > 0:
+        raise ValueError(f"times must be above 1 and margin above 0, got times={times!r}, margin={margin!r}")
+    return round(min(times * reference_rate, reference_rate + margin), 12)
 
 
 def tolerable_rate(target: float | None) -> float:

@@ -14,7 +14,7 @@ from reroll.models.model import Model
 from reroll.opening import model_of, run, stopping_cleanly
 from reroll.options import can_be_capped, can_be_measured, options_of
 from reroll.project import Project
-from reroll.runner import Session, Spent
+from reroll.session import Session, Spent
 from reroll.settings import setting
 from reroll.store import Store
 
