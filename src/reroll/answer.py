@@ -235,6 +235,8 @@ class Pair:
 class Comparison:
     """How variants of a program compare. `best`: the one shown to fail least often; None if none was.
 
+    `promising`: of several, those that look better than the first; on average at most a share
+    alpha of such names is wrong. For exploring: a claim that must hold is a pair's verdict.
     `outcomes`: of each pair, by variant in the order of `variants`; None where one was no longer run.
     """
 
@@ -248,6 +250,7 @@ class Comparison:
     caveats: tuple[str, ...]
     text: str
     alpha_total: float
+    promising: tuple[str, ...] = ()
     outcomes: tuple[tuple[OutcomeWord | None, ...], ...] = ()
     stopped: str = ""
     finished: bool = True

@@ -13,11 +13,12 @@ from typing import Literal
 from reroll.answer import Comparison, OutcomeWord, Pair, VariantRate, to_json
 from reroll.case import Case
 from reroll.caveats import about_runs
-from reroll.compare import Best, Compared, best_of, compare_cases, compare_path
+from reroll.compare import Best, Compared, best_of, better_than_baseline, compare_cases, compare_path
 from reroll.conclude import rate_of
 from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
 from reroll.numbers import counts
+from reroll.paired import better_log_e
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_at, tell
 from reroll.session import Judged, Session, Slots, judged, slots, too_dear
@@ -249,12 +250,23 @@ def _concluded(table: _Table, broken: str) -> Comparison:
         text=compare_reply(names, variants, pairs, winner, asked.about, len(asked.cases)),
         # Of two variants that fail equally often both words may be wrong; then the interval, and the rates.
         alpha_total=round(min(1.0, (2 + 1 + 1) * alpha + (alpha if best else 0.0)), 12),
+        promising=_promising(rounds, names, alpha) if best else (),
         outcomes=tuple(tuple(outcomes.get(name) for name in names) for outcomes in rounds),
         stopped=broken or _why(table, rounds),
         finished=not broken and not any(s.stopped for s in table.sessions),
     )
     _keep(table, answer, runs)
     return answer
+
+
+def _promising(rounds: Sequence[Mapping[str, OutcomeWord]], names: Sequence[str], alpha: float) -> tuple[str, ...]:
+    """By the evidence as it stands now: a variant's own best moment would break the false discovery rate."""
+    log_es = {}
+    for name in names[1:]:
+        both = [(outcomes[names[0]], outcomes[name]) for outcomes in rounds if {names[0], name} <= outcomes.keys()]
+        won = sum(a == "fail" and b == "pass" for a, b in both)
+        log_es[name] = better_log_e(won, sum(a != "fail" and b != "pass" for a, b in both))
+    return better_than_baseline(log_es, alpha)
 
 
 def _winner(pair: Pair) -> str | None:
