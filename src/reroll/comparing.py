@@ -229,9 +229,12 @@ def _concluded(table: _Table, broken: str) -> Comparison:
     asked, session, rounds = table.asked, table.sessions[0], table.rounds()
     names, alpha = asked.names, session.options.alpha
     share = alpha / (len(names) - 1)
-    pairs = tuple(_pair(names[0], b, _compared(table, rounds, names[0], b, share)) for b in names[1:])
     best = table.best(rounds) if rounds and len(names) > 2 else None
     dropped = {name: after for name, _, after in best.dropped} if best else {}
+    pairs = tuple(
+        _pair(names[0], b, _compared(table, rounds, names[0], b, share), over=bool({names[0], b} & dropped.keys()))
+        for b in names[1:]
+    )
     variants = []
     for name in names:
         words = [outcomes[name] for outcomes in rounds if name in outcomes]
@@ -273,7 +276,8 @@ def _winner(pair: Pair) -> str | None:
     return {"better": pair.b, "worse": pair.a}.get(pair.verdict)
 
 
-def _pair(a: str, b: str, found: Compared) -> Pair:
+def _pair(a: str, b: str, found: Compared, *, over: bool) -> Pair:
+    """`over`: one of the two was beaten, so there will be no further pair of them."""
     log_e = {
         "better": found.log_e_better,
         "worse": found.log_e_worse,
@@ -289,7 +293,7 @@ def _pair(a: str, b: str, found: Compared) -> Pair:
         alpha=found.alpha,
         margin=found.margin,
         smallest_drop=found.smallest_drop,
-        pairs_needed=found.pairs_needed,
+        pairs_needed=None if over and found.pairs_needed else found.pairs_needed,
         unit=found.unit,
     )
 

@@ -32,7 +32,8 @@ def show_comparison(found: Comparison, console: Console) -> None:
     lines += [Text(), *pen.wrap(pen.text(found.text), bar)]
     rows = [_variant_row(v) for v in found.variants]
     lines += titled("How often each fails", [*axis(rows, pen), *legend(pen)], pen)
-    lines += titled("How they differ", [line for pair in found.pairs for line in _pair(pair, pen)], pen)
+    gone = {v.id for v in found.variants if v.dropped_after is not None}
+    lines += titled("How they differ", [line for pair in found.pairs for line in _pair(pair, gone, pen)], pen)
     lines += titled("Pairs, in the order drawn", _strips(found, pen), pen)
     if found.stopped:
         lines += pen.wrap(pen.text(f"Stopped: {found.stopped}.", "dim"))
@@ -68,7 +69,7 @@ def _variant_row(variant: VariantRate) -> Row:
     return Row(row.label, row.number, note, row.kind, row.low, row.point, row.high)
 
 
-def _pair(pair: Pair, pen: Pen) -> Lines:
+def _pair(pair: Pair, gone: set[str], pen: Pen) -> Lines:
     kind = KIND[pair.verdict]
     pieces: list[str | tuple[str, str]] = [
         (f"{pen.glyph(kind)} {WORDS[pair.verdict]}", f"bold {COLOURS[kind]}"),
@@ -82,14 +83,18 @@ def _pair(pair: Pair, pen: Pen) -> Lines:
     if pair.verdict == "undecided":
         unit = "pair" if pair.unit == "pair" else "case"
         needed = pair.pairs_needed
-        notes.append(f"about {counts(f'more {unit}', needed)} would decide" if needed else "no end in sight")
+        if needed:
+            notes.append(f"about {counts(f'more {unit}', needed)} would decide")
+        else:
+            over = {pair.a, pair.b} & gone
+            notes.append("open: what is beaten is not run again" if over else "no end in sight")
     return [*lines, *(line for note in notes for line in pen.wrap(pen.text(note, "dim"), 5))]
 
 
 def _strips(found: Comparison, pen: Pen) -> Lines:
     """A line of symbols per variant, so that pairs stand one above the other."""
     room = max(len(brief(v.id)) for v in found.variants) + 2
-    shown = min(len(found.outcomes), PAIRS_SHOWN, max(10, pen.width - room - 8))
+    shown = min(len(found.outcomes), PAIRS_SHOWN, max(10, (pen.width - room - 4) * 10 // 11))
     out = []
     for i, variant in enumerate(found.variants):
         line = Text(f"   {brief(variant.id):<{room}}", end="")
