@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reroll.answer import CertifySection, NotExamined, Price, Reference
-from reroll.conclude import certify_section, luck_section
-from reroll.words import bounds, headline, reply
+from reroll.answer import CertifySection, NotExamined, Pair, Price, Reference, VariantRate
+from reroll.compare import compare_path
+from reroll.conclude import certify_section, luck_section, rate_of
+from reroll.words import bounds, compare_reply, headline, pair_bounds, reply
 
 CONTROLS = Reference(0.036, "controls", 0, 100, 0.05)
 GIVEN = Reference(0.02, "given")
@@ -97,3 +98,59 @@ def test_the_stated_range_always_agrees_with_the_verdicts(target: float) -> None
     luck = luck_section(["fail", "fail"], CONTROLS, target, 0.05)
     low, _ = bounds(luck, certify_section(["fail", "fail"], target, 0.05))
     assert low >= 0.036
+
+
+# -- comparisons
+
+
+def compared(pairs: list[tuple[str, str]], margin: float | None = None) -> tuple[Pair, str]:
+    found = compare_path(pairs, margin=margin)
+    pair = Pair(
+        "old",
+        "new",
+        found.verdict,
+        found.difference,
+        found.log_e_better,
+        0.05,
+        margin,
+        found.smallest_drop,
+        found.pairs_needed,
+    )
+    rates = [VariantRate(name, rate_of([p[i] for p in pairs], 0.05)) for i, name in enumerate(("old", "new"))]
+    best = {"better": "new", "worse": "old"}.get(found.verdict)
+    return pair, compare_reply(("old", "new"), rates, [pair], best, "suite", 3)
+
+
+def test_a_better_variant_is_said_to_be_better_and_by_how_much_at_most() -> None:
+    pair, text = compared([("fail", "pass")] * 6 + [("pass", "pass")] * 14)
+    assert text.startswith("On the same 3 requests: old failed 6 times in 20 and new failed 0 times in 20.")
+    assert re.search(r"So new fails less often than old, by up to \d+ points\.$", text)
+    assert pair_bounds(pair)[1] <= 0
+
+
+def test_a_worse_variant_is_said_to_be_worse() -> None:
+    pair, text = compared([("pass", "fail")] * 9)
+    assert "So new fails more often than old" in text
+    assert pair_bounds(pair)[0] >= 0
+    assert "this run would have shown it" not in text
+
+
+def test_a_comparison_that_shows_nothing_says_what_it_could_not_have_missed() -> None:
+    _, text = compared([("pass", "pass")] * 30)
+    assert "That is too little to say which is better" in text
+    assert re.search(r"If new failed 13 points more often than old or worse, this run would have shown it\.", text)
+
+
+def test_no_different_is_said_with_its_margin_only() -> None:
+    pair, text = compared([("pass", "pass")] * 90, margin=0.05)
+    assert "So the two are no different, to within 5 points." in text
+    assert pair_bounds(pair) == (-0.05, 0.05)
+
+
+@given(st.lists(st.tuples(*[st.sampled_from(["pass", "pass", "fail", "invalid"])] * 2), max_size=60))
+def test_no_comparison_says_more_than_its_verdict(pairs: list[tuple[str, str]]) -> None:
+    pair, text = compared(pairs, margin=0.2)
+    assert ("less often than" in text) == (pair.verdict == "better")
+    assert ("fails more often than" in text) == (pair.verdict == "worse")
+    assert ("no different" in text) == (pair.verdict == "no_different")
+    assert text.count(". ") < 6

@@ -251,8 +251,9 @@ def _concluded(table: _Table, broken: str) -> Comparison:
         cost=session.spent.cost(),
         caveats=tuple(_caveats(table, runs)),
         text=compare_reply(names, variants, pairs, winner, asked.about, len(asked.cases)),
-        # Of two variants that fail equally often both words may be wrong; then the interval, and the rates.
-        alpha_total=round(min(1.0, (2 + 1 + 1) * alpha + (alpha if best else 0.0)), 12),
+        # Of two variants that fail equally often both words may be wrong. Then the interval, whose upper side the
+        # smallest drop widens to alpha, and the rates.
+        alpha_total=round(min(1.0, (2 + 1.5 + 1) * alpha + (alpha if best else 0.0)), 12),
         promising=_promising(rounds, names, alpha) if best else (),
         outcomes=tuple(tuple(outcomes.get(name) for name in names) for outcomes in rounds),
         stopped=broken or _why(table, rounds),
