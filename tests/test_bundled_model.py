@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -90,13 +91,16 @@ def test_sampled_failures_agree_with_the_exact_rate() -> None:
 
 def test_the_demo_tells_the_truth_about_the_model(capsys: Any) -> None:
     truth = exact("next-friday")["next-friday"]
-    answer = reroll(capsys, "demo", "--seed", 1, "--json", "--quiet").json
-    assert answer["luck"]["verdict"] == "worse_than_reference"
-    assert answer["luck"]["rate"]["low"] <= truth <= answer["luck"]["rate"]["high"]
-    assert answer["certify"]["verdict"] == "not_met"
-    assert answer["cost"]["usd"] == 0
-    assert answer["cost"]["calls"] <= 40
-    assert answer["text"].count(". ") <= 5
+    calls = []
+    for seed in range(1, 6):
+        answer = reroll(capsys, "demo", "--seed", seed, "--json", "--quiet").json
+        assert answer["luck"]["verdict"] == "worse_than_reference"
+        assert answer["luck"]["rate"]["low"] <= truth <= answer["luck"]["rate"]["high"]
+        assert answer["certify"]["verdict"] == "not_met"
+        assert answer["cost"]["usd"] == 0
+        assert answer["text"].count(". ") <= 5
+        calls.append(answer["cost"]["calls"])
+    assert median(calls) <= 40, calls  # a single run may draw few failures at first and need twice as many
 
 
 def test_certify_refuses_the_ambiguous_request_in_a_few_calls(tmp_path: Path, capsys: Any) -> None:

@@ -25,9 +25,12 @@ OUT = Path(__file__).parent / "out"
 
 def options() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--steps", type=int, default=2600)
+    p.add_argument("--steps", type=int, default=2560)
     p.add_argument("--packs", type=int, default=12, help="prompts per step, four requests each")
-    p.add_argument("--stable", type=int, default=1400, help="steps before the learning rate starts to fall")
+    p.add_argument("--stable", type=int, default=1250, help="steps before the learning rate starts to fall")
+    p.add_argument(
+        "--tail", type=int, default=160, help="last steps: a quarter of the learning rate, to zero once more"
+    )
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--muon", type=float, default=0.02, help="learning rate of the hidden matrices")
     p.add_argument("--adam", type=float, default=2e-3, help="learning rate of everything else")
@@ -55,8 +58,11 @@ def optimizers(model: LanguageModel, asides: Asides, o: argparse.Namespace) -> l
 
 
 def rate(step: int, o: argparse.Namespace) -> float:
-    """Warm up, hold, then straight to zero."""
-    return min(1.0, (step + 1) / o.warm) * min(1.0, (o.steps - step) / max(1, o.steps - o.stable))
+    """Warm up, hold, straight to zero; then once more from a quarter to zero."""
+    end = o.steps - o.tail
+    if step >= end:
+        return 0.25 * (o.steps - step) / o.tail
+    return min(1.0, (step + 1) / o.warm) * min(1.0, (end - step) / max(1, end - o.stable))
 
 
 class Asides(torch.nn.Module):
