@@ -36,7 +36,7 @@ from reroll.settings import SETTINGS
 
 HERE = Path(__file__).parent
 COMMANDS = HERE / "commands.md"
-BLOCK = re.compile(r"<!-- (?P<name>help: [a-z]+|settings) -->\n(?P<text>.*?)<!-- /(?:help|settings) -->", re.S)
+BLOCK = re.compile(r"<!-- (?P<name>help: [a-z-]+|settings) -->\n(?P<text>.*?)<!-- /(?:help|settings) -->", re.S)
 EXAMPLES = """\
 reroll demo
 reroll init meetings
@@ -101,7 +101,6 @@ def help_of(name: str) -> str:
     """What `reroll NAME --help` says, without the options that many commands share."""
     command = app[name]
     rows = list(option_rows(command))
-    own = [row for row in rows if not row[0]]
     words = [usage(a) for a in command.assemble_argument_collection() if a.names[0][:1] not in "-*"]
     sentence = (command.help or "").split("\n\n")[0]
     takes = [which for which, kind in SHARED.items() if {f.name for f in fields(kind)} <= {row[0] for row in rows}]
@@ -109,10 +108,13 @@ def help_of(name: str) -> str:
         "common": "[options of every command](#options-of-every-command)",
         "spending": "[options of commands that make calls](#options-of-commands-that-make-calls)",
     }
+    shared = {f.name for which in takes for f in fields(SHARED[which])}
+    own = [row for row in rows if row[0] not in shared]
     parts = [f"`reroll {' '.join([name, *words])} [OPTIONS]`: {' '.join(sentence.split())}"]
     if own:
         parts.append(table(own))
-    parts.append(f"Also the {' and the '.join(links[which] for which in takes)}.")
+    if takes:
+        parts.append(f"Also the {' and the '.join(links[which] for which in takes)}.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-__all__ = ["About", "CaseSet", "Certify", "Common", "Spending"]
+__all__ = ["About", "CaseSet", "Certify", "Common", "Faked", "Spending"]
 
 About = Literal["case", "suite", "population"]
 CaseSet = Literal["case", "neighbour", "lookalike", "control"]
@@ -66,3 +66,38 @@ class Certify:
     sets: tuple[CaseSet, ...] = ()
     each_check: bool = False
     explain: bool = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Faked:
+    """What `fake-server` is told."""
+
+    host: str = "127.0.0.1"
+    "The address to listen at (default: this machine only)."
+    port: int = 0
+    "The port; 0 takes a free one (default)."
+    answer: str = "ok"
+    "The text of every good answer."
+    wrong: str = "wrong"
+    "The text of a failing answer."
+    fail: float = 0.0
+    "Share of answers that are the failing one."
+    latency: float = 0.0
+    "Milliseconds before an answer."
+    spread: float = 0.0
+    "Standard deviation of the latency in milliseconds, lognormal (default: always the same)."
+    fault: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
+    "NAME=SHARE: this share of calls meets this fault; may be repeated."
+    retry_after: float = 1.0
+    "Seconds that a 429 asks to wait."
+    drip: float = 100.0
+    "Milliseconds between the bytes of the fault drip."
+    seed: int = 0
+    "The same seed does the same to the same number of call."
+    key: str | None = None
+    "The only API key that is let in (default: any, and none)."
+    expire_after: int | None = None
+    "After so many calls no key is let in any more."
+    model: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = ()
+    "A model name that is served; may be repeated (default: any name)."

@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from reroll import __version__
-from reroll.arguments import About, CaseSet, Certify, Common, Spending
+from reroll.arguments import About, CaseSet, Certify, Common, Faked, Spending
 from reroll.errors import RerollError, UsageError
 from reroll.output import let_go, show_anything
 
@@ -29,7 +29,7 @@ app = App(
 )
 
 
-COMMON, SPENDING = Common(), Spending()
+COMMON, SPENDING, FAKED = Common(), Spending(), Faked()
 
 
 @app.command
@@ -310,6 +310,14 @@ def doctor(model: str | None = None, /, *, base_url: str | None = None, common: 
     from reroll import commands_files
 
     return commands_files.doctor(model, base_url, common)
+
+
+@app.command(name="fake-server")
+def fake_server(*, told: Faked = FAKED) -> int:
+    """Serve a fake model on this machine that fails and misbehaves as told, for tests without a key."""
+    from reroll import commands_fake
+
+    return commands_fake.fake_server(told)
 
 
 # -- ends --------------------------------------------------------------------------------------------------------------
