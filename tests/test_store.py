@@ -601,7 +601,7 @@ def test_any_tokens_survive_packing(tokens: tuple[Token, ...]) -> None:
 
 def test_a_later_token_format_is_named_and_not_guessed() -> None:
     with pytest.raises(ValueError, match="not known"):
-        unpack_tokens(b"\x02...")
+        unpack_tokens(b"\x03...")
 
 
 @given(st.sets(st.integers(0, 50)))

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event
+from sqlalchemy import Connection, event, inspect
 
 from reroll import migrations, store_schema
+from reroll.check import Outcome
 from reroll.errors import StoreError, UsageError
-from reroll.sample import Attempt, Completion, Sample
-from reroll.store import NewSample, Store
+from reroll.sample import Attempt, Completion, Sample, Token, Usage
+from reroll.store import NewSample, Rates, Store
 
 PLACE: dict[str, Any] = {"request_id": "r1:0", "series": "rerun", "program_id": "p1:0", "case_id": "a"}
 
@@ -198,25 +200,79 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.endswith(("-wal", "-shm")))
 
 
-@pytest.mark.parametrize("version", store_schema.VERSIONS)
+# What every version so far has columns for, as version 0001 wrote it: tokens in their first format, bodies as zlib.
+OLD_TOKENS = (Token("Fri", -0.5, (("Fri", -0.5), ("Mon", -1.25)), 7), Token("day", -0.125))
+OLD_BLOB = bytes.fromhex(
+    "01780163106660606082624620cd02c4d14a6e45994a3a4abef979403225b15229969911a40806606c900676982003c37e2013881780e87d00672a092d"
+)
+OLD_ROWS = """
+INSERT INTO programs (id, name, body, put_us) VALUES ('p1:0', 'meetings', '{"program":"meetings"}', 1);
+INSERT INTO cases (id, version, content_id, body, put_us, seen_us) VALUES ('a', 'v1:0', 'c1:0', '{"id":"a"}', 1, 2);
+INSERT INTO requests (id, identity, model, body, put_us) VALUES ('r1:0', 'm', 'm', '{"messages":[],"top_p":1}', 1);
+INSERT INTO series (request_id, series, next_index) VALUES ('r1:0', 'rerun', 3);
+INSERT INTO samples (seq, id, request_id, series, idx, program_id, case_id, variant, source, settled_us, text,
+    finish_reason, usd) VALUES
+    (1, 's_one', 'r1:0', 'rerun', 0, 'p1:0', 'a', 'baseline', 'draw', 1500000, 'Friday', 'stop', 0.25),
+    (2, 's_two', 'r1:0', 'rerun', 1, 'p1:0', 'a', 'colder', 'imported', 2500000, 'Monday', 'length', NULL);
+INSERT INTO attempts (seq, n, started_us, seconds, waited, status) VALUES (1, 0, 1000000, 0.5, 0.25, 200);
+INSERT INTO outcomes (sample_id, checks_id, check_name, outcome, reason, judged_us) VALUES
+    ('s_one', 'k1:0', 'right-date', 'pass', '', 3), ('s_two', 'k1:0', 'right-date', 'fail', 'no', 3);
+INSERT INTO decisions (id, rule, question, verdict, checks_ids, samples, evidence, made_us) VALUES
+    ('d_1', 'certify/1', 'q', 'met', '["k1:0"]', '[[1,2]]', '{"n":2}', 4)
+"""
+
+
+def old_store(url: str, version: str) -> None:
+    """A store as the reroll of that version left it, with a row of everything."""
+    upto = store_schema.VERSIONS[: store_schema.VERSIONS.index(version) + 1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store_schema, "VERSIONS", upto)
+        with Store.open(url) as store, store._engine.begin() as connection:
+            for statement in OLD_ROWS.split(";"):
+                connection.exec_driver_sql(statement)
+            connection.execute(
+                store_schema.payloads.insert(), {"seq": 1, "tokens": OLD_BLOB, "raw": zlib.compress(b"{}")}
+            )
+
+
+def has_what_the_old_store_had(store: Store) -> None:
+    one, two = store.samples(payload=True)
+    assert one.sample == Sample(
+        Completion("Friday", tokens=OLD_TOKENS),
+        attempts=(Attempt(1.0, 0.5, 200, waited=0.25),),
+        usage=Usage(usd=0.25),
+        raw="{}",
+    )
+    assert two.sample == Sample(Completion("Monday", "length"))
+    assert store.get_request("r1:0").request.body == {"messages": [], "top_p": 1}
+    assert store.outcomes(["s_one", "s_two"])["s_two"]["k1:0"] == Outcome("fail", "no", "right-date")
+    assert store.rates("k1:0") == {"baseline": Rates(1, 0, 0)}
+    assert store.rates("k1:0", source="imported") == {"colder": Rates(1, 1, 0)}
+    assert [d.samples for d in store.decisions()] == [(1, 2)]
+    assert store.reserve("r1:0", "rerun", 1) == range(3, 4)
+
+
+@pytest.mark.parametrize("version", store_schema.VERSIONS[:-1])
 def test_every_older_version_is_backed_up_and_migrated_with_its_data(tmp_path: Path, version: str) -> None:
     path = tmp_path / "store.sqlite"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_schema, "VERSIONS", store_schema.VERSIONS[: store_schema.VERSIONS.index(version) + 1])
-        ids = fill(path)
-    with newer_code(tmp_path), Store.open(path) as store:
-        assert [s.id for s in store.samples()] == ids
-        assert store.reserve("r1:0", "rerun", 1) == range(3, 4)
+    old_store(str(path), version)
+    with Store.open(path) as store:
+        has_what_the_old_store_had(store)
     backup = tmp_path / f"store.backup-{version}.sqlite"
     assert names(tmp_path) == [backup.name, "store.sqlite"]
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT DISTINCT mood FROM samples").fetchall() == [("calm",)]
-    connection.close()
     assert check(backup) == "ok"
-    connection = sqlite3.connect(backup)
-    assert connection.execute("SELECT version_num FROM reroll_version").fetchone() == (version,)
-    assert [row[0] for row in connection.execute("SELECT id FROM samples ORDER BY seq")] == ids
-    connection.close()
+    with closing(sqlite3.connect(backup)) as connection:
+        assert connection.execute("SELECT version_num FROM reroll_version").fetchone() == (version,)
+        assert [row[0] for row in connection.execute("SELECT id FROM samples ORDER BY seq")] == ["s_one", "s_two"]
+
+
+def test_the_present_version_will_migrate_to_a_later_one_with_its_data(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    ids = fill(path)
+    with newer_code(tmp_path), Store.open(path) as store:
+        assert [s.id for s in store.samples()] == ids
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT DISTINCT mood FROM samples").fetchall() == [("calm",)]
 
 
 def test_a_backup_holds_what_is_still_in_the_write_ahead_log_and_replaces_no_other(tmp_path: Path) -> None:
@@ -265,18 +321,30 @@ def test_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def shape(connection: Connection) -> dict[str, list[Any]]:
+    """Columns, keys and indices of every table, whatever the words that made them."""
+    names = [n for n in inspect(connection).get_table_names() if n != store_schema.VERSION_TABLE]
+    asked = ("table_info", "foreign_key_list", "index_list")
+    return {
+        f"{ask} {name}": sorted(str(row[1:]) for row in connection.exec_driver_sql(f"PRAGMA {ask}({name})"))
+        for name in names
+        for ask in asked
+    }
+
+
 def test_the_tables_in_the_code_are_those_that_the_migrations_make() -> None:
     with Store.open(":memory:") as store, store._engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": store_schema.VERSION_TABLE})
         assert compare_metadata(context, store_schema.metadata) == []
-        made = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all())
+        made = shape(connection)
+        kinds = dict(connection.exec_driver_sql("SELECT name, wr FROM pragma_table_list").all())
     with_own_tables = Store(None, 1.0)
     with with_own_tables._engine.begin() as connection:
         store_schema.metadata.create_all(connection)
-        declared = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all())
+        assert shape(connection) == made
+        own = dict(connection.exec_driver_sql("SELECT name, wr FROM pragma_table_list").all())
     with_own_tables.close()
-    made.pop(store_schema.VERSION_TABLE)
-    assert made == declared
+    assert {name: kinds[name] for name in own} == own
 
 
 def test_the_known_versions_are_the_migration_files_in_order() -> None:
@@ -399,10 +467,10 @@ def test_a_store_that_must_exist_is_not_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://ana:hunter2@db/x", "mysql://x", "://", "sqlite+x:///x", "sqlite://x", "sqlite:///x?mode=ro"]
+    "url", ["mysql://ana:hunter2@db/x", "mysql://x", "://", "sqlite+x:///x", "sqlite://x", "sqlite:///x?mode=ro"]
 )
 def test_other_databases_are_refused_without_repeating_a_password(url: str) -> None:
-    with pytest.raises(StoreError, match="only SQLite") as caught:
+    with pytest.raises(StoreError, match="a store is a path") as caught:
         Store.open(url)
     assert "hunter2" not in str(caught.value)
 

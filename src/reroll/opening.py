@@ -34,7 +34,10 @@ def project_of(common: Common, told: Told | None = None) -> Project:
 
 
 def store_of(common: Common, project: Project, create: bool = True) -> Store:
-    return Store.open(setting("store", common.store) or project.path / ".reroll" / "store.sqlite", create=create)
+    home = project.path / ".reroll"
+    store = Store.open(setting("store", common.store) or home / "store.sqlite", create=create, rescue=home)
+    store.take_in()
+    return store
 
 
 def model_of(ref: str, base_url: str | None, folder: Path) -> Model:

@@ -46,6 +46,10 @@ def _count(text: str) -> int:
     return value
 
 
+def _flag(text: str) -> int:
+    return int(text != "0")
+
+
 _ALL = (
     Setting(
         "store", "path or URL", None, str, "Where samples are kept; default `.reroll/store.sqlite` in the project."
@@ -57,7 +61,14 @@ _ALL = (
     Setting("timeout", "seconds", 120.0, _between(0, 1e6), "How long one HTTP try may take."),
     Setting("tries", "HTTP tries", 3, _count, "Tries of one call that may end in a server's failure."),
     Setting("check_timeout", "seconds", 5.0, _between(0, 1e6), "How long one python check may take."),
-    Setting("debug", "1 or 0", 0, lambda text: int(text != "0"), "1: show the traceback of an unexpected error."),
+    Setting(
+        "migrate",
+        "1 or 0",
+        0,
+        lambda text: int(text != "0"),
+        "1: a PostgreSQL store of an older version may be migrated.",
+    ),
+    Setting("debug", "1 or 0", 0, _flag, "1: show the traceback of an unexpected error."),
 )
 SETTINGS: Mapping[str, Setting] = {s.name: s for s in _ALL}
 

@@ -1,19 +1,20 @@
-"""Every request, sample, attempt, outcome and decision, kept in one SQLite file.
+"""Every request, sample, attempt, outcome and decision, kept in one SQLite file or PostgreSQL database.
 
 What a method was given is durable when it returns: it survives a crash or kill of any process.
 Several processes may use one file at once; so may several threads use one `Store`.
 
 store_base.py opens; store_asked.py, store_samples.py and store_concluded.py hold most methods;
-store_schema.py says what each column means; store_sqlite.py has all that is SQLite's own.
+store_schema.py says what each column means; store_sqlite.py and store_postgres.py have what is each one's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Unpack
+from typing import Any, Unpack, get_args
 
-from sqlalchemy import func, select
+from sqlalchemy import Executable, and_, bindparam, func, select
 
+from reroll.check import OutcomeWord
 from reroll.store_asked import Asked
 from reroll.store_base import CHUNK
 from reroll.store_concluded import Concluded
@@ -21,6 +22,7 @@ from reroll.store_export import exported
 from reroll.store_rows import (
     Decision,
     NewSample,
+    Rates,
     Source,
     Spend,
     StoredReport,
@@ -30,11 +32,12 @@ from reroll.store_rows import (
     request_from_row,
 )
 from reroll.store_samples import conditions
-from reroll.store_schema import attempts, requests, samples
+from reroll.store_schema import attempts, outcomes, requests, samples
 
 __all__ = [
     "Decision",
     "NewSample",
+    "Rates",
     "Source",
     "Spend",
     "Store",
@@ -43,6 +46,30 @@ __all__ = [
     "StoredSample",
     "Where",
 ]
+
+NEWEST = select(func.max(samples.c.seq), func.sum(samples.c.usd)).where(samples.c.seq > bindparam("seen"))
+
+
+def rates_query(walks: bool) -> Executable:
+    """Per variant how many outcomes of one check and source are pass, fail, invalid: from `outcomes_rates` alone.
+
+    Where the database `walks`, it finds the few variants by jumps and counts runs of equal entries, which takes
+    SQLite an eighth of the time of grouping; others group well.
+    """
+    here = and_(outcomes.c.checks_id == bindparam("check"), outcomes.c.source == bindparam("origin"))
+    if not walks:
+        counts = [func.count().filter(outcomes.c.outcome == word) for word in get_args(OutcomeWord)]
+        return select(outcomes.c.variant, *counts).where(here).group_by(outcomes.c.variant)
+    first = select(func.min(outcomes.c.variant).label("variant")).where(here).cte("variants", recursive=True)
+    later = select(func.min(outcomes.c.variant)).where(here, outcomes.c.variant > first.c.variant).scalar_subquery()
+    variants = first.union_all(select(later).where(first.c.variant.is_not(None)))
+    counts = [
+        select(func.count())
+        .where(here, outcomes.c.variant == variants.c.variant, outcomes.c.outcome == word)
+        .scalar_subquery()
+        for word in get_args(OutcomeWord)
+    ]
+    return select(variants.c.variant, *counts).where(variants.c.variant.is_not(None))
 
 
 class Store(Asked, Concluded):
@@ -62,6 +89,20 @@ class Store(Asked, Concluded):
             total = connection.execute(tries).scalar_one()
         parts = {name: (rest[2 * i] or 0) if rest[2 * i + 1] == calls else None for i, name in enumerate(known)}
         return Spend(calls=calls, attempts=total, seconds=seconds or 0.0, **parts)
+
+    def since(self, seq: int) -> tuple[int, float]:
+        """The newest `seq`, and what the samples after the given one cost in US dollars, as far as that is known."""
+        with self._read() as connection:
+            last, usd = connection.execute(NEWEST, {"seen": seq}).one()
+        return last or seq, usd or 0.0
+
+    def rates(self, checks_id: str, source: Source = "draw") -> dict[str, Rates]:
+        """What one check said of the samples of every variant; a million samples take less than 0.1 s."""
+        with self._read() as connection:
+            counted = connection.execute(rates_query(self._sql.WALKS), {"check": checks_id, "origin": source}).all()
+        return {
+            variant: Rates(passed + failed + invalid, failed, invalid) for variant, passed, failed, invalid in counted
+        }
 
     def export(self, *, payload: bool = True, **where: Unpack[Where]) -> Iterator[dict[str, Any]]:
         """Samples in the shape of recorded completions, one at a time, in seq order.

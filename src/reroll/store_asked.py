@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import select, update
 
-from reroll import store_sqlite as sql
+from reroll import store_sql as sql
 from reroll.case import Case, Report
 from reroll.errors import UsageError
 from reroll.program import Program, Request, content_id

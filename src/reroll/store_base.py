@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import threading
@@ -11,11 +12,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
-from reroll import store_sqlite as sql
+from reroll import store_postgres, store_sqlite
 from reroll.errors import StoreError
+from reroll.store_prefixes import Beginnings
 
 __all__ = ["Database", "chunks", "new_id", "now_us"]
 
@@ -26,39 +28,43 @@ CHUNK = 1000  # values per IN list; SQLite allows 32,766 parameters
 class Database:
     """One open database, used by several threads at will."""
 
-    def __init__(self, path: Path | None, busy_seconds: float) -> None:
-        self.path = path
-        self._engine = sql.connect(path, busy_seconds)
-        self._readers = self._engine.execution_options(**sql.READ)
+    def __init__(self, place: Path | URL | None, busy_seconds: float, rescue: Path | None = None) -> None:
+        self._place = place
+        self.path = place if isinstance(place, Path) else None
+        self._sql: Any = store_postgres if isinstance(place, URL) else store_sqlite
+        self._engine = self._sql.connect(place, busy_seconds)
+        self._readers = self._engine.execution_options(**self._sql.READ)
         self._writing = threading.RLock()
-        # A file may be read while it is written; a database in memory is one connection for all.
-        self._reading = self._writing if path is None else nullcontext()
+        # Others may read while one writes; a database in memory is one connection for all.
+        self._reading = self._writing if place is None else nullcontext()
         self._closed = False
+        self._beginnings = Beginnings()
+        self._rescue = rescue  # the file for what came back while the server was gone
+        self._patience = busy_seconds  # how long we wait for a server that is gone
 
     @classmethod
-    def open(cls, url: str | Path, *, create: bool = True, busy_seconds: float = 10.0) -> Self:
-        """The store at a path, `sqlite:///path`, or ":memory:" (gone when closed).
+    def open(
+        cls, url: str | Path, *, create: bool = True, busy_seconds: float = 10.0, rescue: Path | None = None
+    ) -> Self:
+        """The store at a path, `sqlite:///path`, `postgresql://...`, or ":memory:" (gone when closed).
 
-        A new file is made (with its folders) unless `create` is False; an older version is
-        backed up next to the file and migrated. Another process's lock is waited for `busy_seconds`.
+        A new file is made (with its folders) unless `create` is False; an older version is backed up next to the
+        file and migrated (PostgreSQL: see `store_postgres.prepare`). Another process's lock, and a server that is
+        gone, is waited for `busy_seconds`. `rescue`: a folder for what came back while a server was gone.
 
         Raises: StoreError, one sentence.
         """
-        path = _path(url)
-        if path is not None and not os.path.exists(path):  # Path.exists raises where we may not look
-            if not create:
-                raise StoreError(f"there is no store at {path}; check --store or --project", slug="store-missing")
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(
-                    f"the folder {path.parent} of the store cannot be made ({error.strerror}); choose another --store",
-                    slug="store-not-writable",
-                ) from error
-        store = cls(path, busy_seconds)
+        place = _place(url)
+        if isinstance(place, Path) and not os.path.exists(place):  # Path.exists raises where we may not look
+            _make_folder(place, create)
+        kept = None if rescue is None or not isinstance(place, URL) else rescue / f"unsent-{_digest(place)}.sqlite"
+        store = cls(place, busy_seconds, kept)
         try:
             with store._in_words():
-                sql.prepare(store._engine, path, busy_seconds)
+                if isinstance(place, URL):
+                    store_postgres.prepare(store._engine, place, create)
+                else:
+                    store_sqlite.prepare(store._engine, place, busy_seconds)
         except BaseException:
             store.close()
             raise
@@ -74,29 +80,65 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def name(self) -> str:
+        """How messages call it: a path or a URL without password."""
+        return store_postgres.name_of(self._place) if isinstance(self._place, URL) else str(self.path or "in memory")
+
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         if self._closed:
-            raise StoreError(f"the store {self.path or 'in memory'} was closed; open it again", slug="store-closed")
+            raise StoreError(f"the store {self.name} was closed; open it again", slug="store-closed")
         try:
             yield
-        except sql.ERRORS as error:
-            raise sql.explain(error, self.path) from error
+        except self._sql.ERRORS as error:
+            raise self._sql.explain(error, self._place) from error
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._writing, self._in_words(), self._engine.begin() as connection:
+        with self._writing, self._in_words(), self._begun(self._engine) as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         """One unchanging view of the database, however many statements."""
-        with self._reading, self._in_words(), self._readers.begin() as connection:
+        with self._reading, self._in_words(), self._begun(self._readers) as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
+        """A transaction. A server that is gone is asked again while our patience lasts: nothing was sent yet."""
+        until = time.monotonic() + self._patience
+        while True:
+            connection = None
+            try:
+                connection = engine.connect()
+                transaction = connection.begin()
+                break
+            except BaseException as error:
+                if connection is not None:
+                    connection.close()
+                if not self._sql.gone(error) or time.monotonic() >= until:
+                    raise
+                time.sleep(0.1)
+        with connection, transaction:
             yield connection
 
 
-def _path(url: str | Path) -> Path | None:
-    """The file that a path or URL names; None for a database in memory."""
+def _make_folder(path: Path, create: bool) -> None:
+    if not create:
+        raise StoreError(f"there is no store at {path}; check --store or --project", slug="store-missing")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder {path.parent} of the store cannot be made ({error.strerror}); choose another --store",
+            slug="store-not-writable",
+        ) from error
+
+
+def _place(url: str | Path) -> Path | URL | None:
+    """The file or server that a path or URL names; None for a database in memory."""
     text = str(url)
     if text in (":memory:", "sqlite://"):
         return None
@@ -104,14 +146,21 @@ def _path(url: str | Path) -> Path | None:
         return Path(url).expanduser()
     try:
         parsed = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         parsed = None
+    if parsed is not None and (server := store_postgres.known_url(parsed)) is not None:
+        return server
     # A host would be a path after one slash too few, and options would be ignored: both are refused.
     if parsed is None or parsed.drivername != "sqlite" or parsed.host or parsed.query:
         raise StoreError(
-            "only SQLite stores can be used yet; give a path, sqlite:///path or :memory:", slug="store-unknown-kind"
+            "a store is a path, sqlite:///path, :memory: or postgresql://user@host/database, and nothing else",
+            slug="store-unknown-kind",
         )
     return None if parsed.database in (None, "", ":memory:") else Path(str(parsed.database)).expanduser()
+
+
+def _digest(url: URL) -> str:
+    return hashlib.blake2b(store_postgres.name_of(url).encode(), digest_size=6).hexdigest()
 
 
 def now_us() -> int:

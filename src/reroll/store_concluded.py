@@ -6,10 +6,10 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
-from reroll import store_sqlite as sql
+from reroll import store_sql as sql
 from reroll.check import Outcome
 from reroll.errors import StoreError, UsageError
 from reroll.program import content_id
@@ -21,7 +21,12 @@ from reroll.store_schema import checks, decisions, outcomes, samples
 __all__ = ["Concluded"]
 
 JSON = Any  # what json.loads returns
-ADD_OUTCOME = sql.insert_new(outcomes)
+ADD_OUTCOME = sql.insert_new(outcomes).values(
+    {
+        name: select(samples.c[name]).where(samples.c.id == bindparam("of")).scalar_subquery()
+        for name in ("variant", "source")
+    }
+)
 
 
 class Concluded(Sampled):
@@ -40,6 +45,7 @@ class Concluded(Sampled):
         rows = [
             {
                 "sample_id": sample_id,
+                "of": sample_id,
                 "checks_id": checks_id,
                 "check_name": one.check,
                 "outcome": one.outcome,

@@ -9,12 +9,13 @@ from typing import Any, Literal, TypedDict
 
 from reroll.case import Report
 from reroll.program import Request
-from reroll.sample import Attempt, Completion, Sample, Usage
-from reroll.store_tokens import unpack_raw, unpack_tokens
+from reroll.sample import Attempt, Completion, Sample, Token, Usage
+from reroll.store_tokens import LONG, pack_text, unpack_text
 
 __all__ = [
     "Decision",
     "NewSample",
+    "Rates",
     "Source",
     "Spend",
     "StoredReport",
@@ -28,6 +29,7 @@ __all__ = [
     "ranges",
     "request_from_row",
     "sample_row",
+    "text_of",
     "to_json",
     "to_us",
     "unranges",
@@ -35,7 +37,7 @@ __all__ = [
 
 JSON = Any  # what json.loads returns
 Row = Mapping[str, Any]
-Source = Literal["draw", "imported", "reported", "refused", "outage"]
+Source = Literal["draw", "imported", "reported", "refused", "outage", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,15 @@ class Spend:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How many samples a check judged, and how many of them failed or could not be judged."""
+
+    n: int
+    failures: int
+    invalid: int
+
+
 def to_us(seconds: float) -> int:
     return round(seconds * 1e6)
 
@@ -168,6 +179,7 @@ def clean(text: str) -> str:
 
 # -- samples -----------------------------------------------------------------------------------------------------------
 
+SHOWN = 60  # characters of a long text that the column `text` shows
 TEXTS = ("text", "finish_reason", "refusal", "error", "model", "fingerprint")
 
 
@@ -198,7 +210,10 @@ def sample_row(new: NewSample, id: str, now_us: int) -> dict[str, Any]:
         "completion_tokens": sample.usage.completion_tokens,
         "usd": sample.usage.usd,
         "exact": None,
+        "long_text": None,
     }
+    if completion is not None and len(completion.text) > LONG:
+        row["text"], row["long_text"] = completion.text[:SHOWN], pack_text(completion.text)
     exact = {}
     for name in TEXTS:
         value = row[name]
@@ -222,22 +237,32 @@ def attempt_rows(seq: int, attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
             "waited": a.waited,
             "status": a.status,
             "error": None if a.error is None else clean(a.error),
-            "server_id": a.request_id,
+            "server_id": None if a.request_id is None else clean(a.request_id),
         }
         for n, a in enumerate(attempts)
     ]
 
 
-def from_row(row: Row, attempts: Sequence[Row], tokens: bytes | None = None, raw: bytes | None = None) -> StoredSample:
-    """The stored sample of a row of samples with its rows of attempts, and of payloads where wanted."""
+def text_of(row: Row) -> str | None:
+    """The whole text of a row of samples, as it came; None without a completion."""
+    if row["long_text"] is not None:
+        return unpack_text(row["long_text"])
+    text: str | None = json.loads(row["exact"]).get("text", row["text"]) if row["exact"] else row["text"]
+    return text
+
+
+def from_row(
+    row: Row, attempts: Sequence[Row], tokens: tuple[Token, ...] = (), raw: bytes | None = None
+) -> StoredSample:
+    """The stored sample of a row of samples with its rows of attempts; tokens and packed body where wanted."""
     true = {**row, **json.loads(row["exact"])} if row["exact"] else row
-    completion = None
-    if true["text"] is not None:
+    completion, text = None, text_of(row)
+    if text is not None:
         completion = Completion(
-            text=true["text"],
+            text=text,
             finish_reason=true["finish_reason"],
             tool_calls=tuple(json.loads(true["tool_calls"])) if true["tool_calls"] else (),
-            tokens=unpack_tokens(tokens) if tokens else (),
+            tokens=tokens,
             refusal=true["refusal"],
         )
     sample = Sample(
@@ -252,7 +277,7 @@ def from_row(row: Row, attempts: Sequence[Row], tokens: bytes | None = None, raw
         model=true["model"],
         fingerprint=true["fingerprint"],
         reward=true["reward"],
-        raw=unpack_raw(raw) if raw else None,
+        raw=unpack_text(raw) if raw else None,
     )
     place = {k: row[k] for k in ("id", "seq", "request_id", "series", "idx", "program_id", "case_id", "variant")}
     return StoredSample(**place, source=row["source"], settled=row["settled_us"] / 1e6, sample=sample)

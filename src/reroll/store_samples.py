@@ -8,10 +8,10 @@ from typing import Any, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
 
-from reroll import store_sqlite as sql
-from reroll.errors import UsageError
-from reroll.sample import Sample
-from reroll.store_base import Database, chunks, new_id, now_us
+from reroll import store_sql as sql
+from reroll.errors import StoreError, UsageError
+from reroll.sample import Sample, Token
+from reroll.store_base import CHUNK, Database, chunks, new_id, now_us
 from reroll.store_rows import (
     NewSample,
     Source,
@@ -22,11 +22,12 @@ from reroll.store_rows import (
     from_row,
     request_from_row,
     sample_row,
+    text_of,
     to_json,
 )
-from reroll.store_schema import attempts, payloads, requests, samples
+from reroll.store_schema import attempts, outcomes, payloads, requests, samples
 from reroll.store_schema import series as series_table
-from reroll.store_tokens import pack_raw, pack_tokens
+from reroll.store_tokens import base_of, pack_text, pack_tokens, unpack_all, unpack_text
 
 __all__ = ["Sampled", "conditions"]
 
@@ -36,6 +37,8 @@ NEWER = select(samples.c.id, samples.c.seq).where(samples.c.seq > bindparam("bef
 AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for name in ("request_id", "series", "idx")))
 ADD_ONE = sql.insert_new(samples).returning(samples.c.seq)
 ADD_SAMPLE, ADD_ATTEMPT, ADD_PAYLOAD = sql.insert_new(samples), attempts.insert(), payloads.insert()
+
+TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples were taken in
 
 
 class Sampled(Database):
@@ -79,6 +82,7 @@ class Sampled(Database):
         with self._write() as connection:
             for part in chunks(sample_ids):
                 connection.execute(update(samples).where(samples.c.id.in_(part)).values(source="outage"))
+                connection.execute(update(outcomes).where(outcomes.c.sample_id.in_(part)).values(source="outage"))
 
     def add_sample(
         self,
@@ -102,7 +106,47 @@ class Sampled(Database):
         return [id for id, _ in self.put_samples(new)]
 
     def put_samples(self, new: Sequence[NewSample]) -> list[tuple[str, bool]]:
-        """The same, and for each whether it was stored now: False where its slot was taken."""
+        """The same, and for each whether it was stored now: False where its slot was taken.
+
+        A server that is lost in the middle is asked again (a slot is taken once, so nothing comes twice). If it does
+        not come back, the samples go into the file for that, which `take_in` empties later, and the error says so.
+        """
+        try:
+            return self._put(new)
+        except StoreError as error:
+            if error.slug != "store-gone" or self._rescue is None:
+                raise
+            lost = error
+        try:
+            if self._patience:
+                return self._put(new)
+        except StoreError as error:
+            if error.slug != "store-gone":
+                raise
+            lost = error
+        self._patience = 0.0  # what else is in flight comes back soon: no time to wait for each
+        with type(self).open(self._rescue) as kept:
+            kept.put_samples(new)
+        raise StoreError(
+            f"{str(lost).split(';')[0]}; what came back is kept in {self._rescue} and the next command on this store "
+            "takes it in",
+            slug="store-gone",
+        ) from lost
+
+    def take_in(self) -> int:
+        """How many samples were taken in that came back while the server was gone, and were kept in a file."""
+        if self._rescue is None or not self._rescue.exists():
+            return 0
+        taken = 0
+        with type(self).open(self._rescue) as kept:
+            while page := kept.samples(payload=True, limit=CHUNK, after=kept.reserved(*TAKEN)):
+                names = NewSample.__dataclass_fields__
+                new = [NewSample(**{name: getattr(one, name) for name in names}) for one in page]
+                taken += sum(is_new for _, is_new in self.put_samples(new))
+                kept.reserve(*TAKEN, page[-1].seq - kept.reserved(*TAKEN))
+        return taken
+
+    def _put(self, new: Sequence[NewSample]) -> list[tuple[str, bool]]:
         now = now_us()
         rows = [sample_row(one, new_id("s"), now) for one in new]
         if not rows:
@@ -115,25 +159,33 @@ class Sampled(Database):
                 before = connection.execute(LAST_SEQ).scalar_one() or 0
                 connection.execute(ADD_SAMPLE, rows)
                 seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
-            fresh = [(seqs[row["id"]], one.sample) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
-            self._add_parts(connection, fresh)
-            return [(row["id"], True) if row["id"] in seqs else (self._at(connection, row), False) for row in rows]
+            fresh = [(seqs[row["id"]], one) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
+            begun = self._add_parts(connection, fresh)
+            stored = [(row["id"], True) if row["id"] in seqs else (self._at(connection, row), False) for row in rows]
+        self._beginnings.learn(begun)
+        return stored
 
-    @staticmethod
-    def _add_parts(connection: Connection, stored: Iterable[tuple[int, Sample]]) -> None:
-        """The rows that hang on samples: attempts and payloads."""
+    def _add_parts(self, connection: Connection, stored: Iterable[tuple[int, NewSample]]) -> dict[int, int]:
+        """The rows that hang on samples: attempts and payloads. Returns the beginnings that are new with them."""
         tries: list[dict[str, Any]] = []
         large: list[dict[str, Any]] = []
-        for seq, sample in stored:
+        begun: dict[int, int] = {}
+        for seq, new in stored:
+            sample = new.sample
             tries += attempt_rows(seq, sample.attempts)
             tokens = sample.completion.tokens if sample.completion else ()
             if tokens or sample.raw is not None:
-                raw = None if sample.raw is None else pack_raw(sample.raw)
-                large.append({"seq": seq, "tokens": pack_tokens(tokens) if tokens else None, "raw": raw})
+                raw = None if sample.raw is None else pack_text(sample.raw)
+                base, text = None, sample.completion.text if sample.completion else ""
+                if any(t.top for t in tokens):
+                    base = self._beginnings.place(new.request_id, tokens, seq, begun)
+                packed = pack_tokens(tokens, text, base) if tokens else None
+                large.append({"seq": seq, "tokens": packed, "raw": raw})
         if tries:
             connection.execute(ADD_ATTEMPT, tries)
         if large:
             connection.execute(ADD_PAYLOAD, large)
+        return begun
 
     @staticmethod
     def _at(connection: Connection, row: Mapping[str, Any]) -> str:
@@ -180,23 +232,31 @@ class Sampled(Database):
         # Inside JSON the words stand escaped, in one of two ways (see to_json).
         escaped = {to_json(clean(words))[1:-1], json.dumps(words)[1:-1]}
         in_requests = select(requests.c.id).where(or_(*(sql.contains(requests.c.body, form) for form in escaped)))
+        chosen = conditions({"program_id": program_id})
         hit = or_(
             sql.contains(samples.c.text, clean(words)),
             sql.contains(samples.c.refusal, clean(words)),
             *(sql.contains(samples.c.tool_calls, form) for form in escaped),
             samples.c.request_id.in_(in_requests),
         )
-        found = self._stored(
-            select(samples).where(hit, *conditions({"program_id": program_id})).order_by(samples.c.seq)
-        )
+        found = {s.seq: s for s in self._stored(select(samples).where(hit, *chosen))}
+        for part in chunks(self._long_texts(words, chosen)):
+            found |= {s.seq: s for s in self._stored(select(samples).where(samples.c.seq.in_(part)))}
         bodies: dict[str, bool] = {}
         out = []
-        for one in found:
+        for _, one in sorted(found.items()):
             if one.request_id not in bodies:
                 bodies[one.request_id] = self._quoted(one.request_id, words)
             if bodies[one.request_id] or _says(one.sample, words):
                 out.append(one)
         return out if limit is None else out[:limit]
+
+    def _long_texts(self, words: str, chosen: Sequence[ColumnElement[bool]]) -> list[int]:
+        """The `seq` of samples whose packed text contains these words."""
+        query = select(samples.c.seq, samples.c.long_text).where(samples.c.long_text.is_not(None), *chosen)
+        with self._read() as connection:
+            rows = connection.execution_options(yield_per=CHUNK).execute(query)
+            return [row.seq for row in rows if words in unpack_text(row.long_text)]
 
     def _quoted(self, request_id: str, words: str) -> bool:
         with self._read() as connection:
@@ -206,17 +266,38 @@ class Sampled(Database):
     def _stored(self, query: Select[Any], payload: bool = False) -> list[StoredSample]:
         """The samples that a query over table samples gives, in seq order, with what hangs on them."""
         with self._read() as connection:
-            rows = sorted(connection.execute(query).mappings(), key=lambda row: row["seq"])
+            rows = sorted(map(dict, connection.execute(query).mappings()), key=lambda row: row["seq"])
             tries: dict[int, list[Mapping[str, Any]]] = {row["seq"]: [] for row in rows}
-            large: dict[int, tuple[bytes | None, bytes | None]] = {}
             for seqs in chunks([row["seq"] for row in rows]):
                 part = select(attempts).where(attempts.c.seq.in_(seqs)).order_by(attempts.c.seq, attempts.c.n)
                 for one in connection.execute(part).mappings():
                     tries[one["seq"]].append(dict(one))
-                if payload:
-                    for row in connection.execute(select(payloads).where(payloads.c.seq.in_(seqs))):
-                        large[row.seq] = row.tokens, row.raw
-        return [from_row(dict(row), tries[row["seq"]], *large.get(row["seq"], ())) for row in rows]
+            tokens, raws = _payloads(connection, rows) if payload else ({}, {})
+        return [from_row(row, tries[row["seq"]], tokens.get(row["seq"], ()), raws.get(row["seq"])) for row in rows]
+
+
+def _payloads(
+    connection: Connection, rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[int, tuple[Token, ...]], dict[int, bytes]]:
+    """Tokens and packed bodies of these rows of samples, by seq."""
+    packed: dict[int, tuple[bytes, str]] = {}
+    raws: dict[int, bytes] = {}
+    texts = {row["seq"]: text_of(row) or "" for row in rows}
+    for seqs in chunks(list(texts)):
+        for row in connection.execute(select(payloads).where(payloads.c.seq.in_(seqs))):
+            if row.tokens:
+                packed[row.seq] = row.tokens, texts[row.seq]
+            if row.raw:
+                raws[row.seq] = row.raw
+    new = set(packed)
+    while missing := sorted({b.seq for seq in new if (b := base_of(packed[seq][0]))} - packed.keys()):
+        new = set(missing)  # samples that these begin like, and then those that they in turn begin like
+        for seqs in chunks(missing):
+            of = select(samples.c.text, samples.c.exact, samples.c.long_text, payloads.c.seq, payloads.c.tokens)
+            of = of.join(payloads, payloads.c.seq == samples.c.seq)
+            for one in connection.execute(of.where(samples.c.seq.in_(seqs))).mappings():
+                packed[one["seq"]] = one["tokens"], text_of(dict(one)) or ""
+    return unpack_all(packed), raws
 
 
 def conditions(where: Where) -> list[ColumnElement[bool]]:

@@ -6,6 +6,7 @@ no part of its identity), `cases.seen_us` and the counters in `series`.
 
 Version history
     0001  the first
+    0002  long texts packed (samples.long_text); outcomes know the variant and source of their sample, with an index
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sqlalchemy import (
 
 __all__ = ["VERSIONS", "VERSION_TABLE"]
 
-VERSIONS: tuple[str, ...] = ("0001",)  # oldest first; the last is what this code reads and writes
+VERSIONS: tuple[str, ...] = ("0001", "0002")  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
@@ -108,7 +109,7 @@ samples = Table(
     Column("program_id", Text, nullable=False),
     Column("case_id", Text, nullable=False),
     Column("variant", Text, nullable=False),
-    Column("source", Text, nullable=False),  # draw | imported | reported | refused (no call was taken)
+    Column("source", Text, nullable=False),  # draw | imported | reported | refused (no call taken) | outage | replay
     Column("settled_us", BigInteger, nullable=False),
     Column("seconds", Float),  # in flight, all attempts together, our own waits left out; null: not known
     Column("text", Text),  # null: no completion
@@ -126,6 +127,7 @@ samples = Table(
     # JSON of the true values of columns above that SQL cannot hold (lone surrogates, NUL, seeds over
     # 63 bits), where those columns then show a stand-in. Nearly always null.
     Column("exact", Text),
+    Column("long_text", LargeBinary),  # zstd of the whole text, where `text` shows only its beginning; else null
     UniqueConstraint("request_id", "series", "idx", name="samples_slot"),
     sqlite_autoincrement=True,
 )
@@ -137,8 +139,8 @@ payloads = Table(
     "payloads",
     metadata,
     Column("seq", BIG, ForeignKey("samples.seq"), primary_key=True, autoincrement=False),
-    Column("tokens", LargeBinary),  # texts, ids, logprobs: store_rows.py says how packed
-    Column("raw", LargeBinary),  # the server's body: zlib of UTF-8
+    Column("tokens", LargeBinary),  # texts, ids, logprobs: store_tokens.py says how packed
+    Column("raw", LargeBinary),  # the server's body: zstd (once: zlib) of UTF-8
 )
 
 # One row per HTTP try inside a sample.
@@ -177,9 +179,12 @@ outcomes = Table(
     Column("reason", Text, nullable=False),
     Column("marks", Text),  # JSON list of [start, end): the characters that show it; null: none
     Column("judged_us", BigInteger, nullable=False),
+    Column("variant", Text),  # these two: of the sample, so that rates are counted without looking at samples
+    Column("source", Text),
     PrimaryKeyConstraint("sample_id", "checks_id"),
     sqlite_with_rowid=False,
 )
+Index("outcomes_rates", outcomes.c.checks_id, outcomes.c.source, outcomes.c.variant, outcomes.c.outcome)
 
 # Append-only: everything that is needed to make the decision again and see whether it was right.
 decisions = Table(

@@ -1,72 +1,172 @@
-"""Tokens with their logprobs, and raw bodies, as small blobs; exact both ways."""
+"""Long texts, tokens with their logprobs, and raw bodies, as small blobs; exact both ways."""
 
 from __future__ import annotations
 
 import json
 import struct
+import sys
+import threading
 import zlib
-from collections.abc import Sequence
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from reroll.sample import Token
 
-__all__ = ["pack_raw", "pack_tokens", "unpack_raw", "unpack_tokens"]
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
-# Level 1: on 60 tokens x 5 alternatives it takes half of level 6's time for 2 % more bytes.
-LEVEL = 1
+__all__ = ["LONG", "Base", "base_of", "pack_text", "pack_tokens", "unpack_all", "unpack_text", "unpack_tokens"]
+
+LONG = 200  # characters: zstd makes nothing of less
+LEVEL = 1  # on 1 KB of text it takes a third of zlib's time for fewer bytes; higher levels gain nothing there
+ZSTD = b"\x28\xb5\x2f\xfd"  # how zstd's frames begin; what older versions wrote is zlib
+
+_here = threading.local()  # a compressor serves one thread, and making one costs more than using it
 
 
-def pack_raw(raw: str) -> bytes:
-    return zlib.compress(raw.encode(errors="surrogatepass"), LEVEL)
+def pack_text(text: str) -> bytes:
+    return _shrink(text.encode(errors="surrogatepass"))
 
 
-def unpack_raw(blob: bytes) -> str:
-    return zlib.decompress(blob).decode(errors="surrogatepass")
+def unpack_text(blob: bytes) -> str:
+    return _grow(blob).decode(errors="surrogatepass")
 
 
-# Format 1: the byte 1, then zlib of: these counts, the different texts as a JSON list, then per token
-# its flags, number of alternatives and text; per alternative its text; all ids; all logprobs.
-COUNTS = struct.Struct("<BIIIII")  # wide logprobs?, bytes of texts, tokens, alternatives, ids, logprobs
+def _shrink(data: bytes) -> bytes:
+    compressor = getattr(_here, "compressor", None)
+    if compressor is None:
+        compressor = _here.compressor = zstd.ZstdCompressor(level=LEVEL)
+    blob: bytes = compressor.compress(data, mode=zstd.ZstdCompressor.FLUSH_FRAME)
+    return blob
+
+
+def _grow(blob: bytes) -> bytes:
+    data: bytes = zstd.decompress(blob) if blob[:4] == ZSTD else zlib.decompress(blob)
+    return data
+
+
+# Format 2: the byte 2, then zstd of these counts and arrays, little-endian: per token its length where the
+# tokens make up the text, else the number of its text; its flags; how many alternatives; per alternative the
+# number of its text; ids; logprobs of tokens, then those of alternatives; the numbered texts as a JSON list.
+# What a token shares with an earlier sample of its request is stored there, once for all that begin alike.
+HEAD = struct.Struct("<BQIIII")  # bits; that sample's seq, tokens shared with it; tokens, alternatives, logprobs
+WIDE, SPELT, LARGE, ALIKE, IDS = 1, 2, 4, 8, 16
 HAS_LOGPROB, HAS_ID = 1, 2
 
 
-def pack_tokens(tokens: Sequence[Token]) -> bytes:
-    """The tokens, exactly: logprobs in 4 bytes where all of them are such numbers, else in 8.
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The earlier sample whose first `shared` tokens are also this one's."""
 
-    >>> unpack_tokens(pack_tokens([Token("hi", -0.5, (("hi", -0.5), ("ho", -0.93)), 7)]))
+    seq: int
+    shared: int
+
+
+def pack_tokens(tokens: Sequence[Token], text: str = "", base: Base | None = None) -> bytes:
+    """The tokens of a completion with this text, exactly: logprobs in 4 bytes where all are such numbers, else in 8.
+
+    >>> unpack_tokens(pack_tokens([Token("hi", -0.5, (("hi", -0.5), ("ho", -0.93)), 7)], "hi"), "hi")
     (Token(text='hi', logprob=-0.5, top=(('hi', -0.5), ('ho', -0.93)), id=7),)
     """
+    shared = base.shared if base else 0
+    own = tokens[shared:]
     places: dict[str, int] = {}
-    flags, tops, texts, top_texts, ids, numbers = bytearray(), [], [], [], [], []
-    for token in tokens:
-        flags.append((token.logprob is not None) * HAS_LOGPROB | (token.id is not None) * HAS_ID)
-        tops.append(len(token.top))
-        texts.append(places.setdefault(token.text, len(places)))
-        if token.id is not None:
-            ids.append(token.id)
-        if token.logprob is not None:
-            numbers.append(token.logprob)
-        for text, logprob in token.top:
-            top_texts.append(places.setdefault(text, len(places)))
-            numbers.append(logprob)
-    strings = json.dumps(list(places), separators=(",", ":")).encode()
-    wide = not _fits_float32(numbers)
-    head = COUNTS.pack(wide, len(strings), len(tokens), len(top_texts), len(ids), len(numbers))
-    ints = struct.pack(f"<{len(tops) * 2 + len(top_texts)}I", *tops, *texts, *top_texts)
-    tail = struct.pack(f"<{len(ids)}q", *ids) + struct.pack(f"<{len(numbers)}{'d' if wide else 'f'}", *numbers)
-    return b"\x01" + zlib.compress(b"".join((head, strings, bytes(flags), ints, tail)), LEVEL)
+    if spelt := "".join([t.text for t in tokens]) == text:
+        texts = [len(t.text) for t in own]
+    else:
+        texts = [places.setdefault(t.text, len(places)) for t in own]
+    alternatives = [pair for t in own for pair in t.top]
+    numbered = [places.setdefault(word, len(places)) for word, _ in alternatives]
+    tops = [len(t.top) for t in own] if alternatives else []
+    flags = bytes([(t.logprob is not None) * HAS_LOGPROB | (t.id is not None) * HAS_ID for t in own])
+    alike = len(set(flags)) <= 1
+    ids = [t.id for t in own if t.id is not None]
+    logprobs = [t.logprob for t in own if t.logprob is not None] + [number for _, number in alternatives]
+    narrow = array("f", logprobs)
+    wide = narrow.tolist() != logprobs
+    large = max((*texts, *tops, *numbered), default=0) > 65535
+    bits = wide * WIDE | spelt * SPELT | large * LARGE | alike * ALIKE | bool(ids) * IDS
+    head = HEAD.pack(bits, base.seq if base else 0, shared, len(own), len(alternatives), len(logprobs))
+    parts = [
+        head,
+        flags[:1] if alike else flags,
+        _little(array("I" if large else "H", (*texts, *tops, *numbered))),
+        _little(array("q", ids)),
+        _little(array("d", logprobs) if wide else narrow),
+    ]
+    if places:
+        parts.append(json.dumps(list(places), separators=(",", ":")).encode())
+    return b"\x02" + _shrink(b"".join(parts))
 
 
-def _fits_float32(numbers: Sequence[float]) -> bool:
-    form = f"<{len(numbers)}f"
-    try:
-        return list(struct.unpack(form, struct.pack(form, *numbers))) == list(numbers)
-    except OverflowError:
-        return False
+def _little(values: array[Any]) -> bytes:
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()
 
 
-def unpack_tokens(blob: bytes) -> tuple[Token, ...]:
-    if blob[:1] != b"\x01":
+def _read(form: str, data: bytes, at: int, count: int) -> tuple[array[Any], int]:
+    values = array(form)
+    end = at + values.itemsize * count
+    values.frombytes(data[at:end])
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values, end
+
+
+def base_of(blob: bytes) -> Base | None:
+    """Which earlier sample is needed to unpack this."""
+    if blob[:1] != b"\x02":
+        return None
+    _, seq, shared, *_ = HEAD.unpack_from(_grow(blob[1:]))
+    return Base(seq, shared) if shared else None
+
+
+def unpack_tokens(blob: bytes, text: str = "", earlier: Sequence[Token] = ()) -> tuple[Token, ...]:
+    """The tokens of a completion with this text; `earlier`: those of the sample that `base_of` names."""
+    if blob[:1] == b"\x01":
+        return _unpack_first(blob)
+    if blob[:1] != b"\x02":
         raise ValueError(f"token format {blob[:1]!r} is not known; upgrade reroll")
+    data = _grow(blob[1:])
+    bits, _, shared, n, n_tops, n_numbers = HEAD.unpack_from(data)
+    at = HEAD.size
+    flags = data[at : at + 1] * n if bits & ALIKE else data[at : at + n]
+    at += min(n, 1) if bits & ALIKE else n
+    counts, at = _read("I" if bits & LARGE else "H", data, at, n + (n if n_tops else 0) + n_tops)
+    ids, at = _read("q", data, at, sum(bool(f & HAS_ID) for f in flags))
+    numbers, at = _read("d" if bits & WIDE else "f", data, at, n_numbers)
+    strings = json.loads(data[at:]) if at < len(data) else []
+    first = earlier[:shared]
+    texts: list[str] = []
+    if bits & SPELT:
+        place = sum(len(t.text) for t in first)
+        for length in counts[:n]:
+            texts.append(text[place : place + length])
+            place += length
+    else:
+        texts = [strings[i] for i in counts[:n]]
+    each_id, each_number = iter(ids), iter(numbers)
+    logprobs = [next(each_number) if flag & HAS_LOGPROB else None for flag in flags]
+    listed = iter([(strings[i], next(each_number)) for i in counts[n * 2 :]] if n_tops else [])
+    tops = counts[n : n * 2] if n_tops else [0] * n
+    own = [
+        Token(word, logprob, tuple(next(listed) for _ in range(top)), next(each_id) if flag & HAS_ID else None)
+        for word, logprob, top, flag in zip(texts, logprobs, tops, flags, strict=True)
+    ]
+    return (*first, *own)
+
+
+# Format 1, of stores that an older reroll wrote: the byte 1, then zlib of: these counts, the different texts as a
+# JSON list, then per token its flags, number of alternatives and text; per alternative its text; ids; logprobs.
+COUNTS = struct.Struct("<BIIIII")  # wide logprobs?, bytes of texts, tokens, alternatives, ids, logprobs
+
+
+def _unpack_first(blob: bytes) -> tuple[Token, ...]:
     data = zlib.decompress(blob[1:])
     wide, n_bytes, n_tokens, n_tops, n_ids, n_numbers = COUNTS.unpack_from(data)
     at = COUNTS.size + n_bytes
@@ -87,3 +187,17 @@ def unpack_tokens(blob: bytes) -> tuple[Token, ...]:
         )
         for flag, top, text in zip(flags, tops, texts, strict=True)
     )
+
+
+def unpack_all(blobs: Mapping[int, tuple[bytes, str]]) -> dict[int, tuple[Token, ...]]:
+    """The tokens of samples by seq, from (blob, text); all the samples that they begin like must be there."""
+    out: dict[int, tuple[Token, ...]] = {}
+    for seq in blobs:
+        path = [seq]  # from the sample back to the first that it begins like: a loop, as there may be many
+        while (base := base_of(blobs[path[-1]][0])) is not None and base.seq not in out:
+            path.append(base.seq)
+        for one in reversed(path):
+            blob, text = blobs[one]
+            base = base_of(blob)
+            out[one] = unpack_tokens(blob, text, out[base.seq] if base else ())
+    return out
