@@ -67,11 +67,12 @@ def test_a_suite_goes_on_where_it_stopped_and_counts_nothing_twice(tmp_path: Pat
         arguments = ("certify", "--about", "suite", "--target", 0.9, "--project", project, "--json")
         reroll(capsys, "certify", "two", "--target", 0.9, "--project", project, "--budget", 5, "--json")
         first = reroll(capsys, *arguments, "--budget", 11)
-        assert (first.code, first.json["rate"]["n"], first.json["cost"]["reused"]) == (3, 12, 0)
+        # Runs that were seen before somebody chose the suite do not count.
+        assert (first.code, first.json["rate"]["n"], first.json["cost"]["reused"]) == (3, 8, 0)
         assert "budget" in first.json["stopped"]
         last = reroll(capsys, *arguments)
-        assert (last.code, last.json["rate"]["n"], last.json["cost"]["reused"]) == (0, 36, 12)
-        assert len(server.bodies) == 36
+        assert (last.code, last.json["rate"]["n"], last.json["cost"]["reused"]) == (0, 36, 8)
+        assert len(server.bodies) == 5 + 36
 
 
 def test_the_population_takes_one_run_of_each_control_case_and_says_when_they_run_out(
@@ -140,6 +141,7 @@ def test_a_second_test_of_the_same_suite_says_that_the_chances_add_up(tmp_path: 
         (("--about", "suite", "--set", "lookalike"), "no case with `set: lookalike`"),
         (("one", "--horizon", 20), "at least 29 calls"),
         (("--about", "suite", "--horizon", 100), "buys nothing for a suite"),
+        (("--about", "suite", "--budget", 3), "a round takes 4 calls"),
         (("onee", "--about", "suite"), "did you mean `one`"),
     ],
 )
@@ -148,3 +150,75 @@ def test_what_cannot_be_certified_is_said_in_one_sentence(
 ) -> None:
     project = write_project(tmp_path, "http://127.0.0.1:9", cases=SUITE)
     assert words in reroll(capsys, "certify", *arguments, "--target", 0.9, "--project", project).complaint
+
+
+# -- what a cold reader broke
+
+
+def test_cases_that_send_one_request_are_no_new_requests(tmp_path: Path, capsys: Any) -> None:
+    """Their draws were once the same samples: two calls looked like sixty."""
+    same = "cases:\n" + "".join(
+        f'  - {{id: c{i}, set: control, input: {{request: "same"}}, checks: [{{contains: "yes"}}]}}\n' for i in range(9)
+    )
+    with in_background(by_request({})) as (server, url):
+        project = write_project(tmp_path, url, cases=same)
+        arguments = ("certify", "--target", 0.5, "--project", project)
+        said = reroll(capsys, *arguments, "--about", "population").complaint
+        assert "send the same request" in said
+        assert not server.bodies
+        suite = reroll(capsys, *arguments, "--about", "suite", "--json").json
+        assert len(server.bodies) == suite["rate"]["n"] == 9
+
+
+def test_new_cases_go_to_the_end_of_a_population_s_order(tmp_path: Path, capsys: Any) -> None:
+    """Sorted in between, they would have a verdict taken anew with every case that is added."""
+
+    def cases(n: int) -> str:
+        return "cases:\n" + "".join(
+            f'  - {{id: c{i}, set: control, input: {{request: "r{i}"}}, checks: [{{contains: "yes"}}]}}\n'
+            for i in range(n)
+        )
+
+    orders = []
+    with in_background(by_request({f"r{i}": "no" for i in range(0, 40, 4)})) as (_, url):
+        for n in (8, 16, 24):
+            project = write_project(tmp_path, url, cases=cases(n))
+            ran = reroll(capsys, "certify", "--about", "population", "--target", 0.8, "--project", project, "--json")
+            orders.append([c["id"] for c in ran.json["cases"]])
+    assert orders[1][:8] == orders[0]
+    assert orders[2][:16] == orders[1]
+    assert not any("has been tested" in c for c in ran.json["caveats"])
+
+
+def test_single_checks_that_are_met_claim_nothing_of_all_together(tmp_path: Path, capsys: Any) -> None:
+    checks = ", ".join(f'{{name: k{i}, not: {{contains: "bad{i}"}}}}' for i in range(5))
+    one = f'cases:\n  - {{id: one, input: {{request: "one"}}, checks: [{checks}]}}\n'
+    acts = by_number(lambda n: answer(f"bad{n // 20 % 5}" if n % 20 == 0 else "fine"))
+    with in_background(acts) as (_, url):
+        project = write_project(tmp_path, url, cases=one)
+        arguments = ("certify", "one", "--each-check", "--target", 0.93, "--project", project)
+        ran = reroll(capsys, *arguments, "--json").json
+        page = reroll(capsys, *arguments).out
+    assert {c["certify"]["verdict"] for c in ran["checks"]} == {"met"}
+    assert ran["claim_today"] is None
+    assert "Each check alone 93 % reliable" in page
+    assert "Any check fails" in page
+
+
+def test_runs_of_one_case_drawn_anew_stay_out_of_the_suite(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_request({})) as (_, url):
+        project = write_project(tmp_path, url, cases=SUITE)
+        arguments = ("certify", "--about", "suite", "--target", 0.9, "--project", project, "--json")
+        before = reroll(capsys, *arguments, "--budget", 8).json["rate"]
+        reroll(capsys, "rerun", "two", "--fresh", "--project", project, "--json")
+        after = reroll(capsys, *arguments, "--budget", 0).json
+    assert after["rate"] == before
+
+
+def test_tests_with_another_alpha_add_up_with_their_own(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_request({})) as (_, url):
+        project = write_project(tmp_path, url, cases=SUITE)
+        arguments = ("certify", "one", "--target", 0.6, "--project", project, "--json")
+        reroll(capsys, *arguments, "--alpha", 0.2)
+        again = reroll(capsys, *arguments, "--alpha", 0.01, "--fresh").json
+    assert any("tested 2 times" in c and "21 %" in c for c in again["caveats"])

@@ -320,3 +320,27 @@ def test_looking_changes_nothing(tmp_path: Path, capsys: Any) -> None:
     one, two = (check(capsys, tmp_path, "says-yes", "--json").json for _ in range(2))
     assert one == two
     assert (tmp_path / "labels.jsonl").read_bytes() == before
+
+
+def test_labels_that_another_check_s_flags_chose_are_left_out(tmp_path: Path, capsys: Any) -> None:
+    """Half of them lie on what that check flags: with them another check's rate came out six times too high."""
+    a_project(tmp_path, ["yes"] * 10 + ["no"] * 10)
+    person = says(tmp_path, "print('pass')")
+    assert check(capsys, tmp_path, "says-yes", "--label", 8, "--person", person).code == 0
+    said = check(capsys, tmp_path, "short").complaint
+    assert "were chosen by what another check flags" in said
+    labels = (tmp_path / "labels.jsonl").read_text().splitlines()
+    assert {json.loads(line)["check"] for line in labels} == {"says-yes"}
+    with (tmp_path / "labels.jsonl").open("a") as file:
+        first = json.loads(labels[0])["sample"]
+        file.write(json.dumps({"sample": first, "outcome": "pass", "by": "bo"}) + "\n")
+    found = check(capsys, tmp_path, "short", "--json").json
+    assert found["labels"] == 1
+    assert any("8 labels left out" in c for c in found["caveats"])
+
+
+def test_a_check_written_after_the_runs_says_that_it_is_exploratory(tmp_path: Path, capsys: Any) -> None:
+    ids = a_project(tmp_path, ["yes"] * 6 + ["no"] * 6)
+    write_labels(tmp_path / "labels.jsonl", [(id, "pass") for id in ids[:3]] + [(id, "fail") for id in ids[6:9]])
+    found = check(capsys, tmp_path, "says-yes", "--json").json
+    assert any("Exploratory: 12 runs are older than this check" in c for c in found["caveats"])

@@ -49,7 +49,9 @@ def draws(rng: np.random.Generator, a_only: float, b_only: float, n: int) -> lis
         ([BAD] * 50 + [GOOD] * 50, 0.05, None, "no_different", 81),
         ([GOOD] * 50, 0.05, None, "undecided", None),
         ([WON, LOST] * 400, 0.2, None, "no_different", 238),
-        ([WON] * 6 + [LOST] * 60, None, None, "better", 6),
+        ([WON] * 6 + [LOST] * 8, None, None, "better", 6),
+        ([WON] * 6 + [LOST] * 60, None, None, "undecided", None),  # all pairs together refute what fell first
+        ([GOOD] * 90 + [LOST] * 60, 0.05, None, "undecided", None),
     ],
 )
 def test_compare_says(

@@ -79,7 +79,7 @@ def test_equal_variants_are_no_different_only_with_a_margin_and_name_what_would_
     assert (open_["pairs"][0]["verdict"], open_["best"]) == ("undecided", None)
     drop = open_["pairs"][0]["smallest_drop"]
     assert 0 < drop < 0.3
-    assert "this run would have shown it" in open_["text"]
+    assert "is ruled out" in open_["text"]
     assert found["pairs"][0]["verdict"] == "no_different"
     assert "no different, to within 10 points" in found["text"]
 
@@ -189,6 +189,10 @@ def test_another_folder_s_program_is_a_variant(tmp_path: Path, capsys: Any) -> N
         (("system.role=x", "system.role=y", "system.role=z", "--horizon", 100), "--horizon is for two variants"),
         (("system.role=x", "--about", "case"), "a suite or the population"),
         (("system.role=x", "--case", "onne"), "did you mean `one`"),
+        (("system.role=x", "--horizon", 8), "5 pairs, 10 calls, are the fewest"),
+        (("system.role=x", "--budget", 1), "one draw of each variant takes 2 calls"),
+        (("baseline", "system.role=x", "user=y", "--about", "population", "--repeats", 2), "for two variants"),
+        (("structured=x",), "cannot be that: input should be 'enforce', 'describe' or 'both'"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_sentence(
@@ -196,3 +200,63 @@ def test_what_cannot_be_compared_is_said_in_one_sentence(
 ) -> None:
     project = write_project(tmp_path, "http://127.0.0.1:9", cases=CASES)
     assert words in compare(capsys, project, *arguments).complaint
+
+
+# -- what a cold reader broke
+
+
+def test_two_variants_that_cannot_be_told_apart_are_not_called_the_best(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({})) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        arguments = ("baseline", "system.role=Be strict.", "system.role=Be quick.", "--margin", 0.2)
+        found = compare(capsys, project, *arguments, "--json").json
+        page = compare(capsys, project, *arguments).out
+    assert len(found["alike"]) == 2
+    assert "fails least often" not in found["text"]
+    assert "by 20 points or more; it could not be told from" in found["text"]
+    assert "Best, to within 20 points" in page
+
+
+def test_a_recording_is_not_compared_with_itself(tmp_path: Path, capsys: Any) -> None:
+    rows = [{"case_id": "one", "run": i, "model": "m", "messages": [], "completion": "yes"} for i in range(40)]
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "program.yaml").write_text("program: p\nmodel: recorded:runs.jsonl\n")
+    (tmp_path / "cases.yaml").write_text(CASES)
+    assert "read the same recording" in compare(capsys, tmp_path, "params.temperature=0").complaint
+
+
+def test_a_variant_does_not_gain_by_loosening_its_own_schema(tmp_path: Path, capsys: Any) -> None:
+    strict = "response: {type: object, properties: {date: {type: string}}, required: [date]}\n"
+    cases = 'cases:\n  - {id: one, input: {request: "one"}, checks: [{schema: true}]}\n'
+    with in_background(answer("{}")) as (_, url):
+        project = write_project(tmp_path / "a", url, program=strict, cases=cases)
+        other = write_project(tmp_path / "b", url, program=strict.replace("[date]", "[]"), cases=cases)
+        found = compare(capsys, project, other, "--budget", 30, "--json").json
+    assert [v["rate"]["failures"] for v in found["variants"]] == [15, 15]
+
+
+def test_comparing_again_with_another_horizon_is_counted(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({})) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        for horizon in (20, 22, 24):
+            found = compare(capsys, project, "system.role=Be strict.", "--horizon", horizon, "--json").json
+    assert any("compared 3 times" in c and "15 %" in c for c in found["caveats"])
+
+
+def test_a_variant_that_never_answers_is_not_said_to_have_failed_0_times(tmp_path: Path, capsys: Any) -> None:
+    async def act(request: web.Request) -> web.StreamResponse:
+        messages = json.loads(await request.read())["messages"]
+        return await (error(400, "no") if messages[0]["content"] == "Be strict." else answer("yes"))(request)
+
+    with in_background(act) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        ran = compare(capsys, project, "system.role=Be strict.", "--budget", 12, "--json")
+    assert "failed 0 times in 6 and" not in ran.json["text"] or "gave nothing that could be judged" in ran.json["text"]
+    assert "Be strict. gave nothing that could be judged" in ran.json["text"]
+
+
+def test_cases_reported_because_the_baseline_failed_are_no_population(tmp_path: Path, capsys: Any) -> None:
+    with in_background(by_role({})) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        found = compare(capsys, project, "system.role=x", "--about", "population", "--set", "case", "--json").json
+    assert any("favour every other variant" in c for c in found["caveats"])

@@ -269,7 +269,7 @@ def test_wrong_cases_get_one_sentence(tmp_path: Path, text: str, message: str) -
         ({"labels.jsonl": '{"sample": "s", "outcome": "passed"}'},
          'labels.jsonl:1: `outcome`: "passed" is none of pass, fail, unsure; did you mean `pass`?'),
         ({"labels.jsonl": '{"sample": "s", "outcome": "pass", "who": "ana"}'},
-         "labels.jsonl:1: `who`: unknown key; the keys are sample, outcome, by, note"),
+         "labels.jsonl:1: `who`: unknown key; the keys are sample, outcome, by, note, check"),
     ],
 )  # fmt: skip
 def test_wrong_fixes_and_labels_get_one_sentence(tmp_path: Path, files: dict[str, Any], message: str) -> None:

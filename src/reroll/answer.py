@@ -230,11 +230,17 @@ class Pair:
     pairs_needed: int | None
     unit: Literal["pair", "case"] = "pair"
 
+    @property
+    def contradicted(self) -> bool:
+        """Whether a verdict fell that all pairs together refute: no number of further pairs is missing."""
+        return self.verdict == "undecided" and self.pairs_needed == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How variants of a program compare. `best`: the one shown to fail least often; None if none was.
 
+    `alike`: of several, those that it could not be told from, to within the margin.
     `promising`: of several, those that look better than the first; on average at most a share
     alpha of such names is wrong. For exploring: a claim that must hold is a pair's verdict.
     `outcomes`: of each pair, by variant in the order of `variants`; None where one was no longer run.
@@ -250,6 +256,7 @@ class Comparison:
     caveats: tuple[str, ...]
     text: str
     alpha_total: float
+    alike: tuple[str, ...] = ()
     promising: tuple[str, ...] = ()
     outcomes: tuple[tuple[OutcomeWord | None, ...], ...] = ()
     stopped: str = ""

@@ -80,3 +80,4 @@ class Label(BaseModel):
     outcome: Literal["pass", "fail", "unsure"]
     by: str = ""
     note: str = ""
+    check: str | None = Field(None, description="By whose flags `--label` chose the sample; `*`: all checks together.")

@@ -13,7 +13,7 @@ from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
 from reroll.session import Judged, Session, Slots, exploratory
 
-__all__ = ["about_reference", "about_runs", "about_verdicts", "earlier_tests", "why_stopped"]
+__all__ = ["about_reference", "about_runs", "about_verdicts", "earlier_comparisons", "earlier_tests", "why_stopped"]
 
 Verdicts = tuple[LuckSection, CertifySection | NotExamined]
 
@@ -90,38 +90,58 @@ def about_verdicts(session: Session, at: Slots, answer: Verdicts) -> Iterator[st
     if luck.contradicted or (isinstance(certify, CertifySection) and certify.contradicted):
         yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
     if isinstance(certify, CertifySection):
-        yield from earlier_tests(session, certify, (at.case.id,), at.series)
+        yield from earlier_tests(session, certify, (at.case.id,), at.series, None)
 
 
 def earlier_tests(
-    session: Session, certify: CertifySection, cases: Sequence[str], series: str, check: str | None = None
+    session: Session, certify: CertifySection, cases: Sequence[str], series: str, check: str | None
 ) -> Iterator[str]:
     """That this target was tested before for these cases, each time from zero: the chances of error add up.
 
-    `check` names the one check that it is about; None: all of them together.
+    `check` names the one check that it is about; None: all of them together. Of a population, a test that went
+    on with more cases is one test; with other cases it is another.
     """
     made = session.store.decisions(rule="certify/1", program_id=session.project.program.id)
-    ids = sorted(cases)
-    same = [
-        d
-        for d in made
-        if d.target == certify.target
-        and sorted((d.evidence or {}).get("cases") or [d.case_id]) == ids
-        and (d.evidence or {}).get("about") == certify.about
-        and (d.evidence or {}).get("check") == check
-    ]
-    tests = {(d.horizon, (d.evidence or {}).get("series")) for d in same} | {(session.options.horizon, series)}
+    now = set(cases)
+    same = []
+    for d in made:
+        facts = d.evidence or {}
+        then = set(facts.get("cases") or [d.case_id])
+        known = then == now or (certify.about == "population" and bool(then & now))
+        if d.target == certify.target and known and (facts.get("about"), facts.get("check")) == (certify.about, check):
+            went_on = then <= now
+            same.append((d, (d.horizon, facts.get("series"), "" if went_on else tuple(sorted(then)))))
+    tests = {key: d.alpha or 0.0 for d, key in sorted(same, key=lambda s: s[0].alpha or 0.0)}
+    key = (session.options.horizon, series, "")
+    tests[key] = max(tests.get(key, 0.0), certify.alpha)
     if len(tests) > 1:
-        chance = percent(min(1.0, len(tests) * certify.alpha), "up")
         what = {"case": "this case", "suite": "these cases", "population": "this population"}[certify.about]
         what += f" and check `{check}`" if check else ""
         yield (
             f"this target has been tested {len(tests)} times for {what}, each time from zero: the chance that any "
-            f"of these tests is wrong adds up to {chance}"
+            f"of these tests is wrong adds up to {percent(min(1.0, sum(tests.values())), 'up')}"
         )
-    smaller = [d.alpha for d in same if d.alpha is not None and d.alpha < certify.alpha and d.verdict == "undecided"]
+    smaller = [d.alpha for d, _ in same if d.alpha is not None and d.alpha < certify.alpha and d.verdict == "undecided"]
     if smaller and certify.verdict != "undecided":
         yield f"with an error chance of {percent(min(smaller))} the same runs were undecided"
+
+
+def earlier_comparisons(session: Session, programs: Sequence[str], series: str, alpha: float) -> Iterator[str]:
+    """That these very programs were compared before, each time from zero: with another horizon or other cases, say."""
+    same = [
+        d
+        for d in session.store.decisions(rule="compare/1")
+        if sorted((d.evidence or {}).get("programs", ())) == sorted(programs)
+    ]
+    tests = {
+        str((d.evidence or {}).get("series")): (d.evidence or {}).get("alpha_of_run") or d.alpha or 0.0 for d in same
+    }
+    tests[series] = max(tests.get(series, 0.0), alpha)
+    if len(tests) > 1:
+        yield (
+            f"these variants have been compared {len(tests)} times, each time from zero: the chance that any of these "
+            f"comparisons is wrong adds up to {percent(min(1.0, sum(tests.values())), 'up')} for each direction"
+        )
 
 
 def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:

@@ -11,10 +11,11 @@ from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, Outco
 from reroll.case import Case
 from reroll.caveats import about_runs, earlier_tests, why_stopped
 from reroll.conclude import claim_section, rate_of
-from reroll.errors import NotCompleted
+from reroll.errors import NotCompleted, UsageError
 from reroll.evidence import Evidence
 from reroll.numbers import counts
 from reroll.plan import Plan, next_draws
+from reroll.program import content_id
 from reroll.runner import crashing_check, draw_more, question_words, tell
 from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
 
@@ -54,8 +55,8 @@ async def certify_cases(session: Session, goal: Goal) -> Certified:
     A suite runs every case once a round and is looked at where rounds end, so the cases may differ
     as they like. A population takes one run of each case: repeats stand in for no case.
     """
-    cases = sorted(goal.cases, key=_scattered) if goal.about == "population" else list(goal.cases)
-    places = [slots(session, case) for case in cases]
+    places = _places(session, goal)
+    cases = [at.case for at in places]
     session.store.put_program(session.project.program)
     for case in cases:
         session.store.put_case(case)
@@ -77,6 +78,41 @@ async def certify_cases(session: Session, goal: Goal) -> Certified:
     if session.exhausted and not _used(goal, runs):
         raise session.exhausted
     return _concluded(session, goal, places, claims, runs, broken)
+
+
+def _places(session: Session, goal: Goal) -> list[Slots]:
+    """Where the cases' draws are kept, in the order in which the test takes them.
+
+    A suite and a population have series of their own: runs that were seen before somebody chose the
+    cases, or that `--fresh` replaced for one of them, would let the choice bend the test. A series names
+    its case, since cases may send the same request, and a sample counts once. A population's cases come
+    in the order in which they were first run, so that new cases go to the end and no verdict is taken anew.
+    """
+    if goal.about == "case":
+        return [slots(session, case) for case in goal.cases]
+    if goal.about == "suite":
+        key = content_id("suite", sorted([case.id, case.content_id] for case in goal.cases))
+        return [slots(session, case, series=f"{key} {case.id}") for case in goal.cases]
+    _all_differ(session, goal.cases)
+    places = [slots(session, case, series=f"population {case.id}") for case in goal.cases]
+    first = {at.case.id: min((j.stored.seq for j in judged(session, at)), default=None) for at in places}
+    run = sorted((at for at in places if first[at.case.id] is not None), key=lambda at: first[at.case.id] or 0)
+    return run + sorted((at for at in places if first[at.case.id] is None), key=lambda at: _scattered(at.case))
+
+
+def _all_differ(session: Session, cases: Sequence[Case]) -> None:
+    """Raises: UsageError where two cases send the same request: the second one is no new request."""
+    seen: dict[str, str] = {}
+    for case in cases:
+        request = session.project.program.render(case.input, case.history).id("")
+        if session.model.name.startswith("recorded:"):
+            request = case.id
+        if (other := seen.setdefault(request, case.id)) != case.id:
+            raise UsageError(
+                f"cases `{other}` and `{case.id}` send the same request; a claim about new requests takes different "
+                "ones, so remove one of them",
+                slug="about",
+            )
 
 
 def _scattered(case: Case) -> str:
@@ -228,18 +264,17 @@ def _together(sections: Sequence[CertifySection], rate: Rate) -> CertifySection:
         "not_met" if "not_met" in verdicts else "met" if verdicts == {"met"} else "undecided"
     )
     needed = [s.calls_needed for s in sections]
-    claims = [s.claim_today for s in sections if s.claim_today is not None]
     first = sections[0]
     return CertifySection(
         verdict=verdict,
         target=first.target,
         about=first.about,
         rate=rate,
-        claim_today=min(claims) if len(claims) == len(sections) else None,
+        claim_today=None,
         calls_needed=0 if verdict != "undecided" else None if None in needed else max(n or 0 for n in needed),
         horizon=first.horizon,
         alpha=sum(s.alpha for s in sections),
-    )
+    )  # no claim about all checks together: ten checks may each pass 97 % and fail on different runs
 
 
 def _why(
@@ -292,12 +327,18 @@ def _caveats(
             )
     for claim in claims:
         ids = [at.case.id for at in places]
-        yield from earlier_tests(session, claim.certify, ids, places[0].series, claim.check or None)
+        yield from earlier_tests(session, claim.certify, ids, _series_of(goal, places), claim.check or None)
+
+
+def _series_of(goal: Goal, places: Sequence[Slots]) -> str:
+    """What names this test: a run that goes on has the same name, one from zero another."""
+    first = places[0]
+    return first.series if goal.about == "case" else first.series.replace(f" {first.case.id}", "", 1)
 
 
 def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certified, counted: Sequence[Judged]) -> None:
     """One row for every claim, naming the samples, so that each can be replayed and audited."""
-    ids = [session.checker.ids(at.case, session.project.program) for at in places]
+    ids = [session.checker.ids(at.case, session.judging) for at in places]
     for check, section in [(c.check, c.certify) for c in answer.checks] or [("", answer.certify)]:
         session.store.add_decision(
             rule="certify/1",
@@ -313,7 +354,7 @@ def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certifi
             sample_ids=[j.stored.id for j in counted],
             evidence={
                 **to_json(section),
-                "series": places[0].series,
+                "series": _series_of(goal, places),
                 "cases": [at.case.id for at in places],
                 **({"check": check} if check else {}),
             },

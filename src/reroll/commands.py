@@ -19,6 +19,7 @@ from reroll.intake.reported import Told, read_report
 from reroll.investigation import Asked
 from reroll.investigation import investigate as run_investigation
 from reroll.measuring import with_sessions
+from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of, target_of, within_reach, writable
 from reroll.output import console, print_json
@@ -72,6 +73,11 @@ def certify(told: Certify, common: Common, spending: Spending) -> int:
         raise UsageError(
             "a horizon buys nothing for a suite, whose rounds are tested open-ended; leave --horizon out",
             slug="horizon",
+        )
+    if about == "suite" and 0 < options.budget < len(cases):
+        raise UsageError(
+            f"--budget {options.budget} is too small: a round takes {counts('call', len(cases))}, one for each case",
+            slug="budget",
         )
     wanted = Goal(about, cases, goal, told.each_check)
     with store_of(common, project) as store:

@@ -15,11 +15,13 @@ from reroll.labelling import (
     CheckMeasured,
     ask_for_labels,
     checked_cases,
+    drawn_for,
     judge_again,
     judged_samples,
     measure_check,
     people_say,
     read_labels,
+    written_after,
 )
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
@@ -27,6 +29,7 @@ from reroll.options import options_of
 from reroll.output import console, print_json
 from reroll.sample import Sample
 from reroll.settings import setting
+from reroll.store import Store
 
 __all__ = ["check"]
 
@@ -64,17 +67,24 @@ def check(
                 f"make some with `reroll rerun {cases[0].id}`",
                 slug="no-samples",
             )
-        said = people_say(path, read_labels(path), store) if path.exists() else {}
+        said, others = _said(path, name, store)
         if label:
             somebody = person_of(spending)
             if somebody is None:
                 raise UsageError(
                     "nobody is there to ask for labels; run it in a terminal, or pass --person CMD", slug="no-person"
                 )
-            given = ask_for_labels(project, seen, said, label, somebody, path, by)
+            given = ask_for_labels(project, seen, said, label, somebody, path, by, name)
             print(f"{counts('label', given)} added to {path}", file=sys.stderr)
-            said = people_say(path, read_labels(path), store) if path.exists() else {}
-        found = measure_check(name, seen, said, judge_again(checker, project, seen, again), level)
+            said, others = _said(path, name, store)
+        old = written_after(checker, project, store, seen)
+        found = measure_check(name, seen, said, judge_again(checker, project, seen, again), level, others, old)
+    if not found.labels and others:
+        raise UsageError(
+            f"the {counts('label', others)} of {path} were chosen by what another check flags, and say nothing certain "
+            "of this one; ask for some with --label 20",
+            slug="no-labels",
+        )
     if not found.labels:
         raise UsageError(
             f"no run of these cases has a label, so nothing can be said of the check; ask for some with --label 20, "
@@ -88,6 +98,16 @@ def check(
 
         show_check(found, console())
     return 0
+
+
+def _said(path: Path, name: str | None, store: Store) -> tuple[dict[str, str], int]:
+    """What people say of samples by labels that may be used for this check, and how many labels may not."""
+    if not path.exists():
+        return {}, 0
+    labels = read_labels(path)
+    people_say(path, labels, store)  # every line is held to be right, used or not
+    mine = drawn_for(name, labels)
+    return people_say(path, mine, store), len(labels) - len(mine)
 
 
 def as_json(found: CheckMeasured) -> dict[str, object]:

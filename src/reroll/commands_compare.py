@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of
 from reroll.output import console, print_json
+from reroll.paired import pair_threshold
 from reroll.program import Program
 from reroll.project import Project, load_project
 from reroll.variant import changed_part, with_part
@@ -92,7 +94,14 @@ def _program(project: Project, name: str) -> Program:
 
 def _differ(names: Sequence[str], programs: Sequence[Program]) -> None:
     first: dict[str, str] = {}
+    recorded: dict[str, str] = {}
     for name, program in zip(names, programs, strict=True):
+        if program.model.startswith("recorded:") and (other := recorded.setdefault(program.model, name)) != name:
+            raise UsageError(
+                f"`{other}` and `{name}` read the same recording, which no change of the program alters; compare "
+                "model=recorded:FILE#variant=... of two recordings",
+                slug="no-variant",
+            )
         same = first.setdefault(program.id, name)
         if same != name or names.count(name) > 1:
             raise UsageError(
@@ -108,6 +117,31 @@ def _fits(about: About, margin: float | None, repeats: int, variants: int, spend
         raise UsageError(f"--margin is a difference of failure rates in 0...1, such as 0.05; got {margin:g}")
     if repeats < 1 or (repeats > 1 and about != "population"):
         raise UsageError(f"--repeats is a number of pairs per case for --about population, got {repeats}")
-    horizon = options_of(spending).horizon
-    if horizon is not None and (variants > 2 or repeats > 1):
+    if repeats > 1 and variants > 2:
+        raise UsageError("--repeats is for two variants; compare them two by two, or leave it out")
+    options = options_of(spending)
+    if 0 < options.budget < variants * repeats:
+        raise UsageError(
+            f"--budget {options.budget} is too small: one draw of each variant takes {variants * repeats} calls",
+            slug="budget",
+        )
+    if options.horizon is None:
+        return
+    if variants > 2 or repeats > 1:
         raise UsageError("--horizon is for two variants and one pair per draw; leave it out", slug="horizon")
+    least = next(n for n in itertools.count(1) if _can_end(n, options.alpha))
+    if options.horizon < 2 * least:
+        raise UsageError(
+            f"--horizon {options.horizon} is too near: {least} pairs, {2 * least} calls, are the fewest that can tell; "
+            f"declare {2 * least} or more",
+            slug="horizon",
+        )
+
+
+def _can_end(pairs: int, alpha: float) -> bool:
+    """Whether so many pairs could show anything at all."""
+    try:
+        pair_threshold(alpha, pairs)
+    except ValueError:
+        return False
+    return True

@@ -57,7 +57,8 @@ class Compared:
     differ by the margin or more.  Ask at alpha / 2 where that matters.
 
     verdict:      `better`: B fails less often; `worse`: more often; `no_different`:
-                  the rates differ by less than `margin`; else `undecided`.
+                  the rates differ by less than `margin`; else `undecided`, also where all
+                  pairs together refute what fell earlier.
     difference:   failure rate of B minus A's, negative is better; low and high hold
                   at every look, alpha / 2 a side, so a verdict may fall while they still touch 0.
     log_e_*:      evidence in nats, as it stood when the verdict fell, else now; for
@@ -66,7 +67,8 @@ class Compared:
     smallest_drop: a true worsening of B by this much or more is excluded at alpha,
                   at every look; 0 when B is better, None when it is worse.
     pairs_needed: 0 once decided; else a forecast of further pairs (cases where the
-                  case is the unit); None if no end is in sight.
+                  case is the unit); None if no end is in sight.  Undecided with 0: a verdict
+                  fell and all pairs together refute it, so the difference changed in between.
     decided_at:   units until the verdict; None if undecided.
     n:            units: pairs, or cases.
     """
@@ -218,15 +220,18 @@ def _compared(
         if at.any() and (decided_at is None or np.argmax(at) + 1 < decided_at):
             verdict, decided_at = word, int(np.argmax(at)) + 1
     then = (decided_at or n) - 1
-
     half = plain + math.log(2)  # alpha / 2 a side
+    low, high = -float(upper_end(down, n, half)), float(upper_end(up, n, half))
+    changed = _changed(verdict, low, high, margin)
+    if changed:  # the runs do not have one difference: what is left is less, never more
+        verdict = "undecided"
     judged = seen[~np.isnan(seen)]
     return Compared(
         verdict=verdict,
         difference=Est(
             float(judged.mean()) if judged.size else None,
-            -float(upper_end(down, n, half)),
-            float(upper_end(up, n, half)),
+            low,
+            high,
             n,
         ),
         log_e_better=float(better[then]) if n else 0.0,
@@ -236,13 +241,20 @@ def _compared(
         margin=margin,
         smallest_drop=_smallest_drop(verdict, up, n, plain, margin),
         pairs_needed=0 if decided_at else _needed(up, down, n, threshold, margin, plain, horizon),
-        decided_at=decided_at,
+        decided_at=None if changed else decided_at,
         n=n,
         horizon=horizon,
         unit=unit,
         log_e_no_different=None if alike is None else float(alike[then]) if n else 0.0,
         threshold_no_different=None if margin is None else plain,
     )
+
+
+def _changed(verdict: CompareVerdict, low: float, high: float, margin: float | None) -> bool:
+    """Whether all pairs together refute a verdict that fell earlier: then the difference was not one throughout."""
+    if verdict == "no_different" and margin is not None:
+        return low >= margin or high <= -margin
+    return (verdict == "better" and low > 0) or (verdict == "worse" and high < 0)
 
 
 def _smallest_drop(verdict: str, up: Floats, n: int, plain: float, margin: float | None) -> float | None:

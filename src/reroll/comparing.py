@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reroll.answer import Comparison, OutcomeWord, Pair, VariantRate, to_json
+from reroll.answer import Comparison, OutcomeWord, Pair, Rate, VariantRate, to_json
 from reroll.case import Case
-from reroll.caveats import about_runs
+from reroll.caveats import about_runs, earlier_comparisons
 from reroll.compare import Best, Compared, best_of, better_than_baseline, compare_cases, compare_path
 from reroll.conclude import rate_of
 from reroll.errors import NotCompleted
@@ -22,7 +22,8 @@ from reroll.paired import better_log_e
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_at, tell
 from reroll.session import Judged, Session, Slots, judged, slots, too_dear
-from reroll.words import compare_reply
+from reroll.suite import suite_estimate
+from reroll.words import brief, compare_reply
 
 __all__ = ["Compare", "compare_variants"]
 
@@ -55,13 +56,15 @@ class _Table:
         self.sessions, self.asked = sessions, asked
         programs = sorted([s.project.program.id, s.model.identity] for s in sessions)
         cases = sorted(case.content_id for case in asked.cases)
-        checks = [sorted(s.checker.ids(case, s.project.program)) for s in sessions[:1] for case in asked.cases]
+        checks = [sorted(s.checker.ids(case, s.judging)) for s in sessions[:1] for case in asked.cases]
         self.key = content_id(
             "compare", [programs, cases, checks, asked.about, asked.repeats, sessions[0].options.horizon]
         )
         self.cases = sorted(asked.cases, key=lambda case: self._hash(case.id))
-        self.places = [[slots(s, case, series=self.key) for case in self.cases] for s in sessions]
-        self.runs = [[judged(s, at) for at in row] for s, row in zip(sessions, self.places, strict=True)]
+        # A series names its case: cases may send the same request, and a sample counts once.
+        self.places = [[slots(s, case, series=f"{self.key} {case.id}") for case in self.cases] for s in sessions]
+        self.series = self.places[0][0].series.replace(f" {self.cases[0].id}", "", 1)  # --fresh has another
+        self.refresh()
 
     def _hash(self, text: str) -> int:
         return int.from_bytes(hashlib.blake2b(f"{self.key} {text}".encode(), digest_size=8).digest())
@@ -69,7 +72,7 @@ class _Table:
     def case_of(self, unit: int) -> int | None:
         """Which case this pair is about; None where the cases have run out."""
         if self.asked.about == "suite":
-            return self._hash(str(unit)) % len(self.cases)
+            return self._hash(f"{self.series} {unit}") % len(self.cases)
         case = unit // self.asked.repeats
         return case if case < len(self.cases) else None
 
@@ -118,10 +121,8 @@ class _Table:
         return found
 
     def refresh(self) -> None:
-        self.runs = [
-            [judged(s, at, before) for at, before in zip(row, runs, strict=True)]
-            for s, row, runs in zip(self.sessions, self.places, self.runs, strict=True)
-        ]
+        """Read what is stored by now, whole: an outage may have taken back what was read before."""
+        self.runs = [[judged(s, at) for at in row] for s, row in zip(self.sessions, self.places, strict=True)]
 
     async def draw(self, units: int, variants: Sequence[str]) -> None:
         """Make the draws that the first `units` pairs still lack, of these variants, all at the same time."""
@@ -214,15 +215,11 @@ def _compared(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]], a: str
 
 def _tell(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> None:
     session, names = table.sessions[0], table.asked.names
-    everything = Evidence.of([word for outcomes in rounds for word in outcomes.values()])
-    what = "which is best?" if len(names) > 2 else f"is {names[1]} better or worse?"
-    tell(
-        session,
-        f"{counts('pair', len(rounds))} of {len(names)} variants",
-        everything,
-        what,
-        everything.n + max(0, session.left),
-    )
+    # A live line shows one rate; that of the first variant is at least the rate of something.
+    seen = Evidence.of([outcomes[names[0]] for outcomes in rounds if names[0] in outcomes])
+    what = "which is best?" if len(names) > 2 else f"is {brief(names[1])} better or worse?"
+    beside = f"{brief(names[0])}, beside {counts('other variant', len(names) - 1)}"
+    tell(session, beside, seen, what, seen.n + max(0, session.left) // len(names))
 
 
 def _concluded(table: _Table, broken: str) -> Comparison:
@@ -237,8 +234,7 @@ def _concluded(table: _Table, broken: str) -> Comparison:
     )
     variants = []
     for name in names:
-        words = [outcomes[name] for outcomes in rounds if name in outcomes]
-        variants.append(VariantRate(name, rate_of(words, alpha / len(names)), dropped.get(name)))
+        variants.append(VariantRate(name, _rate(table, rounds, name, alpha / len(names)), dropped.get(name)))
     winner = best.best if best else _winner(pairs[0])
     runs = [j for name in names for j in table.counted(name, len(rounds))]
     answer = Comparison(
@@ -250,7 +246,17 @@ def _concluded(table: _Table, broken: str) -> Comparison:
         models=tuple(s.model.identity for s in table.sessions),
         cost=session.spent.cost(),
         caveats=tuple(_caveats(table, runs)),
-        text=compare_reply(names, variants, pairs, winner, asked.about, len(asked.cases)),
+        alike=tuple(name for name in best.surviving if name != winner) if best and winner else (),
+        text=compare_reply(
+            names,
+            variants,
+            pairs,
+            winner,
+            tuple(name for name in best.surviving if name != winner) if best else (),
+            asked.margin,
+            asked.about,
+            len({table.case_of(unit) for unit in range(len(rounds))}),
+        ),
         # Of two variants that fail equally often both words may be wrong. Then the interval, whose upper side the
         # smallest drop widens to alpha, and the rates.
         alpha_total=round(min(1.0, (2 + 1.5 + 1) * alpha + (alpha if best else 0.0)), 12),
@@ -271,6 +277,20 @@ def _promising(rounds: Sequence[Mapping[str, OutcomeWord]], names: Sequence[str]
         won = sum(a == "fail" and b == "pass" for a, b in both)
         log_es[name] = better_log_e(won, sum(a != "fail" and b != "pass" for a, b in both))
     return better_than_baseline(log_es, alpha)
+
+
+def _rate(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]], name: str, alpha: float) -> Rate:
+    """How often this variant failed; where cases were repeated, with the range for new cases: the case is the unit."""
+    words = [outcomes[name] for outcomes in rounds if name in outcomes]
+    m = table.asked.repeats
+    if m == 1:
+        return rate_of(words, alpha)
+    seen = Evidence.of(words)
+    cases = [Evidence.of(words[i : i + m]) for i in range(0, len(words) // m * m, m)]
+    mean = suite_estimate(cases, alpha).mean
+    return Rate(
+        seen.failures, seen.n, seen.invalid, mean.value, mean.low or 0.0, 1.0 if mean.high is None else mean.high, alpha
+    )
 
 
 def _winner(pair: Pair) -> str | None:
@@ -324,6 +344,14 @@ def _caveats(table: _Table, runs: Sequence[Judged]) -> Iterator[str]:
         mine = table.counted(table.asked.names[i], len(runs))
         said += [f"{table.asked.names[i]}: {note}" for note in about_runs(session, places[i], mine)]
     yield from dict.fromkeys(said)
+    alpha = table.sessions[0].options.alpha
+    programs = [s.project.program.id for s in table.sessions]
+    yield from earlier_comparisons(table.sessions[0], programs, table.series, alpha)
+    if picked := [at.case for at in table.places[0] if at.case.set != "control" and table.asked.about == "population"]:
+        yield (
+            f"{counts('case', len(picked))} of these {'is' if len(picked) == 1 else 'are'} no control: cases that were "
+            "reported because the program failed on them favour every other variant"
+        )
     if table.asked.about == "suite":
         yield (
             f"this speaks of these {counts('case', len(table.cases))} only, each weighing the same; new requests "
@@ -334,7 +362,7 @@ def _caveats(table: _Table, runs: Sequence[Judged]) -> Iterator[str]:
 def _keep(table: _Table, answer: Comparison, runs: Sequence[Judged]) -> None:
     """One row per verdict, naming the samples, so that each can be replayed and audited."""
     session = table.sessions[0]
-    ids = {i for case in table.cases for i in session.checker.ids(case, session.project.program)}
+    ids = {i for case in table.cases for i in session.checker.ids(case, session.judging)}
     for pair in answer.pairs:
         session.store.add_decision(
             rule="compare/1",
@@ -349,7 +377,8 @@ def _keep(table: _Table, answer: Comparison, runs: Sequence[Judged]) -> None:
             evidence={
                 **to_json(pair),
                 "best": answer.best,
-                "series": table.key,
+                "series": table.series,
+                "alpha_of_run": session.options.alpha,
                 "cases": list(answer.cases),
                 "programs": [s.project.program.id for s in table.sessions],
             },

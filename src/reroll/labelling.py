@@ -34,15 +34,18 @@ __all__ = [
     "append_label",
     "ask_for_labels",
     "checked_cases",
+    "drawn_for",
     "judge_again",
     "judged_samples",
     "measure_check",
     "people_say",
     "read_labels",
+    "written_after",
 ]
 
 COUNTED: tuple[Source, ...] = ("draw", "imported")  # a reported run was picked because it failed
 QUESTION = "Is this answer right, all in all?"
+ALL_CHECKS = "*"  # in a label: chosen by what all checks of a case say together
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,15 @@ def read_labels(path: Path) -> list[tuple[int, Label]]:
     return found
 
 
+def drawn_for(name: str | None, labels: Sequence[tuple[int, Label]]) -> list[tuple[int, Label]]:
+    """The labels that were chosen by this check's flags, or by nobody's.
+
+    Half of all labels go to flagged runs. Among the runs that another check flags these are no random
+    choice: with them, its rate would come out far too high.
+    """
+    return [(line, label) for line, label in labels if label.check in (None, name or ALL_CHECKS)]
+
+
 def people_say(path: Path, labels: Sequence[tuple[int, Label]], store: Store) -> dict[str, str]:
     """By sample id what people say of it together: pass, fail or unsure; where they differ, unsure.
 
@@ -203,6 +215,7 @@ def ask_for_labels(
     person: Person,
     path: Path,
     by: str | None,
+    name: str | None,
 ) -> int:
     """Ask a person about so many more runs, half of all labels on flagged ones; each label is kept as it is given.
 
@@ -220,7 +233,8 @@ def ask_for_labels(
         if said.outcome == "invalid" and said.reason != UNSURE:
             raise UsageError(f"{said.reason}; the labels given before are kept in {path}", slug="no-person")
         word = "unsure" if said.outcome == "invalid" else said.outcome
-        append_label(path, Label(sample=id, outcome=word, by=_name() if by is None else by))
+        who = _name() if by is None else by
+        append_label(path, Label(sample=id, outcome=word, by=who, check=name or ALL_CHECKS))
     return len(chosen)
 
 
@@ -257,8 +271,13 @@ def measure_check(
     said: Mapping[str, str],
     again: tuple[Sequence[str], Sequence[str]],
     alpha: float,
+    others: int = 0,
+    old: int = 0,
 ) -> CheckMeasured:
-    """What the labels show of the check, over all runs and case by case."""
+    """What the labels show of the check, over all runs and case by case.
+
+    others: labels that another check's flags chose, left out; old: runs older than the check.
+    """
     whole = _labelled(seen, said)
     measured = measure(whole, alpha)
     rate = measured.rate
@@ -278,8 +297,32 @@ def measure_check(
         labels_to_halve=labels_needed(whole, (rate.high - rate.low) / 2, alpha) if rate.high > rate.low else 0,
         cases=tuple(cases),
         alpha=alpha,
-        caveats=tuple(_caveats(name, seen, said, whole)),
+        caveats=(*_about_choice(others, old), *_caveats(name, seen, said, whole)),
     )
+
+
+def written_after(checker: Checker, project: Project, store: Store, seen: Sequence[Seen]) -> int:
+    """How many of these runs are older than the checks that judge them, which may have been written to fit them."""
+    first: dict[str, float] = {}
+    for one in seen:
+        if one.case.id not in first:
+            first[one.case.id] = store.first_used(checker.ids(one.case, project.program))
+    return sum(one.stored.settled < first[one.case.id] for one in seen)
+
+
+def _about_choice(others: int, old: int) -> list[str]:
+    out = []
+    if others:
+        out.append(
+            f"{counts('label', others)} left out: chosen by what another check flags, so no random choice among what "
+            "this one flags."
+        )
+    if old:
+        out.append(
+            f"Exploratory: {counts('run', old)} {'is' if old == 1 else 'are'} older than this check, which may have "
+            "been written to fit them; then it is believed more than it deserves."
+        )
+    return out
 
 
 def _labelled(seen: Sequence[Seen], said: Mapping[str, str]) -> Labelled:
@@ -322,6 +365,6 @@ def _caveats(name: str | None, seen: Sequence[Seen], said: Mapping[str, str], wh
         out.append("Cases that ran more often weigh more in the rate over all runs.")
     out.append(
         "The ranges hold for one planned look, if the labelled runs are a random choice among flagged and among passed "
-        "ones, as --label makes it."
+        "ones, as --label makes it, and outcomes did not decide how many runs there are."
     )
     return out

@@ -66,7 +66,18 @@ def with_sessions(
             progress = open_now.enter_context(Progress(quiet=quiet))
             spent = Spent()
             sessions = [
-                Session(p, store, m, checker, options, progress.update, spent, fresh=spending.fresh, variant=name)
+                Session(
+                    p,
+                    store,
+                    m,
+                    checker,
+                    options,
+                    progress.update,
+                    spent,
+                    fresh=spending.fresh,
+                    variant=name,
+                    yardstick=projects[0].program,
+                )
                 for p, m, name in zip(projects, each, names, strict=True)
             ]
             with stopping_cleanly(*sessions):

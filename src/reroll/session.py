@@ -14,6 +14,7 @@ from reroll.check import Outcome, overall
 from reroll.checking import Checker
 from reroll.errors import ModelError
 from reroll.models.model import Model
+from reroll.program import Program
 from reroll.project import Project
 from reroll.sample import Sample
 from reroll.store import Store, StoredSample
@@ -123,7 +124,13 @@ class Session:
     stopped: bool = False  # a person asked to stop
     drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
     variant: str = "baseline"  # what its samples are stored under
+    yardstick: Program | None = None  # whose response schema answers are held to, if not the program's own
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
+
+    @property
+    def judging(self) -> Program:
+        """The program whose response schema answers are held to: for all variants of a comparison the first one's."""
+        return self.yardstick or self.project.program
 
     @property
     def left(self) -> int:
@@ -213,7 +220,7 @@ def exploratory(session: Session, at: Slots) -> list[Judged]:
 
 
 def _check_ids(session: Session, at: Slots) -> list[str]:
-    return session.checker.ids(at.case, session.project.program)
+    return session.checker.ids(at.case, session.judging)
 
 
 def _drawn(session: Session, at: Slots, since: int) -> list[StoredSample]:
@@ -225,7 +232,7 @@ def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> l
     have = session.store.outcomes([s.id for s in stored], ids)
     for sample in stored:
         if any(i not in have.get(sample.id, {}) for i in ids):
-            said = list(zip(ids, session.checker.judge(at.case, session.project.program, sample.sample), strict=True))
+            said = list(zip(ids, session.checker.judge(at.case, session.judging, sample.sample), strict=True))
             # A check that could not run is asked again next time; a person's word is kept at once.
             session.store.add_outcomes(sample.id, [(i, o) for i, o in said if not o.broken])
             have[sample.id] = dict(said)

@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from reroll.errors import UsageError
 from reroll.match import nearest
 from reroll.program import Program
+from reroll.requirement import bad_schema
 
 __all__ = ["changed_part", "with_part"]
 
@@ -64,9 +67,9 @@ def _no_part(part: str, known: Sequence[str]) -> UsageError:
 def _checked(program: Program, change: Mapping[str, Any], part: str) -> Program:
     try:
         return Program.model_validate({**program.model_dump(), **change})
-    except ValueError as error:
-        first = str(error).splitlines()[2:3] or [str(error)]
-        raise UsageError(f"`{part}` cannot be that: {first[0].strip()}", slug="no-part") from None
+    except ValidationError as error:
+        words = error.errors()[0]["msg"]
+        raise UsageError(f"`{part}` cannot be that: {words[:1].lower()}{words[1:]}", slug="no-part") from None
 
 
 def _is_there(part: str, value: Any, known: Sequence[str]) -> None:
@@ -108,7 +111,10 @@ def _field(program: Program, name: str, value: Any) -> dict[str, Any]:
         raise _no_part(f"response.{name}", known)
     properties = {k: dict(v) for k, v in fields.items()}
     properties[field] = _with(properties[field], what, value)
-    return {"response": {**(program.response or {}), "properties": properties}}
+    response = {**(program.response or {}), "properties": properties}
+    if problem := bad_schema(response):
+        raise UsageError(f"`response.{name}` cannot be that: {problem.words}", slug="no-part")
+    return {"response": response}
 
 
 def _with(parts: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:

@@ -29,6 +29,7 @@ MOST_SENTENCES = 6
 ENOUGH_FOR_A_PROPORTION = 8  # judged runs; with fewer, "7 times in 10" would sound more certain than it is
 TOO_WIDE = 0.85
 USUAL_ALPHA = 0.05
+WORTH_SAYING = 0.5  # to rule out a worsening by more than this tells nobody anything
 BRIEF = 30  # characters of a variant's name in a sentence
 
 
@@ -215,19 +216,26 @@ def compare_reply(
     variants: Sequence[VariantRate],
     pairs: Sequence[Pair],
     best: str | None,
+    alike: Sequence[str],
+    margin: float | None,
     about: Literal["suite", "population"],
     cases: int,
 ) -> str:
     """What one would paste on Slack about a comparison; no sentence stronger than its verdict."""
     rates = {v.id: v.rate for v in variants}
-    where = f"On the same {counts('request', cases)}" if about == "suite" else "On the same requests, each a new one"
-    tried = [f"{brief(name)} failed {counts('time', rates[name].failures)} in {rates[name].n:,}" for name in names]
+    same = "the same request" if cases == 1 else f"the same {counts('request', cases)}"
+    where = f"On {same}" if about == "suite" else f"On {counts('new request', cases)}, the same for each"
+    tried = [f"{brief(name)} {_fared(rates[name])}" for name in names]
     sentences = [f"{where}: {', '.join(tried[:-1])} and {tried[-1]}."]
     if len(pairs) == 1:
         return " ".join([*sentences, *pair_sentences(pairs[0])])
-    sentences.append(
-        f"The one that fails least often is {brief(best)}." if best else "Which of them is best is not known yet."
-    )
+    if best and alike:
+        others = ", ".join(map(brief, alike))
+        within = points(margin, signed=False)
+        sentences.append(f"None is better than {brief(best)} by {within} or more; it could not be told from {others}.")
+    else:
+        known = f"The one that fails least often is {brief(best)}."
+        sentences.append(known if best else "Which of them is best is not known yet.")
     groups = {
         f"Shown to be better than {brief(names[0])}": [p.b for p in pairs if p.verdict == "better"],
         f"Shown to be worse than {brief(names[0])}": [p.b for p in pairs if p.verdict == "worse"],
@@ -235,6 +243,16 @@ def compare_reply(
     }
     sentences += [f"{words}: {', '.join(map(brief, ids))}." for words, ids in groups.items() if ids]
     return " ".join(sentences[:MOST_SENTENCES])
+
+
+def _fared(rate: Rate) -> str:
+    """How a variant did, so that no reader takes an answer that never came for a success."""
+    failed = f"failed {counts('time', rate.failures)} in {rate.n - rate.invalid:,}"
+    if not rate.invalid:
+        return failed
+    if rate.n == rate.invalid:
+        return f"gave nothing that could be judged in {counts('run', rate.n)}" if rate.n else "was not run"
+    return f"{failed} ({rate.invalid:,} more could not be judged)"
 
 
 def brief(name: str | None) -> str:
@@ -275,15 +293,17 @@ def pair_sentences(pair: Pair) -> list[str]:
         return [f"So {b} fails {word} often than {a}, {by}."]
     if pair.verdict == "no_different":
         said = [f"So the two are no different, to within {points(pair.margin, signed=False)}."]
+    elif pair.contradicted:
+        said = ["Earlier and later pairs contradict one another, as if something had changed; nothing holds for all."]
     else:
         unit = "more pair of runs" if pair.unit == "pair" else "more case"
         more = f"; about {_plural(unit, pair.pairs_needed)} would tell" if pair.pairs_needed else ""
         said = [
             f"That is too little to say which is better: the true difference lies {between_points(low, high)}{more}."
         ]
-    if pair.smallest_drop is not None and pair.smallest_drop < 1:
+    if pair.smallest_drop is not None and pair.smallest_drop < WORTH_SAYING and not pair.contradicted:
         drop = points(pair.smallest_drop, signed=False, toward="up")
-        said.append(f"If {b} failed {drop} more often than {a} or worse, this run would have shown it.")
+        said.append(f"That {b} fails {drop} more often than {a}, or worse, is ruled out.")
     return said
 
 

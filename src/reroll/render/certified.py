@@ -38,12 +38,13 @@ def show_certified(answer: Certified, console: Console) -> None:
     """Print what may be said of the cases together, of each check if asked, and how each case fared."""
     pen = Pen(console)
     certify = answer.certify
-    lines = badge(*certify_words(certify), pen)
+    lines = badge(*_headline(answer), pen)
     what = {"case": "", "suite": "together", "population": "one run each"}[certify.about]
     cases = answer.cases[0].id if certify.about == "case" else f"{counts('case', len(answer.cases))}, {what}"
     program = str(answer.program.get("name") or "program")
     lines += pen.wrap(pen.join((cases, "bold"), (f" ({program} on {answer.model})", "dim")), 3)
-    rows = [certify_row(certify)]
+    joint = rate_row("Any check fails", certify.rate) if answer.checks else certify_row(certify)
+    rows = [joint]
     rows += [certify_row(c.certify, f"`{c.check}` fails") for c in answer.checks]
     rows.append(target_row(certify))
     lines += titled("How often it fails", [*axis(rows, pen), *legend(pen)], pen)
@@ -57,6 +58,15 @@ def show_certified(answer: Certified, console: Console) -> None:
     lines += cost_lines(answer.cost, pen)
     total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}."
     pen.put([*lines, *pen.wrap(pen.text(total, "dim"))])
+
+
+def _headline(answer: Certified) -> tuple[str, str]:
+    kind, words = certify_words(answer.certify)
+    if not answer.checks:
+        return kind, words
+    target = percent(answer.certify.target)
+    each = {"met": f"Each check alone {target} reliable", "not_met": f"Not every check {target} reliable"}
+    return kind, each.get(answer.certify.verdict, f"Each check {target} reliable? Not known yet")
 
 
 def _check(claim: CheckClaim, pen: Pen) -> Lines:

@@ -38,7 +38,11 @@ def show_comparison(found: Comparison, console: Console) -> None:
     if found.stopped:
         lines += pen.wrap(pen.text(f"Stopped: {found.stopped}.", "dim"))
     lines += caveat_lines(found.caveats, pen) + cost_lines(found.cost, pen)
-    total = f"The chance that any claim here is wrong is at most {percent(min(1.0, found.alpha_total), 'up')}."
+    each = percent(sum(pair.alpha for pair in found.pairs), "up")
+    total = (
+        f"A verdict above is wrong with a chance of at most {each}; that anything on this page is (both directions, "
+        f"every range), at most {percent(min(1.0, found.alpha_total), 'up')}."
+    )
     pen.put([*lines, *pen.wrap(pen.text(total, "dim"))])
 
 
@@ -50,7 +54,8 @@ def _kind(found: Comparison) -> str:
 
 def _headline(found: Comparison) -> tuple[str, str]:
     if len(found.pairs) > 1:
-        return _kind(found), f"Best: {brief(found.best)}" if found.best else "Best? Not known yet"
+        within = f", to within {points(found.pairs[0].margin, signed=False)}" if found.alike else ""
+        return _kind(found), f"Best{within}: {brief(found.best)}" if found.best else "Best? Not known yet"
     pair = found.pairs[0]
     words = {
         "better": f"{brief(pair.b)} is better",
