@@ -25,6 +25,7 @@ from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store import NewSample, Spend, Store
 from reroll.store_rows import ranges, unranges
 from reroll.store_tokens import pack_tokens, unpack_tokens
+from tests.postgres import Server, running
 
 HALF = chr(0xD83D)  # half of an emoji, as servers that cut tokens send it
 PLACE: dict[str, Any] = {"program_id": "p1:0", "case_id": "next-friday"}
@@ -69,10 +70,36 @@ SHAPES = {
 }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "store.sqlite") as store:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The same tests run against both databases."""
+    if request.param == "sqlite":
+        with Store.open(tmp_path / "store.sqlite") as store:
+            yield store
+        return
+    with Store.open(request.getfixturevalue("emptied")) as store:
         yield store
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def database(server: Server) -> str:
+    url = server.new_database()
+    Store.open(url).close()
+    return url
+
+
+@pytest.fixture
+def emptied(server: Server, database: str) -> str:
+    """A store without rows: emptying one takes a tenth of the time of making one."""
+    names = ", ".join(t.name for t in store_schema.metadata.sorted_tables)
+    server.sql(f"TRUNCATE {names} RESTART IDENTITY", database.rpartition("/")[2])
+    return database
 
 
 def add(store: Store, idx: int, sample: Sample | None = None, **more: Any) -> str:
@@ -567,7 +594,8 @@ DOC = (Path(__file__).parent.parent / "docs" / "store.md").read_text(encoding="u
 
 
 def test_the_queries_in_the_documentation_run(store: Store) -> None:
-    assert store.path is not None
+    if store.path is None:
+        pytest.skip("the queries are for the sqlite3 shell")
     store.add_outcomes(add(store, 0), [("k1:0", Outcome("fail", "x", "right-date"))])
     [block] = re.findall(r"```sql\n(.*?)```", DOC, re.DOTALL)
     with contextlib.closing(sqlite3.connect(f"file:{store.path}?mode=ro", uri=True)) as connection:

@@ -32,7 +32,7 @@ class Asked(Database):
         refuse_secrets(body, f"the program `{program.program}`", raw=program.raw, url=program.base_url)
         row = {"id": program.id, "name": program.program, "body": to_json(body), "put_us": now_us()}
         with self._write() as connection:
-            if not connection.execute(sql.insert_new(programs), row).rowcount:
+            if connection.execute(sql.insert_new(programs).returning(programs.c.id), row).one_or_none() is None:
                 connection.execute(
                     update(programs).where(programs.c.id == row["id"]).values(name=row["name"], body=row["body"])
                 )
@@ -59,7 +59,8 @@ class Asked(Database):
         version, now = content_id("v1", body), now_us()
         row = {"id": case.id, "version": version, "content_id": case.content_id, "body": to_json(body), "put_us": now}
         with self._write() as connection:
-            if not connection.execute(sql.insert_new(cases), {**row, "seen_us": now}).rowcount:
+            added = sql.insert_new(cases).returning(cases.c.id)
+            if connection.execute(added, {**row, "seen_us": now}).one_or_none() is None:
                 connection.execute(
                     update(cases).where(cases.c.id == case.id, cases.c.version == version).values(seen_us=now)
                 )

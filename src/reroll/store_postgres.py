@@ -15,7 +15,7 @@ __all__ = ["ERRORS", "READ", "WALKS", "connect", "explain", "gone", "known_url",
 
 ERRORS = (DBAPIError,)  # what `explain` explains
 # Execution options of a connection that only reads: one unchanging view, and no lock.
-READ = {"reroll_reads": True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+READ = {"reroll_reads": True, "isolation_level": "REPEATABLE READ"}
 WALKS = False
 # Whoever writes holds this lock to the end of the transaction, as SQLite's writers do. So `seq` is given out in
 # the order in which transactions commit, and whoever asks for what came after a `seq` misses nothing.
