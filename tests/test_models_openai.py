@@ -15,11 +15,12 @@ import pytest
 from aiohttp.client_reqrep import ConnectionKey
 
 from reroll.engine import gate_of, run_draws
-from reroll.errors import ModelError, UsageError
+from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.keys import holds
 from reroll.models.conformance import check_model
 from reroll.models.model import Draw
 from reroll.models.openai import OpenAIModel, base_address
+from reroll.models.quirks import QUIRKS
 from reroll.models.secrets import HOST_KEYS, find_key, scrub
 from reroll.models.wire import Policy, connection_words, retry_after
 from reroll.program import Request
@@ -275,7 +276,7 @@ def test_a_slow_drip_is_a_time_out_too() -> None:
     ("act", "words"),
     [
         (error(400, "max_tokens is too large"), "http 400: max_tokens is too large"),
-        (error(401, "bad key"), "http 401: bad key"),
+        (error(402, "bad key"), "http 402: bad key"),
         (error(404, "no such model"), "http 404: no such model"),
         (body({"detail": [{"loc": ["n"]}]}, 422), 'http 422: [{"loc": ["n"]}]'),
         (body(b"plain words", 400, kind="text/plain"), "http 400: plain words"),
@@ -309,7 +310,7 @@ def test_a_long_message_is_shortened() -> None:
 
 def test_a_key_that_the_server_repeats_is_scrubbed_everywhere() -> None:
     said = f"Incorrect API key {SECRET}; header was Bearer {SECRET}; also sk-proj-abcdef123456"
-    for act in (error(401, said), body(f"<{SECRET}>".encode(), 400, kind="text/plain"), error(500, said)):
+    for act in (error(402, said), body(f"<{SECRET}>".encode(), 400, kind="text/plain"), error(500, said)):
         sample, _, _ = play(act, key=SECRET)
         assert SECRET not in repr(sample)
         assert "sk-proj" not in repr(sample)
@@ -368,7 +369,7 @@ def test_a_key_that_the_server_spells_otherwise_is_scrubbed_all_the_same(
 def test_a_key_in_a_header_or_an_error_body_is_scrubbed() -> None:
     for act in (
         body(completion(), headers={"x-request-id": f"req-{SLASHED}"}),
-        body(b'{"error": {"message": "bad key ' + PHP + b'"}}', 401, {"request-id": SLASHED}),
+        body(b'{"error": {"message": "bad key ' + PHP + b'"}}', 402, {"request-id": SLASHED}),
         body(b'{"error": {"code": "content_filter", "message": "' + UNICODE + b'"}}', 400),
         body(b"<" + UNICODE + b">", 400, kind="text/plain"),
         body(b"{}", kind=f"text/{SLASHED.replace('/', '-')}"),
@@ -660,3 +661,74 @@ def test_a_bare_server_gets_honest_capabilities() -> None:
     dead = asyncio.run(run(error(500, "down")))
     assert dead.n is None
     assert dead.notes == ("A plain call failed, so nothing else was tried: http 500, down.",)
+
+
+# -- what ends a run at once
+
+
+def stopped(*acts: Act, models: Act | None = None, before: int = 0, variable: str = "REROLL_API_KEY") -> Exception:
+    """What the last of so many draws raises."""
+
+    async def run() -> Exception:
+        async with serving(*acts, models=models) as (_, url):
+            model = OpenAIModel("tiny", url, environment={variable: SECRET, "OPENAI_BASE_URL": url})
+            for _ in range(before):
+                await model.draw(draw_of())
+            try:
+                with pytest.raises(RerollError) as caught:
+                    await model.draw(draw_of())
+                return caught.value
+            finally:
+                await model.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("variable", ["REROLL_API_KEY", "OPENAI_API_KEY"])
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_stops_the_run_and_the_variable_that_held_it_is_named(status: int, variable: str) -> None:
+    problem = stopped(error(status, f"wrong key {SECRET}"), variable=variable)
+    assert isinstance(problem, ModelError)
+    assert problem.slug == "key-refused"
+    assert f"refuses this key (http {status}: wrong key [secret]); check {variable}, which held it" in str(problem)
+
+
+def test_a_key_that_expires_on_the_way_leaves_a_run_that_goes_on_later() -> None:
+    problem = stopped(answer(), error(401, "expired"), before=1)
+    assert isinstance(problem, NotCompleted)
+    assert (problem.slug, problem.exit_code) == ("key-refused", 4)
+    assert "the same command goes on" in str(problem)
+
+
+def test_a_403_about_one_prompt_is_one_sample_once_others_were_answered() -> None:
+    async def run() -> Sample:
+        async with serving(answer(), error(403, "flagged")) as (_, url):
+            model = OpenAIModel("tiny", url, environment={})
+            await model.draw(draw_of())
+            sample = await model.draw(draw_of())
+            await model.close()
+            return sample
+
+    assert asyncio.run(run()).error == "http 403: flagged"
+
+
+def test_a_model_that_is_not_there_is_named_with_the_nearest_ones() -> None:
+    problem = stopped(error(404, "no such model"), models=listing("tiny-2", "tiny-3", "whisper"))
+    assert "has no model `tiny`; did you mean `tiny-" in str(problem)
+    sample, _, _ = play(error(404, "no such route"))
+    assert sample.error == "http 404: no such route", "without a list of models nobody knows what is missing"
+
+
+def test_a_web_site_is_no_model_server_and_is_said_to_be_one() -> None:
+    said = check(body(b"<!doctype html><p>Welcome", kind="text/html"))
+    assert "answers with an HTML page, so it is a web site and no model server" in said
+
+
+def test_cached_tokens_are_kept_beside_the_prompt() -> None:
+    sample, _, _ = play(answer())
+    assert (sample.usage.prompt_tokens, sample.usage.cached_tokens) == (9, 4)
+
+
+def test_every_quirk_is_in_the_docs() -> None:
+    page = " ".join((Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8").split())
+    assert [row.server for row in QUIRKS if row.address not in page or row.differs not in page] == []

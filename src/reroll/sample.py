@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Attempt", "Completion", "Sample", "Token", "Usage"]
@@ -51,11 +51,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and money of one draw, all its attempts together; None means not known, never 0."""
+    """Tokens and money of one draw, all its attempts together; None means not known, never 0.
+
+    `cached_tokens` are those of the prompt that the server took from its cache: a detail of the count
+    that is in the price already, so two usages are equal whether or not it was kept.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     usd: float | None = None
+    cached_tokens: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

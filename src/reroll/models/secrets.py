@@ -25,10 +25,14 @@ LOOKS_SECRET = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key for one address. `variable` is the environment name to set; its value never shows in a repr."""
+    """The key for one address; its value never shows in a repr.
+
+    `variable` is the environment name to set, `source` the one that held the value.
+    """
 
     variable: str | None
     value: str | None = field(default=None, repr=False)
+    source: str | None = None
 
 
 def is_loopback(host: str) -> bool:
@@ -51,10 +55,10 @@ def find_key(base_url: str, environment: Mapping[str, str]) -> Key:
     if variable is None and own == host and not is_loopback(host):
         variable = "OPENAI_API_KEY"
     if given := _value("REROLL_API_KEY", environment):
-        return Key(variable, given)
+        return Key(variable, given, "REROLL_API_KEY")
     if own == host and is_loopback(host):
-        return Key(None, _value("OPENAI_API_KEY", environment))
-    return Key(variable, _value(variable, environment) if variable else None)
+        return Key(None, _value("OPENAI_API_KEY", environment), "OPENAI_API_KEY")
+    return Key(variable, _value(variable, environment) if variable else None, variable)
 
 
 def _value(variable: str, environment: Mapping[str, str]) -> str | None:
