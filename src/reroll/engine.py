@@ -13,6 +13,7 @@ from reroll.sample import Sample
 
 __all__ = ["GRACE", "Gate", "gate_of", "run_draws"]
 
+OnSample = Callable[[Draw, Sample], asyncio.Future[None] | None]
 THROTTLED = (429, 529)
 GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
 
@@ -83,7 +84,7 @@ class _Run:
         self,
         model: Model,
         draws: Sequence[Draw],
-        on_sample: Callable[[Draw, Sample], None],
+        on_sample: OnSample,
         deadline: float | None,
     ) -> None:
         self.model, self.on_sample, self.deadline = model, on_sample, deadline
@@ -97,7 +98,10 @@ class _Run:
         return self.stopped or (self.deadline is not None and time.monotonic() >= self.deadline)
 
     async def work(self) -> None:
-        """Draw until nothing is left to do. No await lies between a sample and `on_sample`."""
+        """Draw until nothing is left to do. No await lies between a sample and `on_sample`.
+
+        A draw stays in flight until what `on_sample` returned is done: the sample is stored.
+        """
         me = asyncio.current_task()
         assert me is not None
         while not self._over():
@@ -110,7 +114,8 @@ class _Run:
                 self.drawing.add(me)
                 sample = await self.model.draw(draw)
                 self.settled += 1
-                self.on_sample(draw, sample)
+                if (stored := self.on_sample(draw, sample)) is not None:
+                    await asyncio.shield(stored)  # shared with others: being cancelled here must not cancel it
             finally:
                 self.drawing.discard(me)
                 self.gate.leave(entered, sample)
@@ -133,14 +138,15 @@ async def run_draws(
     model: Model,
     draws: Sequence[Draw],
     concurrency: int,
-    on_sample: Callable[[Draw, Sample], None],
+    on_sample: OnSample,
     deadline: float | None = None,
     grace: float = GRACE,
 ) -> int:
     """Make the draws, at most `concurrency` in flight; each sample goes to `on_sample` the moment it is settled.
 
     Draws start in the given order and settle in any. `on_sample` runs in the event loop, one at a time;
-    it is the place to store the sample. deadline: a time of `time.monotonic`; no draw starts after it.
+    it is the place to store the sample, or to begin that: it may return a future that is done once the sample is
+    stored. deadline: a time of `time.monotonic`; no draw starts after it.
 
     Stopping (the task is cancelled, as Ctrl-C does; `on_sample` raises; the model raises, which means
     that no draw can work): nothing new starts, calls in flight get `grace` seconds to come back, and

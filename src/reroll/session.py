@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 OPEN_ENDED = "open"
+AT_ONCE = 500  # outcomes to a transaction
 
 N = TypeVar("N", int, float)
 
@@ -230,12 +231,20 @@ def _drawn(session: Session, at: Slots, since: int) -> list[StoredSample]:
 def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
     ids = _check_ids(session, at)
     have = session.store.outcomes([s.id for s in stored], ids)
-    for sample in stored:
-        if any(i not in have.get(sample.id, {}) for i in ids):
-            said = list(zip(ids, session.checker.judge(at.case, session.judging, sample.sample), strict=True))
-            # A check that could not run is asked again next time; a person's word is kept at once.
-            session.store.add_outcomes(sample.id, [(i, o) for i, o in said if not o.broken])
-            have[sample.id] = dict(said)
+    by_person = any(inner.kind == "person" for check in at.case.checks for inner in check.walk())
+    fresh: dict[str, list[tuple[str, Outcome]]] = {}
+    try:
+        for sample in stored:
+            if any(i not in have.get(sample.id, {}) for i in ids):
+                said = session.checker.judge(at.case, session.project.program, sample.sample)
+                have[sample.id] = dict(zip(ids, said, strict=True))
+                # A check that could not run is asked again next time; a person's word is kept at once.
+                fresh[sample.id] = [(i, o) for i, o in zip(ids, said, strict=True) if not o.broken]
+                if by_person or len(fresh) >= AT_ONCE:
+                    session.store.add_all_outcomes(fresh)
+                    fresh = {}
+    finally:
+        session.store.add_all_outcomes(fresh)
     said_of = [(s, tuple(have[s.id][i] for i in ids)) for s in stored]
     return [Judged(s, overall(each), each) for s, each in said_of]
 
