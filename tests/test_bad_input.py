@@ -272,3 +272,9 @@ def test_a_setting_that_is_out_of_reach_is_named(tmp_path: Path, capsys: Any, mo
     monkeypatch.setenv("REROLL_BUDGET", "99999999999999999999")
     said = complaint(capsys, "rerun", "greet", "--project", write_project(tmp_path, NOWHERE))
     assert "must lie between 1 and 1,000,000" in said
+
+
+@pytest.mark.parametrize("words", [("--horizon", "355.9"), ("--budget=2.7",), ("--seed", "1.5")])
+def test_a_fraction_is_not_rounded_to_a_whole_number(capsys: Any, words: tuple[str, ...]) -> None:
+    ran = reroll(capsys, "certify", "x", *words)
+    assert "is a whole number, got" in ran.complaint

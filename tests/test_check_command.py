@@ -14,8 +14,9 @@ import pytest
 
 from reroll.case import Label
 from reroll.errors import UsageError
-from reroll.labelling import append_label, read_labels
+from reroll.labelling import append_label
 from reroll.program import Program
+from reroll.project import read_labels
 from reroll.sample import Completion, Sample
 from reroll.store import NewSample, Store
 from tests.background import Ran, reroll

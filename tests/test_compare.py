@@ -148,7 +148,7 @@ def test_the_smallest_drop_is_the_one_sided_limit_until_a_verdict_says_more() ->
     some = [WON] * 2 + [LOST] * 2 + [GOOD] * 96
     assert compare_path(some).smallest_drop == pytest.approx(difference_limit(2, 2, 100))
     assert compare_path([*some, ("pass", "invalid")]).smallest_drop == pytest.approx(difference_limit(2, 3, 101))
-    assert compare_path([]).smallest_drop == 1.0
+    assert compare_path([]).smallest_drop is None
     assert compare_path([WON] * 6).smallest_drop == 0.0
     assert compare_path([LOST] * 6).smallest_drop is None
     alike = compare_path([GOOD] * 90 + [LOST] * 4, margin=0.05)

@@ -264,6 +264,8 @@ def test_wrong_cases_get_one_sentence(tmp_path: Path, text: str, message: str) -
         ({"fixes/a.yml": "fix: a"}, "fixes/a.yml: rename this file to a.yaml"),
         ({"cases.yml": C}, "cases.yml: rename this file to cases.yaml"),
         ({"labels.jsonl": "\nx"}, 'labels.jsonl:2: not a JSON object: "x"'),
+        ({"labels.jsonl": '{"sample": "s", "outcome": "pass", "outcome": "fail"}'},
+         "labels.jsonl:1: `outcome`: a key stands twice; keep one"),
         ({"labels.jsonl": "[]"}, "labels.jsonl:1: a label is a JSON object; this is []"),
         ({"labels.jsonl": '{"outcome": "pass"}'}, "labels.jsonl:1: `sample` is missing"),
         ({"labels.jsonl": '{"sample": "s", "outcome": "passed"}'},

@@ -154,3 +154,10 @@ def test_no_comparison_says_more_than_its_verdict(pairs: list[tuple[str, str]]) 
     assert ("fails more often than" in text) == (pair.verdict == "worse")
     assert ("no different" in text) == (pair.verdict == "no_different")
     assert text.count(". ") < 6
+
+
+def test_answers_that_never_came_are_no_successes() -> None:
+    _, text = compared([("pass", "invalid")] * 6)
+    assert "new gave nothing that could be judged in 6 runs" in text
+    _, text = compared([("pass", "invalid"), ("pass", "pass"), ("pass", "fail")])
+    assert "new failed 1 time in 2 (1 more could not be judged)" in text

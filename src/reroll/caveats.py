@@ -11,7 +11,7 @@ from reroll.answer import CertifySection, LuckSection, NotExamined, Reference
 from reroll.case import Case
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
-from reroll.session import Judged, Session, Slots, exploratory
+from reroll.session import Judged, Session, Slots, exploratory, too_dear
 
 __all__ = ["about_reference", "about_runs", "about_verdicts", "earlier_comparisons", "earlier_tests", "why_stopped"]
 
@@ -36,7 +36,10 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
     if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
-        yield f"{counts('call', lost)} never came back (a run was stopped meanwhile) and could not be counted"
+        yield (
+            f"{counts('call', lost)} have not come back (a run was stopped, or is still waiting for them) and could "
+            "not be counted"
+        )
     for source, why in NOT_COUNTED:
         found = (session.store.samples(request_id=at.request_id, series=at.series, source=source) for at in places)
         if n := sum(map(len, found)):
@@ -149,8 +152,13 @@ def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
     if session.stopped:
         return "stopped by you; the same command goes on from here"
     cap = session.options.max_usd
-    if cap is not None and (session.spent.usd or 0) >= cap:
-        return f"the spending cap of ${cap:g} was reached; the same command with a higher --max-usd goes on from here"
+    if cap is not None and too_dear(session):
+        purse, own = session.spent.purse, session.spent.usd or 0
+        others = purse.stored - own if purse else 0
+        by = f", ${others:.2g} of it by other commands on this store" if others > cap / 1e4 else ""
+        return (
+            f"the spending cap of ${cap:g} was reached{by}; the same command with a higher --max-usd goes on from here"
+        )
     if session.exhausted is not None:
         return f"the recording has no more completions of this case ({counts('run', len(outcomes))})"
     reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)

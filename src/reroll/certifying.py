@@ -85,8 +85,8 @@ def _places(session: Session, goal: Goal) -> list[Slots]:
 
     A suite and a population have series of their own: runs that were seen before somebody chose the
     cases, or that `--fresh` replaced for one of them, would let the choice bend the test. A series names
-    its case, since cases may send the same request, and a sample counts once. A population's cases come
-    in the order in which they were first run, so that new cases go to the end and no verdict is taken anew.
+    its case, since cases may send the same request, and a sample counts once. A population's cases keep
+    the turn that they once had, so that new cases go to the end and no verdict is taken anew.
     """
     if goal.about == "case":
         return [slots(session, case) for case in goal.cases]
@@ -95,9 +95,27 @@ def _places(session: Session, goal: Goal) -> list[Slots]:
         return [slots(session, case, series=f"{key} {case.id}") for case in goal.cases]
     _all_differ(session, goal.cases)
     places = [slots(session, case, series=f"population {case.id}") for case in goal.cases]
-    first = {at.case.id: min((j.stored.seq for j in judged(session, at)), default=None) for at in places}
-    run = sorted((at for at in places if first[at.case.id] is not None), key=lambda at: first[at.case.id] or 0)
-    return run + sorted((at for at in places if first[at.case.id] is None), key=lambda at: _scattered(at.case))
+    before = _order_so_far(session)
+    run = {at.case.id: bool(judged(session, at)) for at in places}
+
+    def turn(at: Slots) -> tuple[int, bool, str]:
+        # What was decided on keeps its turn, then what was run since, then the new ones.
+        return before.get(at.case.id, len(before)), not run[at.case.id], _scattered(at.case)
+
+    return sorted(places, key=turn)
+
+
+def _order_so_far(session: Session) -> dict[str, int]:
+    """The turn of every case that an earlier decision about the population looked at.
+
+    Not the order in which answers arrived: quick answers would come first.
+    """
+    turns: dict[str, int] = {}
+    for made in session.store.decisions(rule="certify/1", program_id=session.project.program.id):
+        facts = made.evidence or {}
+        for case in facts.get("cases", ()) if facts.get("about") == "population" else ():
+            turns.setdefault(case, len(turns))
+    return turns
 
 
 def _all_differ(session: Session, cases: Sequence[Case]) -> None:

@@ -335,6 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         show_anything()
         _readable(words)
+        _whole(words)
         found = app(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         code = found if isinstance(found, int) else 0
@@ -349,6 +350,18 @@ def _readable(words: list[str]) -> None:
     for word in words:
         if "\0" in word or word.encode("utf-8", "replace").decode() != word:
             raise UsageError(f"the word {word!r} is not text in UTF-8; write it so")
+
+
+WHOLE = {"--budget", "--horizon", "--concurrency", "--repeats", "--label", "--again", "--limit", "--seed"}
+
+
+def _whole(words: list[str]) -> None:
+    """Raises: UsageError for a fraction where a whole number stands: a binding end must not be rounded."""
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        value = value if equals else after
+        if option in WHOLE and value.lstrip("-").replace(".", "", 1).isdecimal() and "." in value:
+            raise UsageError(f"{option} is a whole number, got {value}")
 
 
 def _ended(error: BaseException) -> int:

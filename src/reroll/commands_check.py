@@ -20,13 +20,13 @@ from reroll.labelling import (
     judged_samples,
     measure_check,
     people_say,
-    read_labels,
     written_after,
 )
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.options import options_of
 from reroll.output import console, print_json
+from reroll.project import read_labels
 from reroll.sample import Sample
 from reroll.settings import setting
 from reroll.store import Store

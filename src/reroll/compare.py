@@ -258,7 +258,7 @@ def _changed(verdict: CompareVerdict, low: float, high: float, margin: float | N
 
 
 def _smallest_drop(verdict: str, up: Floats, n: int, plain: float, margin: float | None) -> float | None:
-    if verdict == "worse":
+    if verdict == "worse" or not n:
         return None
     if verdict == "better":
         return 0.0

@@ -15,7 +15,7 @@ from reroll.case import Case
 from reroll.caveats import about_runs, earlier_comparisons
 from reroll.compare import Best, Compared, best_of, better_than_baseline, compare_cases, compare_path
 from reroll.conclude import rate_of
-from reroll.errors import NotCompleted
+from reroll.errors import ModelError, NotCompleted
 from reroll.evidence import Evidence
 from reroll.numbers import counts
 from reroll.paired import better_log_e
@@ -105,7 +105,10 @@ class _Table:
         return self.best(rounds).surviving
 
     def best(self, rounds: Sequence[Mapping[str, OutcomeWord]]) -> Best:
-        return best_of(rounds, self.sessions[0].options.alpha, self.asked.margin or 0.0)
+        """Asked for several times between two batches, and it takes its time for many rounds."""
+        if len(rounds) not in self.known:
+            self.known[len(rounds)] = best_of(rounds, self.sessions[0].options.alpha, self.asked.margin or 0.0)
+        return self.known[len(rounds)]
 
     def counted(self, name: str, units: int) -> list[Judged]:
         """The runs of this variant that the first `units` pairs are made of."""
@@ -122,6 +125,7 @@ class _Table:
 
     def refresh(self) -> None:
         """Read what is stored by now, whole: an outage may have taken back what was read before."""
+        self.known: dict[int, Best] = {}
         self.runs = [[judged(s, at) for at in row] for s, row in zip(self.sessions, self.places, strict=True)]
 
     async def draw(self, units: int, variants: Sequence[str]) -> None:
@@ -163,6 +167,8 @@ async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Compa
     except NotCompleted as error:
         broken = str(error)
         table.refresh()
+        if not table.rounds():  # one variant never answered: there is nothing to show
+            raise ModelError(broken, slug=error.slug) from None
     ran_out = next((s.exhausted for s in sessions if s.exhausted), None)
     if ran_out and not table.rounds():
         raise ran_out

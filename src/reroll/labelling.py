@@ -10,22 +10,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from reroll.case import Case, Label
 from reroll.check import UNSURE, Check, Outcome, overall
 from reroll.checking import Checker, surroundings_of
-from reroll.complaints import problem_words
 from reroll.errors import FileError, UsageError
 from reroll.evidence import Est, Evidence
 from reroll.judge import Agreement, Labelled, Measured, agreement, labels_needed, measure, which_to_label
-from reroll.match import nearest, show
+from reroll.match import nearest
 from reroll.numbers import counts
 from reroll.person import Person
 from reroll.project import Project
 from reroll.store import Store, StoredSample
 from reroll.store_rows import Source
-from reroll.strict_yaml import read_text
 
 __all__ = [
     "CaseMeasured",
@@ -39,7 +35,6 @@ __all__ = [
     "judged_samples",
     "measure_check",
     "people_say",
-    "read_labels",
     "written_after",
 ]
 
@@ -144,27 +139,6 @@ def _asks_a_person(case: Case) -> bool:
 
 
 # -- what people say ---------------------------------------------------------------------------------------------------
-
-
-def read_labels(path: Path) -> list[tuple[int, Label]]:
-    """The labels of a file, each with its line. Raises: FileError for the first line that is none."""
-    found = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            raise FileError(path, f"not a JSON object: {show(line)}", line=number) from None
-        if not isinstance(value, dict):
-            raise FileError(path, f"a label is a JSON object; this is {show(value)}", line=number)
-        try:
-            found.append((number, Label.model_validate(value)))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = str(first["loc"][0]) if first["loc"] and first["type"] != "missing" else None
-            raise FileError(path, problem_words(first, [first], Label), line=number, key=key) from None
-    return found
 
 
 def drawn_for(name: str | None, labels: Sequence[tuple[int, Label]]) -> list[tuple[int, Label]]:

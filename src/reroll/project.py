@@ -21,7 +21,16 @@ from reroll.program import Program
 from reroll.requirement import bad_schema
 from reroll.strict_yaml import Document, parse_document, parse_yaml, read_document, read_text
 
-__all__ = ["CaseFile", "Project", "load_project", "parse_yaml", "read_checks", "schemas", "write_schemas"]
+__all__ = [
+    "CaseFile",
+    "Project",
+    "load_project",
+    "parse_yaml",
+    "read_checks",
+    "read_labels",
+    "schemas",
+    "write_schemas",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
 # What a stored request already says, so that it cannot be said beside it.
@@ -81,7 +90,7 @@ def load_project(folder: str | Path) -> Project:
         program,
         () if cases_file is None else _load_cases(cases_file, program),
         _load_fixes(folder / "fixes"),
-        _load_labels(folder / "labels.jsonl"),
+        tuple(label for _, label in read_labels(labels)) if (labels := folder / "labels.jsonl").is_file() else (),
     )
 
 
@@ -248,24 +257,41 @@ def _load_fixes(folder: Path) -> tuple[Fix, ...]:
     return tuple(fix for fix, _ in found.values())
 
 
-def _load_labels(path: Path) -> tuple[Label, ...]:
-    labels = []
-    for number, line in enumerate(read_text(path).split("\n") if path.is_file() else (), 1):
+def read_labels(path: Path) -> list[tuple[int, Label]]:
+    """The labels of a file, each with its line. Raises: FileError for the first line that is none."""
+    found = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_each_key_once)
+        except _Twice as twice:
+            raise FileError(path, "a key stands twice; keep one", line=number, key=str(twice)) from None
         except (ValueError, RecursionError):
             raise FileError(path, f"not a JSON object: {show(line)}", line=number) from None
         if not isinstance(value, dict):
             raise FileError(path, f"a label is a JSON object; this is {show(value)}", line=number)
         try:
-            labels.append(Label.model_validate(value))
+            found.append((number, Label.model_validate(value)))
         except ValidationError as error:
             first = error.errors()[0]
             key = str(first["loc"][0]) if first["loc"] and first["type"] != "missing" else None
             raise FileError(path, problem_words(first, [first], Label), line=number, key=key) from None
-    return tuple(labels)
+    return found
+
+
+class _Twice(Exception):
+    """A key that stands twice in one JSON object."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises: _Twice; what a person says twice must not be taken by its last word."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Twice(key)
+        found[key] = value
+    return found
 
 
 # -- for editors

@@ -12,13 +12,11 @@ from reroll.case import Case
 from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
-from reroll.keeping import Keeper
 from reroll.models.model import Draw
 from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
 from reroll.sample import Sample
 from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
-from reroll.store import NewSample
 
 __all__ = [
     "crashing_check",
@@ -55,16 +53,17 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
                 draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
                 home[at.case.id, indices[k]] = at
     errors: list[str] = []
-    keeper = Keeper(lambda new: _keep(session, new))
 
-    def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
+    def settled(draw: Draw, sample: Sample) -> None:
+        # Stored before it is judged: a completion costs money, and a check may crash or change later.
+        _keep(session, home[draw.case_id, draw.index], draw, sample)
         if sample.error:
             errors.append(sample.error)
-        # Stored before it is judged: a completion costs money, and a check may crash or change later.
-        return keeper.add(_new(session, home[draw.case_id, draw.index], draw, sample))
 
+    purse = session.spent.purse
+    enough = purse.shut if purse else None
     width = session.options.concurrency or session.model.concurrency
-    session.drawing = asyncio.ensure_future(run_draws(session.model, draws, width, settled))
+    session.drawing = asyncio.ensure_future(run_draws(session.model, draws, width, settled, enough=enough))
     try:
         await session.drawing
     except asyncio.CancelledError:
@@ -76,16 +75,11 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
         session.exhausted = error
     finally:
         session.drawing = None
-        keeper.flush()
     _still_alive(session, errors)
 
 
-def _new(session: Session, at: Slots, draw: Draw, sample: Sample) -> NewSample:
-    """The sample with its place, counted as spent."""
-    refused = _refused(sample) and not session.got_through
-    session.spent.add(sample, at.control)
-    session.got_through |= sample.error is None
-    return NewSample(
+def _keep(session: Session, at: Slots, draw: Draw, sample: Sample) -> None:
+    stored = session.store.add_sample(
         sample,
         request_id=at.request_id,
         series=at.series,
@@ -93,13 +87,12 @@ def _new(session: Session, at: Slots, draw: Draw, sample: Sample) -> NewSample:
         program_id=session.project.program.id,
         case_id=at.case.id,
         variant=session.variant,
-        source="refused" if refused else "draw",
+        source="refused" if _refused(sample) and not session.got_through else "draw",
     )
-
-
-def _keep(session: Session, new: Sequence[NewSample]) -> None:
-    for one, stored in zip(new, session.store.add_samples(new), strict=True):
-        session.silent = [*session.silent, stored] if one.sample.error else []
+    session.spent.add(sample, at.control)
+    session.made += 1
+    session.got_through |= sample.error is None
+    session.silent = [*session.silent, stored] if sample.error else []
 
 
 def _refused(sample: Sample) -> bool:
@@ -111,7 +104,7 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
 
     The draws of such an outage are kept, and marked: a server that is down says nothing about the case.
     """
-    total, silent = session.spent.calls + session.spent.control_calls, len(session.silent)
+    total, silent = session.made, len(session.silent)
     # The same call would be turned down again; a 429 only asks for patience.
     hopeless = bool(errors) and errors[-1].startswith("http 4") and not errors[-1].startswith("http 429")
     none_yet = silent == total and (hopeless or total >= DEAD_AFTER)

@@ -16,6 +16,7 @@ from reroll.errors import ModelError
 from reroll.models.model import Model
 from reroll.program import Program
 from reroll.project import Project
+from reroll.purse import Purse
 from reroll.sample import Sample
 from reroll.store import Store, StoredSample
 
@@ -63,6 +64,7 @@ class Spent:
     usd: float | None = 0.0
     reused: int = 0
     started: float = field(default_factory=time.monotonic)
+    purse: Purse | None = None  # where a cap on money was set
 
     def add(self, sample: Sample, control: bool) -> None:
         self.calls += not control
@@ -71,6 +73,8 @@ class Spent:
         self.prompt_tokens = _plus(self.prompt_tokens, sample.usage.prompt_tokens, sample)
         self.completion_tokens = _plus(self.completion_tokens, sample.usage.completion_tokens, sample)
         self.usd = _plus(self.usd, sample.usage.usd, sample)
+        if self.purse is not None:
+            self.purse.add(sample.usage.usd, unknown=sample.usage.usd is None and sample.completion is not None)
 
     @property
     def seconds(self) -> float:
@@ -119,6 +123,7 @@ class Session:
     spent: Spent = field(default_factory=Spent)
     silent: list[str] = field(default_factory=list)  # ids of the last draws in a row without a completion
     got_through: bool = False  # whether any call of this command brought a completion
+    made: int = 0  # draws that this session settled; `spent` may be shared with other variants
     fresh: bool = False  # start every case's series anew
     started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
     since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
@@ -254,6 +259,8 @@ def words(runs: Sequence[Judged]) -> list[OutcomeWord]:
 
 
 def too_dear(session: Session) -> bool:
-    """Whether the spending cap is reached, or no longer known to be respected."""
+    """Whether the spending cap leaves room for no further call, or is no longer known to be respected."""
+    if session.spent.purse is not None:
+        return session.spent.purse.shut()
     cap, usd = session.options.max_usd, session.spent.usd
     return cap is not None and (usd is None or usd >= cap)

@@ -380,5 +380,7 @@ def _failure_rate(target: float) -> float:
 
 
 def _check_horizon(n: int, horizon: int | None) -> None:
+    if horizon is not None and (not isinstance(horizon, int) or horizon < 1):
+        raise ValueError(f"a horizon is a whole number of samples, 1 or more, got {horizon!r}")
     if horizon is not None and n > horizon:
         raise ValueError(f"a horizon is binding: got {n} samples after declaring {horizon}; start a new run from zero")

@@ -24,8 +24,9 @@ def show_comparison(found: Comparison, console: Console) -> None:
     """Print which variant fails least often, by how much, and what this run could not have missed."""
     pen = Pen(console)
     lines = badge(*_headline(found), pen)
-    about = "drawn at random" if found.about == "suite" else "each a new one"
-    what = f"{counts('pair', len(found.outcomes))} over {counts('case', len(found.cases))}, {about}"
+    pairs = counts("pair", len(found.outcomes)) if len(found.variants) == 2 else counts("round", len(found.outcomes))
+    cases = counts("case", len(found.cases))
+    what = f"{pairs} over {cases}, drawn at random" if found.about == "suite" else f"{pairs}, out of {cases} in all"
     models = ", ".join(dict.fromkeys(found.models))
     lines += pen.wrap(pen.join((what, "bold"), (f" ({said.short(models, 80)})", "dim")), 3)
     bar = Text.assemble("   ", (pen.glyph("heavy"), COLOURS[_kind(found)]), "  ")
