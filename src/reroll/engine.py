@@ -86,8 +86,9 @@ class _Run:
         draws: Sequence[Draw],
         on_sample: OnSample,
         deadline: float | None,
+        enough: Callable[[int], bool] | None,
     ) -> None:
-        self.model, self.on_sample, self.deadline = model, on_sample, deadline
+        self.model, self.on_sample, self.deadline, self.enough = model, on_sample, deadline, enough
         self.todo: Iterator[Draw] = iter(draws)
         self.gate = gate_of(model)
         self.stopped = False
@@ -95,7 +96,11 @@ class _Run:
         self.drawing: set[asyncio.Task[None]] = set()  # workers with a call in flight
 
     def _over(self) -> bool:
-        return self.stopped or (self.deadline is not None and time.monotonic() >= self.deadline)
+        if self.stopped or (self.deadline is not None and time.monotonic() >= self.deadline):
+            return True
+        if self.enough is not None and self.enough(len(self.drawing)):
+            self.stopped = True
+        return self.stopped
 
     async def work(self) -> None:
         """Draw until nothing is left to do. No await lies between a sample and `on_sample`.
@@ -141,12 +146,14 @@ async def run_draws(
     on_sample: OnSample,
     deadline: float | None = None,
     grace: float = GRACE,
+    enough: Callable[[int], bool] | None = None,
 ) -> int:
     """Make the draws, at most `concurrency` in flight; each sample goes to `on_sample` the moment it is settled.
 
     Draws start in the given order and settle in any. `on_sample` runs in the event loop, one at a time;
     it is the place to store the sample, or to begin that: it may return a future that is done once the sample is
     stored. deadline: a time of `time.monotonic`; no draw starts after it.
+    enough: asked before each draw with how many are in flight; once it says so, none starts any more.
 
     Stopping (the task is cancelled, as Ctrl-C does; `on_sample` raises; the model raises, which means
     that no draw can work): nothing new starts, calls in flight get `grace` seconds to come back, and
@@ -156,7 +163,7 @@ async def run_draws(
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be 1 or more, got {concurrency}")
-    run = _Run(model, draws, on_sample, deadline)
+    run = _Run(model, draws, on_sample, deadline, enough)
     workers = {asyncio.create_task(run.work()) for _ in range(min(concurrency, len(draws)))}
     if not workers:
         return 0

@@ -14,6 +14,7 @@ from reroll.models.model import Model
 from reroll.opening import model_of, run, stopping_cleanly
 from reroll.options import can_be_capped, can_be_measured, options_of
 from reroll.project import Project
+from reroll.purse import Purse
 from reroll.session import Session, Spent
 from reroll.settings import setting
 from reroll.store import Store
@@ -64,7 +65,7 @@ def with_sessions(
                 await model.check()
             checker = open_now.enter_context(Checker(projects[0].path, seconds=setting("check_timeout"), person=person))
             progress = open_now.enter_context(Progress(quiet=quiet))
-            spent = Spent()
+            spent = Spent(purse=None if options.max_usd is None else Purse(store, options.max_usd))
             sessions = [
                 Session(
                     p,

@@ -12,11 +12,13 @@ from reroll.case import Case
 from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
+from reroll.keeping import Keeper
 from reroll.models.model import Draw
 from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
 from reroll.sample import Sample
 from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
+from reroll.store import NewSample
 
 __all__ = [
     "crashing_check",
@@ -53,12 +55,13 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
                 draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
                 home[at.case.id, indices[k]] = at
     errors: list[str] = []
+    keeper = Keeper(lambda new: _keep(session, new))
 
-    def settled(draw: Draw, sample: Sample) -> None:
-        # Stored before it is judged: a completion costs money, and a check may crash or change later.
-        _keep(session, home[draw.case_id, draw.index], draw, sample)
+    def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
         if sample.error:
             errors.append(sample.error)
+        # Stored before it is judged: a completion costs money, and a check may crash or change later.
+        return keeper.add(_new(session, home[draw.case_id, draw.index], draw, sample))
 
     purse = session.spent.purse
     enough = purse.shut if purse else None
@@ -75,11 +78,17 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
         session.exhausted = error
     finally:
         session.drawing = None
+        keeper.flush()
     _still_alive(session, errors)
 
 
-def _keep(session: Session, at: Slots, draw: Draw, sample: Sample) -> None:
-    stored = session.store.add_sample(
+def _new(session: Session, at: Slots, draw: Draw, sample: Sample) -> NewSample:
+    """The sample with its place, counted as spent."""
+    refused = _refused(sample) and not session.got_through
+    session.spent.add(sample, at.control)
+    session.made += 1
+    session.got_through |= sample.error is None
+    return NewSample(
         sample,
         request_id=at.request_id,
         series=at.series,
@@ -87,12 +96,13 @@ def _keep(session: Session, at: Slots, draw: Draw, sample: Sample) -> None:
         program_id=session.project.program.id,
         case_id=at.case.id,
         variant=session.variant,
-        source="refused" if _refused(sample) and not session.got_through else "draw",
+        source="refused" if refused else "draw",
     )
-    session.spent.add(sample, at.control)
-    session.made += 1
-    session.got_through |= sample.error is None
-    session.silent = [*session.silent, stored] if sample.error else []
+
+
+def _keep(session: Session, new: Sequence[NewSample]) -> None:
+    for one, stored in zip(new, session.store.add_samples(new), strict=True):
+        session.silent = [*session.silent, stored] if one.sample.error else []
 
 
 def _refused(sample: Sample) -> bool:

@@ -58,7 +58,7 @@ def rates_query(walks: bool) -> Executable:
     """
     here = and_(outcomes.c.checks_id == bindparam("check"), outcomes.c.source == bindparam("origin"))
     if not walks:
-        counts = [func.count().filter(outcomes.c.outcome == word) for word in get_args(OutcomeWord)]
+        counts: list[Any] = [func.count().filter(outcomes.c.outcome == word) for word in get_args(OutcomeWord)]
         return select(outcomes.c.variant, *counts).where(here).group_by(outcomes.c.variant)
     first = select(func.min(outcomes.c.variant).label("variant")).where(here).cte("variants", recursive=True)
     later = select(func.min(outcomes.c.variant)).where(here, outcomes.c.variant > first.c.variant).scalar_subquery()
@@ -89,6 +89,11 @@ class Store(Asked, Concluded):
             total = connection.execute(tries).scalar_one()
         parts = {name: (rest[2 * i] or 0) if rest[2 * i + 1] == calls else None for i, name in enumerate(known)}
         return Spend(calls=calls, attempts=total, seconds=seconds or 0.0, **parts)
+
+    def newest(self) -> int:
+        """The newest `seq`, 0 for an empty store."""
+        with self._read() as connection:
+            return connection.execute(select(func.max(samples.c.seq))).scalar_one() or 0
 
     def since(self, seq: int) -> tuple[int, float]:
         """The newest `seq`, and what the samples after the given one cost in US dollars, as far as that is known."""
