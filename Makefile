@@ -40,7 +40,7 @@ lock: ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra build pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra build --extra dev --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+		--extra build --extra dev --extra postgres --extra parquet --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
 
 clean: ## forget what was installed and built
 	rm -rf .venv .venv-train .pytest_cache .mypy_cache .ruff_cache
