@@ -242,8 +242,24 @@ def samples(case: str | None = None, /, *, limit: int = 50, common: Common = COM
 
 
 @app.command
-def show(sample: str, /, *, common: Common = COMMON) -> int:
+def show(sample: str, /, *, request: bool = False, common: Common = COMMON) -> int:
     """Show one stored sample whole: its request, completion, outcomes and tokens.
+
+    Parameters
+    ----------
+    sample
+        Its id, or the beginning of it.
+    request
+        Print only the body of its request, byte for byte as it was sent.
+    """
+    from reroll import commands_files
+
+    return commands_files.show_request(sample, common) if request else commands_files.show(sample, common)
+
+
+@app.command
+def replay(sample: str, /, *, common: Common = COMMON) -> int:
+    """Send the very request of a stored sample once more, and show what comes back.
 
     Parameters
     ----------
@@ -252,11 +268,13 @@ def show(sample: str, /, *, common: Common = COMMON) -> int:
     """
     from reroll import commands_files
 
-    return commands_files.show(sample, common)
+    return commands_files.replay(sample, common)
 
 
 @app.command
-def export(case: str | None = None, /, *, out: Path | None = None, common: Common = COMMON) -> int:
+def export(
+    case: str | None = None, /, *, out: Path | None = None, parquet: Path | None = None, common: Common = COMMON
+) -> int:
     """Write stored samples as recorded completions, one JSON object a line.
 
     Parameters
@@ -265,10 +283,12 @@ def export(case: str | None = None, /, *, out: Path | None = None, common: Commo
         Only this case.
     out
         The file to write; default: stdout.
+    parquet
+        Write a Parquet file instead, with the same columns.
     """
     from reroll import commands_files
 
-    return commands_files.export(case, out, common)
+    return commands_files.export(case, out, parquet, common)
 
 
 @app.command(name="import")

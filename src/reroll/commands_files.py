@@ -19,7 +19,7 @@ from reroll.store import Store
 from reroll.store_rows import Source
 from reroll.store_rows import to_json as row_json
 
-__all__ = ["doctor", "export", "import_", "init", "samples", "show"]
+__all__ = ["doctor", "export", "import_", "init", "replay", "samples", "show", "show_request"]
 
 EXPORTED: tuple[Source, ...] = ("draw", "imported", "reported")
 
@@ -59,15 +59,43 @@ def show(sample: str, common: Common) -> int:
     return 0
 
 
-def export(case: str | None, out: Path | None, common: Common) -> int:
+def show_request(sample: str, common: Common) -> int:
+    from reroll.replaying import request_bytes
+
+    if common.json:
+        raise UsageError("show --request prints the request as it is; leave --json out")
+    project = project_of(common)
+    with store_of(common, project, create=False) as store:
+        body = request_bytes(project, store, sample)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(body + (b"\n" if sys.stdout.isatty() else b""))
+    return 0
+
+
+def replay(sample: str, common: Common) -> int:
+    from reroll import replaying
+
+    project = project_of(common)
+    with store_of(common, project, create=False) as store:
+        new, answered = replaying.replay(project, store, sample)
+    show(new, common)
+    return 0 if answered else 4
+
+
+def export(case: str | None, out: Path | None, parquet: Path | None, common: Common) -> int:
     from reroll.looking import known_case
 
-    if common.json and out is None:
+    if out is not None and parquet is not None:
+        raise UsageError("export writes one file; give --out or --parquet, not both")
+    if common.json and out is None and parquet is None:
         raise UsageError("export prints JSON lines as it is; leave --json out, or name a file with --out")
     project = project_of(common)
     with store_of(common, project, create=False) as store:
         known_case(store, case)
-        n = _export(store, case, sys.stdout) if out is None else _export_to(store, case, out)
+        if parquet is not None:
+            n, out = _export_parquet(store, case, parquet), parquet
+        else:
+            n = _export(store, case, sys.stdout) if out is None else _export_to(store, case, out)
     if common.json:
         print_json({"schema": "reroll.export/1", "file": str(out), "samples": n})
     elif out is not None:
@@ -82,6 +110,16 @@ def _export_to(store: Store, case: str | None, out: Path) -> int:
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
         raise UsageError(f"{out} cannot be written: {problem}; choose another --out", slug="out") from None
+
+
+def _export_parquet(store: Store, case: str | None, out: Path) -> int:
+    from reroll.store_parquet import write_parquet
+
+    try:
+        return write_parquet(store.export(case_id=case, source=EXPORTED), out)
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise UsageError(f"{out} cannot be written: {problem}; choose another --parquet", slug="out") from None
 
 
 def _export(store: Store, case: str | None, stream: TextIO) -> int:
