@@ -168,7 +168,7 @@ async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Compa
         broken = str(error)
         table.refresh()
         if not table.rounds():  # one variant never answered: there is nothing to show
-            raise ModelError(broken, slug=error.slug) from None
+            raise ModelError(broken, slug="model-no-answer") from None
     ran_out = next((s.exhausted for s in sessions if s.exhausted), None)
     if ran_out and not table.rounds():
         raise ran_out

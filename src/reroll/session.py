@@ -241,7 +241,7 @@ def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> l
     try:
         for sample in stored:
             if any(i not in have.get(sample.id, {}) for i in ids):
-                said = session.checker.judge(at.case, session.project.program, sample.sample)
+                said = session.checker.judge(at.case, session.judging, sample.sample)
                 have[sample.id] = dict(zip(ids, said, strict=True))
                 # A check that could not run is asked again next time; a person's word is kept at once.
                 fresh[sample.id] = [(i, o) for i, o in zip(ids, said, strict=True) if not o.broken]
