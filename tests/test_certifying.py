@@ -47,7 +47,7 @@ def test_a_suite_is_run_in_whole_rounds_and_met_at_a_round_s_end(tmp_path: Path,
     assert (ran.code, ran.json["verdict"], ran.json["about"]) == (0, "met", "suite")
     assert ran.json["rate"]["n"] == 36  # 34 samples would do, and rounds have four
     assert [c["rate"]["n"] for c in ran.json["cases"]] == [9] * 4
-    assert any("these 4 cases only" in c for c in ran.json["caveats"])
+    assert any("these 4 cases, each weighing the same, only" in c for c in ran.json["caveats"])
 
 
 def test_one_bad_case_spoils_the_suite_and_is_shown(tmp_path: Path, capsys: Any) -> None:

@@ -13,7 +13,15 @@ from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
 from reroll.session import Judged, Session, Slots, exploratory, too_dear
 
-__all__ = ["about_reference", "about_runs", "about_verdicts", "earlier_comparisons", "earlier_tests", "why_stopped"]
+__all__ = [
+    "about_reference",
+    "about_runs",
+    "about_verdicts",
+    "earlier_comparisons",
+    "earlier_tests",
+    "these_cases",
+    "why_stopped",
+]
 
 Verdicts = tuple[LuckSection, CertifySection | NotExamined]
 
@@ -63,6 +71,11 @@ def _about_labels(session: Session, runs: Sequence[Judged]) -> Iterator[str]:
             f"people labelled {counts('run', len(both))} of these, and {wrong} of them otherwise than the checks; "
             "`reroll check` says how often answers really fail"
         )
+
+
+def these_cases(n: int) -> str:
+    """The cases of a suite, as a caveat names them."""
+    return "this one case" if n == 1 else f"these {counts('case', n)}, each weighing the same,"
 
 
 def _day(judged: Judged) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, OutcomeWord, Rate, to_json
 from reroll.case import Case
-from reroll.caveats import about_runs, earlier_tests, why_stopped
+from reroll.caveats import about_runs, earlier_tests, these_cases, why_stopped
 from reroll.conclude import claim_section, rate_of
 from reroll.errors import NotCompleted, UsageError
 from reroll.evidence import Evidence
@@ -329,7 +329,7 @@ def _caveats(
         yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
     if goal.about == "suite":
         yield (
-            f"this speaks of these {counts('case', len(places))} only, each weighing the same; new requests may fail "
+            f"this speaks of {these_cases(len(places))} only; new requests may fail "
             "more often (--about population asks about those)"
         )
     if goal.about == "population":

@@ -12,7 +12,7 @@ from typing import Literal
 
 from reroll.answer import Comparison, OutcomeWord, Pair, Rate, VariantRate, to_json
 from reroll.case import Case
-from reroll.caveats import about_runs, earlier_comparisons
+from reroll.caveats import about_runs, earlier_comparisons, these_cases
 from reroll.compare import Best, Compared, best_of, better_than_baseline, compare_cases, compare_path
 from reroll.conclude import rate_of
 from reroll.errors import ModelError, NotCompleted
@@ -360,7 +360,7 @@ def _caveats(table: _Table, runs: Sequence[Judged]) -> Iterator[str]:
         )
     if table.asked.about == "suite":
         yield (
-            f"this speaks of these {counts('case', len(table.cases))} only, each weighing the same; new requests "
+            f"this speaks of {these_cases(len(table.cases))} only; new requests "
             "may differ (--about population asks about those)"
         )
 
