@@ -1,11 +1,14 @@
 # Two commands for a newcomer: `make demo` and `make test`. Everything they need they install into .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# A PostgreSQL for the tests of the store; where it cannot be had, they say why they were skipped.
+POSTGRESQL := command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
+APT := DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=10
 # Install exactly what the lock files name, checked by hash.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 JOBS ?= 2
 
-.PHONY: help demo test lint format bench bench-quick model schemas lock clean
+.PHONY: help demo test postgresql lint format bench bench-quick model schemas lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,7 +16,7 @@ help: ## this list
 demo: .venv/installed ## one report investigated on the bundled model
 	$(BIN)/reroll demo
 
-test: .venv/developer ## every test
+test: .venv/developer postgresql ## every test
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: .venv/developer ## ruff and mypy, as CI would
@@ -41,6 +44,12 @@ lock: ## resolve the lock files anew (needs uv)
 		--extra build pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra build --extra dev --extra postgres --extra parquet --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+
+postgresql:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { $(POSTGRESQL); }; then \
+		{ $(APT) update && $(APT) install --yes --no-install-recommends postgresql; } >/dev/null 2>&1 || \
+		echo "PostgreSQL could not be installed; the tests that need it will be skipped"; \
+	fi
 
 clean: ## forget what was installed and built
 	rm -rf .venv .venv-train .pytest_cache .mypy_cache .ruff_cache

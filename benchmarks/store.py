@@ -40,15 +40,32 @@ def float32(number: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", number))[0])
 
 
-def make(count: int, tokens: bool, seed: int) -> list[NewSample]:
-    """Samples with 1 KB of Zipf words, an attempt, usage; with `tokens` 60 of them with 5 alternatives each."""
+KINDS = {
+    "": "text",
+    "chosen": "text + 60 logprobs",
+    "top": "text + 60 tokens x 5",
+    "shared": "the same, alike to a point",
+}
+
+
+def make(count: int, tokens: str, seed: int) -> list[NewSample]:
+    """Samples with 1 KB of Zipf words, an attempt, usage; and 60 tokens: their logprobs alone (`chosen`), each with 5
+    alternatives (`top`), or the same for what begins alike, as of one request (`shared`).
+    """
     rng = random.Random(seed)
     words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(2, 9))) for _ in range(5000)]
     weights = [1 / (rank + 1) for rank in range(len(words))]
     out = []
     for idx in range(count):
         text = " ".join(rng.choices(words, weights, k=180))[:1000]
-        listed = tuple(token(rng, words, weights) for _ in range(60)) if tokens else ()
+        if tokens == "chosen":
+            listed = cut(rng, text)
+        elif tokens == "shared" and out:
+            first, alike = out[rng.randrange(len(out))].sample.completion, rng.randrange(60)
+            assert first is not None
+            listed = first.tokens[:alike] + tuple(token(rng, words, weights) for _ in range(60 - alike))
+        else:
+            listed = tuple(token(rng, words, weights) for _ in range(60)) if tokens else ()
         sample = Sample(
             Completion(text, tokens=listed),
             attempts=(Attempt(1.7e9 + idx, rng.random(), 200, request_id=f"req_{idx:016x}"),),
@@ -59,6 +76,13 @@ def make(count: int, tokens: bool, seed: int) -> list[NewSample]:
         )
         out.append(NewSample(sample, "r1:0123456789abcdef", "rerun", idx, "p1:0123456789abcdef", "next-friday"))
     return out
+
+
+def cut(rng: random.Random, text: str) -> tuple[Token, ...]:
+    """The text as 60 tokens of some length, each with the logprob of a model that is often sure."""
+    at = sorted(rng.sample(range(1, len(text)), 59))
+    parts = [text[a:b] for a, b in zip([0, *at], [*at, len(text)], strict=True)]
+    return tuple(Token(part, float32(-rng.expovariate(2.0))) for part in parts)
 
 
 def token(rng: random.Random, words: list[str], weights: list[float]) -> Token:
@@ -145,19 +169,19 @@ def json_bytes(path: Path, new: list[NewSample]) -> int:
 
 def cells(folder: Path, count: int) -> list[dict[str, Any]]:
     out = []
-    for tokens in (False, True):
+    for tokens in KINDS:
         new = make(count if not tokens else count // 2, tokens, seed=1)
         for batch in BATCHES:
             ours, bare = [], []
             for n in range(ROUNDS):
-                path = folder / f"store-{tokens}-{batch}-{n}.sqlite"
+                path = folder / f"store-{tokens or 0}-{batch}-{n}.sqlite"
                 ours.append(store_round(path, new, batch))
-                again = folder / f"bare-{tokens}-{batch}-{n}.sqlite"
+                again = folder / f"bare-{tokens or 0}-{batch}-{n}.sqlite"
                 bare.append(bare_round(again, rows_of(path), batch))
             (wall, cpu), (bare_wall, bare_cpu) = middle(ours), middle(bare)
             out.append(
                 {
-                    "sample": "text + 60 tokens x 5" if tokens else "text",
+                    "sample": KINDS[tokens],
                     "batch": batch,
                     "rows/s": round(len(new) / wall),
                     "bare rows/s": round(len(new) / bare_wall),
@@ -166,7 +190,7 @@ def cells(folder: Path, count: int) -> list[dict[str, Any]]:
                     "bare CPU us/row": round(bare_cpu / len(new) * 1e6),
                     "bytes/row": round(size(path) / len(new)),
                     "bare bytes/row": round(size(again) / len(new)),
-                    "as JSON bytes/row": json_bytes(folder / f"json-{tokens}-{batch}.sqlite", new),
+                    "as JSON bytes/row": json_bytes(folder / f"json-{tokens or 0}-{batch}.sqlite", new),
                 }
             )
     return out
@@ -182,7 +206,7 @@ def other(folder: Path, count: int) -> dict[str, float]:
     fresh = timed(lambda: Store.open(path).close())[0]
     again = statistics.median(timed(lambda: Store.open(path).close())[0] for _ in range(20))
     with Store.open(path) as store:
-        for part in chunks(make(count // 2, True, seed=2), 100):
+        for part in chunks(make(count // 2, "top", seed=2), 100):
             store.add_samples(part)
         plain = timed(lambda: void(store.samples()))[1]
         full = timed(lambda: void(store.samples(payload=True)))[1]

@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import random
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from reroll import store_schema
 from reroll.case import Case, Report
 from reroll.check import Outcome
-from reroll.errors import UsageError
+from reroll.errors import StoreError, UsageError
 from reroll.intake.recorded import read_rows
 from reroll.program import Program, Request
 from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store import NewSample, Spend, Store
+from reroll.store_prefixes import Beginnings
 from reroll.store_rows import ranges, unranges
 from reroll.store_tokens import pack_tokens, unpack_tokens
 from tests.postgres import Server, running
@@ -208,6 +212,76 @@ def test_an_ambiguous_id_names_the_candidates(store: Store) -> None:
     letter = next(c for c in (id[2] for id in ids) if sum(id[2] == c for id in ids) > 1)
     with pytest.raises(UsageError, match=f"several samples begin with `s_{letter}`: s_{letter}"):
         store.sample(f"s_{letter}")
+
+
+# -- what begins alike -------------------------------------------------------------------------------------------------
+
+
+def listed(*words: str, noise: float = 0.0) -> Sample:
+    """A completion of these tokens with alternatives, as a server reports them: the same for what begins alike."""
+    tokens, before = [], ""
+    for word in words:
+        rng = random.Random(before)
+        top = tuple((f"{before[-3:]}{n}", -rng.random() - noise) for n in range(5))
+        tokens.append(Token(word, -0.5, top, len(word)))
+        before += word
+    return Sample(Completion("".join(words), tokens=tuple(tokens)))
+
+
+def bytes_of_tokens(store: Store) -> list[int]:
+    with store._read() as connection:
+        blobs = connection.execute(select(store_schema.payloads.c.tokens).order_by(store_schema.payloads.c.seq))
+        return [len(blob) for (blob,) in blobs]
+
+
+TREE = [
+    listed(*"abcdefghijklmnop"),
+    listed(*"abcdefghijklmnoX"),
+    listed(*"abcdefghijklmnoXY"),
+    listed(*"abcdefgh"),
+    listed(*"zbcdefghijklmnop"),
+    listed(*"abcdefghijklmnop", noise=0.125),
+    listed(*"abcdefghijklmnop"),
+]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_what_samples_begin_alike_with_is_stored_once_and_comes_back_exactly(store: Store, at_once: int) -> None:
+    new = [NewSample(sample, "r1:0", "rerun", i, **PLACE) for i, sample in enumerate(TREE)]
+    for start in range(0, len(new), at_once):
+        store.add_samples(new[start : start + at_once])
+    assert [s.sample for s in store.samples(payload=True)] == TREE
+    assert [store.samples(payload=True, after=s.seq - 1, limit=1)[0].sample for s in store.samples()] == TREE
+    whole, *rest = bytes_of_tokens(store)
+    assert [size < whole / 2 for size in rest] == [True, True, True, False, False, True]
+
+
+def test_another_process_and_another_request_know_what_belongs_to_them(store: Store) -> None:
+    add(store, 0, TREE[0])
+    add(store, 0, TREE[0], request_id="r1:1")
+    store._beginnings = Beginnings()  # as another process would begin
+    add(store, 1, TREE[0])
+    first, other, again = bytes_of_tokens(store)
+    assert other == first
+    assert again < first / 2
+    assert [s.sample for s in store.samples(payload=True)] == [TREE[0]] * 3
+
+
+def test_a_batch_that_failed_is_not_begun_like(store: Store) -> None:
+    bad = NewSample(TREE[0], "r1:0", "rerun", "no number", **PLACE)  # type: ignore[arg-type]
+    with pytest.raises(StoreError):
+        store.add_samples([NewSample(TREE[0], "r1:0", "rerun", 0, **PLACE), replace(bad, series=None)])  # type: ignore[arg-type]
+    add(store, 1, TREE[0])
+    assert store.samples(payload=True)[0].sample == TREE[0]
+
+
+def test_long_texts_come_back_and_are_found_by_their_words(store: Store) -> None:
+    text = f"Friday {HALF} " + "and so on, é, " * 40 + "the last words\0"
+    one = add(store, 0, Sample(Completion(text)))
+    add(store, 1, Sample(Completion("short")))
+    assert store.sample(one).sample == Sample(Completion(text))
+    assert [s.id for s in store.find_quotation("the last words")] == [one]
+    assert store.find_quotation("no such words") == []
 
 
 # -- series ------------------------------------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ def clean(text: str) -> str:
 
 # -- samples -----------------------------------------------------------------------------------------------------------
 
-SHOWN = 60  # characters of a long text that the column `text` shows
+SHOWN = 40  # characters of a long text that the column `text` shows
 TEXTS = ("text", "finish_reason", "refusal", "error", "model", "fingerprint")
 
 

@@ -38,6 +38,7 @@ AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for na
 ADD_ONE = sql.insert_new(samples).returning(samples.c.seq)
 ADD_SAMPLE, ADD_ATTEMPT, ADD_PAYLOAD = sql.insert_new(samples), attempts.insert(), payloads.insert()
 
+LOOKED_AT = 50  # earlier samples of a request whose beginnings a new process learns
 TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples were taken in
 
 
@@ -147,6 +148,7 @@ class Sampled(Database):
         return taken
 
     def _put(self, new: Sequence[NewSample]) -> list[tuple[str, bool]]:
+        self._look_back(new)
         now = now_us()
         rows = [sample_row(one, new_id("s"), now) for one in new]
         if not rows:
@@ -164,6 +166,18 @@ class Sampled(Database):
             stored = [(row["id"], True) if row["id"] in seqs else (self._at(connection, row), False) for row in rows]
         self._beginnings.learn(begun)
         return stored
+
+    def _look_back(self, new: Sequence[NewSample]) -> None:
+        """Know how earlier samples of these requests begin: those that other processes stored before this one."""
+        listed = {n.request_id for n in new if n.sample.completion and any(t.top for t in n.sample.completion.tokens)}
+        for request_id in listed - self._beginnings.requests:
+            self._beginnings.requests.add(request_id)
+            earlier = self.samples(request_id=request_id, payload=True, limit=LOOKED_AT)
+            begun: dict[int, int] = {}
+            for one in earlier:
+                if one.sample.completion and any(t.top for t in one.sample.completion.tokens):
+                    self._beginnings.place(request_id, one.sample.completion.tokens, one.seq, begun)
+            self._beginnings.learn(begun)
 
     def _add_parts(self, connection: Connection, stored: Iterable[tuple[int, NewSample]]) -> dict[int, int]:
         """The rows that hang on samples: attempts and payloads. Returns the beginnings that are new with them."""

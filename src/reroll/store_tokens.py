@@ -51,10 +51,10 @@ def _grow(blob: bytes) -> bytes:
 
 # Format 2: the byte 2, then zstd of these counts and arrays, little-endian: per token its length where the
 # tokens make up the text, else the number of its text; its flags; how many alternatives; per alternative the
-# number of its text; ids; logprobs of tokens, then those of alternatives; the numbered texts as a JSON list.
+# number of its text; ids; logprobs of tokens and of alternatives, byte by byte; the numbered texts as a JSON list.
 # What a token shares with an earlier sample of its request is stored there, once for all that begin alike.
 HEAD = struct.Struct("<BQIIII")  # bits; that sample's seq, tokens shared with it; tokens, alternatives, logprobs
-WIDE, SPELT, LARGE, ALIKE, IDS = 1, 2, 4, 8, 16
+WIDE, SPELT, LARGE, ALIKE, SMALL = 1, 2, 4, 8, 16
 HAS_LOGPROB, HAS_ID = 1, 2
 
 
@@ -88,19 +88,30 @@ def pack_tokens(tokens: Sequence[Token], text: str = "", base: Base | None = Non
     logprobs = [t.logprob for t in own if t.logprob is not None] + [number for _, number in alternatives]
     narrow = array("f", logprobs)
     wide = narrow.tolist() != logprobs
-    large = max((*texts, *tops, *numbered), default=0) > 65535
-    bits = wide * WIDE | spelt * SPELT | large * LARGE | alike * ALIKE | bool(ids) * IDS
+    counts = (*texts, *tops, *numbered)
+    most = max(counts, default=0)
+    bits = wide * WIDE | spelt * SPELT | (most > 65535) * LARGE | alike * ALIKE | (most < 256) * SMALL
     head = HEAD.pack(bits, base.seq if base else 0, shared, len(own), len(alternatives), len(logprobs))
     parts = [
         head,
         flags[:1] if alike else flags,
-        _little(array("I" if large else "H", (*texts, *tops, *numbered))),
+        _little(array(_form(bits), counts)),
         _little(array("q", ids)),
-        _little(array("d", logprobs) if wide else narrow),
+        _planes(_little(array("d", logprobs) if wide else narrow), 8 if wide else 4),
     ]
     if places:
         parts.append(json.dumps(list(places), separators=(",", ":")).encode())
     return b"\x02" + _shrink(b"".join(parts))
+
+
+def _form(bits: int) -> str:
+    """How counts are stored."""
+    return "I" if bits & LARGE else "B" if bits & SMALL else "H"
+
+
+def _planes(data: bytes, width: int) -> bytes:
+    """First bytes of all numbers, then their second bytes, ...: exponents, which are much alike, come together."""
+    return b"".join([data[i::width] for i in range(width)])
 
 
 def _little(values: array[Any]) -> bytes:
@@ -137,9 +148,11 @@ def unpack_tokens(blob: bytes, text: str = "", earlier: Sequence[Token] = ()) ->
     at = HEAD.size
     flags = data[at : at + 1] * n if bits & ALIKE else data[at : at + n]
     at += min(n, 1) if bits & ALIKE else n
-    counts, at = _read("I" if bits & LARGE else "H", data, at, n + (n if n_tops else 0) + n_tops)
+    counts, at = _read(_form(bits), data, at, n + (n if n_tops else 0) + n_tops)
     ids, at = _read("q", data, at, sum(bool(f & HAS_ID) for f in flags))
-    numbers, at = _read("d" if bits & WIDE else "f", data, at, n_numbers)
+    end = at + n_numbers * (8 if bits & WIDE else 4)
+    numbers, _ = _read("d" if bits & WIDE else "f", _planes(data[at:end], n_numbers or 1), 0, n_numbers)
+    at = end
     strings = json.loads(data[at:]) if at < len(data) else []
     first = earlier[:shared]
     texts: list[str] = []
