@@ -187,7 +187,7 @@ def test_a_newer_store_is_left_alone(tmp_path: Path, capsys: Any) -> None:
         (["doctor", "bundeld"], "bundled"),
         (["doctor", "gguf:missing.gguf"], "missing.gguf"),
         (["doctor", "openai:x", "--base-url", NOWHERE], "127.0.0.1:9"),
-        (["doctor", "anthropic:claude"], "yet"),
+        (["doctor", "anthropic:claude"], "ANTHROPIC_API_KEY"),
     ],
 )
 def test_wrong_words_on_the_command_line(tmp_path: Path, capsys: Any, arguments: list[str], words: str) -> None:

@@ -198,10 +198,8 @@ def test_it_keeps_the_promises_of_a_model(tmp_path: Path) -> None:
         ("openai", "write openai:NAME"),
         ("openia:gpt-4o", "did you mean `openai:gpt-4o`?"),
         ("gpt-4o", "openai:NAME with base_url"),
-        ("anthropic:claude", "cannot call `anthropic:` models yet"),
-        ("openai-responses:gpt-5", "cannot call `openai-responses:` models yet"),
-        ("python:pkg.mod:fn", "cannot call `python:` models yet"),
-        ("http://localhost:1", "cannot call `http:` models yet"),
+        ("antropic:claude", "did you mean `anthropic:claude`?"),
+        ("https://localhost:1/ask", "write `http:https://localhost:1/ask`"),
         ("gguf:", "write gguf:PATH"),
         ("recorded:", "write recorded:FILE"),
     ],
@@ -213,7 +211,7 @@ def test_an_unknown_reference_names_the_known_forms(ref: str, words: str) -> Non
 
 
 def test_a_base_url_where_none_belongs_is_refused() -> None:
-    with pytest.raises(UsageError, match="base_url is for openai"):
+    with pytest.raises(UsageError, match="base_url is for models at an address"):
         open_model("bundled", base_url="http://localhost:1")
 
 

@@ -399,7 +399,7 @@ def test_the_files_in_the_docs_load_and_fit_their_schemas(tmp_path: Path) -> Non
     for name, text in [*every.items(), ("program", raw)]:
         jsonschema.validate(parse_yaml(text, name), schemas()[name])
     jsonschema.validate(json.loads(label), schemas()["label"])
-    assert set(Program.model_fields) - {"raw"} == set(parse_yaml(files["program.yaml"], "docs"))
+    assert set(Program.model_fields) - {"raw", "http"} == set(parse_yaml(files["program.yaml"], "docs"))
     assert json.loads(row)["case_id"] == "q1"
 
 

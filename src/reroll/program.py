@@ -13,7 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reroll.errors import UsageError
 
-__all__ = ["Example", "Part", "Program", "Request", "canonical", "content_id", "describe_fields", "fill"]
+__all__ = [
+    "Endpoint",
+    "Example",
+    "Part",
+    "Program",
+    "Request",
+    "canonical",
+    "content_id",
+    "describe_fields",
+    "fill",
+    "fill_all",
+]
 
 JSON = Any  # what json.loads returns
 
@@ -76,6 +87,23 @@ def fill(template: str, values: Mapping[str, JSON], where: str = "user") -> str:
     return PLACEHOLDER.sub(one, template)
 
 
+def fill_all(template: JSON, values: Mapping[str, JSON], where: str) -> JSON:
+    """A value with `fill` applied to every text in it; a text that is one {name} alone becomes its value as it is.
+
+    >>> fill_all({"to": ["{who}"], "note": "for {n}", "n": "{n}"}, {"who": "Ana", "n": 2}, "body")
+    {'to': ['Ana'], 'note': 'for 2', 'n': 2}
+    """
+    if isinstance(template, Mapping):
+        return {key: fill_all(inner, values, f"{where}.{key}") for key, inner in template.items()}
+    if isinstance(template, list | tuple):
+        return [fill_all(inner, values, f"{where}.{i}") for i, inner in enumerate(template, 1)]
+    if not isinstance(template, str):
+        return template
+    alone = PLACEHOLDER.fullmatch(template)
+    name = str(alone.group(1)) if alone else ""
+    return values[name] if name in values else fill(template, values, where)
+
+
 def _type_words(schema: Mapping[str, JSON]) -> str:
     """A property's type as a reader would say it: `string, date`, `array of string`, `one of 30, 60`."""
     if "enum" in schema:
@@ -111,6 +139,16 @@ class Example(BaseModel):
     assistant: str
 
 
+class Endpoint(BaseModel):
+    """What is sent to a product at an address of its own, and where its answer holds the text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    body: JSON = Field(None, description="The body, {names} are the case's inputs; default: the inputs themselves.")
+    text: str | None = Field(
+        None, pattern="^(/.*)?$", description="JSON pointer to the answer's text; default: the whole body."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """The smallest named piece of a program or input that can be blamed or changed."""
@@ -124,6 +162,7 @@ class Part:
 class Request:
     """One call as it will be sent: `body` in the shape of OpenAI chat completions, model left out.
 
+    For `python:` it holds `input`, `params` and `history`, for `http:` the `body` and the pointer `text`.
     `raw` holds the exact text where the program is a stored request; the wire then sends it as is.
     """
 
@@ -159,6 +198,7 @@ class Program(BaseModel):
     user: str = Field("{request}", description="{names} are the case's inputs.")
     response: dict[str, JSON] | None = Field(None, description="JSON Schema of the answer; order is kept.")
     structured: Literal["enforce", "describe", "both"] = "enforce"
+    http: Endpoint | None = Field(None, description="For http: what is sent, and where the answer's text is.")
     steps: tuple[dict[str, JSON], ...] = Field((), description="What product code does around the model.")
     raw: str | None = Field(None, description="File with the exact bytes of a request, instead of message keys.")
     neutral: dict[str, str] = Field(default_factory=dict)
@@ -215,6 +255,8 @@ class Program(BaseModel):
         """The request of one case. Raises: UsageError for a missing input."""
         if self.raw is not None:
             return Request(self.model, self.base_url, json.loads(self.raw), self.raw)
+        if self.is_product:
+            return Request(self.model, self.base_url, self._product_body(inputs, history))
         body: dict[str, JSON] = {"messages": self.messages(inputs, history)}
         body |= sorted(self.params.items())  # their order changes nothing, so it must not change the request's id
         if self.tools:
@@ -225,6 +267,29 @@ class Program(BaseModel):
                 "json_schema": {"name": "response", "strict": True, "schema": self.response},
             }
         return Request(self.model, self.base_url, body)
+
+    @property
+    def is_product(self) -> bool:
+        """Whether the model is the product itself, which gets the inputs as they are and no messages."""
+        return self.model.partition(":")[0] in ("python", "http")
+
+    def _product_body(self, inputs: Mapping[str, JSON], history: tuple[Mapping[str, JSON], ...]) -> dict[str, JSON]:
+        if self.model.startswith("http"):
+            http = self.http or Endpoint()
+            sent = dict(inputs) if http.body is None else fill_all(http.body, inputs, "http.body")
+            return {"body": sent} | ({} if http.text is None else {"text": http.text})
+        if both := sorted(inputs.keys() & self.params.keys()):
+            raise UsageError(
+                f"`{both[0]}` is both in `params` and in the case's input, and the function takes it once; rename one",
+                slug="bad-input",
+            )
+        turns = [dict(m) for m in (*self.history, *history)]
+        body: dict[str, JSON] = {"input": dict(inputs)}
+        return (
+            body
+            | ({"params": dict(sorted(self.params.items()))} if self.params else {})
+            | ({"history": turns} if turns else {})
+        )
 
     def parts(self, inputs: Mapping[str, JSON] | None = None) -> tuple[Part, ...]:
         """Every part that can be blamed or changed, in the order of the prompt (ids: DESIGN.md section 3)."""
@@ -247,7 +312,7 @@ class Program(BaseModel):
                 Part(f"tools.{function.get('name')}.description", "description", function.get("description", ""))
             )
         found += [Part(f"history.{i}", "message", canonical(m)) for i, m in enumerate(self.history, 1)]
-        if inputs is not None and self.raw is None:
+        if inputs is not None and self.raw is None and not self.is_product:
             text = fill(self.user, inputs)
             found += [Part(f"user.{i}", "clause", s) for i, s in enumerate(SENTENCE.split(text), 1) if s]
         found += [Part(f"params.{k}", "parameter", canonical(v)) for k, v in self.params.items()]

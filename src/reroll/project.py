@@ -45,6 +45,11 @@ SAID_BY_RAW = (
     "response",
     "structured",
 )
+# What a product of one's own does not read: it gets the inputs as they are.
+NOT_FOR_PRODUCTS = {
+    "python": ("system", "documents", "examples", "tools", "user", "structured", "raw", "base_url"),
+    "http": ("system", "documents", "examples", "history", "tools", "user", "structured", "raw", "base_url", "params"),
+}
 
 
 class CaseFile(BaseModel):
@@ -120,6 +125,13 @@ def _load_program(path: Path) -> Program:
     if isinstance(document.value, dict) and isinstance(document.value.get("raw"), str):
         document.value["raw"] = _raw_request(document)
     program = _validated(document, Program, "`program: NAME` and what is sent to the model")
+    kind = program.model.partition(":")[0]
+    for key in NOT_FOR_PRODUCTS.get(kind, ()):
+        if document.value.get(key) not in (None, "", [], {}):
+            hint = "put it into `http.body`" if kind == "http" else "give it to the function in `params`"
+            raise document.error(f"a {kind}: model gets the case's inputs and not this; remove it, or {hint}", (key,))
+    if program.http is not None and kind != "http":
+        raise document.error(f"this is for http: models, and the model is `{program.model}`", ("http",))
     if program.response is not None and (problem := bad_schema(program.response)):
         raise document.error(problem.words, ("response", *problem.path))
     for key in ("neutral", "alternatives"):

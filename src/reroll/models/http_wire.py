@@ -10,7 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -26,10 +26,18 @@ from reroll.models.secrets import Key, find_key, is_loopback, scrub, scrub_body
 from reroll.models.wire import Policy, Reply
 from reroll.sample import Completion, Sample, Usage
 
-__all__ = ["HttpModel", "base_address"]
+__all__ = ["HttpModel", "base_address", "split_address"]
 
 CHECK_SECONDS = 15.0  # `check` asks for a small list; whoever needs longer is as good as down
 PATHS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
+
+
+def split_address(url: str) -> SplitResult:
+    """The parts of an address; no scheme and no host where it is none."""
+    try:
+        return urlsplit(url.strip())
+    except ValueError:  # `http://[`
+        return SplitResult("", "", "", "", "")
 
 
 def base_address(base_url: str) -> str:
@@ -41,7 +49,7 @@ def base_address(base_url: str) -> str:
     >>> base_address("http://localhost:8080"), base_address("https://openrouter.ai/api/v1/")
     ('http://localhost:8080/v1', 'https://openrouter.ai/api/v1')
     """
-    parts = urlsplit(base_url.strip())
+    parts = split_address(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"base_url {scrub(base_url)!r} is no web address; write it like http://localhost:8080/v1", slug="base-url"
@@ -125,7 +133,7 @@ class HttpModel(ABC):
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "reroll", "Content-Type": "application/json", **self.headers()},
+                headers={"User-Agent": "reroll", "Content-Type": "application/json"},
             )
         return self._session
 
@@ -137,7 +145,7 @@ class HttpModel(ABC):
             method,
             url,
             data=data,
-            headers=headers or None,
+            headers=self.headers() if headers is None else headers,
             proxy=self._proxy,
             allow_redirects=False,  # a redirect would take prompts to an address that nobody named
             timeout=aiohttp.ClientTimeout(total=seconds),
@@ -155,12 +163,12 @@ class HttpModel(ABC):
             )
 
     def headers(self) -> dict[str, str]:
-        """Headers of every call; the only place where the key goes."""
+        """Headers of a call; the only place where the key goes."""
         return {"Authorization": f"Bearer {self._key.value}"} if self._key.value else {}
 
     def headers_of(self, draw: Draw) -> dict[str, str]:
-        """Headers of this call alone, over those of every call."""
-        return {}
+        """Headers of this very call, where a program can choose them."""
+        return self.headers()
 
     @abstractmethod
     def payload(self, draw: Draw) -> bytes:

@@ -12,7 +12,19 @@ from reroll.intake.logprobs import read_tokens
 from reroll.keys import hide
 from reroll.sample import Completion, Token
 
-__all__ = ["Malformed", "Parsed", "ServerSaid", "parse_body", "without"]
+__all__ = [
+    "Malformed",
+    "Parsed",
+    "ServerSaid",
+    "count_of",
+    "load_body",
+    "load_json",
+    "name_of",
+    "parse_body",
+    "said_by",
+    "with_usage",
+    "without",
+]
 
 MOST_TOKENS = 10**9  # no call has more; whoever says so cannot count
 
@@ -53,11 +65,11 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
     repeats it at the start of `content`, other servers do not: it is cut off only where the content
     starts with it, so that `text` is what was newly written.
     """
-    data = _load(body, content_type)
+    data = load_body(body, content_type)
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices:
         if (error := data.get("error")) is not None:
-            raise _said(error)
+            raise said_by(error)
         raise Malformed("no `choices`" if choices is None else "`choices` is empty")
     choice = choices[0]
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -82,7 +94,7 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
         tokens=tokens,
         refusal=refusal if isinstance(refusal, str) else None,
     )
-    return _with_usage(completion, data)
+    return with_usage(completion, data)
 
 
 def without(parsed: Parsed, *secrets: str | None) -> Parsed:
@@ -115,13 +127,19 @@ def _token_without(token: Token, *secrets: str | None) -> Token:
     return replace(token, text=hide(token.text, *secrets), top=hide(token.top, *secrets))
 
 
-def _load(body: bytes, content_type: str) -> dict[str, Any]:
+def load_json(body: bytes, content_type: str) -> Any:
+    """The JSON value of a body. Raises: Malformed, which says what came instead."""
     if content_type == "text/event-stream":
         raise Malformed("the server streams its answer; take `stream` out of the program's params")
     try:
-        data = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError):  # the latter for thousands of nested brackets
         raise Malformed(_what_instead(body, content_type)) from None
+
+
+def load_body(body: bytes, content_type: str) -> dict[str, Any]:
+    """The JSON object of a body. Raises: Malformed, which says what came instead."""
+    data = load_json(body, content_type)
     if not isinstance(data, dict):
         raise Malformed(f"JSON, but a {type(data).__name__} instead of an object")
     return data
@@ -149,7 +167,8 @@ def _text(content: Any) -> str:
     raise Malformed(f"`content` is a {type(content).__name__}")
 
 
-def _said(error: Any) -> ServerSaid:
+def said_by(error: Any) -> ServerSaid:
+    """An error object of OpenAI's shape, with the status that it names."""
     if not isinstance(error, dict):
         return ServerSaid(None, str(error))
     code = error.get("code")
@@ -157,23 +176,29 @@ def _said(error: Any) -> ServerSaid:
     return ServerSaid(status, str(error.get("message") or error))
 
 
-def _count(value: Any) -> int | None:
+def count_of(value: Any) -> int | None:
     """A count of tokens, None for anything that can be none."""
     counts = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
     return value if counts else None
 
 
-def _with_usage(completion: Completion, data: Mapping[str, Any]) -> Parsed:
+def name_of(value: Any) -> str | None:
+    """A name that the server gave, None for anything that is no text."""
+    return value if isinstance(value, str) else None
+
+
+def with_usage(completion: Completion, data: Mapping[str, Any]) -> Parsed:
+    """The completion with what OpenAI's shape says of tokens, cost, model and fingerprint."""
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else None
+    cached = count_of(details.get("cached_tokens")) if isinstance(details, dict) else None
     cost, model, fingerprint = usage.get("cost"), data.get("model"), data.get("system_fingerprint")
     return Parsed(
         completion,
-        _count(usage.get("prompt_tokens")),
+        count_of(usage.get("prompt_tokens")),
         cached or 0,
-        _count(usage.get("completion_tokens")),
+        count_of(usage.get("completion_tokens")),
         float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e6 else None,
         model if isinstance(model, str) else None,
         fingerprint if isinstance(fingerprint, str) else None,

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import importlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from reroll.errors import ModelError, UsageError
+from reroll.errors import ModelError, RerollError, UsageError
 from reroll.models.model import Model
 
 __all__ = ["FORMS", "open_model"]
 
-FORMS = ("bundled", "gguf:PATH", "openai:NAME", "recorded:FILE")
-LATER = ("openai-responses", "anthropic", "python", "http")
+FORMS = (
+    "bundled",
+    "gguf:PATH",
+    "openai:NAME",
+    "openai-responses:NAME",
+    "openai-completions:NAME",
+    "anthropic:NAME",
+    "python:module:function",
+    "http:URL",
+    "recorded:FILE",
+)
+OVER_HTTP = {
+    "openai": ("openai", "OpenAIModel"),
+    "openai-responses": ("responses", "ResponsesModel"),
+    "openai-completions": ("completions", "CompletionsModel"),
+    "anthropic": ("anthropic", "AnthropicModel"),
+}
+GROUP = "reroll.models"  # entry points: `kind = "package.module:factory"`
 
 
 def open_model(
@@ -30,32 +48,46 @@ def open_model(
 ) -> Model:
     """The model that `ref` names; nothing is sent or started yet.
 
-    base_url: only for openai:, where the server is; project: the folder that relative paths start
-    from; timeout: seconds one HTTP try may take; tries: how many tries that end in a server's failure
-    a draw may take; rng: for the jitter of waits; sleep: what waiting does.
+    base_url: for models at an address, where the server is, if not the vendor's; project: the folder that
+    relative paths start from; timeout: seconds one HTTP try may take; tries: how many tries that end in a
+    server's failure a draw may take; rng: for the jitter of waits; sleep: what waiting does.
 
     Raises: UsageError for a reference that names no wire; ModelError for a file that is no model.
     """
     kind, colon, rest = ref.strip().partition(":")
-    if base_url is not None and kind != "openai" and kind not in LATER:
+    kinds = {form.partition(":")[0] for form in FORMS}
+    if kind not in kinds and rest and (factory := _plugin(kind)) is not None:
+        return _from_plugin(factory, kind, rest, base_url, project)
+    if base_url is not None and kind in kinds - set(OVER_HTTP):
         raise UsageError(
-            f"base_url is for openai: models, not for `{ref}`; take it out of the program", slug="base-url"
+            f"base_url is for models at an address, such as openai:, not for `{ref}`; take it out of the program",
+            slug="base-url",
         )
-    if kind == "recorded" and rest:
+    if kind not in kinds or (kind == "bundled") == bool(colon) or (colon and not rest):
+        raise _unknown(ref, kind, rest)
+    if kind == "recorded":
         from reroll.models.recorded import RecordedModel
 
         return RecordedModel(rest, project)
-    if kind not in ("bundled", "gguf", "openai") or (kind == "bundled") == bool(colon) or (colon and not rest):
-        raise _unknown(ref, kind, rest)
 
     from reroll.models.wire import Policy
 
     usual = Policy()
     policy = Policy(timeout=timeout or usual.timeout, tries=tries or usual.tries)
-    if kind == "openai":
-        from reroll.models.openai import OpenAIModel
+    if kind in OVER_HTTP:
+        file, name = OVER_HTTP[kind]
+        wire = getattr(importlib.import_module(f"reroll.models.{file}"), name)
+        opened: Model = wire(rest, base_url, environment=environment, policy=policy, rng=rng, sleep=sleep)
+        return opened
+    if kind == "http":
+        from reroll.models.endpoint import EndpointModel
 
-        return OpenAIModel(rest, base_url, environment=environment, policy=policy, rng=rng, sleep=sleep)
+        url = ref.strip() if rest.startswith("//") else rest
+        return EndpointModel("product", url, environment=environment, policy=policy, rng=rng, sleep=sleep)
+    if kind == "python":
+        from reroll.models.function import FunctionModel
+
+        return FunctionModel(rest, project, policy=policy)
 
     from reroll.models.local import BUNDLED_CONTEXT, LocalModel, bundled_file
 
@@ -70,15 +102,36 @@ def open_model(
     return LocalModel(path, "bundled", context=BUNDLED_CONTEXT, policy=policy, rng=rng, sleep=sleep)
 
 
+def _plugin(kind: str) -> EntryPoint | None:
+    """The entry point of this kind in an installed package, if there is one."""
+    return next(iter(entry_points(group=GROUP, name=kind)), None)
+
+
+def _from_plugin(point: EntryPoint, kind: str, rest: str, base_url: str | None, project: Path) -> Model:
+    """The model that a package's factory makes. Raises: ModelError in one sentence when it cannot."""
+    try:
+        opened: Model = point.load()(rest, base_url=base_url, project=project)
+    except RerollError:
+        raise
+    except Exception as error:
+        whose = f"package {point.dist.name}" if point.dist else point.value
+        raise ModelError(
+            f"`{kind}:` models come from {whose}, which failed with {type(error).__name__}: {error}; "
+            "tell its authors, or take another model",
+            slug="model-plugin",
+        ) from None
+    return opened
+
+
 def _unknown(ref: str, kind: str, rest: str) -> UsageError:
     forms = ", ".join(FORMS)
-    if kind in LATER:
-        return UsageError(f"this version of reroll cannot call `{kind}:` models yet; it knows {forms}", slug="later")
     kinds = {form.partition(":")[0]: form for form in FORMS}
     if kind in kinds:
         return UsageError(f"`{ref}` is no model; write {kinds[kind]}", slug="unknown-model")
-    near = difflib.get_close_matches(kind.lower(), kinds, n=1, cutoff=0.5)
-    if near:
+    near = difflib.get_close_matches(kind.lower(), kinds, n=1, cutoff=0.6)
+    if kind == "https":
+        hint = f"for a product of your own behind that address, write `http:{ref}`"
+    elif near:
         suggestion = kinds[near[0]].partition(":")[0] + (f":{rest}" if rest else "")
         hint = f"did you mean `{suggestion}`?"
     else:
