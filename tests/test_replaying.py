@@ -140,3 +140,29 @@ def test_parquet_without_pyarrow_says_what_to_install(
     ran = reroll(capsys, "export", "--parquet", tmp_path / "out.parquet", "--project", project)
     assert ran.code == 2
     assert "pip install 'reroll[parquet]'" in ran.complaint
+
+
+# -- a store that cannot be written ------------------------------------------------------------------------------------
+
+
+def test_a_read_only_store_ends_a_run_with_one_sentence_before_anything_is_called(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sqlite3
+
+    with in_background(in_turn("yes")) as (server, url):
+        project = write_project(tmp_path, url)
+        Store.open(tmp_path / ".reroll" / "store.sqlite").close()
+        # Root may write anything, so the connection itself refuses, as a read-only disk does.
+        opened = sqlite3.connect
+
+        def refusing(*given: Any, **options: Any) -> sqlite3.Connection:
+            connection = opened(*given, **options)
+            connection.execute("PRAGMA query_only = ON")
+            return connection
+
+        monkeypatch.setattr(sqlite3.dbapi2, "connect", refusing)
+        ran = reroll(capsys, "rerun", "greet", "--project", project)
+        assert (ran.code, ran.out) == (2, "")
+        assert "cannot be written; make the file and its folder writable [store-not-writable]" in ran.complaint
+        assert server.calls == 0
