@@ -708,3 +708,13 @@ def test_the_programs_in_the_docs_are_programs(tmp_path: Path) -> None:
 def test_every_kind_of_model_is_in_the_docs() -> None:
     page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
     assert [form for form in registry.FORMS if f"| `{form}` |" not in page] == []
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-4o", "openai-responses:gpt-4o", "anthropic:claude-3-5-haiku-latest"])
+def test_the_price_of_a_vendors_model_is_said_before_it_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    home = project(tmp_path, f"program: p\nmodel: {model}\n")
+    said = reroll(capsys, "rerun", "greet", "--budget", 5000, "--project", home, agree=False).complaint
+    assert "USD" in said or "$" in said
+    assert "not known" not in said

@@ -124,7 +124,7 @@ def price_agreed(
     if spending.yes or (model.priced and options.budget <= SETTINGS["budget"].default):
         return
     kind, _, name = project.program.model.partition(":")
-    place = kind if kind in FREE else project.program.base_url or kind
+    place = kind if kind in FREE else project.program.base_url or kind.partition("-")[0]  # the vendor
     usd = price(name or kind, usage, place) if model.priced else None
     text = (
         f"this may make up to {counts('call', options.budget)}, about {usage.prompt_tokens:,} prompt tokens and "
