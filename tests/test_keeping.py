@@ -39,7 +39,7 @@ def test_an_error_of_the_store_reaches_everybody_who_waits() -> None:
     def full(rows: Sequence[NewSample]) -> None:
         raise OSError("disk full")
 
-    async def run() -> list[None | BaseException]:
+    async def run() -> list[BaseException | None]:
         keeper = Keeper(full)
         return await asyncio.gather(keeper.add(new(0)), keeper.add(new(1)), return_exceptions=True)
 
@@ -51,9 +51,7 @@ def test_a_draw_takes_up_its_place_until_its_sample_is_stored() -> None:
         model = Scripted(lambda draw: GOOD)
         stored = asyncio.get_running_loop().create_future()
         drawing = asyncio.ensure_future(run_draws(model, draws(10), 3, lambda d, s: stored))
-        while model.started < 3:
-            await asyncio.sleep(0)
-        for _ in range(20):
+        for _ in range(50):
             await asyncio.sleep(0)
         before = model.started
         stored.set_result(None)

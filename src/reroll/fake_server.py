@@ -121,7 +121,10 @@ class _Connection(asyncio.Protocol):
         held = self.held
         end = held.find(b"\r\n\r\n")
         if end < 0:
-            if len(held) > LONGEST_HEAD:
+            if held and not 65 <= held[0] <= 90:  # no method: TLS, for example
+                held.clear()
+                self.transport.abort()
+            elif len(held) > LONGEST_HEAD:
                 self._refuse(431, "the headers are longer than 64 KiB")
             return
         head = bytes(held[:end])

@@ -1,0 +1,193 @@
+"""What a call costs from end to end: CPU, wall and memory of the whole product, beside bare loops in the same run.
+
+    python benchmarks/runner.py                     10,000 calls of each (about a minute)
+    python benchmarks/runner.py --memory 100000     and so many calls for the slope of memory (several minutes)
+
+Every row is a process of its own, against `reroll fake-server` in another one. `reroll` is what a command does
+once it knows how many runs it wants: reserve, draw, store, read back, judge, store outcomes; starting Python and
+loading the project is left out of all rows alike (`CPU ms` is what the calls add). A command asks for its runs in
+batches of at most an eighth of what it has, so that it stops early; that costs wall time, not CPU, and is not part
+of this page.
+The bare loops keep the answer's text and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))  # as a script
+
+from _report import Report
+from kills import fake_server, project, stats
+
+MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Say yes"}]
+MIX = {"429": 0.05, "500": 0.02, "reset": 0.01, "hang": 0.01, "malformed": 0.02}
+MB = 1024 if sys.platform == "linux" else 1024 * 1024  # ru_maxrss in KB or bytes
+
+
+async def whole(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
+    """The product: a session's draws, stored, read back and judged; `chunk` draws to a batch."""
+    from reroll.checking import Checker
+    from reroll.models.registry import open_model
+    from reroll.project import load_project
+    from reroll.runner import draw_more
+    from reroll.session import Options, Session, judged, slots
+    from reroll.store import Store
+
+    found = load_project(project(folder, url))
+    model = open_model(found.program.model, base_url=url, timeout=2.0)
+    with Store.open(folder / "store.sqlite") as store, Checker(folder) as checker:
+        session = Session(found, store, model, checker, Options(budget=calls, concurrency=width))
+        store.put_program(found.program)
+        store.put_case(found.cases[0])
+        at = slots(session, found.cases[0])
+        done, n = 0, 0
+        while done < calls:
+            await draw_more(session, [at], min(chunk, calls - done))
+            done += min(chunk, calls - done)
+            fresh = judged(session, at, []) if chunk >= calls else []
+            n = len(fresh) or done
+        await model.close()
+    return n
+
+
+async def bare_aiohttp(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
+    import aiohttp
+
+    todo, done = iter(range(calls)), 0
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        nonlocal done
+        for _ in todo:
+            async with session.post(f"{url}/chat/completions", json={"model": "m", "messages": MESSAGES}) as got:
+                done += bool((await got.json())["choices"][0]["message"]["content"])
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await asyncio.gather(*(worker(session) for _ in range(width)))
+    return done
+
+
+async def bare_openai(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
+    import httpx
+    import openai
+
+    todo, done = iter(range(calls)), 0
+    limits = httpx.Limits(max_connections=width, max_keepalive_connections=width)
+    async with openai.AsyncOpenAI(
+        base_url=url, api_key="none", http_client=httpx.AsyncClient(limits=limits, timeout=60)
+    ) as client:
+
+        async def worker() -> None:
+            nonlocal done
+            for _ in todo:
+                got = await client.chat.completions.create(model="m", messages=MESSAGES)  # type: ignore[arg-type]
+                done += bool(got.choices[0].message.content)
+
+        await asyncio.gather(*(worker() for _ in range(width)))
+    return done
+
+
+KINDS: dict[str, Callable[..., Awaitable[int]]] = {
+    "reroll": whole,
+    "bare aiohttp": bare_aiohttp,
+    "bare openai": bare_openai,
+}
+
+
+def inside(told: dict[str, Any]) -> dict[str, Any]:
+    """One row's work, in the process that was made for it: what the calls add after a first few."""
+    from reroll.opening import run
+
+    kind, folder = KINDS[told["kind"]], Path(told["folder"])
+
+    async def work() -> dict[str, Any]:
+        await kind(told["url"], folder / "warm", 20, 4, 20)
+        cpu, wall = time.process_time(), time.perf_counter()
+        n = await kind(told["url"], folder / "real", told["calls"], told["width"], told["chunk"])
+        return {"n": n, "cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+
+    found: dict[str, Any] = run(work())
+    return {**found, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MB}
+
+
+def row(kind: str, calls: int, ms: int, width: int, *server: str, chunk: int | None = None) -> dict[str, Any]:
+    """CPU, wall and memory of one kind of loop; what the server saw; and for the product what SQLite counts."""
+    with tempfile.TemporaryDirectory() as folder, fake_server("--answer", "yes", "--latency", str(ms), *server) as url:
+        told = {"kind": kind, "url": url, "folder": folder, "calls": calls, "width": width, "chunk": chunk or calls}
+        command = [sys.executable, __file__, "--inside", json.dumps(told)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            return {"failed": done.stderr.strip().splitlines()[-1]}
+        found: dict[str, Any] = json.loads(done.stdout)
+        found["server"] = stats(url)
+        found["attempts"] = 0
+        for part in ("warm", "real"):
+            with contextlib.suppress(sqlite3.Error):
+                file = f"file:{folder}/{part}/store.sqlite?mode=ro"
+                with contextlib.closing(sqlite3.connect(file, uri=True)) as store:
+                    count = "SELECT count(*), count(DISTINCT idx), max(idx) FROM samples"
+                    found["rows"] = store.execute(count).fetchone()
+                    found["attempts"] += store.execute("SELECT count(*) FROM attempts").fetchone()[0]
+    return {**found, "ms": 1000 * found["cpu"] / calls, "ideal": found["wall"] / (calls / width * ms / 1000)}
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--inside"]:
+        print(json.dumps(inside(json.loads(sys.argv[2]))))
+        return 0
+    report = Report("runner", __doc__, calls=10_000, memory=0)
+    calls = report.args.calls
+    rows = []
+    for kind, n, ms, width in [
+        ("reroll", calls, 500, 1000),
+        ("reroll", calls, 50, 200),
+        ("bare aiohttp", calls, 500, 1000),
+        ("bare openai", calls // 5, 500, 200),
+    ]:
+        found = row(kind, n, ms, width)
+        if "failed" in found:
+            rows.append([kind, n, ms, width, f"not run: {found['failed'][:80]}", "–", "–"])
+            continue
+        rows.append([kind, n, ms, width, f"{found['ms']:.3f}", f"{found['ideal']:.2f}", f"{found['mb']:.0f}"])
+        if kind == "reroll":
+            where = f"at {ms} ms and {width} in flight"
+            if ms == 500:
+                report.bar(f"CPU ms a call, {where}", found["ms"], 0.4)
+                report.bar(f"memory in MB, {where}", found["mb"], 150)
+            report.bar(f"wall over ideal, {where}", found["ideal"], 1.3 if ms == 500 else 1.5)
+    head = ["what", "calls", "latency ms", "in flight", "CPU ms a call", "wall over ideal", "peak MB"]
+    report.add("cost", "Cost of a call", head, rows)
+    faults = [word for name, chance in MIX.items() for word in ("--fault", f"{name}={chance}")]
+    found = row("reroll", max(200, calls // 5), 20, 200, *faults)
+    total, slots, last = found["rows"]
+    report.add(
+        "faults",
+        "Under the mix of faults (calls and attempts with those of 20 runs to warm up)",
+        ["runs wanted", "stored", "different slots", "calls asked of the server", "attempts stored"],
+        [[max(200, calls // 5), total, slots, found["server"]["calls"], found["attempts"]]],
+    )
+    report.bar("slots lost", last + 1 - slots, 0)
+    report.bar("slots twice", total - slots, 0)
+    report.bar("attempts not recorded", found["server"]["calls"] - found["attempts"], 0)
+    if report.args.memory:
+        sizes = [row("reroll", n, 0, 200, chunk=5000) for n in (report.args.memory // 10, report.args.memory)]
+        slope = (sizes[1]["mb"] - sizes[0]["mb"]) / (0.9 * report.args.memory) * 1e6
+        cells = [[r["n"], f"{r['ms']:.3f}", f"{r['mb']:.0f}"] for r in sizes]
+        report.add("memory", "Memory", ["calls", "CPU ms a call", "peak MB"], cells)
+        report.bar("MB more for a million more calls", slope, 50)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
