@@ -18,6 +18,8 @@ from reroll.check import Outcome
 from reroll.errors import StoreError
 from reroll.sample import Attempt, Completion, Sample, Token
 from reroll.store import NewSample, Rates, Store
+from tests.background import by_number, in_background, reroll, write_project
+from tests.fake_server import answer
 from tests.postgres import Server, running
 from tests.test_store_faults import (
     WRITER,
@@ -240,3 +242,33 @@ def test_rates_are_counted_alike_in_both_databases(url: str, tmp_path: Path) -> 
     assert len(rates[0]) == 3
     with closing(sqlite3.connect(tmp_path / "store.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM outcomes WHERE source = 'outage'").fetchone() == (6,)
+
+
+# -- through the commands ----------------------------------------------------------------------------------------------
+
+
+def test_a_command_whose_server_is_lost_keeps_what_it_paid_for_and_the_same_command_goes_on(
+    server: Server, url: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(count: int) -> Any:
+        if count == 5:
+            server.stop()
+        return answer("yes")
+
+    monkeypatch.setattr(
+        Store.open.__func__, "__kwdefaults__", {**Store.open.__func__.__kwdefaults__, "busy_seconds": 0.2}
+    )
+    with in_background(by_number(lost)) as (model, address):
+        project = write_project(tmp_path, address)
+        words = ["rerun", "greet", "--project", project, "--store", url, "--budget", 12, "--json"]
+        ran = reroll(capsys, *words, "--concurrency", 1)
+        assert (ran.code, ran.out) == (2, "")
+        assert "what came back is kept in" in ran.complaint
+        server.start()
+        paid = model.calls
+        again = reroll(capsys, *words)
+        assert again.code == 0
+        assert model.calls == again.json["rate"]["n"]  # every paid call counts, and none was made twice
+        assert paid >= 5
+    with Store.open(url) as store:
+        assert len(store.samples()) == model.calls
