@@ -181,7 +181,7 @@ def main() -> int:
     report.bar("slots twice", total - slots, 0)
     report.bar("attempts not recorded", found["server"]["calls"] - found["attempts"], 0)
     if report.args.memory:
-        sizes = [row("reroll", n, 0, 200, chunk=5000) for n in (report.args.memory // 10, report.args.memory)]
+        sizes = [row("reroll", n, 1, 200, chunk=5000) for n in (report.args.memory // 10, report.args.memory)]
         slope = (sizes[1]["mb"] - sizes[0]["mb"]) / (0.9 * report.args.memory) * 1e6
         cells = [[r["n"], f"{r['ms']:.3f}", f"{r['mb']:.0f}"] for r in sizes]
         report.add("memory", "Memory", ["calls", "CPU ms a call", "peak MB"], cells)
