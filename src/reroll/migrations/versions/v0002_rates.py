@@ -14,7 +14,5 @@ def upgrade() -> None:
     op.add_column("outcomes", sa.Column("variant", sa.Text))
     op.add_column("outcomes", sa.Column("source", sa.Text))
     for name in ("variant", "source"):
-        op.execute(
-            f"UPDATE outcomes SET {name} = (SELECT {name} FROM samples WHERE samples.id = outcomes.sample_id)"
-        )
+        op.execute(f"UPDATE outcomes SET {name} = (SELECT {name} FROM samples WHERE samples.id = outcomes.sample_id)")
     op.create_index("outcomes_rates", "outcomes", ["checks_id", "source", "variant", "outcome"])
