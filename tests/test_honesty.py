@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -250,3 +252,16 @@ def test_a_rate_that_people_contradict_says_so(tmp_path: Path, capsys: Any) -> N
     assert any(
         "people labelled 2 runs of these, and 1 of them otherwise than the checks" in c for c in again["caveats"]
     )
+
+
+def test_a_clock_that_was_set_back_leaves_no_run_out(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes")) as (_, url):
+        project = write_project(tmp_path, url)
+        arguments = ("certify", "greet", "--project", project, "--target", 0.9, "--json")
+        assert reroll(capsys, *arguments, "--budget", 6).json["rate"]["n"] == 6
+        with contextlib.closing(sqlite3.connect(project / ".reroll" / "store.sqlite")) as store:
+            store.execute("UPDATE samples SET settled_us = settled_us - 3600000000 WHERE seq > 2")
+            store.commit()
+        again = reroll(capsys, *arguments, "--budget", 0).json
+    assert again["rate"]["n"] == 6
+    assert not any("exploratory" in c for c in again["caveats"])

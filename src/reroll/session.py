@@ -129,6 +129,7 @@ class Session:
     since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
     stopped: bool = False  # a person asked to stop
     drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
+    older: dict[tuple[str, ...], int] = field(default_factory=dict)  # by place and checks: see _last_older
     variant: str = "baseline"  # what its samples are stored under
     yardstick: Program | None = None  # whose response schema answers are held to, if not the program's own
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
@@ -211,9 +212,8 @@ def judged(session: Session, at: Slots, so_far: Sequence[Judged] = ()) -> list[J
     known. A check written after looking at samples would fit them; those are exploratory
     (`exploratory` counts them). `so_far` is what an earlier call returned: only what came since is read.
     """
-    known = 0.0 if so_far else session.store.first_used(_check_ids(session, at), at.request_id)
     since = max((j.stored.seq for j in so_far), default=0 if at.whole else session.since)
-    fresh = [s for s in _drawn(session, at, since) if s.settled >= known]
+    fresh = _drawn(session, at, max(since, _last_older(session, at)))
     runs = sorted([*so_far, *_judge_all(session, at, fresh)], key=lambda j: j.stored.idx)
     # By index: the order of arrival would favour quick answers. A horizon is binding, whoever else drew.
     return runs if at.whole or session.options.horizon is None else runs[: session.options.horizon]
@@ -221,8 +221,24 @@ def judged(session: Session, at: Slots, so_far: Sequence[Judged] = ()) -> list[J
 
 def exploratory(session: Session, at: Slots) -> list[Judged]:
     """Draws older than the checks that judge them: shown, never counted."""
-    known = session.store.first_used(_check_ids(session, at), at.request_id)
-    return _judge_all(session, at, [s for s in _drawn(session, at, 0) if s.settled < known])
+    last = _last_older(session, at)
+    return _judge_all(session, at, [s for s in _drawn(session, at, 0) if s.seq <= last])
+
+
+def _last_older(session: Session, at: Slots) -> int:
+    """The last draw (its `seq`) that was there before these checks were known; 0 if none was.
+
+    By the order of storing from the first later one on: a clock that is set back must not turn what was
+    drawn since into what was there before.
+    """
+    ids = _check_ids(session, at)
+    place = (at.request_id, at.series, *ids)
+    if place not in session.older:
+        known = session.store.first_used(ids, at.request_id)
+        drawn = sorted(_drawn(session, at, 0), key=lambda s: s.seq)
+        later = next((i for i, s in enumerate(drawn) if s.settled >= known), len(drawn))
+        session.older[place] = drawn[later - 1].seq if later else 0
+    return session.older[place]
 
 
 def _check_ids(session: Session, at: Slots) -> list[str]:
