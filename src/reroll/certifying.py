@@ -17,7 +17,7 @@ from reroll.numbers import counts
 from reroll.plan import Plan, next_draws
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_more, question_words, tell
-from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
+from reroll.session import Judged, Session, Slots, judged, series_of, slots, too_dear, words
 
 __all__ = ["Goal", "certify_cases"]
 
@@ -190,8 +190,8 @@ def _used(goal: Goal, runs: Sequence[Sequence[Judged]]) -> int:
 
 def _wanted(session: Session, goal: Goal, claims: Sequence[_Claim], runs: Sequence[Sequence[Judged]]) -> int:
     """How many draws to make now: what the neediest undecided claim asks for, in rounds for a suite."""
-    n, size = _used(goal, runs), 1 if goal.about == "population" else len(runs)
     together = Evidence.of(words([j for row in _counted(goal, runs) for j in row]))
+    n, size = together.n, 1 if goal.about == "population" else len(runs)
     tell(session, _name(goal), together, question_words(claims[0].plan), n + max(0, session.left))
     if session.stopped or too_dear(session) or (goal.about == "population" and n == len(runs)):
         return 0
@@ -248,7 +248,7 @@ def _concluded(
     per_case = _counted(goal, runs)
     counted = [j for row in per_case for j in row]
     program = session.project.program
-    stopped = broken or _why(session, goal, claims, outcomes, runs)
+    stopped = broken or _why(session, goal, claims, sections, runs)
     answer = Certified(
         certify=certify,
         checks=checks,
@@ -299,26 +299,21 @@ def _why(
     session: Session,
     goal: Goal,
     claims: Sequence[_Claim],
-    outcomes: Sequence[OutcomeWord],
+    sections: Sequence[CertifySection],
     runs: Sequence[Sequence[Judged]],
 ) -> str:
-    open_claims = [c for c in claims if _still_open(goal, c, runs)]
-    if open_claims and goal.about == "population" and len(outcomes) == len(runs):
+    still_open = [
+        claim
+        for claim, found in zip(claims, sections, strict=True)
+        if found.verdict == "undecided" and not found.contradicted
+    ]
+    if still_open and goal.about == "population" and _used(goal, runs) == len(runs):
         return (
             f"every one of the {counts('case', len(runs))} has had its one run; a claim about new requests takes new "
             "cases, repeats do not stand in for them"
         )
-    chosen = open_claims[0] if open_claims else claims[0]
+    chosen = still_open[0] if still_open else claims[0]
     return why_stopped(session, chosen.plan, _outcomes(goal, chosen, runs))
-
-
-def _still_open(goal: Goal, claim: _Claim, runs: Sequence[Sequence[Judged]]) -> bool:
-    """Whether the claim is still undecided."""
-    plan = claim.plan
-    found = claim_section(
-        goal.about, _outcomes(goal, claim, runs), goal.target, plan.alpha, plan.horizon, plan.round_size
-    )
-    return found.verdict == "undecided" and not found.contradicted
 
 
 def _caveats(
@@ -345,13 +340,7 @@ def _caveats(
             )
     for claim in claims:
         ids = [at.case.id for at in places]
-        yield from earlier_tests(session, claim.certify, ids, _series_of(goal, places), claim.check or None)
-
-
-def _series_of(goal: Goal, places: Sequence[Slots]) -> str:
-    """What names this test: a run that goes on has the same name, one from zero another."""
-    first = places[0]
-    return first.series if goal.about == "case" else first.series.replace(f" {first.case.id}", "", 1)
+        yield from earlier_tests(session, claim.certify, ids, series_of(places), claim.check or None)
 
 
 def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certified, counted: Sequence[Judged]) -> None:
@@ -372,7 +361,7 @@ def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certifi
             sample_ids=[j.stored.id for j in counted],
             evidence={
                 **to_json(section),
-                "series": _series_of(goal, places),
+                "series": series_of(places),
                 "cases": [at.case.id for at in places],
                 **({"check": check} if check else {}),
             },

@@ -21,7 +21,7 @@ from reroll.numbers import counts
 from reroll.paired import better_log_e
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_at, tell
-from reroll.session import Judged, Session, Slots, judged, slots, too_dear
+from reroll.session import Judged, Session, judged, series_of, slots, too_dear
 from reroll.suite import suite_estimate
 from reroll.words import brief, compare_reply
 
@@ -63,7 +63,7 @@ class _Table:
         self.cases = sorted(asked.cases, key=lambda case: self._hash(case.id))
         # A series names its case: cases may send the same request, and a sample counts once.
         self.places = [[slots(s, case, series=f"{self.key} {case.id}") for case in self.cases] for s in sessions]
-        self.series = self.places[0][0].series.replace(f" {self.cases[0].id}", "", 1)  # --fresh has another
+        self.series = series_of(self.places[0])
         self.refresh()
 
     def _hash(self, text: str) -> int:
@@ -76,7 +76,7 @@ class _Table:
         case = unit // self.asked.repeats
         return case if case < len(self.cases) else None
 
-    def rounds(self) -> list[dict[str, OutcomeWord]]:
+    def _rounds(self) -> list[dict[str, OutcomeWord]]:
         """The outcomes of each pair by variant, as far as every variant that is still in the running has one."""
         seen: Counter[int] = Counter()
         rounds: list[dict[str, OutcomeWord]] = []
@@ -127,6 +127,7 @@ class _Table:
         """Read what is stored by now, whole: an outage may have taken back what was read before."""
         self.known: dict[int, Best] = {}
         self.runs = [[judged(s, at) for at in row] for s, row in zip(self.sessions, self.places, strict=True)]
+        self.rounds = self._rounds()
 
     async def draw(self, units: int, variants: Sequence[str]) -> None:
         """Make the draws that the first `units` pairs still lack, of these variants, all at the same time."""
@@ -157,7 +158,7 @@ async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Compa
     broken = ""
     try:
         while units := _wanted(table):
-            await table.draw(units, table.running(table.rounds()))
+            await table.draw(units, table.running(table.rounds))
             table.refresh()
             for session_runs in table.runs:
                 for case, runs in zip(table.cases, session_runs, strict=True):
@@ -167,17 +168,17 @@ async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Compa
     except NotCompleted as error:
         broken = str(error)
         table.refresh()
-        if not table.rounds():  # one variant never answered: there is nothing to show
+        if not table.rounds:  # one variant never answered: there is nothing to show
             raise ModelError(broken, slug="model-no-answer") from None
     ran_out = next((s.exhausted for s in sessions if s.exhausted), None)
-    if ran_out and not table.rounds():
+    if ran_out and not table.rounds:
         raise ran_out
     return _concluded(table, broken)
 
 
 def _wanted(table: _Table) -> int:
     """How many pairs there should be in all after the next draws; 0: enough."""
-    asked, session, rounds = table.asked, table.sessions[0], table.rounds()
+    asked, session, rounds = table.asked, table.sessions[0], table.rounds
     n, running = len(rounds), table.running(rounds)
     _tell(table, rounds)
     over = [s for s in table.sessions if s.stopped or too_dear(s)]
@@ -229,7 +230,7 @@ def _tell(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> None:
 
 
 def _concluded(table: _Table, broken: str) -> Comparison:
-    asked, session, rounds = table.asked, table.sessions[0], table.rounds()
+    asked, session, rounds = table.asked, table.sessions[0], table.rounds
     names, alpha = asked.names, session.options.alpha
     share = alpha / (len(names) - 1)
     best = table.best(rounds) if rounds and len(names) > 2 else None
@@ -238,27 +239,28 @@ def _concluded(table: _Table, broken: str) -> Comparison:
         _pair(names[0], b, _compared(table, rounds, names[0], b, share), over=bool({names[0], b} & dropped.keys()))
         for b in names[1:]
     )
-    variants = []
-    for name in names:
-        variants.append(VariantRate(name, _rate(table, rounds, name, alpha / len(names)), dropped.get(name)))
+    variants = tuple(
+        VariantRate(name, _rate(table, rounds, name, alpha / len(names)), dropped.get(name)) for name in names
+    )
     winner = best.best if best else _winner(pairs[0])
+    others = tuple(name for name in best.surviving if name != winner) if best else ()
     runs = [j for name in names for j in table.counted(name, len(rounds))]
     answer = Comparison(
         best=winner,
         about=asked.about,
-        variants=tuple(variants),
+        variants=variants,
         pairs=pairs,
         cases=tuple(case.id for case in asked.cases),
         models=tuple(s.model.identity for s in table.sessions),
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(table, runs)),
-        alike=tuple(name for name in best.surviving if name != winner) if best and winner else (),
+        caveats=tuple(_caveats(table)),
+        alike=others if winner else (),
         text=compare_reply(
             names,
             variants,
             pairs,
             winner,
-            tuple(name for name in best.surviving if name != winner) if best else (),
+            others,
             asked.margin,
             asked.about,
             len({table.case_of(unit) for unit in range(len(rounds))}),
@@ -343,12 +345,11 @@ def _why(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> str:
     return f"the budget of {budget} was spent; the same command with a higher --budget goes on from here"
 
 
-def _caveats(table: _Table, runs: Sequence[Judged]) -> Iterator[str]:
-    places: dict[int, list[Slots]] = {i: list(row) for i, row in enumerate(table.places)}
+def _caveats(table: _Table) -> Iterator[str]:
     said = []
-    for i, session in enumerate(table.sessions):
-        mine = table.counted(table.asked.names[i], len(runs))
-        said += [f"{table.asked.names[i]}: {note}" for note in about_runs(session, places[i], mine)]
+    for name, session, places in zip(table.asked.names, table.sessions, table.places, strict=True):
+        runs = table.counted(name, len(table.rounds))
+        said += [f"{name}: {note}" for note in about_runs(session, places, runs)]
     yield from dict.fromkeys(said)
     alpha = table.sessions[0].options.alpha
     programs = [s.project.program.id for s in table.sessions]

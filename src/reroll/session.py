@@ -28,6 +28,7 @@ __all__ = [
     "Spent",
     "exploratory",
     "judged",
+    "series_of",
     "slots",
     "too_dear",
     "words",
@@ -177,6 +178,12 @@ def slots(session: Session, case: Case, *, control: bool = False, series: str | 
     base = series or (OPEN_ENDED if horizon is None else f"horizon-{horizon}")
     name = base if control else _series(session, request_id, base)
     return Slots(case, request_id, name, control, whole=control or series is not None)
+
+
+def series_of(places: Sequence[Slots]) -> str:
+    """What names a test over several cases: one that goes on has the same name, one from zero another."""
+    first = places[0]
+    return first.series.replace(f" {first.case.id}", "", 1)
 
 
 def _series(session: Session, request_id: str, base: str) -> str:

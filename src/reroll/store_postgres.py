@@ -139,13 +139,15 @@ def prepare(engine: Engine, url: URL, create: bool) -> None:
     """
     newest = store_schema.VERSIONS[-1]
     with engine.connect().execution_options(**READ) as connection, connection.begin():
-        version = known(version_of(connection), url)
+        version = store_schema.known(version_of(connection), name_of(url))
     if version == newest:
         return
     if version is None and not create:
         raise StoreError(f"there is no store in {name_of(url)}; check --store", slug="store-missing")
     with engine.begin() as connection:
-        version = known(version_of(connection), url)  # again: another process may have been faster
+        version = store_schema.known(
+            version_of(connection), name_of(url)
+        )  # again: another process may have been faster
         if version == newest:
             return
         if version is not None and not setting("migrate"):
@@ -156,14 +158,3 @@ def prepare(engine: Engine, url: URL, create: bool) -> None:
                 slug="store-older",
             )
         migrations.upgrade(connection, version, newest, store_schema.VERSION_TABLE, migrations.HERE)
-
-
-def known(version: str | None, url: URL) -> str | None:
-    """The version itself. Raises: StoreError if this reroll has never heard of it."""
-    if version is not None and version not in store_schema.VERSIONS:
-        raise StoreError(
-            f"the store {name_of(url)} was written by a newer reroll (its version is {version}, this one reads up to "
-            f"{store_schema.VERSIONS[-1]}); upgrade reroll or choose another --store",
-            slug="store-newer",
-        )
-    return version

@@ -26,12 +26,26 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["VERSIONS", "VERSION_TABLE"]
+from reroll.errors import StoreError
+
+__all__ = ["VERSIONS", "VERSION_TABLE", "known"]
 
 VERSIONS: tuple[str, ...] = ("0001", "0002")  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
+
+
+def known(version: str | None, store: object) -> str | None:
+    """The version itself. Raises: StoreError, naming the store, if this reroll has never heard of it."""
+    if version is not None and version not in VERSIONS:
+        raise StoreError(
+            f"the store {store} was written by a newer reroll (its version is {version}, this one reads up to "
+            f"{VERSIONS[-1]}); upgrade reroll or choose another --store",
+            slug="store-newer",
+        )
+    return version
+
 
 # SQLite counts only an INTEGER PRIMARY KEY by itself; elsewhere 64 bits must be asked for.
 BIG = BigInteger().with_variant(Integer, "sqlite")

@@ -108,27 +108,16 @@ def prepare(engine: Engine, path: Path | None, busy_seconds: float) -> None:
     Raises: StoreError if it is newer or not ours; DBAPIError as SQLite reports it.
     """
     with engine.connect().execution_options(**READ) as connection:
-        if known(version_of(connection), path) == store_schema.VERSIONS[-1]:
+        if store_schema.known(version_of(connection), path) == store_schema.VERSIONS[-1]:
             return
     use_wal(engine, busy_seconds)
     with engine.begin() as connection:
-        version = known(version_of(connection), path)  # again: another process may have been faster
+        version = store_schema.known(version_of(connection), path)  # again: another process may have been faster
         if version == store_schema.VERSIONS[-1]:
             return
         if version is not None and path is not None:
             back_up(path, version)
         migrations.upgrade(connection, version, store_schema.VERSIONS[-1], store_schema.VERSION_TABLE, migrations.HERE)
-
-
-def known(version: str | None, path: Path | None) -> str | None:
-    """The version itself. Raises: StoreError if this reroll has never heard of it."""
-    if version is not None and version not in store_schema.VERSIONS:
-        raise StoreError(
-            f"the store {path} was written by a newer reroll (its version is {version}, this one reads up to "
-            f"{store_schema.VERSIONS[-1]}); upgrade reroll or choose another --store",
-            slug="store-newer",
-        )
-    return version
 
 
 def use_wal(engine: Engine, busy_seconds: float) -> None:

@@ -10,7 +10,7 @@ from reroll.intake.logprobs import read_tokens
 from reroll.models.http_wire import HttpModel
 from reroll.models.model import Capabilities, Draw
 from reroll.models.openai import OPENAI
-from reroll.models.parse import Malformed, Parsed, load_body, said_by, with_usage
+from reroll.models.parse import Malformed, Parsed, first_choice, load_body, with_usage
 from reroll.models.wire import Reply
 from reroll.sample import Completion, Token
 
@@ -92,12 +92,7 @@ def _plain(content: Any) -> str:
 def parse_completion(body: bytes, content_type: str) -> Parsed:
     """The first choice of a body of this API. Raises: Malformed; ServerSaid for an error inside a 200."""
     data = load_body(body, content_type)
-    choices = data.get("choices")
-    if not isinstance(choices, list) or not choices:
-        if (error := data.get("error")) is not None:
-            raise said_by(error)
-        raise Malformed("no `choices`" if choices is None else "`choices` is empty")
-    choice = choices[0]
+    choice = first_choice(data)
     if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
         raise Malformed("the first choice has no `text`")
     reason = str(choice.get("finish_reason") or "unknown")

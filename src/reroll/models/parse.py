@@ -17,6 +17,7 @@ __all__ = [
     "Parsed",
     "ServerSaid",
     "count_of",
+    "first_choice",
     "load_body",
     "load_json",
     "name_of",
@@ -58,6 +59,16 @@ class Parsed:
     echoed: bool = False  # the completion repeated a secret, which is hidden in it
 
 
+def first_choice(data: Mapping[str, Any]) -> Any:
+    """The first of a body's `choices`. Raises: Malformed; ServerSaid for an error inside a 200."""
+    choices = data.get("choices")
+    if not isinstance(choices, list) or not choices:
+        if (error := data.get("error")) is not None:
+            raise said_by(error)
+        raise Malformed("no `choices`" if choices is None else "`choices` is empty")
+    return choices[0]
+
+
 def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
     """The completion of a body. Raises: Malformed; ServerSaid for an error inside a 200.
 
@@ -66,12 +77,7 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
     starts with it, so that `text` is what was newly written.
     """
     data = load_body(body, content_type)
-    choices = data.get("choices")
-    if not isinstance(choices, list) or not choices:
-        if (error := data.get("error")) is not None:
-            raise said_by(error)
-        raise Malformed("no `choices`" if choices is None else "`choices` is empty")
-    choice = choices[0]
+    choice = first_choice(data)
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise Malformed("the first choice has no `message`")
