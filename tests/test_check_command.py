@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from reroll.case import Label
+from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.labelling import append_label
 from reroll.program import Program
-from reroll.project import read_labels
+from reroll.project import Project, load_project, read_labels
 from reroll.sample import Completion, Sample
 from reroll.store import NewSample, Store
 from tests.background import Ran, reroll
@@ -338,6 +339,21 @@ def test_labels_that_another_check_s_flags_chose_are_left_out(tmp_path: Path, ca
     found = check(capsys, tmp_path, "short", "--json").json
     assert found["labels"] == 1
     assert any("8 labels left out" in c for c in found["caveats"])
+
+
+def test_a_check_that_judged_with_others_before_the_runs_is_not_exploratory(tmp_path: Path, capsys: Any) -> None:
+    project = load_project_with(tmp_path)
+    with Store.open(tmp_path / ".reroll" / "store.sqlite") as store, Checker(tmp_path) as checker:
+        store.first_used(checker.ids(project.case("greet"), project.program), "r1")
+    ids = a_project(tmp_path, ["yes"] * 6 + ["no"] * 6)
+    write_labels(tmp_path / "labels.jsonl", [(id, "pass") for id in ids[:3]] + [(id, "fail") for id in ids[6:9]])
+    found = check(capsys, tmp_path, "says-yes", "--json").json
+    assert not any("Exploratory" in c for c in found["caveats"])
+
+
+def load_project_with(folder: Path) -> Project:
+    a_project(folder, [])
+    return load_project(folder)
 
 
 def test_a_check_written_after_the_runs_says_that_it_is_exploratory(tmp_path: Path, capsys: Any) -> None:

@@ -280,7 +280,7 @@ def written_after(checker: Checker, project: Project, store: Store, seen: Sequen
     first: dict[str, float] = {}
     for one in seen:
         if one.case.id not in first:
-            first[one.case.id] = store.first_used(checker.ids(one.case, project.program))
+            first[one.case.id] = store.known_since(checker.ids(one.case, project.program))
     return sum(one.stored.settled < first[one.case.id] for one in seen)
 
 

@@ -94,6 +94,16 @@ class Concluded(Sampled):
             first = select(checks.c.first_us).where(checks.c.id == whole)
             return float(connection.execute(first).scalar_one()) / 1e6
 
+    def known_since(self, checks_ids: Collection[str]) -> float:
+        """When the last of these checks was first held against anything, alone or not; infinity if one never was.
+
+        Asking is not using: nothing is stored.
+        """
+        query = select(func.count(), func.max(checks.c.first_us)).where(checks.c.id.in_(set(checks_ids)))
+        with self._read() as connection:
+            found, last = connection.execute(query).one()
+        return float(last) / 1e6 if found == len(set(checks_ids)) and found else float("inf")
+
     def outcomes(
         self, sample_ids: Iterable[str], checks_ids: Collection[str] | None = None
     ) -> dict[str, dict[str, Outcome]]:
