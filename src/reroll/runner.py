@@ -48,20 +48,21 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
     reserved = [(at, session.store.reserve(at.request_id, at.series, each)) for at, each in wanted]
     draws: list[Draw] = []
     home: dict[tuple[str, int], Slots] = {}
+    requests = [session.project.program.render(at.case.input, at.case.history) for at, _ in reserved]
     for k in range(max((each for _, each in wanted), default=0)):  # round by round: a suite's rounds fill up in turn
-        for at, indices in reserved:
+        for (at, indices), request in zip(reserved, requests, strict=True):
             if k < len(indices):
-                request = session.project.program.render(at.case.input, at.case.history)
                 draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
                 home[at.case.id, indices[k]] = at
     errors: list[str] = []
+    program_id = session.project.program.id
     keeper = Keeper(lambda new: _keep(session, new))
 
     def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
         if sample.error:
             errors.append(sample.error)
         # Stored before it is judged: a completion costs money, and a check may crash or change later.
-        return keeper.add(_new(session, home[draw.case_id, draw.index], draw, sample))
+        return keeper.add(_new(session, home[draw.case_id, draw.index], program_id, draw, sample))
 
     purse = session.spent.purse
     enough = purse.shut if purse else None
@@ -82,7 +83,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
     _still_alive(session, errors)
 
 
-def _new(session: Session, at: Slots, draw: Draw, sample: Sample) -> NewSample:
+def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sample) -> NewSample:
     """The sample with its place, counted as spent."""
     refused = _refused(sample) and not session.got_through
     session.spent.add(sample, at.control)
@@ -93,7 +94,7 @@ def _new(session: Session, at: Slots, draw: Draw, sample: Sample) -> NewSample:
         request_id=at.request_id,
         series=at.series,
         idx=draw.index,
-        program_id=session.project.program.id,
+        program_id=program_id,
         case_id=at.case.id,
         variant=session.variant,
         source="refused" if refused else "draw",

@@ -242,9 +242,8 @@ def _last_older(session: Session, at: Slots) -> int:
     place = (at.request_id, at.series, *ids)
     if place not in session.older:
         known = session.store.first_used(ids, at.request_id)
-        drawn = sorted(_drawn(session, at, 0), key=lambda s: s.seq)
-        later = next((i for i, s in enumerate(drawn) if s.settled >= known), len(drawn))
-        session.older[place] = drawn[later - 1].seq if later else 0
+        where = {"request_id": at.request_id, "series": at.series, "source": "draw"}
+        session.older[place] = session.store.last_before(known, **where)
     return session.older[place]
 
 

@@ -24,6 +24,7 @@ from reroll.store_rows import (
     sample_row,
     text_of,
     to_json,
+    to_us,
 )
 from reroll.store_schema import attempts, outcomes, payloads, requests, samples
 from reroll.store_schema import series as series_table
@@ -216,6 +217,15 @@ class Sampled(Database):
         """
         query = select(samples).where(*conditions(where))
         return self._stored(query.order_by(samples.c.seq.desc() if newest else samples.c.seq).limit(limit), payload)
+
+    def last_before(self, time: float, **where: Unpack[Where]) -> int:
+        """The `seq` of the last sample that was stored before the first one that settled at this Unix time or later."""
+        mine = conditions(where)
+        first = select(func.min(samples.c.seq)).where(*mine, samples.c.settled_us >= to_us(time)).scalar_subquery()
+        before = or_(first.is_(None), samples.c.seq < first)
+        with self._read() as connection:
+            found = connection.execute(select(func.max(samples.c.seq)).where(*mine, before)).scalar_one()
+        return found or 0
 
     def sample(self, id: str) -> StoredSample:
         """The one sample whose id is, or begins with, this (the `s_` may be left out), with its payload.

@@ -24,11 +24,13 @@ from reroll.models.prices import price
 from reroll.models.quirks import quirks_of
 from reroll.models.secrets import Key, find_key, is_loopback, scrub, scrub_body
 from reroll.models.wire import Policy, Reply
+from reroll.program import Request
 from reroll.sample import Completion, Sample, Usage
 
 __all__ = ["HttpModel", "base_address", "split_address"]
 
 CHECK_SECONDS = 15.0  # `check` asks for a small list; whoever needs longer is as good as down
+PAYLOADS = 256  # requests whose bytes are remembered
 PATHS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
 
 
@@ -106,6 +108,7 @@ class HttpModel(ABC):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._proxy = self._find_proxy()
         self._quirks = quirks_of(self.base)
+        self._payloads: dict[int, tuple[Request, bytes]] = {}
         self._answered = False  # whether any draw brought a completion
         self._asked_for_name = False  # whether a 404 made us look at the list of models
 
@@ -184,7 +187,7 @@ class HttpModel(ABC):
         Raises: ModelError where no draw can work, because the key is refused or there is no such model;
         NotCompleted where that begins after others had worked.
         """
-        data, key = self.payload(draw), self._key.value
+        data, key = self._bytes_of(draw), self._key.value
         url, headers = self.url(), self.headers_of(draw)
 
         def read(reply: Reply) -> Parsed:
@@ -214,6 +217,17 @@ class HttpModel(ABC):
         self._answered = True
         raw = None if settled.value.echoed or raw is None else scrub_body(raw, key)
         return self._sample(settled.value, settled.attempts, seed, raw)
+
+    def _bytes_of(self, draw: Draw) -> bytes:
+        """The payload; made once for all draws of a request without seeds, which send the same bytes."""
+        if draw.seed is not None:
+            return self.payload(draw)
+        known = self._payloads.get(id(draw.request))
+        if known is None or known[0] is not draw.request:
+            if len(self._payloads) >= PAYLOADS:
+                self._payloads.clear()
+            known = self._payloads[id(draw.request)] = draw.request, self.payload(draw)
+        return known[1]
 
     def url(self) -> str:
         """Where a call goes."""
