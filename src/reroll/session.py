@@ -242,8 +242,9 @@ def _last_older(session: Session, at: Slots) -> int:
     place = (at.request_id, at.series, *ids)
     if place not in session.older:
         known = session.store.first_used(ids, at.request_id)
-        where = {"request_id": at.request_id, "series": at.series, "source": "draw"}
-        session.older[place] = session.store.last_before(known, **where)
+        session.older[place] = session.store.last_before(
+            known, request_id=at.request_id, series=at.series, source="draw"
+        )
     return session.older[place]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import secrets
@@ -21,7 +22,8 @@ from reroll.store_prefixes import Beginnings
 
 __all__ = ["Database", "chunks", "new_id", "now_us"]
 
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u to be misread
+# Crockford's letters, with no i, l, o, u to be misread, in the place of those of RFC 4648.
+CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
 CHUNK = 1000  # values per IN list; SQLite allows 32,766 parameters
 
 
@@ -169,8 +171,7 @@ def now_us() -> int:
 
 def new_id(prefix: str) -> str:
     """A short id that says nothing but can be pasted: 60 random bits."""
-    number = secrets.randbits(60)
-    return f"{prefix}_{''.join(ALPHABET[number >> shift & 31] for shift in range(0, 60, 5))}"
+    return f"{prefix}_{base64.b32encode(secrets.token_bytes(8)).translate(CROCKFORD)[:12].decode()}"
 
 
 def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

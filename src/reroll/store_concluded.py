@@ -60,7 +60,7 @@ class Concluded(Sampled):
             return
         try:
             with self._write() as connection:
-                connection.execute(ADD_OUTCOME, rows)
+                sql.add_all(connection, ADD_OUTCOME, rows)
         except StoreError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise

@@ -13,6 +13,7 @@ from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store_tokens import LONG, pack_text, unpack_text
 
 __all__ = [
+    "ATTEMPT",
     "Decision",
     "NewSample",
     "Rates",
@@ -22,6 +23,7 @@ __all__ = [
     "StoredRequest",
     "StoredSample",
     "Where",
+    "attempt_from",
     "attempt_rows",
     "clean",
     "decision_from_row",
@@ -243,6 +245,15 @@ def attempt_rows(seq: int, attempts: Iterable[Attempt]) -> list[dict[str, Any]]:
     ]
 
 
+ATTEMPT = ("started_us", "seconds", "status", "error", "waited", "server_id")  # what `attempt_from` takes, in order
+
+
+def attempt_from(
+    started_us: int, seconds: float, status: int | None, error: str | None, waited: float, server_id: str | None
+) -> Attempt:
+    return Attempt(started_us / 1e6, seconds, status, error, waited, server_id)
+
+
 def text_of(row: Row) -> str | None:
     """The whole text of a row of samples, as it came; None without a completion."""
     if row["long_text"] is not None:
@@ -252,9 +263,9 @@ def text_of(row: Row) -> str | None:
 
 
 def from_row(
-    row: Row, attempts: Sequence[Row], tokens: tuple[Token, ...] = (), raw: bytes | None = None
+    row: Row, attempts: Sequence[Attempt], tokens: tuple[Token, ...] = (), raw: bytes | None = None
 ) -> StoredSample:
-    """The stored sample of a row of samples with its rows of attempts; tokens and packed body where wanted."""
+    """The stored sample of a row of samples with its attempts; tokens and packed body where wanted."""
     true = {**row, **json.loads(row["exact"])} if row["exact"] else row
     completion, text = None, text_of(row)
     if text is not None:
@@ -268,10 +279,7 @@ def from_row(
     sample = Sample(
         completion=completion,
         error=true["error"],
-        attempts=tuple(
-            Attempt(a["started_us"] / 1e6, a["seconds"], a["status"], a["error"], a["waited"], a["server_id"])
-            for a in attempts
-        ),
+        attempts=tuple(attempts),
         usage=Usage(true["prompt_tokens"], true["completion_tokens"], true["usd"]),
         seed=true["seed"],
         model=true["model"],
@@ -279,8 +287,19 @@ def from_row(
         reward=true["reward"],
         raw=unpack_text(raw) if raw else None,
     )
-    place = {k: row[k] for k in ("id", "seq", "request_id", "series", "idx", "program_id", "case_id", "variant")}
-    return StoredSample(**place, source=row["source"], settled=row["settled_us"] / 1e6, sample=sample)
+    return StoredSample(
+        row["id"],
+        row["seq"],
+        row["request_id"],
+        row["series"],
+        row["idx"],
+        row["program_id"],
+        row["case_id"],
+        row["variant"],
+        row["source"],
+        row["settled_us"] / 1e6,
+        sample,
+    )
 
 
 # -- sets of seq -------------------------------------------------------------------------------------------------------

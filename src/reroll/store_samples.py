@@ -10,13 +10,15 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 
 from reroll import store_sql as sql
 from reroll.errors import StoreError, UsageError
-from reroll.sample import Sample, Token
+from reroll.sample import Attempt, Sample, Token
 from reroll.store_base import CHUNK, Database, chunks, new_id, now_us
 from reroll.store_rows import (
+    ATTEMPT,
     NewSample,
     Source,
     StoredSample,
     Where,
+    attempt_from,
     attempt_rows,
     clean,
     from_row,
@@ -37,6 +39,7 @@ LAST_SEQ = select(func.max(samples.c.seq))
 NEWER = select(samples.c.id, samples.c.seq).where(samples.c.seq > bindparam("before"))
 AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for name in ("request_id", "series", "idx")))
 ADD_ONE = sql.insert_new(samples).returning(samples.c.seq)
+TRIES = select(attempts.c.seq, *(attempts.c[name] for name in ATTEMPT)).order_by(attempts.c.seq, attempts.c.n)
 ADD_SAMPLE, ADD_ATTEMPT, ADD_PAYLOAD = sql.insert_new(samples), attempts.insert(), payloads.insert()
 
 LOOKED_AT = 50  # earlier samples of a request whose beginnings a new process learns
@@ -160,7 +163,7 @@ class Sampled(Database):
                 seqs = {} if seq is None else {rows[0]["id"]: seq}
             else:
                 before = connection.execute(LAST_SEQ).scalar_one() or 0
-                connection.execute(ADD_SAMPLE, rows)
+                sql.add_all(connection, ADD_SAMPLE, rows)
                 seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
             fresh = [(seqs[row["id"]], one) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
             begun = self._add_parts(connection, fresh)
@@ -197,9 +200,9 @@ class Sampled(Database):
                 packed = pack_tokens(tokens, text, base) if tokens else None
                 large.append({"seq": seq, "tokens": packed, "raw": raw})
         if tries:
-            connection.execute(ADD_ATTEMPT, tries)
+            sql.add_all(connection, ADD_ATTEMPT, tries)
         if large:
-            connection.execute(ADD_PAYLOAD, large)
+            sql.add_all(connection, ADD_PAYLOAD, large)
         return begun
 
     @staticmethod
@@ -290,12 +293,13 @@ class Sampled(Database):
     def _stored(self, query: Select[Any], payload: bool = False) -> list[StoredSample]:
         """The samples that a query over table samples gives, in seq order, with what hangs on them."""
         with self._read() as connection:
-            rows = sorted(map(dict, connection.execute(query).mappings()), key=lambda row: row["seq"])
-            tries: dict[int, list[Mapping[str, Any]]] = {row["seq"]: [] for row in rows}
-            for seqs in chunks([row["seq"] for row in rows]):
-                part = select(attempts).where(attempts.c.seq.in_(seqs)).order_by(attempts.c.seq, attempts.c.n)
-                for one in connection.execute(part).mappings():
-                    tries[one["seq"]].append(dict(one))
+            found = connection.execute(query)
+            names = tuple(found.keys())
+            rows = sorted((dict(zip(names, row, strict=True)) for row in found), key=lambda row: row["seq"])
+            tries: dict[int, list[Attempt]] = {row["seq"]: [] for row in rows}
+            for seqs in chunks(list(tries)):
+                for seq, *one in connection.execute(TRIES.where(attempts.c.seq.in_(seqs))):
+                    tries[seq].append(attempt_from(*one))
             tokens, raws = _payloads(connection, rows) if payload else ({}, {})
         return [from_row(row, tries[row["seq"]], tokens.get(row["seq"], ()), raws.get(row["seq"])) for row in rows]
 
