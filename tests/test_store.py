@@ -687,13 +687,17 @@ def test_the_documentation_names_every_table_and_every_way_to_fail() -> None:
 # -- values ------------------------------------------------------------------------------------------------------------
 
 NUMBERS = st.floats(allow_nan=False)
-TOKENS = st.builds(
-    Token,
-    st.text(st.characters()),
-    st.none() | NUMBERS,
-    st.lists(st.tuples(st.text(st.characters(), max_size=3), NUMBERS), max_size=4).map(tuple),
-    st.none() | st.integers(0, 2**63 - 1),
-)
+
+
+@st.composite
+def some_token(draw: st.DrawFn) -> Token:
+    top = tuple(draw(st.lists(st.tuples(st.text(st.characters(), max_size=3), NUMBERS), max_size=4)))
+    ids = tuple(draw(st.integers(0, 2**63 - 1)) for _ in top) if draw(st.booleans()) else ()
+    id = draw(st.none() | st.integers(0, 2**63 - 1))
+    return Token(draw(st.text(st.characters())), draw(st.none() | NUMBERS), top, id, ids)
+
+
+TOKENS = some_token()
 
 
 @given(st.lists(TOKENS, max_size=8).map(tuple))

@@ -14,13 +14,14 @@ class Token:
     """One sampled token; `logprob` in nats as the server reported it, before temperature.
 
     `top` holds the likeliest alternatives as (text, logprob), the sampled one included where
-    the server lists it.
+    the server lists it; `top_ids` their token ids in the same order, empty where they are not known.
     """
 
     text: str
     logprob: float | None = None
     top: tuple[tuple[str, float], ...] = ()
     id: int | None = None
+    top_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

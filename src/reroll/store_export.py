@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from reroll.sample import Completion, Token
@@ -47,6 +48,9 @@ def _token(token: Token) -> dict[str, Any]:
     line: dict[str, Any] = {
         "token": token.text,
         "logprob": token.logprob,
-        "top_logprobs": [{"token": text, "logprob": logprob} for text, logprob in token.top],
+        "top_logprobs": [
+            {"token": text, "logprob": logprob, **({"id": id} if id is not None else {})}
+            for (text, logprob), id in zip_longest(token.top, token.top_ids)
+        ],
     }
     return line if token.id is None else {**line, "id": token.id}

@@ -36,7 +36,7 @@ class Beginnings:
         found, shared, known = 0, 0, True
         place = hash(request_id)
         for n, t in enumerate(tokens, 1):
-            place = hash((place, t.text, t.logprob, t.top, t.id))
+            place = hash((place, t.text, t.logprob, t.top, t.id, t.top_ids))
             if known:
                 first = self._first.get(place) or new.get(place)
                 if first is not None:

@@ -51,11 +51,12 @@ def _grow(blob: bytes) -> bytes:
 
 # Format 2: the byte 2, then zstd of these counts and arrays, little-endian: per token its length where the
 # tokens make up the text, else the number of its text; its flags; how many alternatives; per alternative the
-# number of its text; ids; logprobs of tokens and of alternatives, byte by byte; the numbered texts as a JSON list.
+# number of its text; ids; ids of alternatives, where they are known; logprobs of tokens and of alternatives,
+# byte by byte; the numbered texts as a JSON list.
 # What a token shares with an earlier sample of its request is stored there, once for all that begin alike.
 HEAD = struct.Struct("<BQIIII")  # bits; that sample's seq, tokens shared with it; tokens, alternatives, logprobs
 WIDE, SPELT, LARGE, ALIKE, SMALL = 1, 2, 4, 8, 16
-HAS_LOGPROB, HAS_ID = 1, 2
+HAS_LOGPROB, HAS_ID, HAS_TOP_IDS = 1, 2, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def pack_tokens(tokens: Sequence[Token], text: str = "", base: Base | None = Non
     """The tokens of a completion with this text, exactly: logprobs in 4 bytes where all are such numbers, else in 8.
 
     >>> unpack_tokens(pack_tokens([Token("hi", -0.5, (("hi", -0.5), ("ho", -0.93)), 7)], "hi"), "hi")
-    (Token(text='hi', logprob=-0.5, top=(('hi', -0.5), ('ho', -0.93)), id=7),)
+    (Token(text='hi', logprob=-0.5, top=(('hi', -0.5), ('ho', -0.93)), id=7, top_ids=()),)
     """
     shared = base.shared if base else 0
     own = tokens[shared:]
@@ -82,9 +83,10 @@ def pack_tokens(tokens: Sequence[Token], text: str = "", base: Base | None = Non
     alternatives = [pair for t in own for pair in t.top]
     numbered = [places.setdefault(word, len(places)) for word, _ in alternatives]
     tops = [len(t.top) for t in own] if alternatives else []
-    flags = bytes([(t.logprob is not None) * HAS_LOGPROB | (t.id is not None) * HAS_ID for t in own])
+    flags = bytes([_flags(t) for t in own])
     alike = len(set(flags)) <= 1
     ids = [t.id for t in own if t.id is not None]
+    top_ids = [number for t in own for number in t.top_ids]
     logprobs = [t.logprob for t in own if t.logprob is not None] + [number for _, number in alternatives]
     narrow = array("f", logprobs)
     wide = narrow.tolist() != logprobs
@@ -97,11 +99,18 @@ def pack_tokens(tokens: Sequence[Token], text: str = "", base: Base | None = Non
         flags[:1] if alike else flags,
         _little(array(_form(bits), counts)),
         _little(array("q", ids)),
+        _planes(_little(array("q", top_ids)), 8),
         _planes(_little(array("d", logprobs) if wide else narrow), 8 if wide else 4),
     ]
     if places:
         parts.append(json.dumps(list(places), separators=(",", ":")).encode())
     return b"\x02" + _shrink(b"".join(parts))
+
+
+def _flags(token: Token) -> int:
+    """Which of its numbers this token has."""
+    has = (token.logprob is not None, token.id is not None, bool(token.top_ids))
+    return has[0] * HAS_LOGPROB | has[1] * HAS_ID | has[2] * HAS_TOP_IDS
 
 
 def _form(bits: int) -> str:
@@ -150,6 +159,10 @@ def unpack_tokens(blob: bytes, text: str = "", earlier: Sequence[Token] = ()) ->
     at += min(n, 1) if bits & ALIKE else n
     counts, at = _read(_form(bits), data, at, n + (n if n_tops else 0) + n_tops)
     ids, at = _read("q", data, at, sum(bool(f & HAS_ID) for f in flags))
+    tops = counts[n : n * 2] if n_tops else array("B", bytes(n))
+    n_ids = sum(top for flag, top in zip(flags, tops, strict=True) if flag & HAS_TOP_IDS)
+    top_ids, _ = _read("q", _planes(data[at : at + 8 * n_ids], n_ids or 1), 0, n_ids)
+    at += 8 * n_ids
     end = at + n_numbers * (8 if bits & WIDE else 4)
     numbers, _ = _read("d" if bits & WIDE else "f", _planes(data[at:end], n_numbers or 1), 0, n_numbers)
     at = end
@@ -166,9 +179,15 @@ def unpack_tokens(blob: bytes, text: str = "", earlier: Sequence[Token] = ()) ->
     each_id, each_number = iter(ids), iter(numbers)
     logprobs = [next(each_number) if flag & HAS_LOGPROB else None for flag in flags]
     listed = iter([(strings[i], next(each_number)) for i in counts[n * 2 :]] if n_tops else [])
-    tops = counts[n : n * 2] if n_tops else [0] * n
+    each_top = iter(top_ids)
     own = [
-        Token(word, logprob, tuple(next(listed) for _ in range(top)), next(each_id) if flag & HAS_ID else None)
+        Token(
+            word,
+            logprob,
+            tuple(next(listed) for _ in range(top)),
+            next(each_id) if flag & HAS_ID else None,
+            tuple(next(each_top) for _ in range(top)) if flag & HAS_TOP_IDS else (),
+        )
         for word, logprob, top, flag in zip(texts, logprobs, tops, flags, strict=True)
     ]
     return (*first, *own)

@@ -14,7 +14,7 @@ def read_tokens(content: Sequence[Mapping[str, Any]]) -> tuple[Token, ...]:
     """Tokens of a `logprobs.content` list. Raises: ValueError for an entry that is no token.
 
     >>> read_tokens([{"token": "Hi", "logprob": -0.5, "top_logprobs": [{"token": "Yo", "logprob": -1}]}])
-    (Token(text='Hi', logprob=-0.5, top=(('Yo', -1),), id=None),)
+    (Token(text='Hi', logprob=-0.5, top=(('Yo', -1),), id=None, top_ids=()),)
     """
     try:
         return tuple(
@@ -23,6 +23,7 @@ def read_tokens(content: Sequence[Mapping[str, Any]]) -> tuple[Token, ...]:
                 None if entry.get("logprob") is None else _number(entry["logprob"]),
                 tuple([(_text(t["token"]), _number(t["logprob"])) for t in entry.get("top_logprobs") or ()]),
                 _id(entry.get("id")),
+                _ids(entry.get("top_logprobs") or ()),
             )
             for entry in content
         )
@@ -41,6 +42,12 @@ def _number(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or (isinstance(value, int) and abs(value) > 2**53):
         raise TypeError("a number that is none")
     return value
+
+
+def _ids(top: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """The ids of all alternatives; none where one of them has none."""
+    found = tuple([n for t in top if (n := _id(t.get("id"))) is not None])
+    return found if len(found) == len(top) else ()
 
 
 def _id(value: Any) -> int | None:
