@@ -9,7 +9,7 @@ import os
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -30,6 +30,8 @@ from reroll.program import Request
 from reroll.sample import Completion, Sample, Usage
 
 __all__ = ["HttpModel", "base_address", "split_address"]
+
+H = TypeVar("H", bound="HttpModel")
 
 CHECK_SECONDS = 15.0  # `check` asks for a small list; whoever needs longer is as good as down
 PAYLOADS = 256  # requests whose bytes are remembered
@@ -224,6 +226,12 @@ class HttpModel(ABC):
         self._answered = True
         raw = None if settled.value.echoed or raw is None else scrub_body(raw, key)
         return self._sample(settled.value, settled.attempts, seed, raw)
+
+    def over(self, kind: type[H]) -> H:
+        """The same server over another of its protocols: connections, key and what is known of it are shared."""
+        twin = kind.__new__(kind)
+        twin.__dict__ = self.__dict__
+        return twin
 
     def _bytes_of(self, draw: Draw) -> bytes | BytesPayload:
         """The payload; made once for all draws of a request without seeds, which send the same bytes."""

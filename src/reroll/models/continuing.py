@@ -1,0 +1,247 @@
+"""A completion gone on with from its first tokens, by token ids where the server takes them: how forks are drawn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reroll.errors import ModelError
+from reroll.models.completions import CompletionsModel
+from reroll.models.http_wire import HttpModel
+from reroll.models.local import LocalModel
+from reroll.models.model import Capabilities, Draw, Model
+from reroll.models.openai import OpenAIModel
+from reroll.program import Request
+from reroll.sample import Completion, Sample, Token
+
+__all__ = ["Continuer", "Tier", "open_continuer"]
+
+Tier = Literal["A", "B", "C", "D"]
+
+MOST_ALTERNATIVES = 20  # asked for per token unless the server is known to give more
+# What a chat endpoint does besides sampling tokens; going on from tokens leaves it out, so that programs with
+# these keys are not read token by token.
+CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}  # vLLM and SGLang want to be told
+NOT_BY_TOKENS = (
+    "tools",
+    "tool_choice",
+    "functions",
+    "reasoning_effort",
+    "response_format",
+    "best_of",
+    "logit_bias",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a prefix is handed over: the prompt's token ids, or (None) as a last message of the assistant.
+
+    flags: keys that tell a chat server to go on with the last message, where it wants to be told.
+    """
+
+    prompt: tuple[int, ...] | None
+    flags: bool = False
+
+
+class Continuer:
+    """One request, gone on with from any beginning of a completion.
+
+    `tier` A: probabilities and prefixes; B: prefixes only; C: probabilities only; D: neither. `exact`: prefixes go as
+    token ids, so that nothing is cut anew at the seam. `why` says in one sentence what is missing, if anything is.
+    Programs whose text is made of more than its tokens (tools, hidden reasoning) are C or D at best.
+    """
+
+    def __init__(self, request: Request, wire: HttpModel, way: _Way | None, tier: Tier, top: int, why: str) -> None:
+        self.request, self.tier, self.top, self.why = request, tier, top, why
+        self.scores_prompts = False
+        self._wire, self._way = wire, way
+        self._plain = wire.over(CompletionsModel) if way is not None and way.prompt is not None else wire
+
+    @property
+    def exact(self) -> bool:
+        return self._way is not None and self._way.prompt is not None
+
+    def request_after(self, prefix: Sequence[Token], *, greedy: bool = False, most: int | None = None) -> Request:
+        """The very request that `go_on` sends; its id names the place where such draws are stored."""
+        body = {key: value for key, value in self.request.body.items() if key != "n"}
+        limit = body.pop("max_completion_tokens", body.pop("max_tokens", None))
+        left = None if limit is None else max(1, int(limit) - len(prefix))
+        if most is not None:
+            left = most if left is None else min(left, most)
+        if left is not None:
+            body["max_tokens"] = left
+        if greedy:
+            body["temperature"] = 0
+        if self.exact:
+            assert self._way is not None
+            assert self._way.prompt is not None
+            del body["messages"]
+            body.pop("top_logprobs", None)
+            body["prompt"] = [*self._way.prompt, *(_id(t) for t in prefix)]
+            body["logprobs"] = self.top
+        else:
+            if prefix:
+                said = {"role": "assistant", "content": "".join(t.text for t in prefix)}
+                body["messages"] = [*body["messages"], said]
+                body |= CONTINUE if self._way is not None and self._way.flags else {}
+            if self.top:
+                body |= {"logprobs": True, "top_logprobs": self.top}
+        return Request(self.request.model, self.request.base_url, body)
+
+    async def go_on(
+        self,
+        prefix: Sequence[Token] = (),
+        *,
+        greedy: bool = False,
+        seed: int | None = None,
+        most: int | None = None,
+        case_id: str = "",
+    ) -> Sample:
+        """One whole completion that begins with these tokens: its text and tokens are the prefix and what came after.
+
+        greedy: at temperature 0; most: at most so many new tokens. Server's failures are samples with an error, as
+        in `Model.draw`. Its usage counts new tokens only.
+        """
+        if self._way is None:
+            raise ModelError(self.why, slug="no-prefix")
+        draw = Draw(self.request_after(prefix, greedy=greedy, most=most), case_id, 0, seed)
+        sample = await self._plain.draw(draw)
+        if sample.completion is None or not prefix:
+            return sample
+        return replace(sample, completion=await self._joined(prefix, sample.completion))
+
+    async def _joined(self, prefix: Sequence[Token], new: Completion) -> Completion:
+        tokens = (*prefix, *new.tokens)
+        text = "".join(t.text for t in prefix) + new.text
+        if self.exact and any("�" in t.text for t in tokens):  # a character that is spread over tokens
+            text = await self._spelt([_id(t) for t in tokens], text)
+        return replace(new, text=text, tokens=tokens)
+
+    async def _spelt(self, ids: Sequence[int], otherwise: str) -> str:
+        """The text of these tokens, as the server spells it."""
+        status, data = await self._wire.post("/detokenize", {"tokens": list(ids)})
+        if status == 200 and isinstance(data, dict):
+            for key in ("content", "prompt", "text"):  # llama.cpp, vLLM, SGLang
+                if isinstance(data.get(key), str):
+                    return str(data[key])
+        return otherwise
+
+    async def score(self, tokens: Sequence[Token], *, at_once: int = 8, case_id: str = "") -> tuple[Token, ...]:
+        """The same tokens with the probability that the server gives each of them after those before it.
+
+        A token that the server does not list keeps logprob None: it is less likely than all that it lists. By a
+        call per token (teacher forcing), or one call where the server scores prompts. Raises: ModelError.
+        """
+        if self.tier != "A":
+            raise ModelError(self.why, slug="no-prefix")
+        if self.scores_prompts and (scored := await self._score_prompt(tokens)) is not None:
+            return scored
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(k: int) -> Token:
+            async with gate:
+                sample = await self.go_on(tokens[:k], most=1, case_id=case_id)
+            said = sample.completion
+            if said is None or len(said.tokens) <= k:
+                raise ModelError(
+                    f"token {k + 1} could not be scored: {sample.error or 'none came back'}", slug="no-score"
+                )
+            return scored_as(tokens[k], said.tokens[k])
+
+        return tuple(await asyncio.gather(*(one(k) for k in range(len(tokens)))))
+
+    async def _score_prompt(self, tokens: Sequence[Token]) -> tuple[Token, ...] | None:
+        """By vLLM's `prompt_logprobs`: one call for all tokens; None where it does not work out."""
+        if not self.exact:
+            return None
+        request = self.request_after(tokens, most=1)
+        status, data = await self._wire.post("completions", {**request.body, "prompt_logprobs": self.top})
+        rows = _prompt_rows(data) if status == 200 else None
+        if rows is None or len(rows) < len(tokens):
+            return None
+        return tuple(_from_row(token, row) for token, row in zip(tokens, rows[len(rows) - len(tokens) :], strict=True))
+
+
+def scored_as(token: Token, listed: Token) -> Token:
+    """This token with the probability that it has in the list that came with another one at its place."""
+    if token.id is not None and listed.id == token.id:
+        logprob: float | None = listed.logprob
+    elif token.id is not None and listed.top_ids:
+        logprob = next((lp for (_, lp), i in zip(listed.top, listed.top_ids, strict=True) if i == token.id), None)
+    else:
+        logprob = next((lp for text, lp in listed.top if text == token.text), None)
+        logprob = listed.logprob if logprob is None and listed.text == token.text else logprob
+    return Token(token.text, logprob, listed.top, token.id, listed.top_ids)
+
+
+def _id(token: Token) -> int:
+    if token.id is None:
+        raise ModelError(f"the token {token.text!r} came without an id, so it cannot be gone on from", slug="no-prefix")
+    return token.id
+
+
+def _prompt_rows(data: Any) -> list[Mapping[str, Any]] | None:
+    """Per token of the prompt what could stand there, by id, of vLLM's answer; its first token has none."""
+    choices = data.get("choices") if isinstance(data, dict) else None
+    found = choices[0].get("prompt_logprobs") if isinstance(choices, list) and choices else None
+    if not isinstance(found, list):
+        return None
+    return [row if isinstance(row, dict) else {} for row in found]
+
+
+def _from_row(token: Token, row: Mapping[str, Any]) -> Token:
+    listed = [(int(i), str(one.get("decoded_token") or ""), float(one["logprob"])) for i, one in row.items()]
+    listed.sort(key=lambda one: -one[2])
+    logprob = next((lp for i, _, lp in listed if i == token.id), None)
+    return Token(token.text, logprob, tuple((t, lp) for _, t, lp in listed), token.id, tuple(i for i, _, _ in listed))
+
+
+async def open_continuer(model: Model, request: Request, can: Capabilities) -> Continuer:
+    """How this model goes on with a completion of this request, as far as it can; costs a few calls without sampling.
+
+    `can`: what was probed of it. Raises: ModelError where the server is gone.
+    """
+    wire = await model.wire() if isinstance(model, LocalModel) else model
+    if not isinstance(wire, HttpModel):
+        return _without(request, wire, "D", f"{model.name} is no model whose tokens can be asked for")
+    top = min(can.logprobs or 0, 1000) if can.logprobs else 0
+    extra = [key for key in NOT_BY_TOKENS if request.body.get(key)]
+    if request.raw is not None or extra:
+        reason = f"`{extra[0]}` is more than sampling tokens" if extra else "the request is kept as raw bytes"
+        return _without(
+            request, wire, "C" if top else "D", f"{model.name} cannot go on from a prefix here: {reason}", top
+        )
+    if isinstance(wire, OpenAIModel) and top:
+        ids = await prompt_ids(wire, request)
+        if ids is not None:
+            return Continuer(request, wire, _Way(ids), "A", top, "")
+    if can.prefix_continuation:
+        tier: Tier = "A" if top else "B"
+        why = "" if top else f"{model.name} gives no token probabilities"
+        return Continuer(request, wire, _Way(None), tier, top, why)
+    return _without(request, wire, "C" if top else "D", f"{model.name} does not go on from a given beginning", top)
+
+
+def _without(request: Request, wire: Any, tier: Tier, why: str, top: int = 0) -> Continuer:
+    return Continuer(request, wire, None, tier, top, why)
+
+
+async def prompt_ids(wire: HttpModel, request: Request) -> tuple[int, ...] | None:
+    """The token ids of this request's prompt, template and all; None where the server does not tell.
+
+    llama.cpp writes the template out and cuts it; vLLM's /tokenize takes messages.
+    """
+    messages = request.body.get("messages")
+    status, data = await wire.post("/apply-template", {"messages": messages})
+    prompt = data.get("prompt") if status == 200 and isinstance(data, dict) else None
+    if isinstance(prompt, str):
+        status, data = await wire.post("/tokenize", {"content": prompt, "add_special": True, "parse_special": True})
+    else:
+        status, data = await wire.post("/tokenize", {"messages": messages, "add_generation_prompt": True})
+    tokens = data.get("tokens") if status == 200 and isinstance(data, dict) else None
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(t, int) for t in tokens):
+        return None
+    return tuple(tokens)

@@ -1,0 +1,127 @@
+"""Going on from the first tokens of a completion, on a real llama.cpp server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from reroll.errors import ModelError
+from reroll.models.continuing import Continuer, open_continuer, scored_as
+from reroll.models.model import Capabilities
+from reroll.models.registry import open_model
+from reroll.program import Request
+from reroll.sample import Completion, Sample, Token
+
+T = TypeVar("T")
+MESSAGES = [
+    {"role": "system", "content": "You turn a request into one meeting.\nToday is Wednesday 2026-11-18."},
+    {"role": "user", "content": "Lunch with Ana next Friday at noon"},
+]
+CAN = Capabilities(logprobs=20, prefix_continuation=True)
+
+
+def with_bundled(work: Callable[[Continuer], Awaitable[T]], can: Capabilities = CAN, **params: object) -> T:
+    async def inside() -> T:
+        model = open_model("bundled")
+        try:
+            body = {"messages": MESSAGES, "max_tokens": 64, "temperature": 1, **params}
+            return await work(await open_continuer(model, Request("bundled", None, body), can))
+        finally:
+            await model.close()
+
+    return asyncio.run(inside())
+
+
+def said(sample: Sample) -> Completion:
+    assert sample.completion is not None, sample.error
+    return sample.completion
+
+
+def test_what_goes_on_from_a_prefix_begins_with_it() -> None:
+    async def work(c: Continuer) -> None:
+        whole = said(await c.go_on(greedy=True))
+        for k in (1, 5, len(whole.tokens) - 1):
+            after = said(await c.go_on(whole.tokens[:k], greedy=True))
+            assert after.text == whole.text
+            assert [t.id for t in after.tokens] == [t.id for t in whole.tokens]
+            other = said(await c.go_on(whole.tokens[:k], seed=k))
+            assert other.tokens[:k] == whole.tokens[:k]
+            assert "".join(t.text for t in other.tokens) == other.text
+
+    with_bundled(work)
+
+
+def test_tokens_go_by_id_so_nothing_is_cut_anew_at_the_seam() -> None:
+    async def work(c: Continuer) -> None:
+        assert (c.tier, c.exact) == ("A", True)
+        whole = said(await c.go_on(greedy=True))
+        first = whole.tokens[0]
+        forced = next(
+            Token(text, logprob, id=i)
+            for (text, logprob), i in zip(first.top, first.top_ids, strict=True)
+            if i != first.id
+        )
+        after = said(await c.go_on([forced], greedy=True))
+        assert after.tokens[0].id == forced.id
+        assert after.text.startswith(forced.text)
+
+    with_bundled(work)
+
+
+def test_the_end_is_a_token_with_a_probability() -> None:
+    async def work(c: Continuer) -> None:
+        last = said(await c.go_on(greedy=True)).tokens[-1]
+        assert last.text == ""
+        assert last.logprob is not None
+        assert math.exp(last.logprob) > 0.99
+
+    with_bundled(work)
+
+
+def test_scoring_gives_tokens_the_probabilities_that_they_were_sampled_with() -> None:
+    async def work(c: Continuer) -> None:
+        drawn = said(await c.go_on(seed=11)).tokens
+        scored = await c.score([Token(t.text, id=t.id) for t in drawn])
+        for was, found in zip(drawn, scored, strict=True):
+            assert found.logprob == pytest.approx(was.logprob, abs=1e-3)
+            assert found.id == was.id
+
+    with_bundled(work)
+
+
+def test_a_limit_of_tokens_counts_the_prefix() -> None:
+    async def work(c: Continuer) -> None:
+        whole = said(await c.go_on(greedy=True))
+        assert len(whole.tokens) == 6
+        assert whole.finish_reason == "length"
+        assert len(said(await c.go_on(whole.tokens[:4], greedy=True)).tokens) == 6
+
+    with_bundled(work, max_tokens=6)
+
+
+def test_programs_whose_text_is_more_than_their_tokens_are_not_gone_on_from() -> None:
+    async def work(c: Continuer) -> None:
+        assert c.tier == "C"
+        assert "`response_format`" in c.why
+        with pytest.raises(ModelError, match="cannot go on"):
+            await c.go_on()
+
+    with_bundled(work, response_format={"type": "json_object"})
+
+
+def test_a_recording_has_no_tokens_to_ask_for(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "r.jsonl").write_text('{"case_id": "a", "run": 0, "completion": "x"}\n')
+    model = open_model("recorded:r.jsonl", project=tmp_path)
+    found = asyncio.run(open_continuer(model, Request("m", None, {"messages": MESSAGES}), Capabilities()))
+    assert found.tier == "D"
+
+
+def test_a_token_that_is_not_listed_has_no_probability() -> None:
+    listed = Token("a", -0.1, (("a", -0.1), ("b", -3.0)), 1, (1, 2))
+    assert scored_as(Token("b", id=2), listed).logprob == -3.0
+    assert scored_as(Token("c", id=3), listed).logprob is None
+    assert scored_as(Token("b"), Token("a", -0.1, (("b", -3.0),))).logprob == -3.0
