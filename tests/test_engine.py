@@ -138,6 +138,33 @@ def test_no_draw_starts_after_the_deadline() -> None:
     assert model.started == 0
 
 
+def test_at_the_deadline_calls_in_flight_get_the_grace_and_the_rest_is_ended_without_an_error() -> None:
+    async def run() -> None:
+        soon, never, got = asyncio.Event(), asyncio.Event(), []
+        model = Scripted(lambda d: never if d.index == 1 else soon)
+        asyncio.get_running_loop().call_later(0.03, soon.set)
+        until = time.monotonic() + 0.01
+        assert await run_draws(model, draws(10), 3, lambda d, s: got.append(d.index), deadline=until, grace=0.1) == 2
+        assert sorted(got) == [0, 2]
+        assert (model.started, model.now, gate_of(model).running) == (3, 0, 0)
+
+    asyncio.run(run())
+
+
+def test_what_cannot_be_stored_after_the_deadline_is_an_error_all_the_same() -> None:
+    async def run() -> None:
+        soon = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.03, soon.set)
+
+        def full(draw: Draw, sample: Sample) -> None:
+            raise OSError("disk full")
+
+        await run_draws(Scripted(lambda d: soon), draws(2), 2, full, deadline=time.monotonic() + 0.01)
+
+    with pytest.raises(OSError, match="disk full"):
+        asyncio.run(run())
+
+
 def test_concurrency_must_be_one_or_more() -> None:
     with pytest.raises(ValueError, match="got 0"):
         asyncio.run(run_draws(Scripted(lambda d: GOOD), draws(1), 0, lambda d, s: None))

@@ -40,6 +40,8 @@ class Spending:
     "Declared end in calls, binding: fewer calls, but such a run cannot be extended."
     max_usd: float | None = None
     "Stop when this much money is spent."
+    max_seconds: float | None = None
+    "Wall time that the command may take from its first call; the same command goes on later."
     seed: int | None = None
     "Give every call a seed of its own from this block, so that the run can be repeated."
     concurrency: int | None = None

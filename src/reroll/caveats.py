@@ -17,9 +17,11 @@ __all__ = [
     "about_reference",
     "about_runs",
     "about_verdicts",
+    "cut_short",
     "earlier_comparisons",
     "earlier_tests",
     "these_cases",
+    "time_was_up",
     "why_stopped",
 ]
 
@@ -45,8 +47,8 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
     if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
         yield (
-            f"{counts('call', lost)} have not come back (a run was stopped, or is still waiting for them) and could "
-            "not be counted"
+            f"{counts('call', lost)} have not come back (a run was stopped, its time was up, or it is still waiting "
+            "for them) and could not be counted; calls that take long are missing more often than quick ones"
         )
     for source, why in NOT_COUNTED:
         found = (session.store.samples(request_id=at.request_id, series=at.series, source=source) for at in places)
@@ -160,10 +162,22 @@ def earlier_comparisons(session: Session, programs: Sequence[str], series: str, 
         )
 
 
-def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str]) -> str:
-    """Why no more calls were made, in words."""
+def cut_short(session: Session, verdict: str) -> bool:
+    """Whether the time was up before the question with this verdict was decided: such a run did not finish."""
+    return session.spent.cut_short and verdict == "undecided"
+
+
+def time_was_up(session: Session) -> str:
+    """That the time was up, in words."""
+    return f"the time was up (--max-seconds {session.options.max_seconds:g}); the same command goes on from here"
+
+
+def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str], *, undecided: bool) -> str:
+    """Why no more calls were made, in words. `undecided`: no verdict fell on what this plan is about."""
     if session.stopped:
         return "stopped by you; the same command goes on from here"
+    if undecided and session.spent.cut_short:
+        return time_was_up(session)
     cap = session.options.max_usd
     if cap is not None and too_dear(session):
         purse, own = session.spent.purse, session.spent.usd or 0

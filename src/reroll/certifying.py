@@ -9,7 +9,7 @@ from typing import Literal
 
 from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, OutcomeWord, Rate, to_json
 from reroll.case import Case
-from reroll.caveats import about_runs, earlier_tests, these_cases, why_stopped
+from reroll.caveats import about_runs, cut_short, earlier_tests, these_cases, why_stopped
 from reroll.conclude import claim_section, rate_of
 from reroll.errors import NotCompleted, UsageError
 from reroll.evidence import Evidence
@@ -201,7 +201,8 @@ def _wanted(session: Session, goal: Goal, claims: Sequence[_Claim], runs: Sequen
         plan = replace(claim.plan, budget=len(outcomes) + max(0, session.left))
         most = max(most, -(-next_draws(plan, outcomes) // claim.plan.round_size))
     left = session.left // size
-    return min(most, left, len(runs) - n if goal.about == "population" else left)
+    wanted = min(most, left, len(runs) - n if goal.about == "population" else left)
+    return 0 if wanted > 0 and session.spent.out_of_time() else wanted
 
 
 def _name(goal: Goal) -> str:
@@ -219,7 +220,7 @@ async def _draw(
     until = min(map(len, runs)) + wanted
     lacking = [until - len(row) for row in runs]
     for each in sorted({n for n in lacking if n > 0}):
-        if not session.stopped and not session.exhausted:
+        if not session.stopped and not session.exhausted and not session.spent.out_of_time():
             await draw_more(session, [at for at, n in zip(places, lacking, strict=True) if n == each], each)
 
 
@@ -263,7 +264,7 @@ def _concluded(
         alpha_total=_total(certify, checks),
         outcomes=tuple(outcomes),
         stopped=stopped,
-        finished=not broken and not session.stopped,
+        finished=not broken and not session.stopped and not cut_short(session, certify.verdict),
     )
     _keep(session, goal, places, answer, counted)
     return answer
@@ -313,7 +314,7 @@ def _why(
             "cases, repeats do not stand in for them"
         )
     chosen = still_open[0] if still_open else claims[0]
-    return why_stopped(session, chosen.plan, _outcomes(goal, chosen, runs))
+    return why_stopped(session, chosen.plan, _outcomes(goal, chosen, runs), undecided=bool(still_open))
 
 
 def _caveats(

@@ -12,7 +12,7 @@ from typing import Literal
 
 from reroll.answer import Comparison, OutcomeWord, Pair, Rate, VariantRate, to_json
 from reroll.case import Case
-from reroll.caveats import about_runs, earlier_comparisons, these_cases
+from reroll.caveats import about_runs, earlier_comparisons, these_cases, time_was_up
 from reroll.compare import Best, Compared, best_of, better_than_baseline, compare_cases, compare_path
 from reroll.conclude import rate_of
 from reroll.errors import ModelError, NotCompleted
@@ -192,7 +192,7 @@ def _wanted(table: _Table) -> int:
         batch = min(batch, len(table.cases) * asked.repeats - n)
     if (end := _horizon(table)) is not None:
         batch = min(batch, end - n)
-    return n + batch if batch > 0 else 0
+    return n + batch if batch > 0 and not session.spent.out_of_time() else 0
 
 
 def _horizon(table: _Table) -> int | None:
@@ -271,7 +271,7 @@ def _concluded(table: _Table, broken: str) -> Comparison:
         promising=_promising(rounds, names, alpha) if best else (),
         outcomes=tuple(tuple(outcomes.get(name) for name in names) for outcomes in rounds),
         stopped=broken or _why(table, rounds),
-        finished=not broken and not any(s.stopped for s in table.sessions),
+        finished=not broken and not any(s.stopped or s.spent.cut_short for s in table.sessions),
     )
     _keep(table, answer, runs)
     return answer
@@ -333,6 +333,8 @@ def _why(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> str:
         return "stopped by you; the same command goes on from here"
     if rounds and _decided(table, rounds):
         return "the question was decided"
+    if session.spent.cut_short:
+        return time_was_up(session)
     if any(too_dear(s) for s in table.sessions):
         return f"the spending cap of ${session.options.max_usd:g} was reached; a higher --max-usd goes on from here"
     if any(s.exhausted for s in table.sessions):

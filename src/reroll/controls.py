@@ -78,7 +78,7 @@ class Controls:
             calls = controls_wanted(outcomes, seen, self.most, target, alpha)
             width = 2 * (session.options.concurrency or session.model.concurrency)
             rounds = min(-(-min(calls, width) // len(self.cases)), (self.most - seen.n) // len(self.cases))
-            if rounds <= 0 or session.left < rounds * len(self.cases):
+            if rounds <= 0 or session.left < rounds * len(self.cases) or session.spent.out_of_time():
                 return
             await draw_more(session, self.places, rounds)
             self.have = [judged(session, at, runs) for at, runs in zip(self.places, self.have, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -126,17 +127,24 @@ class _Run:
                 self.gate.leave(entered, sample)
 
     async def finish(self, workers: set[asyncio.Task[None]], grace: float) -> None:
-        """Start nothing new, give calls in flight `grace` seconds to come back, then end the rest."""
+        """Start nothing new, give calls in flight `grace` seconds to come back, then end the rest.
+
+        Raises: what a worker raised that was not ended.
+        """
         self.stopped = True
         for worker in workers - self.drawing:
             worker.cancel()
+        done: set[asyncio.Task[None]] = set()
         try:
             if workers:
-                await asyncio.wait(workers, timeout=grace)
+                done, _ = await asyncio.wait(workers, timeout=grace)
         finally:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+        for worker in done:
+            if not worker.cancelled() and (error := worker.exception()) is not None:
+                raise error
 
 
 async def run_draws(
@@ -152,7 +160,8 @@ async def run_draws(
 
     Draws start in the given order and settle in any. `on_sample` runs in the event loop, one at a time;
     it is the place to store the sample, or to begin that: it may return a future that is done once the sample is
-    stored. deadline: a time of `time.monotonic`; no draw starts after it.
+    stored. deadline: a time of `time.monotonic`; no draw starts after it, and calls in flight then end as
+    below, without an error.
     enough: asked before each draw with how many are in flight; once it says so, none starts any more.
 
     Stopping (the task is cancelled, as Ctrl-C does; `on_sample` raises; the model raises, which means
@@ -168,12 +177,11 @@ async def run_draws(
     if not workers:
         return 0
     try:
-        done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        await asyncio.wait(workers, timeout=left, return_when=asyncio.FIRST_EXCEPTION)
     except asyncio.CancelledError:
-        await run.finish(workers, grace)
+        with contextlib.suppress(Exception):  # whoever stopped it is told that it stopped
+            await run.finish(workers, grace)
         raise
     await run.finish(workers, grace)
-    for worker in done:
-        if not worker.cancelled() and (error := worker.exception()) is not None:
-            raise error
     return run.settled

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from reroll.answer import Answer, CertifySection, LuckSection, OutcomeWord, Reference, to_json
 from reroll.balance import LOOK_FIRST
 from reroll.case import Case, Report
-from reroll.caveats import about_reference, about_runs, about_verdicts, why_stopped
+from reroll.caveats import about_reference, about_runs, about_verdicts, cut_short, why_stopped
 from reroll.conclude import NOT_BUILT, Seen, certify_section, luck_section, sum_of_alphas, three_samples
 from reroll.controls import Controls
 from reroll.errors import NotCompleted
@@ -97,6 +97,7 @@ def _answer(
     luck = luck_section(outcomes, reference, target, options.alpha, options.horizon)
     certify = certify_section(outcomes, target, options.alpha, options.horizon)
     plan = plan_for(session, asked, reference, target)
+    verdict = certify.verdict if asked.question == "certify" and isinstance(certify, CertifySection) else luck.verdict
     program = session.project.program
     shown = [
         Seen(j.stored.id, j.outcome.outcome, j.outcome.reason, said_by(j.stored.sample), j.outcome.marks) for j in runs
@@ -127,8 +128,8 @@ def _answer(
         alpha_total=sum_of_alphas(luck, certify),
         outcomes=tuple(outcomes),
         samples=three_samples(shown),
-        stopped=broken or why_stopped(session, plan, outcomes),
-        finished=not broken and not session.stopped,
+        stopped=broken or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
+        finished=not broken and not session.stopped and not cut_short(session, verdict),
     )
 
 

@@ -40,6 +40,7 @@ def options_of(spending: Spending) -> Options:
         "budget": spending.budget,
         "concurrency": spending.concurrency,
         "control_share": None,
+        "max_seconds": spending.max_seconds,
     }
     values = {name: setting(name, value) for name, value in given.items()}
     if not 0 < values["alpha"] < 0.5:
@@ -53,6 +54,9 @@ def options_of(spending: Spending) -> Options:
     usd = spending.max_usd
     if usd is not None and not (math.isfinite(usd) and usd > 0):
         raise UsageError(f"--max-usd must be more than 0, a sum in US dollars, got {usd:g}", slug="max-usd")
+    seconds = values["max_seconds"]
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"--max-seconds must be more than 0, a time in seconds, got {seconds:g}", slug="max-seconds")
     return Options(**values, horizon=spending.horizon, max_usd=usd, seed=spending.seed)
 
 

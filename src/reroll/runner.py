@@ -43,8 +43,11 @@ async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None
 async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None:
     """Make so many new draws for each place, storing each one the moment it is settled.
 
+    When the time of the command is up, calls in flight get the usual grace; those that were cut leave gaps.
+
     Raises: ModelError or NotCompleted when the server brings nothing back any more.
     """
+    deadline = session.spent.begin(session.options.max_seconds)
     reserved = [(at, session.store.reserve(at.request_id, at.series, each)) for at, each in wanted]
     draws: list[Draw] = []
     home: dict[tuple[str, int], Slots] = {}
@@ -67,7 +70,9 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
     purse = session.spent.purse
     enough = purse.shut if purse else None
     width = session.options.concurrency or session.model.concurrency
-    session.drawing = asyncio.ensure_future(run_draws(session.model, draws, width, settled, enough=enough))
+    session.drawing = asyncio.ensure_future(
+        run_draws(session.model, draws, width, settled, deadline=deadline, enough=enough)
+    )
     try:
         await session.drawing
     except asyncio.CancelledError:
@@ -150,7 +155,7 @@ def _seed(base: int | None, at: Slots, index: int) -> int | None:
 async def run_case(
     session: Session, case: Case, plan_for: Callable[[list[OutcomeWord]], Awaitable[Plan]]
 ) -> list[Judged]:
-    """Draws for one case until its plan says stop, the money is spent or a person stops it.
+    """Draws for one case until its plan says stop, the money is spent, the time is up or a person stops it.
 
     Asks `plan_for` anew before every batch: what is known of the reference may have changed.
     Picks up whatever an earlier run of the same request left in the store.
@@ -166,7 +171,7 @@ async def run_case(
         wanted = next_draws(plan, words(runs))
         budget = plan.budget or session.options.budget
         tell(session, case.id, Evidence.of(words(runs)), question_words(plan), budget)
-        if wanted == 0 or session.stopped or too_dear(session):
+        if wanted == 0 or session.stopped or too_dear(session) or session.spent.out_of_time():
             break
         await draw_more(session, [at], wanted)
         runs = judged(session, at, runs)

@@ -42,7 +42,8 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a command was asked for. `budget` in calls, `max_usd` in dollars, None: no such cap."""
+    """What a command was asked for. `budget` in calls, `max_usd` in dollars, `max_seconds` from the first call on;
+    None: no such cap."""
 
     alpha: float = 0.05
     budget: int = 400
@@ -51,6 +52,7 @@ class Options:
     max_usd: float | None = None
     seed: int | None = None
     concurrency: int | None = None
+    max_seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class Spent:
     reused: int = 0
     started: float = field(default_factory=time.monotonic)
     purse: Purse | None = None  # where a cap on money was set
+    ends: float | None = None  # when the time is up, by `time.monotonic`; known from the first call on
+    cut_short: bool = False  # the time was up while more was to be drawn
 
     def add(self, sample: Sample, control: bool) -> None:
         self.calls += not control
@@ -76,6 +80,18 @@ class Spent:
         self.usd = _plus(self.usd, sample.usage.usd, sample)
         if self.purse is not None:
             self.purse.add(sample.usage.usd, unknown=sample.usage.usd is None and sample.completion is not None)
+
+    def begin(self, max_seconds: float | None) -> float | None:
+        """The time by `time.monotonic` at which no draw may start any more; counted from the first call of this."""
+        if self.ends is None and max_seconds is not None:
+            self.ends = time.monotonic() + max_seconds
+        return self.ends
+
+    def out_of_time(self) -> bool:
+        """Whether the time is up. To be asked where more is to be drawn: that it was prevented is written down."""
+        over = self.ends is not None and time.monotonic() >= self.ends
+        self.cut_short |= over
+        return over
 
     @property
     def seconds(self) -> float:

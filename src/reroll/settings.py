@@ -58,6 +58,7 @@ _ALL = (
     Setting("budget", "calls", 400, _count, "Calls a command may make before it stops, undecided if need be."),
     Setting("control_share", "share of budget", 0.25, _between(0, 1), "Most of the budget that control cases may use."),
     Setting("concurrency", "calls in flight", None, _count, "Calls at once; default: what suits the model."),
+    Setting("max_seconds", "seconds", None, _between(0, 1e9), "Wall time that one command may take; default: no end."),
     Setting("timeout", "seconds", 120.0, _between(0, 1e6), "How long one HTTP try may take."),
     Setting("tries", "HTTP tries", 3, _count, "Tries of one call that may end in a server's failure."),
     Setting("check_timeout", "seconds", 5.0, _between(0, 1e6), "How long one python check may take."),
