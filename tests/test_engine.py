@@ -8,14 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from reroll.engine import Gate, gate_of, run_draws
+from reroll.engine import gate_of, run_draws
 from reroll.errors import ModelError
 from reroll.models.model import Capabilities, Draw
 from reroll.program import Request
 from reroll.sample import Attempt, Completion, Sample
 
 GOOD = Sample(completion=Completion("ok"), attempts=(Attempt(0.0, 0.0, 200),))
-THROTTLED = Sample(completion=Completion("ok"), attempts=(Attempt(0.0, 0.0, 429, "http 429"), Attempt(0.0, 0.0, 200)))
 
 
 class Scripted:
@@ -168,66 +167,3 @@ def test_what_cannot_be_stored_after_the_deadline_is_an_error_all_the_same() -> 
 def test_concurrency_must_be_one_or_more() -> None:
     with pytest.raises(ValueError, match="got 0"):
         asyncio.run(run_draws(Scripted(lambda d: GOOD), draws(1), 0, lambda d, s: None))
-
-
-# -- the gate
-
-
-def test_throttling_halves_once_per_round_and_growth_is_slow() -> None:
-    async def run() -> None:
-        gate = Gate()
-        rounds = [await gate.enter() for _ in range(16)]
-        for entered in rounds[:4]:  # four of one round bring the same news
-            gate.leave(entered, THROTTLED)
-        assert gate.limit == 8
-        for entered in rounds[4:]:
-            gate.leave(entered, GOOD)
-        assert gate.running == 0
-        before = gate.limit
-        rounds = [await gate.enter() for _ in range(int(before))]
-        for entered in rounds:
-            gate.leave(entered, GOOD)
-        assert before < gate.limit <= before + 1
-        for _ in range(20):
-            gate.leave(await gate.enter(), THROTTLED)
-        assert gate.limit == 1
-
-    asyncio.run(run())
-
-
-def test_a_throttled_model_is_drawn_from_ever_more_gently_but_to_the_end() -> None:
-    most: list[int] = []
-
-    def act(draw: Draw) -> Sample:
-        most.append(model.now)
-        return THROTTLED if model.now > 4 else GOOD
-
-    model = Scripted(act)
-    assert asyncio.run(run_draws(model, draws(400), 32, lambda d, s: None)) == 400
-    assert max(most[:32]) == 32
-    assert max(most[100:]) <= 6
-
-
-def test_the_gate_is_shared_by_runs_of_one_model_and_survives_waiters_that_leave() -> None:
-    async def run() -> None:
-        model = Scripted(lambda d: GOOD)
-        gate = gate_of(model)
-        gate.limit = 1.0
-        first = await gate.enter()
-        waiting = [asyncio.create_task(gate.enter()) for _ in range(3)]
-        await asyncio.sleep(0)
-        gate.leave(first, None)
-        waiting[0].cancel()  # it had just been given the place
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert waiting[1].done()
-        assert not waiting[2].done()
-        gate.leave(waiting[1].result(), None)
-        await waiting[2]
-        gate.leave(waiting[2].result(), None)
-        a, b = (run_draws(model, draws(20), 5, lambda d, s: None) for _ in range(2))
-        gate.limit = 3.0
-        assert await asyncio.gather(a, b) == [20, 20]
-        assert model.most < 10  # 3 and what it grew by; without sharing it would be 10
-
-    asyncio.run(run())

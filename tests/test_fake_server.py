@@ -54,6 +54,21 @@ def test_a_good_answer_is_a_chat_completion_or_a_completion() -> None:
     assert (status, said(body)["text"]) == (200, "yes")
 
 
+def test_a_call_above_so_many_in_flight_is_sent_away() -> None:
+    async def run() -> None:
+        async with serving(Behaviour(most=2, latency=0.05)) as (fake, url), aiohttp.ClientSession() as session:
+
+            async def call() -> int:
+                async with session.post(url + "/chat/completions", data=ASKED) as got:
+                    return got.status
+
+            assert sorted(await asyncio.gather(*(call() for _ in range(5)))) == [200, 200, 429, 429, 429]
+            assert await call() == 200
+            assert fake.done == {"answer": 3, "429": 3}
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_is_what_it_is_called(name: str) -> None:
     [(status, body, headers)], fake = met(faults={name: 1.0}, answer="good answer", drip=1.0)

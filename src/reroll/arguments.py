@@ -95,6 +95,8 @@ class Faked:
     "Seconds that a 429 asks to wait."
     drip: float = 100.0
     "Milliseconds between the bytes of the fault drip."
+    most: int | None = None
+    "A 429 for every call above so many in flight (default: none)."
     seed: int = 0
     "The same seed does the same to the same number of call."
     key: str | None = None

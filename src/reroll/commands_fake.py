@@ -45,6 +45,8 @@ def behaviour_of(told: Faked) -> Behaviour:
         raise UsageError("--spread is for --latency; give that too", slug="fake-server")
     if told.expire_after is not None and told.expire_after < 0:
         raise UsageError(f"--expire-after counts calls, got {told.expire_after}; give 0 or more", slug="fake-server")
+    if told.most is not None and told.most < 1:
+        raise UsageError(f"--most counts calls in flight, got {told.most}; give 1 or more", slug="fake-server")
     return Behaviour(
         answer=told.answer,
         wrong=told.wrong,
@@ -58,6 +60,7 @@ def behaviour_of(told: Faked) -> Behaviour:
         key=told.key,
         expire_after=told.expire_after,
         models=told.model,
+        most=told.most,
     )
 
 

@@ -5,77 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from weakref import WeakKeyDictionary
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-from reroll.models.model import Draw, Model
+from reroll.gate import Gate, Place, gate_of
+from reroll.models.model import Draw, Model, sent_away
 from reroll.sample import Sample
 
 __all__ = ["GRACE", "Gate", "gate_of", "run_draws"]
 
 OnSample = Callable[[Draw, Sample], asyncio.Future[None] | None]
-THROTTLED = (429, 529)
 GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
-
-
-class Gate:
-    """How many draws of one model may be in flight. Wide open until the server first says that it is too much;
-    from then on halved at such news and grown slowly (additive increase, multiplicative decrease).
-
-    Draws that were under way when the gate was last halved do not halve it again: they bring the same
-    news. It grows by one draw in flight for each round of as many good ones.
-    """
-
-    def __init__(self) -> None:
-        self.limit = float("inf")
-        self.running = 0
-        self._round = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def enter(self) -> int:
-        """Wait for a place and take it. Returns the round, which `leave` wants back."""
-        while self.running + 1 > self.limit:
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
-            try:
-                await place
-            except asyncio.CancelledError:
-                self._wake()  # the place may have been ours already: pass it on
-                raise
-        self.running += 1
-        return self._round
-
-    def leave(self, entered: int, sample: Sample | None) -> None:
-        """Give the place back and learn from how the draw went (None: it was stopped)."""
-        if sample is not None and any(a.status in THROTTLED for a in sample.attempts):
-            if entered == self._round:
-                self._round += 1
-                self.limit = max(1.0, min(self.limit, self.running) / 2)
-        elif sample is not None and self.running + 1 >= self.limit:
-            self.limit += 1 / self.limit
-        self.running -= 1
-        self._wake()
-
-    def _wake(self) -> None:
-        """Let waiting draws look again, as many as there are places."""
-        free = self.limit - self.running
-        while self._waiting and free >= 1:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                free -= 1
-
-
-_gates: WeakKeyDictionary[Model, Gate] = WeakKeyDictionary()
-
-
-def gate_of(model: Model) -> Gate:
-    """The one gate of this model, shared by all runs that draw from it."""
-    gate = _gates.get(model)
-    if gate is None:
-        gate = _gates[model] = Gate()
-    return gate
 
 
 class _Run:
@@ -110,8 +49,14 @@ class _Run:
         """
         me = asyncio.current_task()
         assert me is not None
+        place = Place(self)
+
+        def others_may_go(pause: Awaitable[None]) -> Awaitable[None]:
+            return self.gate.away(place, pause)
+
+        sent_away.set(others_may_go)  # seen by this task alone
         while not self._over():
-            entered = await self.gate.enter()
+            await self.gate.enter(place)
             sample = None
             try:
                 draw = None if self._over() else next(self.todo, None)
@@ -124,7 +69,7 @@ class _Run:
                     await asyncio.shield(stored)  # shared with others: being cancelled here must not cancel it
             finally:
                 self.drawing.discard(me)
-                self.gate.leave(entered, sample)
+                self.gate.leave(place, sample)
 
     async def finish(self, workers: set[asyncio.Task[None]], grace: float) -> None:
         """Start nothing new, give calls in flight `grace` seconds to come back, then end the rest.

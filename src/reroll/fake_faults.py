@@ -71,7 +71,8 @@ class Behaviour:
     """How the server behaves. Times in seconds; `faults` and `fail` are shares of all calls and of all answers.
 
     `key`: the only key that is let in (None: any); `expire_after`: from so many calls on no key is.
-    `models`: the names that it serves (none: any). `spread` is the standard deviation of a lognormal latency.
+    `models`: the names that it serves (none: any). `most`: a call above so many in flight gets a 429 at once.
+    `spread` is the standard deviation of a lognormal latency.
     """
 
     answer: str = "ok"
@@ -86,6 +87,7 @@ class Behaviour:
     key: str | None = None
     expire_after: int | None = None
     models: tuple[str, ...] = ()
+    most: int | None = None
 
     def __post_init__(self) -> None:
         from statistics import NormalDist

@@ -196,6 +196,8 @@ class _Connection(asyncio.Protocol):
             deed = Deed("401", False, 0.0)
         elif behaviour.models and model not in behaviour.models:
             deed = Deed("404", False, 0.0)
+        elif behaviour.most is not None and server.in_flight >= behaviour.most:
+            deed = Deed("429", False, 0.0)
         server.done[deed.fault or ("wrong" if deed.wrong else "answer")] += 1
         self.busy = True
         server.in_flight += 1

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from reroll.program import Request
 from reroll.sample import Sample
 
-__all__ = ["Capabilities", "Draw", "Model"]
+__all__ = ["Capabilities", "Draw", "Model", "sent_away"]
+
+sent_away: ContextVar[Callable[[Awaitable[None]], Awaitable[None]] | None] = ContextVar("sent_away", default=None)
+"""What a wire awaits with its pause when the server sent a draw away (429, 529): others may go meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Generic, Literal, TypeVar
 import aiohttp
 
 from reroll.keys import hide
+from reroll.models.model import sent_away
 from reroll.models.parse import Malformed, ServerSaid
 from reroll.models.secrets import scrub
 from reroll.sample import Attempt
@@ -218,7 +219,8 @@ async def settle(
         if waited > policy.longest_wait:
             words = f"{fault.words} (asks to wait {waited:.0f} s, the limit is {policy.longest_wait:.0f} s)"
             return Settled(None, words, tuple(attempts), reply)
-        await sleep(waited)
+        others_may_go = sent_away.get() if fault.kind == "throttled" else None
+        await (sleep(waited) if others_may_go is None else others_may_go(sleep(waited)))
 
 
 def _backoff(nth: int, rng: random.Random) -> float:
