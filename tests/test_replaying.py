@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reroll.sample import Completion, Sample, Token
+from reroll.sample import Completion, Sample, Token, Usage
 from reroll.store import NewSample, Store
 from tests.background import in_background, in_turn, reroll, write_project
 from tests.fake_server import FakeServer
@@ -95,7 +95,7 @@ def stored(folder: Path) -> Path:
             seed=2**64 - 1,
         ),
         Sample(Completion("", "tool_calls", ({"name": "book"},), refusal="No."), seed=7, reward=0.5),
-        Sample(error="timed out"),
+        Sample(error="timed out", usage=Usage(9, usd=0.5, cached_tokens=4)),
     ]
     new = [NewSample(s, "r1:0", "rerun", i, "p1:0", "greet") for i, s in enumerate(samples * 700)]
     with Store.open(folder / ".reroll" / "store.sqlite") as store:
@@ -110,7 +110,7 @@ def test_parquet_has_the_columns_and_rows_of_the_jsonl(tmp_path: Path, capsys: A
     assert ran.json == {"schema": "reroll.export/1", "file": str(out), "samples": 2100}
     lines = [json.loads(line) for line in reroll(capsys, "export", "--project", project).out.splitlines()]
     table = parquet.read_table(out)
-    assert {key for line in lines for key in line} <= set(table.column_names)
+    assert {key for line in lines for key in line} - {"usage"} <= set(table.column_names)
     rows = table.to_pylist()
     assert [r["run"] for r in rows] == [line["run"] for line in lines]
     hi, tool, gone = rows[:3]
@@ -121,6 +121,8 @@ def test_parquet_has_the_columns_and_rows_of_the_jsonl(tmp_path: Path, capsys: A
     assert (tool["completion"], tool["refusal"], tool["seed"], tool["reward"]) == ("", "No.", 7, 0.5)
     assert json.loads(tool["tool_calls"]) == [{"name": "book"}]
     assert (gone["completion"], gone["error"]) == (None, "timed out")
+    took = [gone[name] for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "usd")]
+    assert took == [9, 4, None, 0.5]
     assert not list(tmp_path.glob(".*.part"))
 
 

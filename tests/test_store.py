@@ -37,7 +37,7 @@ PLACE: dict[str, Any] = {"program_id": "p1:0", "case_id": "next-friday"}
 SHAPES = {
     "text": Sample(Completion("Friday")),
     "empty text": Sample(Completion("")),
-    "cut": Sample(Completion("Fri", "length"), usage=Usage(10, 3, 0.000123)),
+    "cut": Sample(Completion("Fri", "length"), usage=Usage(10, 3, 0.000123, cached_tokens=4)),
     "refusal": Sample(Completion("", refusal="No.")),
     "tool calls": Sample(
         Completion("", "tool_calls", ({"name": "book", "arguments": '{"b": 1, "a": "é"}'}, {"id": 2}))
@@ -588,15 +588,15 @@ def test_a_decision_about_an_unknown_sample_is_refused_and_not_stored(store: Sto
 
 
 def test_spend_adds_up_drawn_samples_and_does_not_know_what_one_of_them_does_not_say(store: Store) -> None:
-    assert store.spend() == Spend(0, 0, 0, 0, 0, 0.0)
+    assert store.spend() == Spend(0, 0, 0, 0, 0, 0.0, cached_tokens=0, samples=0)
     tries = (Attempt(1, 0.5, 429), Attempt(9, 1.0, 200, waited=7.5))
-    add(store, 0, Sample(Completion("x"), attempts=tries, usage=Usage(10, 5, 0.25)))
-    add(store, 1, Sample(Completion("x"), attempts=tries, usage=Usage(20, 5, 0.5)), case_id="other")
+    add(store, 0, Sample(Completion("x"), attempts=tries, usage=Usage(10, 5, 0.25, 8)))
+    add(store, 1, Sample(Completion("x"), attempts=tries, usage=Usage(20, 5, 0.5, 0)), case_id="other")
     add(store, 2, Sample(Completion("x")), source="imported")
-    assert store.spend() == Spend(2, 4, 30, 10, 0.75, 3.0)
-    assert store.spend(case_id="other") == Spend(1, 2, 20, 5, 0.5, 1.5)
+    assert store.spend() == Spend(2, 4, 30, 10, 0.75, 3.0, cached_tokens=8, samples=2)
+    assert store.spend(case_id="other") == Spend(1, 2, 20, 5, 0.5, 1.5, cached_tokens=0, samples=1)
     add(store, 3, Sample(error="timed out", usage=Usage(10)))
-    assert store.spend() == Spend(3, 4, 40, None, None, 3.0)
+    assert store.spend() == Spend(3, 4, 40, None, None, 3.0, cached_tokens=None, samples=3)
 
 
 def test_export_gives_recorded_completions(store: Store) -> None:
@@ -604,7 +604,7 @@ def test_export_gives_recorded_completions(store: Store) -> None:
     store.put_request("r1:0", Request("openai:m", None, body), "m")
     store.put_case(Case(id="next-friday", expected={"date": "2026-11-27"}))
     add(store, 5, Sample(Completion("x", tokens=(Token("x", -0.5, (("x", -0.5),)),)), model="m-2026"))
-    add(store, 6, Sample(error="timed out"), variant="fixed")
+    add(store, 6, Sample(error="timed out", usage=Usage(9, cached_tokens=4)), variant="fixed")
     add(store, 7, Sample(reward=0.5), case_id="talk", request_id="r1:unknown")
     asked = {"messages": body["messages"], "params": {"temperature": 1}, "model": "openai:m"}
     first = {"case_id": "next-friday", "variant": "baseline", "run": 0, "completion": "x", **asked}
@@ -612,6 +612,7 @@ def test_export_gives_recorded_completions(store: Store) -> None:
     top = [{"token": "x", "logprob": -0.5}]
     logprobs = {"logprobs": {"content": [{"token": "x", "logprob": -0.5, "top_logprobs": top}]}}
     second = {"case_id": "next-friday", "variant": "fixed", "run": 0, "completion": None, "error": "timed out", **asked}
+    second["usage"] = {"prompt_tokens": 9, "cached_tokens": 4}
     third = {"case_id": "talk", "variant": "baseline", "run": 0, "completion": None, "reward": 0.5}
     unknown = {"messages": [], "params": {}, "model": None}
     assert list(store.export()) == [first | expected | logprobs, second | expected, third | unknown]

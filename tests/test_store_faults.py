@@ -26,7 +26,7 @@ from reroll import migrations, store_schema
 from reroll.check import Outcome
 from reroll.errors import StoreError, UsageError
 from reroll.sample import Attempt, Completion, Sample, Token, Usage
-from reroll.store import NewSample, Rates, Store
+from reroll.store import NewSample, Rates, Spend, Store
 
 PLACE: dict[str, Any] = {"request_id": "r1:0", "series": "rerun", "program_id": "p1:0", "case_id": "a"}
 
@@ -230,6 +230,10 @@ def old_store(url: str, version: str) -> None:
         with Store.open(url) as store, store._engine.begin() as connection:
             for statement in OLD_ROWS.split(";"):
                 connection.exec_driver_sql(statement)
+            if version >= "0002":  # from then on outcomes were stored with these
+                for name in ("variant", "source"):
+                    of = f"(SELECT {name} FROM samples WHERE samples.id = outcomes.sample_id)"
+                    connection.exec_driver_sql(f"UPDATE outcomes SET {name} = {of}")
             connection.execute(
                 store_schema.payloads.insert(), {"seq": 1, "tokens": OLD_BLOB, "raw": zlib.compress(b"{}")}
             )
@@ -250,6 +254,7 @@ def has_what_the_old_store_had(store: Store) -> None:
     assert store.rates("k1:0", source="imported") == {"colder": Rates(1, 1, 0)}
     assert [d.samples for d in store.decisions()] == [(1, 2)]
     assert store.reserve("r1:0", "rerun", 1) == range(3, 4)
+    assert store.spend() == Spend(1, 1, None, None, 0.25, 0.0, cached_tokens=None, samples=1)
 
 
 @pytest.mark.parametrize("version", store_schema.VERSIONS[:-1])

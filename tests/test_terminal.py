@@ -21,7 +21,7 @@ from reroll.evidence import Est, interval
 from reroll.models.model import Capabilities
 from reroll.render.svg import answer_svg, save_svg
 from reroll.render.terminal import show_answer, show_capabilities, show_certify, show_luck, show_sample, show_samples
-from reroll.sample import Token
+from reroll.sample import Token, Usage
 from reroll.words import reply
 
 WIDTHS = (60, 80, 100, 120)
@@ -354,6 +354,11 @@ def test_a_sample_in_full() -> None:
     ):
         assert words in text, words
     assert "1 token at least 95 % likely not shown" in text
+    assert "What it took" not in text
+    text = printed(lambda c: show_sample(worse().samples[0], c, usage=Usage(1200, 30, 0.25, 1000)))
+    assert "1,200 tokens in (1,000 from a cache), 30 out · $0.25" in text
+    text = printed(lambda c: show_sample(worse().samples[0], c, usage=Usage(0, 0, 0.0), choice=2))
+    assert "Completion 3 of its call: what it took is with the first" in text
     silent = printed(lambda c: show_sample(worse().samples[0], c, tokens=[Token("a")]))
     assert "does not tell" in silent
 

@@ -113,7 +113,11 @@ class NotExamined:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What this answer took. `reused` counts stored samples that cost no new call; `usd` None means unknown."""
+    """What this answer took. `reused` counts stored samples that cost no new call; `usd` None means unknown.
+
+    `samples` is what the calls brought, control calls included: more than `calls` where a call brings several
+    completions. `cached_tokens` are those of the prompt tokens that servers took from their cache.
+    """
 
     calls: int
     control_calls: int
@@ -123,6 +127,8 @@ class Cost:
     usd: float | None
     seconds: float
     reused: int = 0
+    cached_tokens: int | None = None
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)

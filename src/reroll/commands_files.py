@@ -55,7 +55,8 @@ def show(sample: str, common: Common) -> int:
     else:
         from reroll.render.terminal import show_sample
 
-        show_sample(whole.shown, console(), messages=whole.messages, tokens=whole.tokens)
+        more: dict[str, Any] = {name: getattr(whole, name) for name in ("messages", "tokens", "usage", "choice")}
+        show_sample(whole.shown, console(), **more)
     return 0
 
 

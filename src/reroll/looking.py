@@ -45,7 +45,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """One stored sample with everything that is known about it; `request` is the exact body sent."""
+    """One stored sample with everything that is known about it; `request` is the exact body sent.
+
+    `choice`: which of the completions of its call it is, from 0; the first has the call's attempts and usage.
+    """
 
     case_id: str
     variant: str
@@ -62,6 +65,7 @@ class Whole:
     seed: int | None
     model: str | None
     error: str | None
+    choice: int
 
 
 def stored_samples(project: Project, store: Store, case_id: str | None, limit: int) -> list[Listed]:
@@ -119,6 +123,7 @@ def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
         seed=stored.sample.seed,
         model=stored.sample.model,
         error=stored.sample.error,
+        choice=stored.choice,
     )
 
 

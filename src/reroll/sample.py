@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Attempt", "Completion", "Sample", "Token", "Usage"]
@@ -54,14 +54,13 @@ class Attempt:
 class Usage:
     """Tokens and money of one draw, all its attempts together; None means not known, never 0.
 
-    `cached_tokens` are those of the prompt that the server took from its cache: a detail of the count
-    that is in the price already, so two usages are equal whether or not it was kept.
+    `cached_tokens` are those of the prompt that the server took from its cache; the price has them already.
     """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     usd: float | None = None
-    cached_tokens: int | None = field(default=None, compare=False)
+    cached_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

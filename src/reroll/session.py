@@ -57,7 +57,11 @@ class Options:
 
 @dataclass(slots=True)
 class Spent:
-    """What this command has used so far. `usd` is None once one draw's price is not known."""
+    """What this command has used so far. `usd` is None once one draw's price is not known.
+
+    A call is one request with its tries, a sample what settles one slot: a call that asks for several completions
+    (n) is one call and as many samples. Budgets are held against `samples`.
+    """
 
     calls: int = 0
     control_calls: int = 0
@@ -65,6 +69,8 @@ class Spent:
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
     usd: float | None = 0.0
+    cached_tokens: int | None = 0
+    samples: int = 0
     reused: int = 0
     started: float = field(default_factory=time.monotonic)
     purse: Purse | None = None  # where a cap on money was set
@@ -78,6 +84,7 @@ class Spent:
         self.prompt_tokens = _plus(self.prompt_tokens, sample.usage.prompt_tokens, sample)
         self.completion_tokens = _plus(self.completion_tokens, sample.usage.completion_tokens, sample)
         self.usd = _plus(self.usd, sample.usage.usd, sample)
+        self.cached_tokens = _plus(self.cached_tokens, sample.usage.cached_tokens, sample)
         if self.purse is not None:
             self.purse.add(sample.usage.usd, unknown=sample.usage.usd is None and sample.completion is not None)
 
@@ -108,6 +115,8 @@ class Spent:
             usd=self.usd,
             seconds=round(self.seconds, 3),
             reused=self.reused,
+            cached_tokens=self.cached_tokens,
+            samples=self.samples,
         )
 
 

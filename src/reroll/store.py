@@ -47,6 +47,7 @@ __all__ = [
     "Where",
 ]
 
+CALLS = func.count().filter(func.coalesce(samples.c.choice, 0) == 0)  # a call's first sample stands for it
 NEWEST = select(func.max(samples.c.seq), func.sum(samples.c.usd)).where(samples.c.seq > bindparam("seen"))
 
 
@@ -79,16 +80,16 @@ class Store(Asked, Concluded):
         """What the matching samples took; by default only drawn ones count, as others cost us nothing."""
         where.setdefault("source", "draw")
         here = conditions(where)
-        known = ("prompt_tokens", "completion_tokens", "usd")
+        known = ("prompt_tokens", "completion_tokens", "usd", "cached_tokens")
         sums = [part for name in known for part in (func.sum(samples.c[name]), func.count(samples.c[name]))]
         tries = select(func.count()).select_from(attempts.join(samples, attempts.c.seq == samples.c.seq)).where(*here)
         with self._read() as connection:
-            calls, seconds, *rest = connection.execute(
-                select(func.count(), func.sum(samples.c.seconds), *sums).select_from(samples).where(*here)
+            n, calls, seconds, *rest = connection.execute(
+                select(func.count(), CALLS, func.sum(samples.c.seconds), *sums).select_from(samples).where(*here)
             ).one()
             total = connection.execute(tries).scalar_one()
-        parts = {name: (rest[2 * i] or 0) if rest[2 * i + 1] == calls else None for i, name in enumerate(known)}
-        return Spend(calls=calls, attempts=total, seconds=seconds or 0.0, **parts)
+        parts = {name: (rest[2 * i] or 0) if rest[2 * i + 1] == n else None for i, name in enumerate(known)}
+        return Spend(calls=calls, attempts=total, seconds=seconds or 0.0, samples=n, **parts)
 
     def newest(self) -> int:
         """The newest `seq`, 0 for an empty store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import zip_longest
 from typing import Any
 
@@ -27,6 +28,8 @@ def exported(one: StoredSample, run: int, asked: StoredRequest | None, expected:
     if expected is not None:
         line["expected"] = expected
     more: dict[str, Any] = {"reward": sample.reward, "error": sample.error, "seed": sample.seed}
+    spent = {f.name: getattr(sample.usage, f.name) for f in fields(sample.usage)}
+    more["usage"] = {name: value for name, value in spent.items() if value is not None} or None
     if completion is not None and completion.tokens:
         more["logprobs"] = {"content": [_token(t) for t in completion.tokens]}
     return line | {name: value for name, value in more.items() if value is not None}

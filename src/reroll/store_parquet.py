@@ -21,7 +21,8 @@ def write_parquet(lines: Iterable[Mapping[str, Any]], path: Path) -> int:
     """How many rows were written. The file is there whole or, after an error, as it was before.
 
     Columns are the keys of the lines; `messages`, `params`, `expected` and `tool_calls` are JSON texts. A completion
-    is its text, with `finish_reason`, `tool_calls` and `refusal` beside it where there is more to say.
+    is its text, with `finish_reason`, `tool_calls` and `refusal` beside it where there is more to say; what it took
+    (`usage`) has a column each.
     Parquet holds no half characters and no seed over 63 bits: `?` and null stand for them.
 
     Raises: UsageError without pyarrow; OSError where the file cannot be written.
@@ -43,6 +44,8 @@ def write_parquet(lines: Iterable[Mapping[str, Any]], path: Path) -> int:
             ("run", pa.int64()),
             ("seed", pa.int64()),
             ("reward", number),
+            *((name, pa.int64()) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")),
+            ("usd", number),
             ("logprobs", pa.list_(token)),
         ]
     )
@@ -62,6 +65,7 @@ def write_parquet(lines: Iterable[Mapping[str, Any]], path: Path) -> int:
 def _row(line: Mapping[str, Any]) -> dict[str, Any]:
     said = line["completion"]
     row = {**line, **({**said, "completion": said["text"]} if isinstance(said, Mapping) else {})}
+    row |= row.pop("usage", {})
     for name in AS_JSON:
         if row.get(name) is not None:
             row[name] = to_json(row[name])

@@ -44,7 +44,10 @@ Source = Literal["draw", "imported", "reported", "refused", "outage", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class NewSample:
-    """A sample with its place: `idx` in `series` of `request_id`. `settled` is Unix time; None: now."""
+    """A sample with its place: `idx` in `series` of `request_id`. `settled` is Unix time; None: now.
+
+    `choice` counts the completions of one call from 0; the first has the call's attempts, prompt tokens and money.
+    """
 
     sample: Sample
     request_id: str
@@ -55,6 +58,7 @@ class NewSample:
     variant: str = "baseline"
     source: Source = "draw"
     settled: float | None = None
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class StoredSample:
     source: Source
     settled: float
     sample: Sample
+    choice: int = 0
 
 
 class Where(TypedDict, total=False):
@@ -132,7 +137,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Totals. A sum is None if any of its parts is not known; `seconds` leaves out our own waits."""
+    """Totals. A sum is None if any of its parts is not known; `seconds` leaves out our own waits.
+
+    A call that brings several completions is one call and as many samples.
+    """
 
     calls: int
     attempts: int
@@ -140,6 +148,8 @@ class Spend:
     completion_tokens: int | None
     usd: float | None
     seconds: float
+    cached_tokens: int | None
+    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +223,8 @@ def sample_row(new: NewSample, id: str, now_us: int) -> dict[str, Any]:
         "usd": sample.usage.usd,
         "exact": None,
         "long_text": None,
+        "cached_tokens": sample.usage.cached_tokens,
+        "choice": new.choice,
     }
     if completion is not None and len(completion.text) > LONG:
         row["text"], row["long_text"] = completion.text[:SHOWN], pack_text(completion.text)
@@ -280,7 +292,7 @@ def from_row(
         completion=completion,
         error=true["error"],
         attempts=tuple(attempts),
-        usage=Usage(true["prompt_tokens"], true["completion_tokens"], true["usd"]),
+        usage=Usage(true["prompt_tokens"], true["completion_tokens"], true["usd"], true["cached_tokens"]),
         seed=true["seed"],
         model=true["model"],
         fingerprint=true["fingerprint"],
@@ -299,6 +311,7 @@ def from_row(
         row["source"],
         row["settled_us"] / 1e6,
         sample,
+        row["choice"] or 0,
     )
 
 

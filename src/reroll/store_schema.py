@@ -7,6 +7,7 @@ no part of its identity), `cases.seen_us` and the counters in `series`.
 Version history
     0001  the first
     0002  long texts packed (samples.long_text); outcomes know the variant and source of their sample, with an index
+    0003  what a model can do (probes); cached prompt tokens; several samples of one call (samples.choice)
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from reroll.errors import StoreError
 
 __all__ = ["VERSIONS", "VERSION_TABLE", "known"]
 
-VERSIONS: tuple[str, ...] = ("0001", "0002")  # oldest first; the last is what this code reads and writes
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003")  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
@@ -135,13 +136,17 @@ samples = Table(
     Column("seed", BigInteger),
     Column("model", Text),  # what the server said answered
     Column("fingerprint", Text),
-    Column("prompt_tokens", BigInteger),  # these three: null means not known, never 0
+    Column("prompt_tokens", BigInteger),  # these three and cached_tokens: null means not known, never 0
     Column("completion_tokens", BigInteger),
     Column("usd", Float),
     # JSON of the true values of columns above that SQL cannot hold (lone surrogates, NUL, seeds over
     # 63 bits), where those columns then show a stand-in. Nearly always null.
     Column("exact", Text),
     Column("long_text", LargeBinary),  # zstd of the whole text, where `text` shows only its beginning; else null
+    Column("cached_tokens", BigInteger),  # those of prompt_tokens that the server took from its cache
+    # Which of the completions of its call (n > 1): 0 or null is the first, which has the call's attempts, prompt
+    # tokens and money; the call's others have the indices after it.
+    Column("choice", Integer),
     UniqueConstraint("request_id", "series", "idx", name="samples_slot"),
     sqlite_autoincrement=True,
 )
@@ -222,3 +227,17 @@ decisions = Table(
     Column("made_us", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
+
+# What a model was found to be able to do. Append-only, so that it can be said what changed since.
+probes = Table(
+    "probes",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("identity", Text, nullable=False),  # the very model: name, address, weights
+    Column("version", Text, nullable=False),  # what the server said answered: model and fingerprint; "" if it did not
+    Column("probe", Integer, nullable=False),  # version of the probe that asked
+    Column("capabilities", Text, nullable=False),  # JSON
+    Column("probed_us", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("probes_model", probes.c.identity, probes.c.seq)

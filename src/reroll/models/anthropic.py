@@ -195,11 +195,11 @@ def parse_message(body: bytes, content_type: str) -> Parsed:
     refused = "".join(texts) or "refused" if stop == "refusal" else None
     usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
     assert isinstance(usage, dict)
-    cached = count_of(usage.get("cache_read_input_tokens")) or 0
+    cached = count_of(usage.get("cache_read_input_tokens"))
     fresh, written = count_of(usage.get("input_tokens")), count_of(usage.get("cache_creation_input_tokens")) or 0
     return Parsed(
         Completion("".join(texts), STOPS.get(stop, stop), calls, refusal=refused),
-        None if fresh is None else fresh + cached + written,
+        None if fresh is None else fresh + (cached or 0) + written,
         cached,
         count_of(usage.get("output_tokens")),
         None,

@@ -84,7 +84,7 @@ class EndpointModel(HttpModel):
 
 
 def _parsed(text: str) -> Parsed:
-    return Parsed(Completion(text), None, 0, None, None, None, None)
+    return Parsed(Completion(text), None, None, None, None, None, None)
 
 
 def at_pointer(value: Any, pointer: str) -> Any:

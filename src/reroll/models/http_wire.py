@@ -202,7 +202,7 @@ class HttpModel(ABC):
         def read(reply: Reply) -> Parsed:
             if wire.is_filtered(reply):
                 words = wire.server_message(reply, key)
-                return Parsed(Completion("", "content_filter", refusal=words), None, 0, None, None, None, None)
+                return Parsed(Completion("", "content_filter", refusal=words), None, None, None, None, None, None)
             try:
                 return without(self.parse(reply, draw), key)
             except RecursionError:
@@ -278,13 +278,13 @@ class HttpModel(ABC):
         counts = Usage(parsed.prompt_tokens, parsed.completion_tokens)
         usd = parsed.usd if self._quirks.reports_cost else None  # the very cost of this call
         if usd is None:
-            usd = price(parsed.model or self.name, counts, self._provider, parsed.cached_tokens)
+            usd = price(parsed.model or self.name, counts, self._provider, parsed.cached_tokens or 0)
         if usd is None and parsed.model not in (None, self.name):
-            usd = price(self.name, counts, self._provider, parsed.cached_tokens)
+            usd = price(self.name, counts, self._provider, parsed.cached_tokens or 0)
         return Sample(
             completion=parsed.completion,
             attempts=attempts,
-            usage=Usage(counts.prompt_tokens, counts.completion_tokens, usd, parsed.cached_tokens or None),
+            usage=Usage(counts.prompt_tokens, counts.completion_tokens, usd, parsed.cached_tokens),
             seed=seed,
             model=parsed.model,
             fingerprint=parsed.fingerprint,

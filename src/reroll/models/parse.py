@@ -51,7 +51,7 @@ class Parsed:
 
     completion: Completion
     prompt_tokens: int | None
-    cached_tokens: int
+    cached_tokens: int | None
     completion_tokens: int | None
     usd: float | None
     model: str | None
@@ -203,7 +203,7 @@ def with_usage(completion: Completion, data: Mapping[str, Any]) -> Parsed:
     return Parsed(
         completion,
         count_of(usage.get("prompt_tokens")),
-        cached or 0,
+        cached,
         count_of(usage.get("completion_tokens")),
         float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e6 else None,
         model if isinstance(model, str) else None,

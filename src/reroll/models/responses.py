@@ -162,7 +162,7 @@ def parse_response(body: bytes, content_type: str) -> Parsed:
     return Parsed(
         completion,
         count_of(usage.get("input_tokens")),
-        (count_of(details.get("cached_tokens")) if isinstance(details, dict) else None) or 0,
+        count_of(details.get("cached_tokens")) if isinstance(details, dict) else None,
         count_of(usage.get("output_tokens")),
         None,
         name_of(data.get("model")),

@@ -10,6 +10,7 @@ from reroll.answer import CertifySection, Cost, Rate
 from reroll.numbers import counts, interval_words, money, percent, seconds_words
 from reroll.render.bars import Row, strip
 from reroll.render.ink import COLOURS, Pen
+from reroll.sample import Usage
 from reroll.settings import SETTINGS
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "runs_lines",
     "target_row",
     "titled",
+    "usage_pieces",
 ]
 
 CERTIFY_KIND = {"met": "pass", "not_met": "fail", "undecided": "undecided"}
@@ -143,9 +145,13 @@ def cost_lines(cost: Cost | None, pen: Pen) -> Lines:
         pieces.append(counts("control call", cost.control_calls))
     if cost.reused:
         pieces.append(f"{cost.reused:,} reused")
-    if cost.prompt_tokens is not None and cost.completion_tokens is not None:
-        pieces.append(f"{counts('token', cost.prompt_tokens)} in, {cost.completion_tokens:,} out")
-    else:
-        pieces.append("tokens unknown")
-    pieces += [money(cost.usd), seconds_words(cost.seconds)]
+    pieces += [*usage_pieces(cost), seconds_words(cost.seconds)]
     return titled("What it took", pen.flow(pieces), pen)
+
+
+def usage_pieces(used: Cost | Usage) -> list[str]:
+    """Tokens and money, as far as they are known."""
+    if used.prompt_tokens is None or used.completion_tokens is None:
+        return ["tokens unknown", money(used.usd)]
+    cached = f" ({used.cached_tokens:,} from a cache)" if used.cached_tokens else ""
+    return [f"{counts('token', used.prompt_tokens)} in{cached}, {used.completion_tokens:,} out", money(used.usd)]

@@ -28,8 +28,9 @@ from reroll.render.pieces import (
     runs_lines,
     target_row,
     titled,
+    usage_pieces,
 )
-from reroll.sample import Token
+from reroll.sample import Token, Usage
 from reroll.words import bounds, headline
 
 __all__ = [
@@ -122,13 +123,22 @@ def show_sample(
     *,
     messages: Sequence[Mapping[str, Any]] = (),
     tokens: Sequence[Token] = (),
+    usage: Usage | None = None,
+    choice: int = 0,
 ) -> None:
-    """Print one sample in full: what was sent, what came back, and its tokens where the model tells them."""
+    """Print one sample in full: what was sent, what came back, what it took, and its tokens where they are told."""
     pen = Pen(console)
     lines: Lines = []
     if messages:
         lines += [*titled("What was sent", said.message_lines(messages, pen), pen)[1:], Text()]
     lines += said.sample_lines(sample, pen, characters=20_000, rows=400)
+    if choice:
+        lines += [
+            Text(),
+            *pen.wrap(pen.text(f"Completion {choice + 1} of its call: what it took is with the first"), 3),
+        ]
+    elif usage is not None and usage != Usage():
+        lines += titled("What it took", pen.flow(usage_pieces(usage)), pen)
     if tokens:
         lines += titled("Where it could have gone another way", said.token_lines(tokens, pen), pen)
     pen.put(lines)
