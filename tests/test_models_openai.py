@@ -236,7 +236,7 @@ def test_an_empty_account_is_not_tried_again() -> None:
         (body([1]), "malformed body: JSON, but a list instead of an object"),
         (body({"ok": True}), "malformed body: no `choices`"),
         (body({"choices": []}), "malformed body: `choices` is empty"),
-        (body({"choices": [{"text": "old"}]}), "malformed body: the first choice has no `message`"),
+        (body({"choices": [{"text": "old"}]}), "malformed body: a choice has no `message`"),
         (body({"choices": [{"message": {"content": 5}}]}), "malformed body: `content` is a int"),
         (body({"error": {"message": "upstream died", "code": 502}}), "http 502: upstream died"),
     ],

@@ -17,6 +17,7 @@ from reroll.arguments import Spending
 from reroll.case import Case
 from reroll.controls import MOST_CONTROLS
 from reroll.errors import UsageError
+from reroll.models.choices import choices_of
 from reroll.models.prices import FREE, price
 from reroll.numbers import counts, money
 from reroll.person import Person, by_asking, by_command
@@ -120,14 +121,16 @@ def price_agreed(
     project: Project, cases: Sequence[Case], model: Model, options: Options, spending: Spending, *, controls: bool
 ) -> None:
     """Say calls, tokens and money first where they are many or unknown. Raises: UsageError when nobody agrees."""
-    usage = usage_at_most(project, cases, options, controls=controls)
+    size = choices_of(model, project.program.sampling)
+    usage = usage_at_most(project, cases, options, controls=controls, per_call=size)
     if spending.yes or (model.priced and options.budget <= SETTINGS["budget"].default):
         return
     kind, _, name = project.program.model.partition(":")
     place = kind if kind in FREE else project.program.base_url or kind.partition("-")[0]  # the vendor
     usd = price(name or kind, usage, place) if model.priced else None
+    calls = counts("call", options.budget // size) + ("" if size == 1 else f" of {size} completions each")
     text = (
-        f"this may make up to {counts('call', options.budget)}, about {usage.prompt_tokens:,} prompt tokens and "
+        f"this may make up to {calls}, about {usage.prompt_tokens:,} prompt tokens and "
         f"at most {usage.completion_tokens:,} completion tokens, {money(usd)}"
     )
     if not _somebody():
@@ -137,10 +140,12 @@ def price_agreed(
         raise UsageError("nothing was called", slug="price")
 
 
-def usage_at_most(project: Project, cases: Sequence[Case], options: Options, *, controls: bool) -> Usage:
+def usage_at_most(
+    project: Project, cases: Sequence[Case], options: Options, *, controls: bool, per_call: int = 1
+) -> Usage:
     """The tokens of a whole budget: of calls of the longest case, or of the control cases too where these are longer.
 
-    `controls`: whether control cases may be drawn besides.
+    `controls`: whether control cases may be drawn besides; `per_call`: samples that share one prompt.
     """
     program, budget = project.program, options.budget
     case, answer = max(_tokens(project, case) for case in cases)
@@ -149,7 +154,7 @@ def usage_at_most(project: Project, cases: Sequence[Case], options: Options, *, 
         sent = [_tokens(project, c)[0] for c in project.cases if c.set == "control" and c.checks]
         mean = sum(sent) // max(1, len(sent))
         longer = max(0, mean - case) * min(MOST_CONTROLS, int(budget * options.control_share))
-    return Usage(budget * case + longer, budget * answer)
+    return Usage((budget * case + longer) // per_call, budget * answer)
 
 
 def _tokens(project: Project, case: Case) -> tuple[int, int]:

@@ -45,15 +45,21 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]
         days = sorted({_day(j) for j in runs})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
+    unit = "call" if session.per_call == 1 else "sample"
     if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
         yield (
-            f"{counts('call', lost)} have not come back (a run was stopped, its time was up, or it is still waiting "
+            f"{counts(unit, lost)} have not come back (a run was stopped, its time was up, or it is still waiting "
             "for them) and could not be counted; calls that take long are missing more often than quick ones"
         )
     for source, why in NOT_COUNTED:
         found = (session.store.samples(request_id=at.request_id, series=at.series, source=source) for at in places)
-        if n := sum(map(len, found)):
+        if n := sum(s.choice == 0 for some in found for s in some):
             yield f"{counts('call', n)} brought nothing back while {why}, and are not counted"
+    if any(j.stored.choice for j in runs):
+        yield (
+            f"the runs came {session.per_call} to a call (n): those of one call share its server, its cache and its "
+            "moment, so they may be more alike than separate calls, and fewer calls stand behind the numbers than runs"
+        )
     yield from _about_labels(session, runs)
     if any(_carries_a_seed(session, at.case) for at in places):
         yield "every call carries the same seed, so the runs may be copies of one another, not independent"
@@ -188,14 +194,16 @@ def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str], *, undeci
         )
     if session.exhausted is not None:
         return f"the recording has no more completions of this case ({counts('run', len(outcomes))})"
-    reason = stop_reason(replace(plan, budget=len(outcomes) + max(0, session.left)), outcomes)
+    plan = replace(plan, budget=len(outcomes) + max(0, session.left), per_call=session.per_call)
+    reason = stop_reason(plan, outcomes)
     if reason == "decided" and plan.at_least:
         return "it is known whether this happens often, and with nothing to compare with no run would tell more"
-    budget = counts("call", session.options.budget)
+    unit = "call" if session.per_call == 1 else "sample"
+    budget = counts(unit, session.options.budget)
     return {
         "decided": "the question was decided",
         "budget": f"the budget of {budget} was spent; the same command with a higher --budget goes on from here",
-        "horizon": f"the declared horizon of {counts('call', session.options.horizon or 0)} was reached",
+        "horizon": f"the declared horizon of {counts(unit, session.options.horizon or 0)} was reached",
         "out_of_reach": "nothing that could still come would decide it",
         None: "",
     }[reason]

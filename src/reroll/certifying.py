@@ -17,7 +17,7 @@ from reroll.numbers import counts
 from reroll.plan import Plan, next_draws
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_more, question_words, tell
-from reroll.session import Judged, Session, Slots, judged, series_of, slots, too_dear, words
+from reroll.session import Judged, Session, Slots, judged, one_a_call, series_of, slots, too_dear, words
 
 __all__ = ["Goal", "certify_cases"]
 
@@ -55,6 +55,15 @@ async def certify_cases(session: Session, goal: Goal) -> Certified:
     A suite runs every case once a round and is looked at where rounds end, so the cases may differ
     as they like. A population takes one run of each case: repeats stand in for no case.
     """
+    if goal.about == "population":
+        one_a_call(session, "a claim about new requests takes one run of each")
+    least, budget = len(goal.cases) * session.per_call, session.options.budget
+    if goal.about == "suite" and session.per_call > 1 and 0 < budget < least:
+        raise UsageError(
+            f"--budget {budget} is too small: a round over {counts('case', len(goal.cases))} with `n` takes "
+            f"{least} samples",
+            slug="budget",
+        )
     places = _places(session, goal)
     cases = [at.case for at in places]
     session.store.put_program(session.project.program)
@@ -153,6 +162,7 @@ def _claims(session: Session, goal: Goal, places: Sequence[Slots]) -> tuple[_Cla
             horizon=options.horizon,
             concurrency=options.concurrency or session.model.concurrency,
             round_size=len(mine) if goal.about == "suite" else 1,
+            per_call=session.per_call,
         )
         claims.append(_Claim(name, mine, plan))
     return tuple(claims)
@@ -200,7 +210,7 @@ def _wanted(session: Session, goal: Goal, claims: Sequence[_Claim], runs: Sequen
         outcomes = _outcomes(goal, claim, runs)
         plan = replace(claim.plan, budget=len(outcomes) + max(0, session.left))
         most = max(most, -(-next_draws(plan, outcomes) // claim.plan.round_size))
-    left = session.left // size
+    left = session.left // (size * session.per_call) * session.per_call
     wanted = min(most, left, len(runs) - n if goal.about == "population" else left)
     return 0 if wanted > 0 and session.spent.out_of_time() else wanted
 

@@ -21,7 +21,7 @@ from reroll.numbers import counts
 from reroll.paired import better_log_e
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_at, tell
-from reroll.session import Judged, Session, judged, series_of, slots, too_dear
+from reroll.session import Judged, Session, judged, one_a_call, series_of, slots, too_dear
 from reroll.suite import suite_estimate
 from reroll.words import brief, compare_reply
 
@@ -150,6 +150,7 @@ async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Compa
     """
     first = sessions[0]
     for session in sessions:
+        one_a_call(session, "a comparison pairs single runs")
         session.store.put_program(session.project.program)
     for case in asked.cases:
         first.store.put_case(case)

@@ -19,7 +19,7 @@ USELESS = 1 / 3  # controls shown to fail more often than this are no ordinary r
 
 
 class Controls:
-    """The control cases of one command. They are drawn in whole rounds, a call each, and looked at
+    """The control cases of one command. They are drawn in whole rounds, a run each, and looked at
     only between rounds: inside a round the easy cases first would fool the limit (Ville's bound
     holds at round ends by the inequality of means). Stored rounds of the program are reused.
     """
@@ -44,7 +44,8 @@ class Controls:
     @property
     def pending(self) -> bool:
         """Whether a reference is still to come: the case is looked at first."""
-        return not (self.closed or self.rounds) and len(self.cases) <= min(self.most, self.session.left)
+        least = len(self.cases) * self.session.per_call
+        return not (self.closed or self.rounds) and least <= min(self.most, self.session.left)
 
     @property
     def rounds(self) -> int:
@@ -78,6 +79,9 @@ class Controls:
             calls = controls_wanted(outcomes, seen, self.most, target, alpha)
             width = 2 * (session.options.concurrency or session.model.concurrency)
             rounds = min(-(-min(calls, width) // len(self.cases)), (self.most - seen.n) // len(self.cases))
+            if session.per_call > 1:  # whole calls, as many as fit
+                most = (self.most - seen.n) // len(self.cases) // session.per_call * session.per_call
+                rounds = min(-(-rounds // session.per_call) * session.per_call, most)
             if rounds <= 0 or session.left < rounds * len(self.cases) or session.spent.out_of_time():
                 return
             await draw_more(session, self.places, rounds)

@@ -12,7 +12,7 @@ from reroll.case import Case
 from reroll.checking import Checker
 from reroll.models.model import Model
 from reroll.opening import model_of, run, stopping_cleanly
-from reroll.options import can_be_capped, can_be_measured, options_of
+from reroll.options import can_be_capped, can_be_measured, options_of, whole_calls
 from reroll.project import Project
 from reroll.purse import Purse
 from reroll.session import Session, Spent
@@ -58,6 +58,8 @@ def with_sessions(
                     models[at] = model_of(*at, project.path)
                     open_now.push_async_callback(models[at].close)
                     can_be_capped(models[at], options)
+            for project in projects:
+                whole_calls(models[project.program.model, project.program.base_url], project.program, options)
             each = [models[p.program.model, p.program.base_url] for p in projects]
             dearest = next((m for m in each if not m.priced), each[0])
             price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reroll.arguments import About, Certify, Spending
 from reroll.case import Case
 from reroll.errors import UsageError
+from reroll.models.choices import choices_of
 from reroll.program import Program
 from reroll.project import Project
 from reroll.session import Options
@@ -24,6 +25,7 @@ __all__ = [
     "chosen_cases",
     "options_of",
     "target_of",
+    "whole_calls",
     "within_reach",
     "writable",
 ]
@@ -129,6 +131,23 @@ def can_be_measured(program: Program, folder: Path) -> None:
             f"program `{program.program}` runs your own code, and repeating a call repeats what it does; "
             "declare `effects: none` or `effects: sandbox` in program.yaml",
             slug="effects",
+        )
+
+
+def whole_calls(model: Model, program: Program, options: Options) -> None:
+    """Raises: UsageError where calls that bring several completions each cannot make up the horizon or the budget."""
+    size, budget, horizon = choices_of(model, program.sampling), options.budget, options.horizon
+    if horizon is not None and horizon % size:
+        below = horizon // size * size
+        fits = f"{below} or {below + size}" if below else f"{size}"
+        raise UsageError(
+            f"--horizon {horizon} is no number of whole calls: `n` brings {size} samples a call; declare {fits}",
+            slug="horizon",
+        )
+    if 0 < budget < size:
+        raise UsageError(
+            f"--budget {budget} is too small: `n` brings {size} samples a call, and budgets count samples",
+            slug="budget",
         )
 
 

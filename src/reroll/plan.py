@@ -24,12 +24,13 @@ class Plan:
     question:       `luck` or `certify`.
     target:         success rate; `certify` needs one.
     reference_rate: for `luck`; None: only `not_reproduced` can be shown.
-    horizon:        declared binding end, in calls; buys fewer calls.
-    budget:         cap on calls, not binding: the run may be continued. None: no cap.
-    concurrency:    samples in flight at once, at most.
+    horizon:        declared binding end, in samples; buys fewer of them.
+    budget:         cap on samples, not binding: the run may be continued. None: no cap.
+    concurrency:    calls in flight at once, at most.
     at_least:       samples to draw even where the question is decided sooner.
     round_size:     for `certify`: samples come in rounds over so many fixed cases and are looked at
                     round ends; every number of draws is then one of whole rounds.
+    per_call:       samples that one call brings: every number of draws is then one of whole calls.
 
     Raises:  ValueError: an argument out of range, or `certify` without a target.
     """
@@ -43,10 +44,18 @@ class Plan:
     concurrency: int = 1
     at_least: int = 0
     round_size: int = 1
+    per_call: int = 1
+
+    @property
+    def unit(self) -> int:
+        """The least number of samples that can be drawn: a round over all cases, each with a whole call."""
+        return self.round_size * self.per_call
 
     def __post_init__(self) -> None:
         if self.question not in ("luck", "certify"):
             raise ValueError(f"question must be luck or certify, got {self.question!r}")
+        if self.per_call < 1:
+            raise ValueError(f"per_call must be at least 1, got {self.per_call}")
         if self.concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, got {self.concurrency}")
         if self.budget is not None and self.budget < 0:
@@ -63,7 +72,7 @@ class Plan:
 def stop_reason(plan: Plan, outcomes: Sequence[str]) -> StopReason | None:
     """Why no further sample should be drawn; None while one should.
 
-    `decided`: the verdict has fallen.  `horizon`, `budget`: used up.
+    `decided`: the verdict has fallen.  `horizon`, `budget`: used up, or what is left is less than a call brings.
     `out_of_reach`: nothing that could still come would decide, because the
     horizon is too near, or because no verdict is left and no budget says when to stop.
 
@@ -75,9 +84,9 @@ def stop_reason(plan: Plan, outcomes: Sequence[str]) -> StopReason | None:
     n = len(outcomes)
     if n >= plan.at_least and _decided(plan, outcomes):
         return "decided"
-    if plan.horizon is not None and n >= plan.horizon:
+    if plan.horizon is not None and n + plan.per_call > plan.horizon:
         return "horizon"
-    if plan.budget is not None and n + plan.round_size > plan.budget:
+    if plan.budget is not None and n + plan.unit > plan.budget:
         return "budget"
     if _soonest(plan, outcomes) is None and (plan.horizon is not None or plan.budget is None):
         return "out_of_reach"
@@ -112,8 +121,8 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
     if passes_needed is not None and n >= plan.at_least:
         batch = min(batch, passes_needed)
     left = min((cap - n for cap in (plan.horizon, plan.budget) if cap is not None), default=batch)
-    size = plan.round_size
-    width = max(size, plan.concurrency // size * size)
+    size = plan.unit
+    width = max(size, plan.concurrency * plan.per_call // size * size)
     return max(0, min(-(-batch // size) * size, width, left // size * size) - in_flight)
 
 

@@ -269,6 +269,11 @@ class Program(BaseModel):
         return Request(self.model, self.base_url, body)
 
     @property
+    def sampling(self) -> Mapping[str, JSON]:
+        """The keys of the request that are no messages: `params`, or all that a stored request says."""
+        return self.params if self.raw is None else dict(json.loads(self.raw))
+
+    @property
     def is_product(self) -> bool:
         """Whether the model is the product itself, which gets the inputs as they are and no messages."""
         return self.model.partition(":")[0] in ("python", "http")

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 from reroll.errors import UsageError
+from reroll.models.choices import choices_of
 from reroll.models.model import Draw, Model
 from reroll.opening import model_of, run
 from reroll.options import can_be_measured
 from reroll.project import Project
-from reroll.store import NewSample, Store, StoredRequest, StoredSample
+from reroll.store import NewSample, Store, StoredRequest, StoredSample, several
 
 __all__ = ["replay", "request_bytes"]
 
@@ -36,7 +37,7 @@ def request_bytes(project: Project, store: Store, sample_id: str) -> bytes:
 
 
 def replay(project: Project, store: Store, sample_id: str) -> tuple[str, bool]:
-    """Send it once more. Returns the id of the new sample, and whether an answer came.
+    """Send it once more. Returns the id of the new sample (of several, the same one), and whether it is an answer.
 
     What comes back is stored with source `replay`: it was paid for, but it is never evidence, since somebody
     chose which call to repeat. Raises: UsageError where nothing was sent, or sending it again does harm.
@@ -49,12 +50,13 @@ def replay(project: Project, store: Store, sample_id: str) -> tuple[str, bool]:
         model = model_of(asked.request.model, asked.request.base_url, project.path)
         try:
             await model.check()
-            [idx] = store.reserve(stored.request_id, SERIES, 1)
-            sample = await model.draw(_draw(stored, asked, idx))
+            slots = store.reserve(stored.request_id, SERIES, choices_of(model, asked.request.body))
+            sample = await model.draw(_draw(stored, asked, slots[0]))
             names = ("request_id", "program_id", "case_id", "variant")
             place: dict[str, Any] = {name: getattr(stored, name) for name in names}
-            new = NewSample(sample, series=SERIES, idx=idx, source="replay", **place)
-            return store.add_samples([new])[0], sample.error is None
+            new = several(NewSample(sample, series=SERIES, idx=slots[0], source="replay", **place))
+            alike = stored.choice if stored.choice < len(new) else 0  # the same completion of the call
+            return store.add_samples(new)[alike], new[alike].sample.error is None
         finally:
             await model.close()
 

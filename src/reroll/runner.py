@@ -18,7 +18,7 @@ from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
 from reroll.sample import Sample
 from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
-from reroll.store import NewSample
+from reroll.store import NewSample, several
 
 __all__ = [
     "crashing_check",
@@ -36,23 +36,29 @@ REFUSED = {401, 403, 404}
 
 
 async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None:
-    """Make `each` new draws for every place; raises as `draw_at`."""
+    """Draw `each` new samples for every place; raises as `draw_at`."""
     await draw_at(session, [(at, each) for at in where])
 
 
 async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None:
-    """Make so many new draws for each place, storing each one the moment it is settled.
+    """Draw so many new samples for each place, storing each one the moment it is settled.
 
+    Where a call brings several samples, whole calls are made, and each of their samples has a slot of its own.
     When the time of the command is up, calls in flight get the usual grace; those that were cut leave gaps.
 
     Raises: ModelError or NotCompleted when the server brings nothing back any more.
     """
     deadline = session.spent.begin(session.options.max_seconds)
-    reserved = [(at, session.store.reserve(at.request_id, at.series, each)) for at, each in wanted]
+    size = session.per_call
+    reserved = [
+        (at, session.store.reserve(at.request_id, at.series, -(-each // size) * size)[::size]) for at, each in wanted
+    ]
     draws: list[Draw] = []
     home: dict[tuple[str, int], Slots] = {}
     requests = [session.project.program.render(at.case.input, at.case.history) for at, _ in reserved]
-    for k in range(max((each for _, each in wanted), default=0)):  # round by round: a suite's rounds fill up in turn
+    for k in range(
+        max((len(indices) for _, indices in reserved), default=0)
+    ):  # round by round: a suite's rounds fill up in turn
         for (at, indices), request in zip(reserved, requests, strict=True):
             if k < len(indices):
                 draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
@@ -65,7 +71,8 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
         if sample.error:
             errors.append(sample.error)
         # Stored before it is judged: a completion costs money, and a check may crash or change later.
-        return keeper.add(_new(session, home[draw.case_id, draw.index], program_id, draw, sample))
+        new = _new(session, home[draw.case_id, draw.index], program_id, draw, sample)
+        return [keeper.add(one) for one in several(new)][-1]
 
     purse = session.spent.purse
     enough = purse.shut if purse else None
@@ -108,7 +115,10 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
 
 def _keep(session: Session, new: Sequence[NewSample]) -> None:
     for one, stored in zip(new, session.store.add_samples(new), strict=True):
-        session.silent = [*session.silent, stored] if one.sample.error else []
+        if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
+            session.silent = [*session.silent, [stored]] if one.sample.error else []
+        elif session.silent:
+            session.silent[-1].append(stored)
 
 
 def _refused(sample: Sample) -> bool:
@@ -126,7 +136,7 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
     none_yet = silent == total and (hopeless or total >= DEAD_AFTER)
     if not silent or not (none_yet or silent >= DEAD_AFTER):
         return
-    session.store.mark_outage(session.silent)
+    session.store.mark_outage([id for call in session.silent for id in call])
     session.silent = []
     if none_yet:
         raise ModelError(
@@ -167,7 +177,7 @@ async def run_case(
     while True:
         crashing_check(case, runs)
         plan = await plan_for(words(runs))
-        plan = replace(plan, budget=len(runs) + max(0, session.left))
+        plan = replace(plan, budget=len(runs) + max(0, session.left), per_call=session.per_call)
         wanted = next_draws(plan, words(runs))
         budget = plan.budget or session.options.budget
         tell(session, case.id, Evidence.of(words(runs)), question_words(plan), budget)

@@ -69,6 +69,8 @@ class Sample:
 
     `model` and `fingerprint` are what the server said answered; `raw` is its response body,
     header secrets excluded; `reward` is a recorded outcome in 0...1 where no completion exists.
+    `siblings` are the other samples of a call that asks for several completions (n), in the server's order: each is
+    a sample of its own, and what the call took is counted with the first, which holds them.
     """
 
     completion: Completion | None = None
@@ -80,6 +82,7 @@ class Sample:
     fingerprint: str | None = None
     reward: float | None = None
     raw: str | None = None
+    siblings: tuple[Sample, ...] = ()
 
     def __post_init__(self) -> None:
         if self.completion is not None and self.error is not None:

@@ -12,7 +12,8 @@ from reroll.answer import Cost, OutcomeWord, ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
-from reroll.errors import ModelError
+from reroll.errors import ModelError, UsageError
+from reroll.models.choices import choices_of
 from reroll.models.model import Model
 from reroll.program import Program
 from reroll.project import Project
@@ -28,6 +29,7 @@ __all__ = [
     "Spent",
     "exploratory",
     "judged",
+    "one_a_call",
     "series_of",
     "slots",
     "too_dear",
@@ -42,8 +44,8 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a command was asked for. `budget` in calls, `max_usd` in dollars, `max_seconds` from the first call on;
-    None: no such cap."""
+    """What a command was asked for. `budget` and `horizon` in samples, `max_usd` in dollars, `max_seconds` from the
+    first call on; None: no such cap."""
 
     alpha: float = 0.05
     budget: int = 400
@@ -78,13 +80,16 @@ class Spent:
     cut_short: bool = False  # the time was up while more was to be drawn
 
     def add(self, sample: Sample, control: bool) -> None:
+        """Count one call: its sample with the siblings."""
         self.calls += not control
         self.control_calls += control
         self.attempts += max(1, len(sample.attempts))
-        self.prompt_tokens = _plus(self.prompt_tokens, sample.usage.prompt_tokens, sample)
-        self.completion_tokens = _plus(self.completion_tokens, sample.usage.completion_tokens, sample)
-        self.usd = _plus(self.usd, sample.usage.usd, sample)
-        self.cached_tokens = _plus(self.cached_tokens, sample.usage.cached_tokens, sample)
+        for one in (sample, *sample.siblings):
+            self.samples += 1
+            self.prompt_tokens = _plus(self.prompt_tokens, one.usage.prompt_tokens, one)
+            self.completion_tokens = _plus(self.completion_tokens, one.usage.completion_tokens, one)
+            self.usd = _plus(self.usd, one.usage.usd, one)
+            self.cached_tokens = _plus(self.cached_tokens, one.usage.cached_tokens, one)
         if self.purse is not None:
             self.purse.add(sample.usage.usd, unknown=sample.usage.usd is None and sample.completion is not None)
 
@@ -147,9 +152,9 @@ class Session:
     options: Options
     notify: Callable[[ProgressEvent], None] = lambda event: None
     spent: Spent = field(default_factory=Spent)
-    silent: list[str] = field(default_factory=list)  # ids of the last draws in a row without a completion
+    silent: list[list[str]] = field(default_factory=list)  # the last calls in a row without a completion: their ids
     got_through: bool = False  # whether any call of this command brought a completion
-    made: int = 0  # draws that this session settled; `spent` may be shared with other variants
+    made: int = 0  # calls that this session settled; `spent` may be shared with other variants
     fresh: bool = False  # start every case's series anew
     started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
     since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
@@ -167,8 +172,13 @@ class Session:
 
     @property
     def left(self) -> int:
-        """Calls that the budget still allows."""
-        return self.options.budget - self.spent.calls - self.spent.control_calls
+        """Samples that the budget still allows."""
+        return self.options.budget - self.spent.samples
+
+    @property
+    def per_call(self) -> int:
+        """How many samples each call brings: more than one where the program asks for several completions (n)."""
+        return choices_of(self.model, self.project.program.sampling)
 
     def runs(self, case: Case) -> list[Judged]:
         """What is stored of a case by now, judged, in the order of drawing."""
@@ -203,6 +213,15 @@ def slots(session: Session, case: Case, *, control: bool = False, series: str | 
     base = series or (OPEN_ENDED if horizon is None else f"horizon-{horizon}")
     name = base if control else _series(session, request_id, base)
     return Slots(case, request_id, name, control, whole=control or series is not None)
+
+
+def one_a_call(session: Session, why: str) -> None:
+    """Raises: UsageError where a call brings several samples, and the question takes them one by one."""
+    if session.per_call > 1:
+        raise UsageError(
+            f"`n` brings {session.per_call} samples a call, and {why}; take `n` out of the program's params",
+            slug="several",
+        )
 
 
 def series_of(places: Sequence[Slots]) -> str:

@@ -30,6 +30,7 @@ from reroll.store_rows import (
     StoredSample,
     Where,
     request_from_row,
+    several,
 )
 from reroll.store_samples import conditions
 from reroll.store_schema import attempts, outcomes, requests, samples
@@ -45,6 +46,7 @@ __all__ = [
     "StoredRequest",
     "StoredSample",
     "Where",
+    "several",
 ]
 
 CALLS = func.count().filter(func.coalesce(samples.c.choice, 0) == 0)  # a call's first sample stands for it

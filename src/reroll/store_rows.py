@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from reroll.case import Report
@@ -31,6 +31,7 @@ __all__ = [
     "ranges",
     "request_from_row",
     "sample_row",
+    "several",
     "text_of",
     "to_json",
     "to_us",
@@ -59,6 +60,15 @@ class NewSample:
     source: Source = "draw"
     settled: float | None = None
     choice: int = 0
+
+
+def several(new: NewSample) -> list[NewSample]:
+    """The sample and its siblings, each in a slot of its own: the indices after that of the first."""
+    first = new.sample
+    if not first.siblings:
+        return [new]
+    whole = (replace(first, siblings=()), *first.siblings)
+    return [replace(new, sample=one, idx=new.idx + i, choice=i) for i, one in enumerate(whole)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +206,10 @@ TEXTS = ("text", "finish_reason", "refusal", "error", "model", "fingerprint")
 
 
 def sample_row(new: NewSample, id: str, now_us: int) -> dict[str, Any]:
-    """The row of table samples, `seq` left to the database."""
+    """The row of table samples, `seq` left to the database. Raises: ValueError for one that `several` should split."""
     sample, completion = new.sample, new.sample.completion
+    if sample.siblings:
+        raise ValueError("a sample has one slot; its siblings need theirs")
     row: dict[str, Any] = {
         "id": id,
         "request_id": new.request_id,

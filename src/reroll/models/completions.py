@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reroll.intake.logprobs import read_tokens
+from reroll.models.choices import asked_for
 from reroll.models.http_wire import HttpModel
 from reroll.models.model import Capabilities, Draw
 from reroll.models.openai import OPENAI
-from reroll.models.parse import Malformed, Parsed, first_choice, load_body, with_usage
+from reroll.models.parse import Malformed, Parsed, first_choice, load_body, with_others, with_usage
 from reroll.models.wire import Reply
 from reroll.sample import Completion, Token
 
@@ -23,6 +24,7 @@ class CompletionsModel(HttpModel):
     kind = "openai-completions"
     vendor = OPENAI
     path = "completions"
+    choices = staticmethod(asked_for)
 
     def payload(self, draw: Draw) -> bytes:
         """The very bytes that this draw sends."""
@@ -52,7 +54,6 @@ class CompletionsModel(HttpModel):
             self,
             can=("prefix_continuation",),
             cannot={
-                "n": "Of several completions in one call (n) only the first would be read.",
                 "token_ids": "Token ids are not read from this API.",
                 "tools": "Tools do not exist in this API.",
             },
@@ -90,17 +91,21 @@ def _plain(content: Any) -> str:
 
 
 def parse_completion(body: bytes, content_type: str) -> Parsed:
-    """The first choice of a body of this API. Raises: Malformed; ServerSaid for an error inside a 200."""
+    """The choices of a body of this API. Raises: Malformed; ServerSaid for an error inside a 200."""
     data = load_body(body, content_type)
-    choice = first_choice(data)
+    completion = _completion(first_choice(data))
+    return with_others(with_usage(completion, data), data, _completion)
+
+
+def _completion(choice: Any) -> Completion:
     if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
-        raise Malformed("the first choice has no `text`")
+        raise Malformed("a choice has no `text`")
     reason = str(choice.get("finish_reason") or "unknown")
     try:
         tokens = _tokens(choice.get("logprobs"))
     except (ValueError, TypeError, AttributeError) as problem:
         raise Malformed(f"`logprobs` that are none ({problem})") from None
-    return with_usage(Completion(choice["text"], reason, tokens=tokens), data)
+    return Completion(choice["text"], reason, tokens=tokens)
 
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:

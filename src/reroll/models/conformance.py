@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 
+from reroll.models.choices import choices_of
 from reroll.models.model import Capabilities, Draw, Model
 from reroll.sample import Sample, Token
 
@@ -43,6 +44,11 @@ async def check_model(model: Model, draw: Draw) -> Sample:
 def _check_sample(model: Model, draw: Draw, sample: Sample) -> None:
     assert isinstance(sample, Sample), f"`draw` returns a Sample, got {type(sample).__name__}"
     assert sample.seed in (None, draw.seed), f"the sample's seed {sample.seed} is not the draw's, {draw.seed}"
+    asked = choices_of(model, draw.request.body)
+    assert len(sample.siblings) == asked - 1, f"a call for {asked} completions has {len(sample.siblings)} siblings"
+    assert not any(one.siblings or one.attempts or one.raw for one in sample.siblings), (
+        "what a call took is counted once"
+    )
     usd = sample.usage.usd
     assert usd is None or (usd >= 0 and math.isfinite(usd)), f"money is a number or not known, got {usd}"
     assert usd is None or model.priced, "a sample has a price, but the model says that none is known"

@@ -20,6 +20,7 @@ from yarl import URL
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.keys import hide
 from reroll.models import wire
+from reroll.models.choices import with_siblings
 from reroll.models.model import Capabilities, Draw
 from reroll.models.parse import Malformed, Parsed, without
 from reroll.models.prices import price
@@ -182,6 +183,10 @@ class HttpModel(ABC):
         """Headers of this very call, where a program can choose them."""
         return self.headers()
 
+    def choices(self, body: Mapping[str, Any]) -> int:
+        """How many samples a call with this body brings."""
+        return 1
+
     @abstractmethod
     def payload(self, draw: Draw) -> bytes:
         """The very bytes that this draw sends."""
@@ -191,7 +196,7 @@ class HttpModel(ABC):
         """What a good reply says. Raises: Malformed, ServerSaid."""
 
     async def draw(self, draw: Draw) -> Sample:
-        """One draw, its tries recorded. A server's failure is a sample with an error.
+        """One draw, its tries recorded. A server's failure is a sample with an error; see `Sample.siblings`.
 
         Raises: ModelError where no draw can work, because the key is refused or there is no such model;
         NotCompleted where that begins after others had worked.
@@ -219,13 +224,15 @@ class HttpModel(ABC):
         if settled.value is None and settled.reply is not None:
             await self._stop_if_hopeless(settled.reply)
         seed = draw.seed if draw.request.raw is None and self.seeded else None
+        asked = self.choices(draw.request.body)
         raw = settled.reply.text if settled.reply and settled.reply.body else None
         if settled.value is None:
             raw = scrub_body(scrub(raw, key), key) if raw else None
-            return Sample(error=settled.error, attempts=settled.attempts, seed=seed, raw=raw)
+            return with_siblings(Sample(error=settled.error, attempts=settled.attempts, seed=seed, raw=raw), asked)
         self._answered = True
         raw = None if settled.value.echoed or raw is None else scrub_body(raw, key)
-        return self._sample(settled.value, settled.attempts, seed, raw)
+        sample, said = self._sample(settled.value, settled.attempts, seed, raw), settled.value
+        return with_siblings(sample, asked, said.others, counts_first=said.counts_first)
 
     def over(self, kind: type[H]) -> H:
         """The same server over another of its protocols: connections, key and what is known of it are shared."""

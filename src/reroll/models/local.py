@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reroll.errors import ModelError
+from reroll.models.choices import asked_for
 from reroll.models.gguf import context_length, file_hash, read_metadata
 from reroll.models.model import Capabilities, Draw
 from reroll.models.openai import OpenAIModel
@@ -163,6 +164,8 @@ class LocalModel:
         self._options: dict[str, Any] = {"policy": policy, "rng": rng, "sleep": sleep}
         self._starting: asyncio.Future[tuple[tuple[str, str], str]] | None = None
         self._wire: OpenAIModel | None = None
+
+    choices = staticmethod(asked_for)
 
     def __repr__(self) -> str:
         return f"<{self.identity}>"

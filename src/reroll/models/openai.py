@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from reroll.models.choices import asked_for
 from reroll.models.http_wire import HttpModel, base_address
 from reroll.models.model import Capabilities, Draw
 from reroll.models.parse import Parsed, parse_body
@@ -37,6 +38,7 @@ class OpenAIModel(HttpModel):
     kind = "openai"
     vendor = OPENAI
     path = "chat/completions"
+    choices = staticmethod(asked_for)
 
     def payload(self, draw: Draw) -> bytes:
         """The very bytes that this draw sends."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "name_of",
     "parse_body",
     "said_by",
+    "with_others",
     "with_usage",
     "without",
 ]
@@ -57,16 +58,33 @@ class Parsed:
     model: str | None
     fingerprint: str | None
     echoed: bool = False  # the completion repeated a secret, which is hidden in it
+    others: tuple[Completion | str, ...] = ()  # the other completions of the call, or why one cannot be read
+    counts_first: bool = False  # the completion tokens are those of the first completion alone
 
 
 def first_choice(data: Mapping[str, Any]) -> Any:
-    """The first of a body's `choices`. Raises: Malformed; ServerSaid for an error inside a 200."""
+    """The first of a body's `choices`, which are put in order. Raises: Malformed; ServerSaid for an error in a 200."""
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices:
         if (error := data.get("error")) is not None:
             raise said_by(error)
         raise Malformed("no `choices`" if choices is None else "`choices` is empty")
+    if len(choices) > 1 and all(isinstance(c, dict) and isinstance(c.get("index"), int) for c in choices):
+        choices.sort(key=lambda choice: int(choice["index"]))
     return choices[0]
+
+
+def with_others(parsed: Parsed, data: Mapping[str, Any], read: Callable[[Any], Completion]) -> Parsed:
+    """The same with the completions of the other choices."""
+    if len(data["choices"]) == 1:
+        return parsed
+    others: list[Completion | str] = []
+    for choice in data["choices"][1:]:
+        try:
+            others.append(read(choice))
+        except Malformed as error:  # the others were paid for, too
+            others.append(f"malformed body: {error}")
+    return replace(parsed, others=tuple(others), counts_first="timings" in data)  # llama.cpp counts so
 
 
 def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
@@ -77,10 +95,14 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
     starts with it, so that `text` is what was newly written.
     """
     data = load_body(body, content_type)
-    choice = first_choice(data)
+    completion = _completion(first_choice(data), prefix)
+    return with_others(with_usage(completion, data), data, lambda choice: _completion(choice, prefix))
+
+
+def _completion(choice: Any, prefix: str) -> Completion:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
-        raise Malformed("the first choice has no `message`")
+        raise Malformed("a choice has no `message`")
     text = _text(message.get("content"))
     if prefix and text.startswith(prefix):
         text = text[len(prefix) :]
@@ -93,14 +115,13 @@ def parse_body(body: bytes, content_type: str, prefix: str = "") -> Parsed:
         tokens = read_tokens(logprobs.get("content") or ()) if isinstance(logprobs, dict) else ()
     except ValueError as error:
         raise Malformed(str(error)) from None
-    completion = Completion(
+    return Completion(
         text=text,
         finish_reason=str(choice.get("finish_reason") or "unknown"),
         tool_calls=tuple(calls),
         tokens=tokens,
         refusal=refusal if isinstance(refusal, str) else None,
     )
-    return with_usage(completion, data)
 
 
 def without(parsed: Parsed, *secrets: str | None) -> Parsed:
@@ -110,7 +131,20 @@ def without(parsed: Parsed, *secrets: str | None) -> Parsed:
     """
     if not any(secrets):
         return parsed
-    said = parsed.completion
+    completion = _completion_without(parsed.completion, *secrets)
+    others = tuple(hide(o, *secrets) if isinstance(o, str) else _completion_without(o, *secrets) for o in parsed.others)
+    return replace(
+        parsed,
+        completion=completion,
+        model=hide(parsed.model, *secrets),
+        fingerprint=hide(parsed.fingerprint, *secrets),
+        echoed=completion is not parsed.completion or others != parsed.others,
+        others=others,
+    )
+
+
+def _completion_without(said: Completion, *secrets: str | None) -> Completion:
+    """The very same where it repeats no secret."""
     spelled = "".join(token.text for token in said.tokens)
     found = Completion(
         hide(said.text, *secrets),
@@ -119,14 +153,7 @@ def without(parsed: Parsed, *secrets: str | None) -> Parsed:
         tuple(_token_without(token, *secrets) for token in said.tokens),
         hide(said.refusal, *secrets),
     )
-    echoed = found != said or hide(spelled, *secrets) != spelled
-    return replace(
-        parsed,
-        completion=replace(found, tokens=()) if echoed else said,
-        model=hide(parsed.model, *secrets),
-        fingerprint=hide(parsed.fingerprint, *secrets),
-        echoed=echoed,
-    )
+    return replace(found, tokens=()) if found != said or hide(spelled, *secrets) != spelled else said
 
 
 def _token_without(token: Token, *secrets: str | None) -> Token:
