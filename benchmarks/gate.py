@@ -5,8 +5,8 @@
 
 The server is `reroll fake-server --most 16` in a process of its own: a call above sixteen in flight is sent away with a
 429 and asked to wait a second. The ideal is a run that asks for sixteen in flight and no more, before each row on the
-same server; `of 16 / latency` is what a machine without any cost of its own would make 1. `starved` counts draws that were
-sent away eight times and gave up.
+same server; `of 16 / latency` is what a machine without any cost of its own would make 1. `starved` counts draws that
+were sent away eight times and gave up.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ __all__ = ["Plan", "StopReason", "next_draws", "stop_reason"]
 
 StopReason = Literal["decided", "horizon", "budget", "out_of_reach"]
 
-_SHARE = 8  # a batch may waste an eighth of what has been drawn already
+_SHARE = 8  # a batch may waste an eighth of what was drawn when the question was decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
     """How many samples to start now; 0 means none now, and for good once nothing is in flight.
 
     A batch is what the earliest possible decision needs, if all that come
-    pass or all fail, or an eighth of what has been drawn if that is more: so
-    at most an eighth of the calls is spent after the decision.
+    pass or all fail, and an eighth of what will have been drawn by then: so
+    at most an eighth of the calls up to a decision is spent after it.
 
     Args:    outcomes: in the order drawn, up to the first sample that has not settled;
              in_flight: samples started that are not among them.
@@ -106,7 +106,7 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
     >>> next_draws(Plan("certify", target=0.99, concurrency=16), [])
     2
     >>> next_draws(Plan("certify", target=0.99, concurrency=16), ["pass"] * 100)
-    12
+    16
     >>> next_draws(Plan("certify", target=0.99, concurrency=16), ["pass"] * 354, in_flight=1)
     0
     """
@@ -116,12 +116,14 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
         return 0
     n = len(outcomes)
     # The end of a certificate is known to the call: do not shoot past it.
-    batch = max(_soonest(plan, outcomes) or 1, n // _SHARE, plan.at_least - n)
+    soonest_end = _soonest(plan, outcomes) or 1
+    size = plan.unit
+    # Nothing that comes before the soonest end can be wasted; only what is drawn on top of that.
+    batch = max(soonest_end + (n + soonest_end) // _SHARE // size * size, plan.at_least - n)
     passes_needed = _passes_needed(plan, outcomes)
     if passes_needed is not None and n >= plan.at_least:
         batch = min(batch, passes_needed)
     left = min((cap - n for cap in (plan.horizon, plan.budget) if cap is not None), default=batch)
-    size = plan.unit
     width = max(size, plan.concurrency * plan.per_call // size * size)
     return max(0, min(-(-batch // size) * size, width, left // size * size) - in_flight)
 
