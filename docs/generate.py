@@ -31,7 +31,7 @@ from reroll.cli import app
 from reroll.explain import Explained
 from reroll.intake.recording import Recording
 from reroll.looking import Listed, Whole
-from reroll.models.model import Capabilities
+from reroll.probing import Probed
 from reroll.settings import SETTINGS
 
 HERE = Path(__file__).parent
@@ -169,7 +169,7 @@ def schemas() -> dict[str, JSON]:
     }
     listed = plain(TypeAdapter(list[Listed]))
     definitions = listed.pop("$defs", {})
-    capabilities = plain(TypeAdapter(Capabilities))
+    probed = plain(TypeAdapter(Probed))
     facts = ("reroll", "python", "system", "aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
     return {
         "answer": named("answer", plain(TypeAdapter(Answer))),
@@ -185,7 +185,10 @@ def schemas() -> dict[str, JSON]:
         "init": named("init", with_more({}, {"project": text, "files": texts})),
         "doctor": named(
             "doctor",
-            with_more({}, {**dict.fromkeys(("model", "identity", *facts), text), "capabilities": capabilities}),
+            with_more(
+                {"$defs": probed["$defs"]},
+                {**dict.fromkeys(("model", "identity", *facts), text), **probed["properties"]},
+            ),
         ),
     }
 

@@ -20,8 +20,8 @@ EDGES = """
 settings keys strict_yaml complaints init project person check_process checking
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
-store_samples store_concluded store_parquet store purse
-intake models gate engine looking labelling session keeping runner caveats controls investigation certifying
+store_samples store_concluded store_probes store_parquet store purse
+intake models probing gate engine looking labelling session keeping runner caveats controls investigation certifying
 comparing render arguments output options opening asking measuring replaying commands commands_compare
 commands_check commands_files fake_faults fake_server commands_fake cli
 """.split()

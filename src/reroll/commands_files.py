@@ -13,7 +13,8 @@ from reroll.errors import UsageError
 from reroll.numbers import counts
 from reroll.opening import model_of, project_of, run, store_of
 from reroll.output import console, fitting, print_json
-from reroll.project import read_checks
+from reroll.program import Program
+from reroll.project import Project, read_checks
 from reroll.settings import setting
 from reroll.store import Store
 from reroll.store_rows import Source
@@ -171,36 +172,40 @@ def import_(file: Path, check: str | None, into: Path | None, common: Common) ->
 
 def doctor(model: str | None, base_url: str | None, common: Common) -> int:
     from reroll.looking import environment_facts
-    from reroll.models.probe import probe  # noqa: F401  (the wires use it; imported here to fail early)
+    from reroll.probing import Probed, probe_now
 
+    here = (common.project / "program.yaml").exists()
     if model is None:
         program = project_of(common).program
         model, base_url = program.model, program.base_url
 
-    async def work() -> tuple[str, str, Any]:
+    async def work(store: Store | None) -> tuple[str, str, Probed]:
         opened = model_of(model, base_url, common.project)
         try:
             await opened.check()
-            return opened.name, opened.identity, await opened.probe()
+            return opened.name, opened.identity, await probe_now(store, opened)
         finally:
             await opened.close()
 
-    name, identity, capabilities = run(work())
+    if here or setting("store", common.store):  # elsewhere a look at a server leaves no file behind
+        with store_of(common, Project(common.project, Program(program="doctor"))) as store:
+            name, identity, probed = run(work(store))
+    else:
+        name, identity, probed = run(work(None))
     if common.json:
-        facts = environment_facts()
         print_json(
             {
                 "schema": "reroll.doctor/1",
                 "model": name,
                 "identity": identity,
-                "capabilities": to_json(capabilities),
-                **facts,
+                **to_json(probed),
+                **environment_facts(),
             }
         )
     else:
         from reroll.render.terminal import show_capabilities
 
-        show_capabilities(f"{name}  ({identity})", capabilities, console())
+        show_capabilities(f"{name}  ({identity})", probed.capabilities, console(), probed.probed, probed.changes)
         for key, value in environment_facts().items():
             print(f"{key}: {value}")
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Attempt", "Completion", "Sample", "Token", "Usage"]
+__all__ = ["Attempt", "Completion", "Sample", "Token", "Usage", "served"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,15 @@ class Usage:
     completion_tokens: int | None = None
     usd: float | None = None
     cached_tokens: int | None = None
+
+
+def served(model: str | None, fingerprint: str | None) -> str:
+    """What a server said answered, as one text: its model and fingerprint; empty where it said nothing.
+
+    >>> served("gpt-4o-2024-08-06", "fp_1"), served(None, None)
+    ('gpt-4o-2024-08-06 fp_1', '')
+    """
+    return " ".join(part for part in (model, fingerprint) if part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class CompletionsModel(HttpModel):
 
         return await probe_draws(
             self,
+            post=self.post,
             can=("prefix_continuation",),
             cannot={
                 "token_ids": "Token ids are not read from this API.",

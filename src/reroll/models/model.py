@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from reroll.program import Request
 from reroll.sample import Sample
@@ -29,17 +29,25 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model can do, as probed; None means not tried. `notes` are sentences for people."""
+    """What a model can do, as probed; None means not tried, or that it cannot be told. `notes` are for people.
+
+    `versions` are what the server said answered the probe's calls (`sample.served`), each once, the last heard last.
+    """
 
     n: bool | None = None
     seed: bool | None = None
     temperature: bool | None = None
     logprobs: int | None = None  # how many alternatives per token; 0 means none
+    logprobs_mode: Literal["raw", "sampled"] | None = None  # before temperature, or what was drawn from
+    post_sampling: bool | None = None  # probabilities after all samplers can be asked for besides
+    prompt_logprobs: bool | None = None  # those of a given text can be asked for (teacher forcing)
     prefix_continuation: bool | None = None
-    token_ids: bool | None = None
+    token_ids: bool | None = None  # the answer's token ids are shown
+    token_prompt: bool | None = None  # a prompt of token ids is taken
     json_schema: bool | None = None
     tools: bool | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+    versions: tuple[str, ...] = ()
 
 
 class Model(Protocol):

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from reroll.models.model import Capabilities
+from reroll.models.probe_tokens import (
+    Post,
+    first_alternatives,
+    logprobs_mode,
+    post_sampling,
+    prompt_logprobs,
+    token_prompt,
+)
+from reroll.sample import served
 
 __all__ = ["probe"]
-
-# Sends a body to a path below the base address (from the host if it starts with `/`); gives status and JSON.
-# Status 0: no answer at all.
-Post = Callable[[str, Mapping[str, Any]], Awaitable[tuple[int, Any]]]
 
 ASK = ({"role": "user", "content": "Write six random words."},)
 MOST_TOKENS = 12
 PREFIX = "One two three four"
 SCHEMA_TRIES = 5
+ANY_IDS = (100, 200, 300)  # where no token id is known: every vocabulary has these
 SCHEMA = {
     "type": "object",
     "properties": {"ok": {"type": "boolean"}},
@@ -37,21 +44,44 @@ TOOL = {
 async def probe(post: Post) -> Capabilities:
     """The capabilities behind `post`. A refusal is a False with a sentence in `notes`, never an exception."""
     notes: list[str] = []
-    limit = await _limit_key(post, notes)
+    heard = _Heard(post)
+    limit = await _limit_key(heard, notes)
     if limit is None:
         return Capabilities(notes=tuple(notes))
-    asks = _Asks(post, limit, notes)
-    return Capabilities(
+    asks = _Asks(heard, limit, notes)
+    temperature, logprobs = await asks.temperature(), await asks.logprobs()
+    ids = await asks.token_ids()
+    found = Capabilities(
         n=await asks.n(),
         seed=await asks.seed(),
-        temperature=await asks.temperature(),
-        logprobs=await asks.logprobs(),
+        temperature=temperature,
+        logprobs=logprobs,
+        logprobs_mode=await logprobs_mode(asks.first_at, notes) if logprobs > 1 and temperature else None,
+        post_sampling=await post_sampling(heard),
+        prompt_logprobs=await prompt_logprobs(heard, {"messages": ASK, limit: 1}, notes),
         prefix_continuation=await asks.prefix(),
-        token_ids=await asks.token_ids(),
+        token_ids=bool(ids),
+        token_prompt=await token_prompt(heard, ids or list(ANY_IDS)),
         json_schema=await asks.json_schema(),
         tools=await asks.tools(),
-        notes=tuple(notes),
     )
+    return replace(found, notes=tuple(notes), versions=tuple(heard.versions))
+
+
+class _Heard:
+    """A `Post` that remembers what the server says answered."""
+
+    def __init__(self, post: Post) -> None:
+        self.post = post
+        self.versions: list[str] = []
+
+    async def __call__(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+        status, data = await self.post(path, body)
+        if status == 200 and isinstance(data, dict) and path == "chat/completions":
+            names = (data.get("model"), data.get("system_fingerprint"))
+            if version := served(*(name if isinstance(name, str) else None for name in names)):
+                self.versions = [v for v in self.versions if v != version] + [version]
+        return status, data
 
 
 async def _limit_key(post: Post, notes: list[str]) -> str | None:
@@ -73,6 +103,7 @@ class _Asks:
 
     def __init__(self, post: Post, limit: str, notes: list[str]) -> None:
         self.post, self.limit, self.notes = post, limit, notes
+        self.most = 0  # how many alternatives are asked for, once it is known
 
     async def chat(self, **more: Any) -> tuple[list[dict[str, Any]], str]:
         """Choices of one call (empty if it failed), and why it failed."""
@@ -119,6 +150,7 @@ class _Asks:
             choices, why = await self.chat(logprobs=True, top_logprobs=asked)
             found = _most_alternatives(choices[0]) if choices else 0
             if found:
+                self.most = asked
                 return found
         self.notes.append(f"No token probabilities: {why or 'they are asked for, but none come back'}.")
         return 0
@@ -143,17 +175,26 @@ class _Asks:
         self.notes.append(f"A given beginning of an answer is not continued{f': {why}' if why else ''}.")
         return False
 
-    async def token_ids(self) -> bool:
-        """llama.cpp's /completion takes and gives token ids; vLLM has return_token_ids."""
+    async def first_at(self, temperature: float) -> Mapping[str, float]:
+        """The alternatives of the answer's first token at this temperature."""
+        choices, _ = await self.chat(logprobs=True, top_logprobs=self.most, temperature=temperature)
+        return first_alternatives(choices[0]) if choices else {}
+
+    async def token_ids(self) -> list[int]:
+        """The ids of a token, as the server shows them; none where it does not.
+
+        llama.cpp's /completion takes and gives token ids; vLLM has return_token_ids.
+        """
         status, data = await self.post("/completion", {"prompt": "a", "n_predict": 1, "return_tokens": True})
         tokens = data.get("tokens") if status == 200 and isinstance(data, dict) else None
         if isinstance(tokens, list) and tokens and all(isinstance(t, int) for t in tokens):
-            return True
+            return tokens
         choices, _ = await self.chat(return_token_ids=True)
-        if choices and isinstance(choices[0].get("token_ids"), list):
-            return True
+        shown = choices[0].get("token_ids") if choices else None
+        if isinstance(shown, list) and shown and all(isinstance(t, int) for t in shown):
+            return shown[:4]
         self.notes.append("Token ids are not shown, so a text can only be continued where the server cuts it.")
-        return False
+        return []
 
     async def json_schema(self) -> bool:
         form = {"type": "json_schema", "json_schema": {"name": "ok", "strict": True, "schema": SCHEMA}}

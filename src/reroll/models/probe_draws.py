@@ -8,32 +8,44 @@ from typing import Any
 
 from reroll.errors import RerollError
 from reroll.models.model import Capabilities, Draw, Model
-from reroll.models.probe import ASK, MOST_TOKENS, PREFIX, SCHEMA, SCHEMA_TRIES, TOOL
+from reroll.models.probe import ANY_IDS, ASK, MOST_TOKENS, PREFIX, SCHEMA, SCHEMA_TRIES, TOOL
+from reroll.models.probe_tokens import Post, logprobs_mode, post_sampling, prompt_logprobs, token_prompt
 from reroll.program import Request
-from reroll.sample import Completion
+from reroll.sample import Completion, served
 
 __all__ = ["probe_draws"]
 
 
 async def probe_draws(
-    model: Model, *, can: Sequence[str] = (), cannot: Mapping[str, str], notes: Sequence[str] = (), least: int = 0
+    model: Model,
+    *,
+    can: Sequence[str] = (),
+    cannot: Mapping[str, str],
+    notes: Sequence[str] = (),
+    least: int = 0,
+    post: Post | None = None,
 ) -> Capabilities:
     """The capabilities of a model. A refusal is a False with a sentence in `notes`, never an exception.
 
     can: what the protocol has by its nature; cannot: what it lacks, each with its sentence; both are not
-    tried. least: the fewest tokens that the server takes as a limit.
+    tried. least: the fewest tokens that the server takes as a limit. post: sends a body to a path, where the server
+    has completions of a plain text.
     """
-    asks = _Draws(model, max(least, MOST_TOKENS), list(notes))
+    asks = _Draws(model, max(least, MOST_TOKENS), list(notes), post)
     plain, why = await asks.ask()
     if plain is None:
         return Capabilities(notes=(f"A plain call failed, so nothing else was tried: {why}.",))
     tried = {
-        "n": asks.untried,
+        "n": asks.n,
         "seed": asks.seed,
         "temperature": asks.temperature,
         "logprobs": asks.logprobs,
+        "logprobs_mode": asks.logprobs_mode,
+        "post_sampling": asks.post_sampling,
+        "prompt_logprobs": asks.prompt_logprobs,
         "prefix_continuation": asks.prefix,
         "token_ids": asks.untried,
+        "token_prompt": asks.token_prompt,
         "json_schema": asks.json_schema,
         "tools": asks.tools,
     }
@@ -46,14 +58,17 @@ async def probe_draws(
             asks.notes.append(cannot[name])
         else:
             found[name] = await ask()
-    return Capabilities(**found, notes=tuple(asks.notes))
+    return Capabilities(**found, notes=tuple(asks.notes), versions=tuple(asks.versions))
 
 
 class _Draws:
     """One method per capability, each a draw or a few; sentences go to `notes`."""
 
-    def __init__(self, model: Model, limit: int, notes: list[str]) -> None:
-        self.model, self.limit, self.notes = model, limit, notes
+    def __init__(self, model: Model, limit: int, notes: list[str], post: Post | None = None) -> None:
+        self.model, self.limit, self.notes, self.post = model, limit, notes, post
+        self.most = 0  # how many alternatives are asked for, once it is known
+        self.siblings = 0  # how many others came with the last completion
+        self.versions: list[str] = []
 
     async def ask(
         self, *extra: Mapping[str, Any], seed: int | None = None, **params: Any
@@ -64,11 +79,38 @@ class _Draws:
             sample = await self.model.draw(Draw(Request(self.model.name, None, body), "probe", 0, seed))
         except RerollError as problem:
             return None, str(problem)
+        self.siblings = sum(one.completion is not None for one in sample.siblings)
+        if version := served(sample.model, sample.fingerprint):
+            self.versions = [v for v in self.versions if v != version] + [version]
         said = " ".join((sample.error or "").split())[:200].rstrip(".")
         return sample.completion, said.replace(": ", ", ", 1)
 
     async def untried(self) -> None:
         return None
+
+    async def n(self) -> bool:
+        completion, why = await self.ask(n=2)
+        if completion is None or self.siblings != 1:
+            self.notes.append(f"Several completions in one call (n) do not work: {why or 'one came back'}.")
+            return False
+        return True
+
+    async def logprobs_mode(self) -> str | None:
+        return await logprobs_mode(self.first_at, self.notes) if self.most > 1 else None
+
+    async def first_at(self, temperature: float) -> Mapping[str, float]:
+        """The alternatives of the answer's first token at this temperature."""
+        completion, _ = await self.ask(logprobs=True, top_logprobs=self.most, temperature=temperature)
+        return dict(completion.tokens[0].top) if completion and completion.tokens else {}
+
+    async def post_sampling(self) -> bool | None:
+        return None if self.post is None else await post_sampling(self.post)
+
+    async def prompt_logprobs(self) -> bool | None:
+        return None if self.post is None else await prompt_logprobs(self.post, None, self.notes)
+
+    async def token_prompt(self) -> bool | None:
+        return None if self.post is None else await token_prompt(self.post, list(ANY_IDS))
 
     async def seed(self) -> bool:
         """Same seed twice must agree, and of four other seeds one must differ."""
@@ -98,6 +140,7 @@ class _Draws:
             completion, why = await self.ask(logprobs=True, top_logprobs=asked)
             found = max((len(t.top) for t in completion.tokens), default=0) if completion else 0
             if found:
+                self.most = asked
                 return found
         self.notes.append(f"No token probabilities: {why or 'they are asked for, but none come back'}.")
         return 0

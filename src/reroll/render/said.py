@@ -25,8 +25,12 @@ CAN = (
     ("seed", "a seed per call"),
     ("temperature", "temperature"),
     ("logprobs", "probabilities of tokens"),
+    ("logprobs_mode", "these are from before temperature"),
+    ("post_sampling", "probabilities after sampling"),
+    ("prompt_logprobs", "probabilities of a given text"),
     ("prefix_continuation", "continuing a given beginning"),
-    ("token_ids", "token ids"),
+    ("token_ids", "token ids in answers"),
+    ("token_prompt", "prompts of token ids"),
     ("json_schema", "answers held to a JSON schema"),
     ("tools", "tools"),
 )
@@ -130,6 +134,8 @@ def capability_lines(capabilities: Capabilities, pen: Pen) -> list[Text]:
         said, style = ("not tried", "dim") if value is None else ("yes", "bold") if value else ("no", "dim")
         if field == "logprobs" and value:
             said = f"yes, {counts('alternative', value)} each"
+        if field == "logprobs_mode" and value:
+            said = "yes" if value == "raw" else "no, after it"
         out += pen.wrap(pen.join(f"{words:<34}", (said, style)), 3, 5)
     for note in capabilities.notes:
         out += pen.wrap(pen.text(note, "dim"), Text(f"   {pen.glyph('bullet')} "), 5)

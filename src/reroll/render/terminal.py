@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.text import Text
 from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Price, ShownSample
 from reroll.models.model import Capabilities
 from reroll.numbers import counts, interval_words, money, percent
+from reroll.probing import Change
 from reroll.render import said
 from reroll.render.bars import Row, axis
 from reroll.render.ink import COLOURS, Pen
@@ -156,10 +158,33 @@ def show_question(question: str, text: str, inputs: Mapping[str, Any], console: 
     pen.put(lines)
 
 
-def show_capabilities(name: str, capabilities: Capabilities, console: Console) -> None:
-    """Print what a model can do, as probed."""
+def show_capabilities(
+    name: str,
+    capabilities: Capabilities,
+    console: Console,
+    probed: float | None = None,
+    changes: Sequence[Change] = (),
+) -> None:
+    """Print what a model can do, when that was asked (Unix time; None: now, and not stored), and what has changed."""
     pen = Pen(console)
-    pen.put([*pen.wrap(pen.text(name, "bold"), 1), *said.capability_lines(capabilities, pen)])
+    lines = [*pen.wrap(pen.text(name, "bold"), 1), *said.capability_lines(capabilities, pen)]
+    when = f"Probed {day(probed, minutes=True)}" if probed is not None else "Probed now, and not stored"
+    by = f"; {', '.join(capabilities.versions)} answered" if capabilities.versions else ""
+    lines += [Text(), *pen.wrap(pen.text(f"{when}{by}.", "dim"), 3, 5)]
+    for change in changes:
+        words = f"{change.name}: {value_words(change.before)} → {value_words(change.after)} since {day(change.since)}"
+        lines += pen.wrap(pen.text(words, "bold"), 3, 5)
+    pen.put(lines)
+
+
+def day(when: float, minutes: bool = False) -> str:
+    """A Unix time as a date, in UTC."""
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC" if minutes else "%Y-%m-%d")
+
+
+def value_words(value: Any) -> str:
+    """An ability as a person says it."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def answer_lines(answer: Answer, pen: Pen) -> Lines:
