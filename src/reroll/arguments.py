@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-__all__ = ["About", "CaseSet", "Certify", "Common", "Faked", "Spending"]
+__all__ = ["About", "CaseSet", "Certify", "Common", "EngineName", "Faked", "Spending"]
 
 About = Literal["case", "suite", "population"]
+EngineName = Literal["asyncio", "ray"]
 CaseSet = Literal["case", "neighbour", "lookalike", "control"]
 
 
@@ -46,6 +47,12 @@ class Spending:
     "Give every call a seed of its own from this block, so that the run can be repeated."
     concurrency: int | None = None
     "Calls in flight at once (default: what suits the model)."
+    engine: EngineName | None = None
+    "Where calls are made: asyncio, in this process (default), or ray, on a cluster."
+    cluster: str | None = None
+    "HOST:PORT of the Ray cluster (default: one started on this machine for this command)."
+    actors: int | None = None
+    "Ray actors that make calls (default: one for each CPU)."
     fresh: bool = False
     "Start from zero: count no run of an earlier command."
     yes: bool = False

@@ -6,15 +6,31 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Protocol
 
 from reroll.gate import Gate, Place, gate_of
 from reroll.models.model import Draw, Model, sent_away
 from reroll.sample import Sample
 
-__all__ = ["GRACE", "Gate", "gate_of", "run_draws"]
+__all__ = ["GRACE", "Engine", "Gate", "OnSample", "gate_of", "run_draws"]
 
 OnSample = Callable[[Draw, Sample], asyncio.Future[None] | None]
 GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
+
+
+class Engine(Protocol):
+    """What makes draws: `run_draws` here, or something of the same contract that makes them elsewhere."""
+
+    async def __call__(
+        self,
+        model: Model,
+        draws: Sequence[Draw],
+        concurrency: int,
+        on_sample: OnSample,
+        deadline: float | None = None,
+        grace: float = GRACE,
+        enough: Callable[[int], bool] | None = None,
+    ) -> int: ...
 
 
 class _Run:

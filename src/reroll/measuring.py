@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from reroll.arguments import Spending
 from reroll.asking import asks_on_screen, person_of, price_agreed
 from reroll.case import Case
 from reroll.checking import Checker
+from reroll.engine import Engine, run_draws
 from reroll.models.model import Model
 from reroll.opening import model_of, run, stopping_cleanly
-from reroll.options import can_be_capped, can_be_measured, options_of, whole_calls
+from reroll.options import can_be_capped, can_be_measured, on_cluster, options_of, whole_calls
 from reroll.project import Project
 from reroll.purse import Purse
 from reroll.session import Session, Spent
@@ -63,8 +65,7 @@ def with_sessions(
             each = [models[p.program.model, p.program.base_url] for p in projects]
             dearest = next((m for m in each if not m.priced), each[0])
             price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)
-            for model in models.values():
-                await model.check()
+            engines = await _engines(projects, each, spending, open_now)
             checker = open_now.enter_context(Checker(projects[0].path, seconds=setting("check_timeout"), person=person))
             progress = open_now.enter_context(Progress(quiet=quiet))
             spent = Spent(purse=None if options.max_usd is None else Purse(store, options.max_usd))
@@ -74,16 +75,32 @@ def with_sessions(
                     store,
                     m,
                     checker,
-                    options,
+                    replace(options, concurrency=options.concurrency or m.concurrency * width),
                     progress.update,
                     spent,
                     fresh=spending.fresh,
                     variant=name,
                     yardstick=projects[0].program,
+                    engine=engine,
                 )
-                for p, m, name in zip(projects, each, names, strict=True)
+                for p, m, name, (engine, width) in zip(projects, each, names, engines, strict=True)
             ]
             with stopping_cleanly(*sessions):
                 return await work(sessions)
 
     return run(opened())
+
+
+async def _engines(
+    projects: Sequence[Project], models: Sequence[Model], spending: Spending, open_now: AsyncExitStack
+) -> list[tuple[Engine, int]]:
+    """What draws for each project, and how many times as wide as its model likes; every model can be reached."""
+    where = on_cluster(spending)
+    if where is None:
+        for model in dict.fromkeys(models):
+            await model.check()
+        return [(run_draws, 1)] * len(projects)
+    from reroll.engine_ray import crew
+
+    actors = await open_now.enter_async_context(crew(*where))
+    return [(await actors.engine(p.program, p.path, m), actors.size) for p, m in zip(projects, models, strict=True)]

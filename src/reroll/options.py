@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ __all__ = [
     "can_be_capped",
     "can_be_measured",
     "chosen_cases",
+    "on_cluster",
     "options_of",
     "target_of",
     "whole_calls",
@@ -47,7 +50,7 @@ def options_of(spending: Spending) -> Options:
     values = {name: setting(name, value) for name, value in given.items()}
     if not 0 < values["alpha"] < 0.5:
         raise UsageError(f"--alpha is a chance between 0 and 0.5, such as 0.05; got {values['alpha']:g}", slug="alpha")
-    for name in ("budget", "horizon", "concurrency"):
+    for name in ("budget", "horizon", "concurrency", "actors"):
         value = getattr(spending, name)
         if value is not None and value < 1 and not (name == "budget" and value == 0):
             raise UsageError(f"--{name} must be 1 or more, got {value}", slug=name)
@@ -60,6 +63,23 @@ def options_of(spending: Spending) -> Options:
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--max-seconds must be more than 0, a time in seconds, got {seconds:g}", slug="max-seconds")
     return Options(**values, horizon=spending.horizon, max_usd=usd, seed=spending.seed)
+
+
+def on_cluster(
+    spending: Spending, environment: Mapping[str, str] | None = None
+) -> tuple[str | None, int | None] | None:
+    """The address (None: a cluster of our own) and the number of actors (None: as many as suit it); None: no cluster.
+
+    Raises: UsageError where options of a cluster are given without --engine ray.
+    """
+    environment = os.environ if environment is None else environment
+    if setting("engine", spending.engine, environment) != "ray":
+        for name in ("cluster", "actors"):
+            if getattr(spending, name) is not None:
+                raise UsageError(f"--{name} is for --engine ray; add that, or leave --{name} out", slug="engine")
+        return None
+    address = setting("cluster", spending.cluster, environment) or environment.get("RAY_ADDRESS") or None
+    return address, setting("actors", spending.actors, environment)
 
 
 def target_of(target: float | None, name: str = "--target") -> float | None:

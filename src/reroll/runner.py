@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from reroll.answer import OutcomeWord, ProgressEvent
 from reroll.case import Case
-from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
 from reroll.keeping import Keeper
@@ -78,7 +77,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
     enough = purse.shut if purse else None
     width = session.options.concurrency or session.model.concurrency
     session.drawing = asyncio.ensure_future(
-        run_draws(session.model, draws, width, settled, deadline=deadline, enough=enough)
+        session.engine(session.model, draws, width, settled, deadline=deadline, enough=enough)
     )
     try:
         await session.drawing

@@ -12,6 +12,7 @@ from reroll.answer import Cost, OutcomeWord, ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
+from reroll.engine import Engine, run_draws
 from reroll.errors import ModelError, UsageError
 from reroll.models.choices import choices_of
 from reroll.models.model import Model
@@ -163,6 +164,7 @@ class Session:
     older: dict[tuple[str, ...], int] = field(default_factory=dict)  # by place and checks: see _last_older
     variant: str = "baseline"  # what its samples are stored under
     yardstick: Program | None = None  # whose response schema answers are held to, if not the program's own
+    engine: Engine = run_draws  # where its draws are made
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
 
     @property

@@ -46,6 +46,12 @@ def _count(text: str) -> int:
     return value
 
 
+def _engine(text: str) -> str:
+    if text not in ("asyncio", "ray"):
+        raise ValueError("must be asyncio or ray")
+    return text
+
+
 def _flag(text: str) -> int:
     return int(text != "0")
 
@@ -59,6 +65,9 @@ _ALL = (
     Setting("control_share", "share of budget", 0.25, _between(0, 1), "Most of the budget that control cases may use."),
     Setting("concurrency", "calls in flight", None, _count, "Calls at once; default: what suits the model."),
     Setting("max_seconds", "seconds", None, _between(0, 1e9), "Wall time that one command may take; default: no end."),
+    Setting("engine", "asyncio or ray", "asyncio", _engine, "Where calls are made: in this process, or on a cluster."),
+    Setting("cluster", "HOST:PORT", None, str, "The Ray cluster; default: one on this machine for this command."),
+    Setting("actors", "actors", None, _count, "Ray actors that make calls; default: one for each CPU."),
     Setting("timeout", "seconds", 120.0, _between(0, 1e6), "How long one HTTP try may take."),
     Setting("tries", "HTTP tries", 3, _count, "Tries of one call that may end in a server's failure."),
     Setting("check_timeout", "seconds", 5.0, _between(0, 1e6), "How long one python check may take."),
