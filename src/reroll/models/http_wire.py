@@ -42,9 +42,11 @@ PATHS = ("/chat/completions", "/completions", "/responses", "/messages", "/model
 def split_address(url: str) -> SplitResult:
     """The parts of an address; no scheme and no host where it is none."""
     try:
-        return urlsplit(url.strip())
+        parts = urlsplit(url.strip())
+        (parts.hostname or "").encode("idna")  # a name such as `a..b` can be looked up nowhere
     except ValueError:  # `http://[`
         return SplitResult("", "", "", "", "")
+    return parts
 
 
 def base_address(base_url: str) -> str:
@@ -327,7 +329,9 @@ class HttpModel(ABC):
             reply = await self._send("GET", f"{self.base}/models", None, seconds)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             words = scrub(wire.connection_words(error, seconds), self._key.value)
-            raise ModelError(f"cannot reach {self.base}: {words}; is base_url right?", slug="unreachable") from None
+            cut = words == "connection reset" and self.base.startswith("http:")
+            hint = "does the server want https://?" if cut else "is base_url right?"
+            raise ModelError(f"cannot reach {self.base}: {words}; {hint}", slug="unreachable") from None
         if reply.status in (401, 403):
             raise ModelError(self._refused_words(reply), slug="key-refused")
         if reply.status < 400 and reply.content_type == "text/html":

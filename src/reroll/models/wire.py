@@ -164,10 +164,11 @@ def connection_words(error: BaseException, timeout: float) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"host name `{error.host}` is not known (DNS)"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        reason = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
-        return f"TLS failed ({reason})"
+        return f"TLS failed ({_tls_words(error)})"
     if isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
+        if isinstance(inner, ConnectionResetError | ConnectionAbortedError):
+            return "connection reset"
         refused = isinstance(inner, ConnectionRefusedError) or "refused" in str(inner).lower()
         where = f"{error.host}:{error.port}"
         return f"connection refused by {where}" if refused else f"no connection to {where} ({inner.strerror or inner})"
@@ -176,6 +177,16 @@ def connection_words(error: BaseException, timeout: float) -> str:
     if isinstance(error, aiohttp.ClientPayloadError):
         return "connection broke in the middle of the body"
     return f"connection failed ({type(error).__name__})"
+
+
+def _tls_words(error: BaseException) -> str:
+    """Why TLS failed, in OpenSSL's words where there are none of ours."""
+    reason = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    if (said := getattr(reason, "verify_message", None)) is not None:
+        return str(said)
+    if getattr(reason, "reason", None) in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
+        return "the server does not speak TLS; is it http://?"
+    return str(reason)
 
 
 async def settle(
