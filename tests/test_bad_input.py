@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reroll.params import bad_param
 from reroll.store import Store
 from tests.background import in_background, in_turn, reroll, write_project
 
@@ -250,13 +251,62 @@ def test_values_that_no_run_could_use(tmp_path: Path, capsys: Any, arguments: li
         ("reference_rate: 1.0e-13\n", "`reference_rate` is a failure rate between 0.0001 and 0.9999"),
         ("reference_rate: 0.999999\n", "`reference_rate` is a failure rate"),
         ("target: 0.9999999999999\n", "`target` is a success rate"),
-        ("params: {max_tokens: lots}\n", "`max_tokens` of program `greeting` is 'lots'"),
-        ("params: {max_tokens: [1]}\n", "is [1], which is no number of tokens"),
+        ("params: {max_tokens: lots}\n", 'program.yaml:5: `params.max_tokens`: needs a whole number; got "lots"'),
+        ("params: {max_tokens: [1]}\n", "needs a whole number; got [1]"),
+        (
+            "params:\n  top_p: 1\n  max_tokens: -3\n",
+            "program.yaml:7: `params.max_tokens`: must be at least 1, and this",
+        ),
+        ("params: {temperature: hot}\n", 'needs a number; got "hot"'),
+        ("params: {temperature: -0.5}\n", "must be at least 0, and this is -0.5"),
+        ("params: {temperature: true}\n", "needs a number; got true"),
+        ("params: {top_p: 1.5}\n", "must be between 0 and 1, and this is 1.5"),
+        ("params: {n: 0}\n", "must be at least 1, and this is 0"),
+        ("params: {n: 2.5}\n", "needs a whole number; got 2.5"),
+        ("params: {stop: 7}\n", "needs a text or a list of texts; got 7"),
+        ("params: {logprobs: many}\n", 'needs true or false, or how many alternatives; got "many"'),
+        ("params: {stream: true}\n", "answers are read whole; take it out"),
+        ("params: {model: gpt-4o}\n", "the program's `model` says this"),
+        ("alternatives: {params.temperature: [0, hot]}\n", 'needs a number; got "hot"'),
     ],
 )
 def test_numbers_of_a_program_that_no_run_could_use(tmp_path: Path, capsys: Any, program: str, words: str) -> None:
     project = write_project(tmp_path, NOWHERE, program=program)
     assert words in complaint(capsys, "rerun", "greet", "--project", project)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value", "wrong"),
+    [
+        ("anthropic:claude", "logprobs", True, True),
+        ("anthropic:claude", "n", 4, True),
+        ("anthropic:claude", "n", 1, False),
+        ("anthropic:claude", "anthropic-version", "2026-10-21", False),
+        ("openai-responses:gpt", "n", 2, True),
+        ("openai-completions:tiny", "logprobs", 5, False),
+        ("openai-completions:tiny", "prompt", "Once upon", False),
+        ("openai:tiny", "top_k", -1, False),
+        ("openai:tiny", "temperature", 5, False),  # some servers take more than 2
+        ("openai:tiny", "temperature", None, False),
+        ("openai:tiny", "seed", -1, False),
+        ("openai:tiny", "min_tokens", "some vendor's", False),
+        ("python:answer:reply", "temperature", "hot", False),  # a keyword of somebody's function
+        ("recorded:runs.jsonl", "n", 0, False),
+    ],
+)
+def test_a_parameter_is_refused_only_where_it_can_only_be_a_mistake(
+    model: str, name: str, value: Any, wrong: bool
+) -> None:
+    assert bool(bad_param(model, name, value)) == wrong
+
+
+def test_a_variant_with_a_parameter_that_can_only_be_a_mistake_is_refused(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, NOWHERE)
+    said = complaint(capsys, "compare", "params.temperature=hot", "--project", project)
+    assert '`params.temperature` cannot be that: needs a number; got "hot"' in said
+    project = write_project(tmp_path / "other", NOWHERE, program="params: {logprobs: true}\n")
+    said = complaint(capsys, "compare", "model=anthropic:claude", "--project", project)
+    assert "`model` cannot be that: `params.logprobs` this API gives no token probabilities; take it out" in said
 
 
 @pytest.mark.parametrize("command", ["samples", "export"])

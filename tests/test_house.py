@@ -12,7 +12,7 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match program requirement check case fix variant evidence calibrate paired race verdict
+errors numbers sample match params program requirement check case fix variant evidence calibrate paired race verdict
 drift_rule drift population shrinkage variation compare beta judge
 adjudicate retry suite balance plan answer conclude words explain
 """.split()

@@ -17,6 +17,7 @@ from reroll.complaints import complain, problem_words
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
 from reroll.match import nearest, show
+from reroll.params import bad_param
 from reroll.program import Program
 from reroll.requirement import bad_schema
 from reroll.strict_yaml import Document, parse_document, parse_yaml, read_document, read_text
@@ -132,6 +133,7 @@ def _load_program(path: Path) -> Program:
             raise document.error(f"a {kind}: model gets the case's inputs and not this; remove it, or {hint}", (key,))
     if program.http is not None and kind != "http":
         raise document.error(f"this is for http: models, and the model is `{program.model}`", ("http",))
+    _params_make_sense(document, program)
     if program.response is not None and (problem := bad_schema(program.response)):
         raise document.error(problem.words, ("response", *problem.path))
     for key in ("neutral", "alternatives"):
@@ -139,6 +141,18 @@ def _load_program(path: Path) -> Program:
             if hint := _no_such_factor(program, factor):
                 raise document.error(f"the program has no part of this name{hint}", (key, factor))
     return program
+
+
+def _params_make_sense(document: Document, program: Program) -> None:
+    """Raises: FileError for a parameter, or an alternative of one, that can only be a mistake."""
+    for name, value in program.params.items():
+        if problem := bad_param(program.model, name, value):
+            raise document.error(problem, ("params", name))
+    for factor, values in program.alternatives.items():
+        root, _, name = factor.partition(".")
+        for i, value in enumerate(values if root == "params" else ()):
+            if problem := bad_param(program.model, name, value):
+                raise document.error(problem, ("alternatives", factor, i))
 
 
 def _no_such_factor(program: Program, factor: str) -> str:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from reroll.errors import UsageError
 from reroll.match import nearest
+from reroll.params import bad_param
 from reroll.program import Program
 from reroll.requirement import bad_schema
 
@@ -66,10 +67,15 @@ def _no_part(part: str, known: Sequence[str]) -> UsageError:
 
 def _checked(program: Program, change: Mapping[str, Any], part: str) -> Program:
     try:
-        return Program.model_validate({**program.model_dump(), **change})
+        found = Program.model_validate({**program.model_dump(), **change})
     except ValidationError as error:
         words = error.errors()[0]["msg"]
         raise UsageError(f"`{part}` cannot be that: {words[:1].lower()}{words[1:]}", slug="no-part") from None
+    for name, value in found.params.items():
+        if problem := bad_param(found.model, name, value):
+            which = "" if part == f"params.{name}" else f"`params.{name}` "
+            raise UsageError(f"`{part}` cannot be that: {which}{problem}", slug="no-part")
+    return found
 
 
 def _is_there(part: str, value: Any, known: Sequence[str]) -> None:
