@@ -637,6 +637,34 @@ def test_export_numbers_the_runs_of_a_case_over_pages(store: Store, monkeypatch:
     assert len(list(store.export(after=store.samples()[2].seq))) == 2
 
 
+# -- what models can do ------------------------------------------------------------------------------------------------
+
+
+def test_probes_come_back_in_order_and_nothing_overwrites_one(store: Store) -> None:
+    first = store.put_probe("m", ["m-1 fp_a", "m-1 fp_b"], 1, {"logprobs": 5, "notes": ["So\0."]})
+    second = store.put_probe("m", [""], 1, {"logprobs": 0})
+    store.put_probe("another", ["x"], 1, {})
+    found = store.probes("m")
+    assert [(p.version, p.probe, p.probed) for p in found] == [
+        ("m-1 fp_a", 1, first),
+        ("m-1 fp_b", 1, first),
+        ("", 1, second),
+    ]
+    assert found[0].capabilities == {"logprobs": 5, "notes": ["So\0."]}
+
+
+def test_the_version_that_answered_last_is_that_of_the_newest_draw_that_names_one(store: Store) -> None:
+    assert store.last_answer("m") == ("", 0.0)
+    for id, identity in (("r1:0", "m"), ("r1:1", "m"), ("r1:2", "another")):
+        store.put_request(id, Request("openai:m", None, {}), identity)
+    add(store, 0, Sample(Completion("x"), model="m-1"), settled=10.0)
+    add(store, 1, Sample(Completion("x"), model="m-1", fingerprint="fp"), request_id="r1:1", settled=20.0)
+    add(store, 2, Sample(error="timed out"), settled=30.0)
+    add(store, 3, Sample(Completion("x"), model="m-9"), source="imported", settled=40.0)
+    add(store, 4, Sample(Completion("x"), model="m-9"), request_id="r1:2", settled=50.0)
+    assert store.last_answer("m") == ("m-1 fp", 20.0)
+
+
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
