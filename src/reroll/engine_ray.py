@@ -20,13 +20,14 @@ from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.models.model import Draw, Model
 from reroll.models.registry import open_model
 from reroll.program import Program, Request
-from reroll.ray_actor import Drawer, Problem, Spec, versions
+from reroll.ray_actor import Drawer, Pace, Problem, Spec, versions
 from reroll.ray_cluster import Cluster, joined
 from reroll.sample import Sample
 from reroll.settings import setting
 
 __all__ = ["Crew", "crew"]
 
+MESSAGES = 400  # a second, from all actors together: what keeps this process free for storing and deciding
 START = 60.0  # seconds until the first actor must have started
 OTHERS = 15.0  # seconds that the first waits for the others
 SILENT = 30.0  # seconds without a sign of life after which an actor's draws go to others
@@ -48,7 +49,7 @@ class _Actor:
 
     def __init__(self, ray: Any, kind: Any, number: int) -> None:
         self.number = number
-        self.node = "?"
+        self.node, self.pid = "?", 0
         self._exceptions = ray.exceptions
         # Restarted wherever there is room. Its calls are not repeated by Ray: that would pay again for
         # draws that came back, and we know which did not.
@@ -76,7 +77,7 @@ class _Actor:
                     raise ModelError(_failed(lost), slug="cluster-node") from None
                 await asyncio.sleep(0.2)
                 continue
-            self.node = str(said["node"])
+            self.node, self.pid = str(said["node"]), int(said["pid"])
             if said["versions"] != versions():
                 there, here = (
                     ", ".join(f"{k} {v}" for k, v in found.items()) for found in (said["versions"], versions())
@@ -214,6 +215,7 @@ class _Run:
     ) -> None:
         self.engine, self.draws, self.width, self.on_sample = engine, draws, width, on_sample
         self.deadline, self.grace, self.enough = deadline, grace, enough
+        self.pace = Pace(len(engine.actors) / MESSAGES, grace)
         self.todo = deque(range(len(draws)))
         self.is_settled = bytearray(len(draws))
         self.settled = 0
@@ -323,7 +325,7 @@ class _Run:
                     continue
                 return
             order = self._order(new, known, sent)
-            words = (*lease, self.engine.spec(actor), self.grace, order)
+            words = (*lease, self.engine.spec(actor), self.pace, order)
             blob = await actor.ask("exchange", *words, seconds=SILENT)
             if not blob:
                 raise _Lost("started again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import pickle
 import platform
 import secrets
@@ -24,9 +25,8 @@ from reroll.models.registry import open_model
 from reroll.program import Request
 from reroll.sample import Sample
 
-__all__ = ["LINGER", "POLL", "Drawer", "Spec", "versions"]
+__all__ = ["POLL", "Drawer", "Pace", "Problem", "Spec", "versions"]
 
-LINGER = 0.01  # seconds that settled samples wait for others, so that a message to the driver carries several
 POLL = 1.0  # seconds after which the driver is answered though nothing has settled: a sign of life
 
 # place among the driver's draws, number of the request, case, index, seed, variant
@@ -48,6 +48,15 @@ class Spec:
     timeout: float
     tries: int
     identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """In seconds: how long settled samples wait for others, so that a message carries several, and how long calls
+    in flight get when a run is stopped."""
+
+    linger: float
+    grace: float
 
 
 @cache
@@ -75,7 +84,13 @@ class Drawer:
 
     async def hello(self, spec: Spec) -> dict[str, Any]:
         """Who this is and where; `problem` says why it cannot draw from this model, if so."""
-        said: dict[str, Any] = {"me": self.me, "node": _node(), "versions": versions(), "problem": None}
+        said: dict[str, Any] = {
+            "me": self.me,
+            "pid": os.getpid(),
+            "node": _node(),
+            "versions": versions(),
+            "problem": None,
+        }
         try:
             if spec not in self._checked:
                 await self._model(spec).check()
@@ -99,7 +114,7 @@ class Drawer:
             self._models[spec] = model
         return self._models[spec]
 
-    async def exchange(self, me: str, number: int, spec: Spec, grace: float, order: bytes) -> bytes:
+    async def exchange(self, me: str, number: int, spec: Spec, pace: Pace, order: bytes) -> bytes:
         """Begin the ordered draws, and return what has settled since the last call: soon after the first, or empty.
 
         me: whom the driver means; nothing (b"") comes back where that is not this process. order: new requests
@@ -109,7 +124,7 @@ class Drawer:
             return b""
         lease = self._leases.get(number)
         if lease is None:
-            lease = self._leases[number] = _Lease(self._model(spec), grace)
+            lease = self._leases[number] = _Lease(self._model(spec), pace)
         lease.begin(*pickle.loads(order))  # noqa: S301 (whoever sends this can run code here anyway)
         await lease.some()
         return lease.taken()
@@ -126,12 +141,13 @@ class Drawer:
 class _Lease:
     """The draws of one driver's run on this actor."""
 
-    def __init__(self, model: Model, grace: float) -> None:
-        self.model, self.grace = model, grace
+    def __init__(self, model: Model, pace: Pace) -> None:
+        self.model, self.pace = model, pace
         self.requests: list[Request] = []
         self.out: list[tuple[int, Sample]] = []
         self.news = asyncio.Event()
         self.running: set[asyncio.Task[int]] = set()
+        self.in_flight = 0
         self.problem: Problem | None = None
         self.closed = False
 
@@ -147,10 +163,12 @@ class _Lease:
 
         def settled(draw: Draw, sample: Sample) -> None:
             self.out.append((places[id(draw)], sample))
+            self.in_flight -= 1
             self.news.set()
 
         # The very engine that draws in process: the same gate, tries and grace.
-        task = asyncio.create_task(run_draws(self.model, draws, len(draws), settled, grace=self.grace))
+        task = asyncio.create_task(run_draws(self.model, draws, len(draws), settled, grace=self.pace.grace))
+        self.in_flight += len(draws)
         self.running.add(task)
         task.add_done_callback(self._ended)
 
@@ -158,18 +176,19 @@ class _Lease:
         self.running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.problem = self.problem or _problem(error)
-        self.news.set()
+            self.news.set()
 
     async def some(self) -> None:
         """Wait for something to tell."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.news.wait(), POLL)
-        if self.running and self.out and not self.closed:
-            await asyncio.sleep(LINGER)
+        if self.in_flight and self.out and not self.closed:
+            await asyncio.sleep(self.pace.linger)
 
     def taken(self) -> bytes:
         out, self.out = self.out, []
-        self.news.clear()
+        if self.problem is None:
+            self.news.clear()
         return pickle.dumps((out, self.problem), pickle.HIGHEST_PROTOCOL)
 
     async def stop(self) -> None:

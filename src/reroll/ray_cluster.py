@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +24,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reroll.errors import UsageError
+from reroll.models.secrets import is_loopback
 
 __all__ = ["Cluster", "joined"]
 
 CONNECT = 5.0  # seconds for a TCP connection to the head
-PROBE = 20.0  # seconds for its answer
+PROBE = 10.0  # seconds for its answer
 MEMORY = 100 << 20  # bytes of object store for a local cluster: samples do not go through it
 LONGEST = 40  # characters of a folder for Ray's sockets, whose whole paths may have 107
 # What Ray must know before it is imported. Without the first, it tells its makers how it is used.
@@ -102,6 +104,12 @@ def joined(address: str | None, cpus: int) -> Iterator[Cluster]:
             ray.init(**told)
         except Exception as error:
             raise UsageError(_cannot_join(address, error), slug="cluster") from None
+        if address is None and not is_loopback(str(ray.util.get_node_ip_address())):
+            raise UsageError(
+                "a cluster on this machine would be reachable from others, since Ray was imported before; "
+                "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 first",
+                slug="cluster",
+            )
         yield Cluster(ray, address)
 
 
@@ -119,10 +127,11 @@ def _imported() -> Any:
     import ray
 
     logging.getLogger("ray").setLevel(logging.CRITICAL + 1)
-    with contextlib.suppress(Exception):  # a process that joined another cluster before still has its token in mind
-        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined,unused-ignore]
+    with contextlib.suppress(Exception):  # a process that has used Ray before still has another mode and token in mind
+        import ray._raylet
 
-        AuthenticationTokenLoader.instance().reset_cache()
+        ray._raylet.Config.initialize("")
+        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
     if ray.is_initialized():
         raise UsageError(
             "this process is connected to a Ray cluster already; call ray.shutdown() first", slug="cluster"
@@ -160,14 +169,19 @@ def _folder() -> str | None:
 
 def _no_password(words: Sequence[str]) -> None:
     """Raises: UsageError for a password on the command line, which Ray would show to all who use the cluster."""
-    for word in words:
-        with contextlib.suppress(ValueError):
-            if "://" in word and urlsplit(word.partition("=")[2] if word.startswith("--") else word).password:
-                raise UsageError(
-                    "Ray keeps the command line where all users of a cluster can read it, and this one has a password; "
-                    "put the address into REROLL_STORE, or the password into ~/.pgpass",
-                    slug="cluster-secret",
-                )
+    if any(_has_password(word.partition("=")[2] if word.startswith("--") and "=" in word else word) for word in words):
+        raise UsageError(
+            "Ray keeps the command line where all users of a cluster can read it, and this one has a password; "
+            "put the address into REROLL_STORE, or the password into ~/.pgpass",
+            slug="cluster-secret",
+        )
+
+
+def _has_password(word: str) -> bool:
+    try:
+        return "://" in word and bool(urlsplit(word).password)
+    except ValueError:
+        return False
 
 
 def _usable(address: str) -> None:
@@ -208,9 +222,10 @@ def _asked(address: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """What the head says to one without a token, and to us; both are asked at the same time."""
     bare = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH_")} | {"RAY_AUTH_MODE": "disabled"}
     with tempfile.TemporaryDirectory() as nowhere:  # Ray would find a token in the home folder
-        without = _ask(address, bare | {"HOME": nowhere, "USERPROFILE": nowhere})
-        with_token = _ask(address, dict(os.environ))
-        return _answer(without), _answer(with_token)
+        asking = [_ask(address, bare | {"HOME": nowhere, "USERPROFILE": nowhere}), _ask(address, dict(os.environ))]
+        until = time.monotonic() + PROBE
+        without, ours = (_answer(one, until) for one in asking)
+        return without, ours
 
 
 def _ask(address: str, environment: dict[str, str]) -> subprocess.Popen[str]:
@@ -220,9 +235,9 @@ def _ask(address: str, environment: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def _answer(asking: subprocess.Popen[str]) -> Mapping[str, Any]:
+def _answer(asking: subprocess.Popen[str], until: float) -> Mapping[str, Any]:
     try:
-        out, _ = asking.communicate(timeout=PROBE)
+        out, _ = asking.communicate(timeout=max(0.1, until - time.monotonic()))
         found: Mapping[str, Any] = json.loads(out.splitlines()[-1])
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         asking.kill()
