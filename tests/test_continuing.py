@@ -21,7 +21,7 @@ MESSAGES = [
     {"role": "system", "content": "You turn a request into one meeting.\nToday is Wednesday 2026-11-18."},
     {"role": "user", "content": "Lunch with Ana next Friday at noon"},
 ]
-CAN = Capabilities(logprobs=20, prefix_continuation=True)
+CAN = Capabilities(logprobs=20, prefix_continuation=True, token_prompt=True)
 
 
 def with_bundled(work: Callable[[Continuer], Awaitable[T]], can: Capabilities = CAN, **params: object) -> T:

@@ -54,9 +54,11 @@ class Continuer:
     Programs whose text is made of more than its tokens (tools, hidden reasoning) are C or D at best.
     """
 
-    def __init__(self, request: Request, wire: HttpModel, way: _Way | None, tier: Tier, top: int, why: str) -> None:
+    def __init__(
+        self, request: Request, wire: HttpModel, way: _Way | None, tier: Tier, top: int, why: str, scores: bool = False
+    ) -> None:
         self.request, self.tier, self.top, self.why = request, tier, top, why
-        self.scores_prompts = False
+        self.scores_prompts = scores
         self._wire, self._way = wire, way
         self._plain = wire.over(CompletionsModel) if way is not None and way.prompt is not None else wire
 
@@ -214,14 +216,15 @@ async def open_continuer(model: Model, request: Request, can: Capabilities) -> C
         return _without(
             request, wire, "C" if top else "D", f"{model.name} cannot go on from a prefix here: {reason}", top
         )
-    if isinstance(wire, OpenAIModel) and top:
+    if isinstance(wire, OpenAIModel) and top and can.token_prompt:
         ids = await prompt_ids(wire, request)
         if ids is not None:
-            return Continuer(request, wire, _Way(ids), "A", top, "")
+            return Continuer(request, wire, _Way(ids), "A", top, "", bool(can.prompt_logprobs))
     if can.prefix_continuation:
         tier: Tier = "A" if top else "B"
         why = "" if top else f"{model.name} gives no token probabilities"
-        return Continuer(request, wire, _Way(None), tier, top, why)
+        told = any("continue_final_message" in note for note in can.notes)
+        return Continuer(request, wire, _Way(None, told), tier, top, why)
     return _without(request, wire, "C" if top else "D", f"{model.name} does not go on from a given beginning", top)
 
 
