@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -16,7 +15,7 @@ from reroll.models.model import Draw
 from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
 from reroll.sample import Sample
-from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
+from reroll.session import Judged, Session, Slots, judged, seed_of, slots, too_dear, words
 from reroll.store import NewSample, several
 
 __all__ = [
@@ -55,12 +54,12 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
     draws: list[Draw] = []
     home: dict[tuple[str, int], Slots] = {}
     requests = [session.project.program.render(at.case.input, at.case.history) for at, _ in reserved]
-    for k in range(
-        max((len(indices) for _, indices in reserved), default=0)
-    ):  # round by round: a suite's rounds fill up in turn
+    longest = max((len(indices) for _, indices in reserved), default=0)
+    for k in range(longest):  # round by round: a suite's rounds fill up in turn
         for (at, indices), request in zip(reserved, requests, strict=True):
             if k < len(indices):
-                draws.append(Draw(request, at.case.id, indices[k], _seed(session.options.seed, at, indices[k])))
+                seed = seed_of(session.options.seed, at.request_id, at.series, indices[k])
+                draws.append(Draw(request, at.case.id, indices[k], seed))
                 home[at.case.id, indices[k]] = at
     errors: list[str] = []
     program_id = session.project.program.id
@@ -148,17 +147,6 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
         f"the last with: {errors[-1]}; what was drawn is stored, and the same command goes on from there",
         slug="model-stopped-answering",
     )
-
-
-def _seed(base: int | None, at: Slots, index: int) -> int | None:
-    """A seed of its own for every draw, from a block that no other case or series shares; fits 31 bits.
-
-    Blocks leave room for servers that use seed + i for the i-th of several completions.
-    """
-    if base is None:
-        return None
-    block = hashlib.blake2b(f"{base} {at.request_id} {at.series}".encode(), digest_size=8).digest()
-    return (int.from_bytes(block) + index * 64) % (1 << 31)
 
 
 async def run_case(

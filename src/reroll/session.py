@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,11 @@ __all__ = [
     "Session",
     "Slots",
     "Spent",
+    "checks_of",
     "exploratory",
     "judged",
     "one_a_call",
+    "seed_of",
     "series_of",
     "slots",
     "too_dear",
@@ -284,7 +287,7 @@ def _last_older(session: Session, at: Slots) -> int:
     By the order of storing from the first later one on: a clock that is set back must not turn what was
     drawn since into what was there before.
     """
-    ids = _check_ids(session, at)
+    ids = checks_of(session, at)
     place = (at.request_id, at.series, *ids)
     if place not in session.older:
         known = session.store.first_used(ids, at.request_id)
@@ -294,7 +297,8 @@ def _last_older(session: Session, at: Slots) -> int:
     return session.older[place]
 
 
-def _check_ids(session: Session, at: Slots) -> list[str]:
+def checks_of(session: Session, at: Slots) -> list[str]:
+    """The content ids of the checks of this place's case."""
     return session.checker.ids(at.case, session.judging)
 
 
@@ -303,7 +307,7 @@ def _drawn(session: Session, at: Slots, since: int) -> list[StoredSample]:
 
 
 def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
-    ids = _check_ids(session, at)
+    ids = checks_of(session, at)
     have = session.store.outcomes([s.id for s in stored], ids)
     by_person = any(inner.kind == "person" for check in at.case.checks for inner in check.walk())
     fresh: dict[str, list[tuple[str, Outcome]]] = {}
@@ -321,6 +325,17 @@ def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> l
         session.store.add_all_outcomes(fresh)
     said_of = [(s, tuple(have[s.id][i] for i in ids)) for s in stored]
     return [Judged(s, overall(each), each) for s, each in said_of]
+
+
+def seed_of(base: int | None, request_id: str, series: str, index: int) -> int | None:
+    """A seed of its own for every draw, from a block that no other request or series shares; fits 31 bits.
+
+    Blocks leave room for servers that use seed + i for the i-th of several completions.
+    """
+    if base is None:
+        return None
+    block = hashlib.blake2b(f"{base} {request_id} {series}".encode(), digest_size=8).digest()
+    return (int.from_bytes(block) + index * 64) % (1 << 31)
 
 
 def words(runs: Sequence[Judged]) -> list[OutcomeWord]:

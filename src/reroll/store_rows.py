@@ -40,7 +40,7 @@ __all__ = [
 
 JSON = Any  # what json.loads returns
 Row = Mapping[str, Any]
-Source = Literal["draw", "imported", "reported", "refused", "outage", "replay"]
+Source = Literal["draw", "imported", "reported", "refused", "outage", "replay", "continued"]
 
 
 @dataclass(frozen=True, slots=True)

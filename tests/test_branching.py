@@ -1,0 +1,106 @@
+"""Branches of a case's completions: stored, judged, and never mistaken for draws."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from reroll.branching import Branch, Branches, Wanted
+from reroll.checking import Checker
+from reroll.init import init_project
+from reroll.models.continuing import open_continuer
+from reroll.models.model import Capabilities
+from reroll.models.registry import open_model
+from reroll.project import load_project
+from reroll.session import Options, Session, judged, slots
+from reroll.store import Store
+
+T = TypeVar("T")
+CAN = Capabilities(logprobs=20, prefix_continuation=True, token_prompt=True)
+
+
+def with_branches(folder: Path, work: Callable[[Branches], Awaitable[T]], **options: int) -> T:
+    if not (folder / "program.yaml").exists():
+        init_project(folder)
+    project = load_project(folder)
+
+    async def inside(store: Store, checker: Checker) -> T:
+        model = open_model("bundled")
+        try:
+            session = Session(project, store, model, checker, Options(**{"budget": 100, **options}))  # type: ignore[arg-type]
+            case = project.case("next-friday")
+            store.put_program(project.program)
+            store.put_case(case)
+            request = project.program.render(case.input, case.history)
+            return await work(Branches(session, case, await open_continuer(model, request, CAN)))
+        finally:
+            await model.close()
+
+    with Store.open(folder / "store.sqlite") as store, Checker(folder) as checker:
+        return asyncio.run(inside(store, checker))
+
+
+def came(branches: list[Branch | None]) -> list[Branch]:
+    assert all(branches)
+    return [b for b in branches if b is not None]
+
+
+def test_branches_are_judged_whole_and_found_again_by_the_next_command(tmp_path: Path) -> None:
+    async def first(b: Branches) -> list[Branch]:
+        (greedy,) = came(await b.draw([Wanted((), greedy=True)]))
+        more = came(await b.draw([Wanted(greedy.tokens[:4]), Wanted(greedy.tokens[:4]), Wanted(greedy.tokens[:9])]))
+        return [greedy, *more]
+
+    drawn = with_branches(tmp_path, first)
+    for branch in drawn[1:]:
+        assert branch.tokens[: branch.prefix] == drawn[0].tokens[: branch.prefix]
+        assert branch.outcome.outcome in ("pass", "fail")
+        assert branch.generated == len(branch.tokens) - branch.prefix
+
+    async def again(b: Branches) -> list[Branch]:
+        return b.stored()
+
+    assert {(b.id, b.prefix, b.greedy, b.outcome.outcome) for b in with_branches(tmp_path, again)} == {
+        (b.id, b.prefix, b.greedy, b.outcome.outcome) for b in drawn
+    }
+
+
+def test_branches_never_count_as_draws_of_the_case(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        await b.draw([Wanted((), greedy=True), Wanted(())])
+        assert judged(b.session, slots(b.session, b.case)) == []
+        assert b.session.spent.calls == 2
+
+    with_branches(tmp_path, work)
+
+
+def test_each_branch_has_a_slot_of_its_own_under_the_request_that_was_sent(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        one, two = came(await b.draw([Wanted(()), Wanted(())]))
+        stored = [b.session.store.sample(x.id) for x in (one, two)]
+        assert [s.idx for s in stored] == [0, 1]
+        assert {s.source for s in stored} == {"continued"}
+        sent = b.session.store.get_request(stored[0].request_id).request
+        assert sent.body["prompt"]
+        assert sent.body["temperature"] == 1
+
+    with_branches(tmp_path, work)
+
+
+def test_a_budget_leaves_branches_undrawn(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        found = await b.draw([Wanted(())] * 5)
+        assert len([f for f in found if f is not None]) == 3
+        assert await b.draw([Wanted(())]) in ([], [None])
+
+    with_branches(tmp_path, work, budget=3)
+
+
+def test_seeds_make_branches_repeatable(tmp_path: Path) -> None:
+    async def work(b: Branches) -> list[str]:
+        return [x.sample.completion.text for x in came(await b.draw([Wanted(())] * 4)) if x.sample.completion]
+
+    first = with_branches(tmp_path / "a", work, seed=7)
+    assert with_branches(tmp_path / "b", work, seed=7) == first
