@@ -15,6 +15,7 @@ CORE = """
 errors numbers sample match params program requirement check case fix variant evidence calibrate paired race verdict
 drift_rule drift population shrinkage variation compare beta judge
 adjudicate retry suite balance plan answer conclude words explain
+forking success_curve fork_search fork_certificate dud dud_report association flattening
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project person check_process checking
