@@ -38,6 +38,8 @@ Phase = Literal["triage", "search", "certify", "alternatives", "done"]
 _LOOKED = 12  # rollouts from the prompt after which a case that is rather not doomed is searched
 _FEW = 4  # rollouts of one look while it is asked whether the case is doomed
 _SHARE = 12  # a batch of the search is a twelfth of what it has drawn
+_CAREFUL = 5  # times as many curves before the search stops
+_RATHER = 0.5  # the share at which another place than the certified one is looked at first
 _PATIENT = 100  # rollouts until neighbours that cannot be told apart are named together
 _SETTLED, _NARROW = 200, 0.12  # after so many rollouts, a largest drop known this well near delta stays undecided
 
@@ -178,9 +180,9 @@ def observe(search: DudSearch, draws: Sequence[Draw], rollouts: Sequence[Rollout
     return search
 
 
-def curves_of(search: DudSearch, rng: np.random.Generator) -> Curves:
-    """Curves drawn from what is known now."""
-    return sample_curves(search.model, search.counts, search.rule.draws, rng)
+def curves_of(search: DudSearch, rng: np.random.Generator, times: int = 1) -> Curves:
+    """Curves drawn from what is known now, so many times as many as the rule says."""
+    return sample_curves(search.model, search.counts, search.rule.draws * times, rng)
 
 
 def standing_of(search: DudSearch, curves: Curves) -> Standing | None:
@@ -195,6 +197,9 @@ def standing_of(search: DudSearch, curves: Curves) -> Standing | None:
 def _triage(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tuple[Draw, ...]]:
     """A few rollouts from the prompt: is there anything to lose at all?"""
     rule, n = search.rule, len(search.triage)
+    alone = float(np.prod(search.failing.probs)) if search.failing.probs is not None else 0.0
+    if alone > 1 - rule.doomed and rule.grader.sharpness == 1:  # s_0 <= 1 - its probability, and nothing need be drawn
+        return _done(search, "doomed", f"the failing completion itself has probability {alone:.2f}"), ()
     if n:
         if _shown_doomed(search):
             return _doomed(search), ()
@@ -209,6 +214,10 @@ def _search(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tup
     rule = search.rule
     curves = curves_of(search, rng)
     now = standing_of(search, curves)
+    if now is not None and max(now.share, now.none) >= rule.sure:
+        # Looked at often, the share of a few curves is above the bar by chance some time: draw anew, and more.
+        curves = curves_of(search, rng, _CAREFUL)
+        now = standing_of(search, curves)
     if now is None or now.none >= rule.sure:
         if curves.success[:, 0].mean() < rule.doomed and len(search.triage) < rule.triage_cap:
             return replace(search, phase="triage"), (Draw(0, _FEW, "triage"),)
@@ -227,7 +236,8 @@ def _search(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tup
         return _enter(search, now.position, (*search.certificates, new)), ()
     if search.searched >= rule.cap:
         return _done(search, "unsure", f"{rule.cap} rollouts did not tell"), ()
-    if search.searched >= _SETTLED and now.width < _NARROW:
+    low, high = now.largest
+    if search.searched >= _SETTLED and high - low < _NARROW and low < rule.delta:
         return _done(search, "unsure", f"the largest drop is too near {rule.delta:g} to say that it reaches it"), ()
     size = min(max(rule.batch, search.searched // _SHARE), rule.cap - search.searched)
     return search, next_search(search.failing, search.model, curves, now.label, size, rng)
@@ -237,12 +247,16 @@ def _certify(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tu
     """Fresh pairs at the place, until its drop is shown, or is no longer believed."""
     rule, certificate = search.rule, search.certificates[-1]
     low, high = certified_drop(certificate, search.failing, rule.grader)
-    drop = drop_at(search.model, curves_of(search, rng), certificate.place)
+    curves = curves_of(search, rng)
+    drop = drop_at(search.model, curves, certificate.place)
+    looked = len(certificate.pairs) > search.entered
     if low > rule.least and drop.mean() >= rule.delta:
+        now = standing_of(search, curves)
+        if looked and now is not None and now.position != search.position and now.share >= _RATHER:
+            return replace(search, phase="search", position=None, table=()), ()  # a dud, but another one cost more
         table = tuple((token, _outcomes(search, token)) for token in _rows(search))
         return replace(search, phase="alternatives", verdict="dud", reason="shown on fresh pairs", table=table), ()
     # New pairs at every visit: so a place that is proposed and dismissed again and again comes to its cap.
-    looked = len(certificate.pairs) > search.entered
     if looked and (high < rule.delta or (drop >= rule.delta).mean() < 1 - rule.sure):
         return replace(search, phase="search", position=None, table=()), ()
     if len(certificate.pairs) >= rule.pairs_cap:

@@ -41,7 +41,7 @@ class Standing:
     position: of the likeliest dud; place: it with the neighbours that it cannot be told from.
     share:    the chance that the place holds a drop of at least delta, within a hair of the largest.
     none:     the chance that no position has a drop that is a hair larger than delta.
-    width:    of the middle 90 % of the largest drop.
+    largest:  the middle 90 % of the largest drop.
     label:    (S,) index into the candidates, -1 for none.
     """
 
@@ -49,7 +49,7 @@ class Standing:
     place: Place
     share: float
     none: float
-    width: float
+    largest: tuple[float, float]
     label: Ints
 
 
@@ -118,7 +118,7 @@ def standing(model: CurveModel, curves: Curves, delta: float, tie: float, reach:
         place=_narrowest(model.first[among][inside], position, reach),
         share=share,
         none=float(small.mean()),
-        width=float(high - low),
+        largest=(float(low), float(high)),
         label=label,
     )
 
