@@ -249,7 +249,7 @@ def test_certified_limits_are_ever_wrong_in_at_most_alpha_of_runs() -> None:
     place, wrong, runs = Place(2, 2), 0, 60
     for seed in range(runs):
         rng = np.random.default_rng([seed, 9])
-        certificate = Certificate(place, 0.2)
+        certificate = Certificate(place, 0.2, 2)
         ever = False
         for _ in range(6):
             pairs = rng.random((12, 2)) < (0.7, 0.3)
@@ -269,18 +269,42 @@ def test_invalid_rollouts_and_unlisted_alternatives_widen_the_interval_and_a_kno
     pairs: tuple[tuple[Outcome, Outcome], ...] = (("pass", "fail"),) * 30
     whole = Failing(("a", "b"), (0.5, 0.9), ((("c", 0.5),), (("d", 0.1),)))
     part = Failing(("a", "b"), (0.5, 0.9), ((("c", 0.4),), (("d", 0.1),)))
-    low, high = certified_drop(Certificate(Place(1, 1), 0.05, pairs), whole)
-    less, more = certified_drop(Certificate(Place(1, 1), 0.05, pairs), part)
+    low, high = certified_drop(Certificate(Place(1, 1), 0.05, 1, pairs), whole)
+    less, more = certified_drop(Certificate(Place(1, 1), 0.05, 1, pairs), part)
     assert more - less >= (high - low) * 0.8 + 0.2 - 1e-9
     broken = (("invalid", "invalid"),) * 5 + pairs
-    worse, better = certified_drop(Certificate(Place(1, 1), 0.05, broken), whole)
+    worse, better = certified_drop(Certificate(Place(1, 1), 0.05, 1, broken), whole)
     assert worse < low
     assert better >= high - 1e-9
-    measured = certified_drop(Certificate(Place(1, 1), 0.05, pairs[:10] + (("fail", "fail"),) * 10), whole)
+    measured = certified_drop(Certificate(Place(1, 1), 0.05, 1, pairs[:10] + (("fail", "fail"),) * 10), whole)
     true = certified_drop(
-        Certificate(Place(1, 1), 0.05, pairs[:10] + (("fail", "fail"),) * 10), whole, Grader(0.1, 0.1)
+        Certificate(Place(1, 1), 0.05, 1, pairs[:10] + (("fail", "fail"),) * 10), whole, Grader(0.1, 0.1)
     )
     assert true[0] == pytest.approx(measured[0] / 0.8)
+
+
+def test_where_the_server_lists_too_little_it_continues_from_just_before_and_the_interval_is_that_of_the_drop() -> None:
+    failing = Failing(("a", "b"), (0.5, 0.5), ((("c", 0.1),), ()))
+    assert exits(failing, Place(1, 1)) == ()
+    assert [(d.prefix, d.token) for d in pair_draws(failing, Place(1, 1), 1, np.random.default_rng(0))] == [
+        (0, None),
+        (1, None),
+    ]
+    same: tuple[tuple[Outcome, Outcome], ...] = (("pass", "fail"), ("fail", "fail")) * 30
+    low, high = certified_drop(Certificate(Place(1, 1), 0.05, 1, same), failing)
+    assert low <= 0.5 <= high
+
+
+def test_a_place_that_was_shown_stays_shown_though_another_was_tried_after_it() -> None:
+    _, failing = collapse()
+    pairs: tuple[tuple[Outcome, Outcome], ...] = (("pass", "fail"),) * 20
+    free = [Rollout(0, "pass", "stored", left_at=3)] * 40 + [Rollout(0, "fail", "stored", left_at=4)] * 40
+    other = (("fail", "fail"),) * QUICK.pairs_cap
+    certificates = (Certificate(Place(3, 3), 0.04, 3, pairs), Certificate(Place(4, 4), 0.008, 4, other))
+    search = replace(begin(failing, QUICK, free), phase="certify", position=4, certificates=certificates)
+    search = replace(search, entered=QUICK.pairs_cap)
+    search, draws = next_step(search, np.random.default_rng(0))
+    assert (search.verdict, search.position, draws) == ("dud", 3, ())
 
 
 def test_a_span_is_left_where_the_model_would_leave_it() -> None:

@@ -231,14 +231,14 @@ def _search(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tup
             kept = tuple(c for c in search.certificates if c is not again)
             return _enter(search, now.position, (*kept, again)), ()
         if len(tried) >= rule.places:
-            return _done(search, "unsure", f"{len(tried)} places were tried on fresh pairs, and none was shown"), ()
-        new = Certificate(now.place, certificate_alpha(rule.alpha, len(tried)))
+            return _proved(search, curves, f"{len(tried)} places were tried on fresh pairs, and none was shown"), ()
+        new = Certificate(now.place, certificate_alpha(rule.alpha, len(tried)), now.position)
         return _enter(search, now.position, (*search.certificates, new)), ()
     if search.searched >= rule.cap:
-        return _done(search, "unsure", f"{rule.cap} rollouts did not tell"), ()
+        return _proved(search, curves, f"{rule.cap} rollouts did not tell"), ()
     low, high = now.largest
     if search.searched >= _SETTLED and high - low < _NARROW and low < rule.delta:
-        return _done(search, "unsure", f"the largest drop is too near {rule.delta:g} to say that it reaches it"), ()
+        return _proved(search, curves, f"the largest drop is too near {rule.delta:g} to say that it reaches it"), ()
     size = min(max(rule.batch, search.searched // _SHARE), rule.cap - search.searched)
     return search, next_search(search.failing, search.model, curves, now.label, size, rng)
 
@@ -254,13 +254,12 @@ def _certify(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tu
         now = standing_of(search, curves)
         if looked and now is not None and now.position != search.position and now.share >= _RATHER:
             return replace(search, phase="search", position=None, table=()), ()  # a dud, but another one cost more
-        table = tuple((token, _outcomes(search, token)) for token in _rows(search))
-        return replace(search, phase="alternatives", verdict="dud", reason="shown on fresh pairs", table=table), ()
+        return _dud(search, "shown on fresh pairs"), ()
     # New pairs at every visit: so a place that is proposed and dismissed again and again comes to its cap.
     if looked and (high < rule.delta or (drop >= rule.delta).mean() < 1 - rule.sure):
         return replace(search, phase="search", position=None, table=()), ()
     if len(certificate.pairs) >= rule.pairs_cap:
-        return _done(search, "unsure", f"{len(certificate.pairs)} fresh pairs did not show the drop"), ()
+        return _proved(search, curves, f"{len(certificate.pairs)} fresh pairs did not show the drop"), ()
     size = max(4, len(certificate.pairs) // 4)
     size = min(size, rule.pairs_cap - len(certificate.pairs))
     return search, pair_draws(search.failing, certificate.place, size, rng)
@@ -291,6 +290,8 @@ def _doomed(search: DudSearch) -> DudSearch:
 
 
 def _none(search: DudSearch, curves: Curves, why: str) -> DudSearch:
+    if any(certified_drop(c, search.failing, search.rule.grader)[0] > search.rule.least for c in search.certificates):
+        return _proved(search, curves, f"{why}, and yet a smaller one was shown")
     if curves.success[:, 0].mean() >= search.rule.doomed:
         return _done(search, "slide", why)
     return _done(search, "unsure", f"{why}; whether the prompt itself was hopeless is not shown")
@@ -299,6 +300,23 @@ def _none(search: DudSearch, curves: Curves, why: str) -> DudSearch:
 def _enter(search: DudSearch, position: int, certificates: tuple[Certificate, ...]) -> DudSearch:
     pairs = len(certificates[-1].pairs)
     return replace(search, phase="certify", position=position, certificates=certificates, entered=pairs, table=())
+
+
+def _proved(search: DudSearch, curves: Curves, reason: str) -> DudSearch:
+    """`unsure`, unless a place that was shown before was left only because another one seemed to cost more."""
+    rule = search.rule
+    for one in search.certificates:
+        shown = certified_drop(one, search.failing, rule.grader)[0] > rule.least
+        if shown and drop_at(search.model, curves, one.place).mean() >= rule.delta:
+            kept = tuple(c for c in search.certificates if c is not one)
+            search = _enter(search, one.position, (*kept, one))
+            return _dud(search, "shown on fresh pairs, though another token may have cost more")
+    return _done(search, "unsure", reason)
+
+
+def _dud(search: DudSearch, reason: str) -> DudSearch:
+    table = tuple((token, _outcomes(search, token)) for token in _rows(search))
+    return replace(search, phase="alternatives", verdict="dud", reason=reason, table=table)
 
 
 def _done(search: DudSearch, verdict: DudVerdict, reason: str) -> DudSearch:

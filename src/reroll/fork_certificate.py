@@ -27,11 +27,13 @@ _FIRST, _THEN = 0.8, 0.2  # the share of alpha that the first place gets, and by
 class Certificate:
     """The fresh pairs at one place: (outcome of leaving, outcome of staying) in the order drawn.
 
-    alpha: the chance that a limit of its drop is EVER wrong; each limit has it whole.
+    alpha:    the chance that a limit of its drop is EVER wrong; each limit has it whole.
+    position: the likeliest of the place when it was chosen.
     """
 
     place: Place
     alpha: float
+    position: int
     pairs: tuple[tuple[Outcome, Outcome], ...] = ()
 
 
@@ -47,7 +49,7 @@ def certificate_alpha(alpha: float, tried: int) -> float:
 def pair_draws(failing: Failing, place: Place, pairs: int, rng: np.random.Generator) -> tuple[Draw, ...]:
     """Draws for so many pairs, in turns: leave, stay, leave, stay.
 
-    Without probabilities leaving is continuing from just before the place. After the last token nothing is left
+    Where nothing can be forced, leaving is continuing from just before the place. After the last token nothing is left
     to draw, and there is only the rollout that leaves.
     """
     draws: list[Draw] = []
@@ -97,8 +99,11 @@ def certified_drop(certificate: Certificate, failing: Failing, grader: Grader | 
 
 
 def _mass(failing: Failing, place: Place) -> tuple[float, float]:
-    """The probability of leaving at the place by a listed and by an unlisted alternative."""
-    if failing.probs is None:
+    """The probability of leaving at the place by a listed and by an unlisted alternative.
+
+    (1, 0) where nothing is forced: continuing from just before the place leaves as often as the model does.
+    """
+    if failing.probs is None or not exits(failing, place):
         return 1.0, 0.0
     stayed, listed, unlisted = 1.0, 0.0, 0.0
     for k in range(place.first, place.last + 1):

@@ -167,15 +167,22 @@ def next_search(
 
 
 def exits(failing: Failing, place: Place) -> tuple[tuple[int, float], ...]:
-    """Where a completion leaves that leaves at the place, by listed alternatives: (position, share) summing to 1."""
+    """Where a completion leaves that leaves at the place, by listed alternatives: (position, share) summing to 1.
+
+    Empty where nothing is listed, or a quarter or more of what leaves there is not: what can be forced would say
+    little of what happens, and continuing from just before the place says it all.
+    """
     if failing.probs is None:
         return ()
-    stayed, weights = 1.0, []
+    stayed, missing, weights = 1.0, 0.0, []
     for k in range(place.first, place.last + 1):
         weights.append((k, stayed * failing.listed(k)))
+        missing += stayed * failing.unlisted(k)
         stayed *= failing.probs[k - 1]
     total = sum(w for _, w in weights)
-    return tuple((k, w / total) for k, w in weights if w > 0) if total > 0 else ()
+    if total <= 0 or missing >= (total + missing) / 4:
+        return ()
+    return tuple((k, w / total) for k, w in weights if w > 0)
 
 
 def leaving(failing: Failing, place: Place, count: int, rng: np.random.Generator) -> list[Draw]:
