@@ -244,7 +244,7 @@ class _Weights:
             self.keep_near(sampling.min_p)
 
     def temper(self, power: float) -> None:
-        """Every weight to this power; what the unlisted then add up to depends on how they share: bounded by convexity."""
+        """Every weight to this power; what the unlisted add up to depends on how they share: convexity bounds it."""
         self.lo, self.hi = self.lo**power, self.hi**power
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             at_top = np.where(self.top > 0, self.top ** (power - 1), 0.0)  # q^power = q * q^(power - 1)
