@@ -207,11 +207,8 @@ def test_an_error_while_storing_ends_the_run_with_that_error(four: Four, tmp_pat
 
 def test_replicas_share_the_draws_and_more_than_an_address_is_refused(four: Four, tmp_path: Path) -> None:
     async def run() -> None:
-        async with (
-            serving(answer()) as (one, first),
-            serving(answer()) as (two, second),
-            crew(cluster.address, 2) as actors,
-        ):
+        actors = four.crew
+        async with serving(answer()) as (one, first), serving(answer()) as (two, second):
             replicas: Any = {"a": {"base_url": first}, "b": {"base_url": second}}
             program = Program(program="p", model="openai:tiny", base_url=first, replicas=replicas)
             model = open_model("openai:tiny", base_url=first)
