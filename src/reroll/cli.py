@@ -189,6 +189,20 @@ def compare(
 
 
 @app.command
+def forks(sample: str, /, *, common: Common = COMMON, spending: Spending = SPENDING) -> int:
+    """Find the token that led a failing sample astray, or say that no single one did.
+
+    Parameters
+    ----------
+    sample
+        A stored failing sample's id, or its beginning.
+    """
+    from reroll import commands_tokens
+
+    return commands_tokens.forks(sample, common, spending)
+
+
+@app.command
 def check(
     name: str | None = None,
     /,

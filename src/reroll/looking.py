@@ -17,6 +17,7 @@ from reroll.errors import UsageError
 from reroll.project import Project
 from reroll.sample import Sample, Token
 from reroll.store import Store, StoredSample
+from reroll.store_rows import Source
 
 __all__ = [
     "Listed",
@@ -29,6 +30,8 @@ __all__ = [
     "whole_sample",
 ]
 
+# What a list shows: branches, gone on with from a given beginning, are no runs of the case.
+LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "replay")
 REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
 
 
@@ -74,7 +77,7 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
     Raises: UsageError if nothing is stored of that case.
     """
     known_case(store, case_id)
-    found = store.samples(case_id=case_id, limit=limit, newest=True)
+    found = store.samples(case_id=case_id, limit=limit, newest=True, source=LISTED)
     cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     with Checker(project.path, person=_not_asked) as checker:
         return [

@@ -131,6 +131,20 @@ class Continuer:
                     return str(data[key])
         return otherwise
 
+    async def cut(self, text: str) -> tuple[Token, ...] | None:
+        """A text as tokens with ids, as this server cuts it; None where it does not tell. No call is sampled.
+
+        The tokens that a model wrote may be others with the same text: those are not known.
+        """
+        for body in (
+            {"content": text, "add_special": False, "parse_special": False, "with_pieces": True},  # llama.cpp
+            {"prompt": text, "add_special_tokens": False, "return_token_strs": True},  # vLLM
+        ):
+            status, data = await self._wire.post("/tokenize", body)
+            if status == 200 and isinstance(data, dict) and (tokens := _cut(data)) is not None:
+                return tokens
+        return None
+
     async def score(self, tokens: Sequence[Token], *, at_once: int = 8, case_id: str = "") -> tuple[Token, ...]:
         """The same tokens with the probability that the server gives each of them after those before it.
 
@@ -165,6 +179,21 @@ class Continuer:
         if rows is None or len(rows) < len(tokens):
             return None
         return tuple(_from_row(token, row) for token, row in zip(tokens, rows[len(rows) - len(tokens) :], strict=True))
+
+
+def _cut(data: Mapping[str, Any]) -> tuple[Token, ...] | None:
+    found, texts = data.get("tokens"), data.get("token_strs")
+    if not isinstance(found, list):
+        return None
+    if isinstance(texts, list) and len(texts) == len(found):
+        found = [{"id": i, "piece": text} for i, text in zip(found, texts, strict=True)]
+    if not found or not all(isinstance(one, dict) and isinstance(one.get("id"), int) for one in found):
+        return None
+    pieces = [one.get("piece") for one in found]  # llama.cpp gives the bytes of a piece that is no text
+    return tuple(
+        Token(piece if isinstance(piece, str) else "\ufffd", id=one["id"])
+        for piece, one in zip(pieces, found, strict=True)
+    )
 
 
 def scored_as(token: Token, listed: Token) -> Token:

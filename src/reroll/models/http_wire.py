@@ -35,6 +35,8 @@ __all__ = ["HttpModel", "base_address", "split_address"]
 H = TypeVar("H", bound="HttpModel")
 
 CHECK_SECONDS = 15.0  # `check` asks for a small list; whoever needs longer is as good as down
+# What servers write under `owned_by`, and what they are.
+OWNERS = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang", "library": "ollama"}
 PAYLOADS = 256  # requests whose bytes are remembered
 PATHS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
 
@@ -342,6 +344,25 @@ class HttpModel(ABC):
             )
         if reply.status == 200 and (missing := self._no_such_name(reply)):
             raise ModelError(missing, slug="unknown-model")
+
+    async def server_kind(self) -> str:
+        """Which software answers, as its list of models tells: llama.cpp, vllm, sglang, ollama; else `openai`."""
+        try:
+            reply = await self._send("GET", f"{self.base}/models", None, min(CHECK_SECONDS, self.policy.timeout))
+            rows = json.loads(reply.body)["data"]
+            owner = str(rows[0].get("owned_by")) if rows else ""
+        except (
+            aiohttp.ClientError,
+            TimeoutError,
+            OSError,
+            ValueError,
+            RecursionError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):
+            return "openai"
+        return OWNERS.get(owner, "openai")
 
     @property
     def _host(self) -> str:

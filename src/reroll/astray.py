@@ -1,0 +1,149 @@
+"""Which token led one failing sample astray: its search's draws are made as real calls, and its answer put together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reroll.branching import Branch, Branches, Wanted
+from reroll.dud import DudRule, DudSearch, begin, next_step, observe
+from reroll.dud_report import Dud, DudPrice, conclude, price
+from reroll.errors import UsageError
+from reroll.forking import Draw, Failing, Rollout
+from reroll.models.continuing import Continuer
+from reroll.odds import END, odds
+from reroll.sample import Sample, Token
+from reroll.sampler import Sampling
+from reroll.tree import path_of
+
+__all__ = ["Astray", "astray", "dud_price", "earlier", "find_dud", "left_at", "shown"]
+
+PIECE = re.compile(r"\s*\S+\s*$|\s*\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Astray:
+    """One failing completion, ready to be searched.
+
+    path: its tokens, in tier B pieces of its text; forced: by position and name the token that can be put there.
+    """
+
+    path: tuple[Token, ...]
+    failing: Failing
+    forced: tuple[dict[str, Token], ...]
+
+
+def astray(sample: Sample, tokens: Sequence[Token], continuer: Continuer, sampling: Sampling) -> Astray:
+    """The failing completion with what else might have stood at each position, as its server samples.
+
+    Args:  tokens: with probabilities (of the sample, or scored); not looked at in tier B.
+    Raises: UsageError where there is nothing to search.
+    """
+    completion = sample.completion
+    if completion is None or not completion.text:
+        raise UsageError("this sample has no completion, so no token of it led anywhere", slug="no-completion")
+    if continuer.tier == "B":
+        pieces = tuple(Token(piece) for piece in PIECE.findall(completion.text))
+        return Astray(pieces, Failing(tuple(f"{i} {p.text}" for i, p in enumerate(pieces, 1))), ({},) * len(pieces))
+    _, ended = path_of(replace(completion, tokens=tuple(tokens)))
+    steps = odds(tokens, sampling, ends=ended == "end")
+    names, probs, others, forced = [], [], [], []
+    for step in steps:
+        chance = [step.value(place) for place in range(len(step.keys))]
+        scale = max(1.0, sum(chance))
+        names.append(step.keys[step.chosen])
+        probs.append(min(1.0, max(1e-12, chance[step.chosen] / scale)))
+        listed = [i for i in range(len(step.keys)) if i != step.chosen and chance[i] > 0]
+        others.append(tuple((step.keys[i], chance[i] / scale) for i in listed))
+        forced.append({step.keys[i]: Token(step.texts[i], id=step.ids[i]) for i in listed})
+    return Astray(tuple(tokens), Failing(tuple(names), tuple(probs), tuple(others)), tuple(forced))
+
+
+def earlier(found: Astray, branches: Sequence[Branch], draws: Sequence[tuple[Sample, str]], own: str) -> list[Rollout]:
+    """Stored draws and branches that begin like the failing completion, as rollouts that cost nothing.
+
+    own: the failing sample's id, which is no evidence: it was picked because it failed.
+    """
+    if found.failing.probs is None:
+        return []
+    rollouts = [
+        Rollout(0, outcome, "stored", None, left_at(found, _path(sample)), 0)  # type: ignore[arg-type]
+        for sample, outcome in draws
+        if _path(sample)
+    ]
+    for branch in branches:
+        same = left_at(found, branch.tokens) > branch.prefix
+        if not branch.greedy and same and branch.id != own and branch.tokens:
+            where = left_at(found, branch.tokens)
+            rollouts.append(Rollout(branch.prefix, branch.outcome.outcome, "stored", None, where, 0))
+    return rollouts
+
+
+def left_at(found: Astray, tokens: Sequence[Token]) -> int:
+    """The first position at which a completion differs from the failing one; L + 1 where it does at none."""
+    for position, (mine, other) in enumerate(zip(found.path, tokens, strict=False), 1):
+        same = mine.id == other.id if mine.id is not None and other.id is not None else mine.text == other.text
+        if not same:
+            return position
+    return len(found.path) + 1 if len(tokens) >= len(found.path) else len(tokens) + 1
+
+
+def _path(sample: Sample) -> tuple[Token, ...]:
+    return sample.completion.tokens if sample.completion else ()
+
+
+async def find_dud(
+    branches: Branches,
+    found: Astray,
+    stored: Sequence[Rollout],
+    rule: DudRule,
+    rng: np.random.Generator,
+    tell: Callable[[DudSearch], None] = lambda search: None,
+) -> tuple[Dud, bool]:
+    """The verdict, and whether the search came to its end (not stopped by a person, budget, money or time)."""
+    search = begin(found.failing, rule, stored)
+    while True:
+        search, draws = next_step(search, rng)
+        tell(search)
+        if not draws:
+            return conclude(search, rng), True
+        wanted, of = _wanted(found, draws)
+        came = await branches.draw(wanted)
+        if len(came) < len(wanted) or any(branch is None for branch in came):
+            return conclude(search, rng), False
+        search = observe(search, draws, [_rollout(found, draw, b) for draw, b in zip(of, came, strict=True) if b])
+
+
+def dud_price(found: Astray, rule: DudRule) -> DudPrice:
+    """What the search will take, before it starts."""
+    return price(found.failing, rule)
+
+
+def _wanted(found: Astray, draws: Sequence[Draw]) -> tuple[list[Wanted], list[Draw]]:
+    """One call for each rollout, and the draw that it belongs to."""
+    wanted, of = [], []
+    for draw in draws:
+        prefix = found.path[: draw.prefix]
+        if draw.token is not None:
+            prefix = (*prefix, found.forced[draw.prefix][draw.token])
+        wanted += [Wanted(prefix)] * draw.count
+        of += [draw] * draw.count
+    return wanted, of
+
+
+def _rollout(found: Astray, draw: Draw, branch: Branch) -> Rollout:
+    where = None
+    if draw.token is not None:
+        where = draw.prefix + 1
+    elif found.failing.probs is not None and branch.tokens:
+        where = left_at(found, branch.tokens)
+    outcome = branch.outcome.outcome
+    return Rollout(draw.prefix, outcome, draw.why, draw.token, where, branch.generated)
+
+
+def shown(name: str) -> str:
+    """A token's name as people read it."""
+    return "(end)" if name == END else name

@@ -1,0 +1,53 @@
+"""The commands that look at tokens: which one led a sample astray, what could be said, how surprising it was."""
+
+from __future__ import annotations
+
+import sys
+
+from reroll.arguments import Common, Spending
+from reroll.dud_report import DudPrice
+from reroll.errors import UsageError
+from reroll.forked import Forked, ask_forks
+from reroll.measuring import with_sessions
+from reroll.numbers import counts
+from reroll.opening import project_of, store_of
+from reroll.output import console, print_json
+from reroll.session import Session
+
+__all__ = ["forks"]
+
+BROKE_OFF = 4
+
+
+def forks(sample: str, common: Common, spending: Spending) -> int:
+    project = project_of(common)
+    with store_of(common, project, create=False) as store:
+        stored = store.sample(sample)
+        case = next((c for c in project.cases if c.id == stored.case_id), None)
+        if case is None:
+            raise UsageError(
+                f"{stored.id} is of case `{stored.case_id}`, which cases.yaml does not have; add it there",
+                slug="no-case",
+            )
+        seed = spending.seed if spending.seed is not None else stored.seq
+
+        async def work(sessions: list[Session]) -> Forked:
+            return await ask_forks(sessions[0], case, stored, seed, _told)
+
+        found = with_sessions([project], store, spending, (case,), (case,), work)  # type: ignore[arg-type]
+    if common.json:
+        print_json(found.as_json())
+    else:
+        from reroll.render.forked import show_forked
+
+        show_forked(found, console())
+    return 0 if found.finished else BROKE_OFF
+
+
+def _told(price: DudPrice) -> None:
+    """What the search will take, before its first call."""
+    print(
+        f"a search takes about {counts('call', price.rollouts)} and {counts('generated token', price.tokens)}, at the "
+        f"very most {counts('call', price.most_rollouts)}; Ctrl-C stops it, --budget limits it",
+        file=sys.stderr,
+    )
