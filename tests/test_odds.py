@@ -10,37 +10,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reroll.odds import END, EXACT, Noise, Odds, listing_problem, odds
+from reroll.noise import EXACT, Noise
+from reroll.odds import END, Odds, listing_problem, odds
 from reroll.sample import Token
 from reroll.sampler import GREEDY, ORDERS, PLAIN, Sampling, Unreadable, sampling_of
-
-
-def drawn_with(logits: Any, sampling: Sampling) -> Any:
-    """What a server draws from, by definition, in float64: the whole vocabulary, step by step."""
-    if sampling.temperature == 0:
-        return (np.arange(len(logits)) == np.argmax(logits)).astype(float)
-    z = np.array(logits, dtype=float)
-    for step in sampling.order:
-        p = np.exp(z - z.max())
-        p /= p.sum()
-        order = np.argsort(-p, kind="stable")
-        if step == "temperature":
-            z = z / sampling.temperature
-        elif step == "top_k" and sampling.top_k:
-            z[order[sampling.top_k :]] = -np.inf
-        elif step == "top_p" and sampling.top_p < 1:
-            before = np.concatenate([[0.0], np.cumsum(p[order])[:-1]])
-            z[order[before >= sampling.top_p]] = -np.inf
-        elif step == "min_p" and sampling.min_p:
-            z[p < sampling.min_p * p.max()] = -np.inf
-    p = np.exp(z - z.max())
-    return p / p.sum()
+from tests.worlds import drawn_with, log_softmax
 
 
 def listed(logits: Any, k: int, drawn: int | None = None, *, known: bool = True, single: bool = False) -> Token:
     """What a server lists for this step: the k likeliest, and the drawn one."""
-    lp = np.array(logits, dtype=float)
-    lp = lp - lp.max() - np.log(np.exp(lp - lp.max()).sum())
+    lp = log_softmax(logits)
     if single:
         lp = np.asarray(lp, dtype=np.float32).astype(float)
     order = [int(i) for i in np.argsort(-lp, kind="stable")[:k]]
@@ -140,7 +119,7 @@ def test_a_drawn_token_of_unknown_chance_is_less_likely_than_what_is_listed() ->
 
 def test_the_end_is_one_token_however_it_is_spelled() -> None:
     token = Token("", -0.1, (("", -0.1), ("x", -2.5)), 1, (1, 7))
-    assert odds([token], PLAIN, ends=True)[0].keys == (END, "x")
+    assert odds([token], PLAIN, end_keys={"\x00#1"})[0].keys == (END, "x")
     other = Token("x", -0.1, (("x", -0.1), ("", -2.5)), 7, (7, 1))
     assert odds([other], PLAIN, end_keys={"\x00#1"})[0].keys == ("x", END)
 

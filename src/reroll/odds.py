@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from reroll.noise import FLOAT32, Noise
 from reroll.sample import Token
 from reroll.sampler import Sampling
 
-__all__ = ["END", "EXACT", "LARGEST_VOCABULARY", "Noise", "Odds", "listing_problem", "odds", "token_key"]
+__all__ = ["END", "LARGEST_VOCABULARY", "Odds", "listing_problem", "odds", "token_key"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,26 +28,6 @@ END = "\x00end"
 LARGEST_VOCABULARY = 1 << 19  # no model known has more tokens (Gemma: 262,144)
 _UNLISTED = -100.0  # servers write -9999, -inf and the like for "less than we show"
 _CUT = 2e-6  # a server adds up probabilities in float32 before it cuts
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """How far a server's numbers are off, in nats.
-
-    rounding: of a log probability that is 0; it grows by a quarter of itself per nat, as float32 does.
-    body:     how far the log-odds of a token move when the same is asked again (other batch, other replica),
-              for tokens of at least `common` probability; tail: for the others, which move more.
-    repeats:  how many steps were asked twice to find that; what lies beyond the largest move seen is not covered.
-    """
-
-    rounding: float = 1e-6
-    body: float = 0.0
-    tail: float = 0.0
-    common: float = 1e-3
-    repeats: int = 0
-
-
-EXACT = Noise(rounding=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +82,8 @@ def listing_problem(token: Token) -> str | None:
 def odds(
     tokens: Sequence[Token],
     sampling: Sampling,
-    noise: Noise = Noise(),
+    noise: Noise = FLOAT32,
     vocabulary: int | None = None,
-    ends: bool = False,
     end_keys: Set[str] = frozenset(),
 ) -> list[Odds]:
     """The chances at every step of a path, from what the server listed on the way.
@@ -111,8 +91,7 @@ def odds(
     Args:    tokens: as listed before sampling (`Sampling.drawn_from`: after); a `logprob` of None, or below
              -100, says only "less than what is listed"; vocabulary: how many tokens the model has, which
              bounds what a temperature above 1 makes of the unlisted ones;
-             ends: the last token is the one that ends the completion; end_keys: what such tokens are known by,
-             so that they are found among the alternatives of other steps too.
+             end_keys: what the tokens that end a completion are known by (`token_key`).
     Raises:  ValueError: numbers that are no probabilities (`listing_problem`).
     Assumes: what is not listed is no likelier than what is; ties across the end of the list are broken
              alike in the list and in the sampler.
@@ -122,7 +101,7 @@ def odds(
     for at, token in enumerate(tokens, 1):
         if problem := listing_problem(token):
             raise ValueError(f"token {at}: {problem}")
-    rows = [_row(t, ends and i == len(tokens) - 1, end_keys) for i, t in enumerate(tokens)]
+    rows = [_row(t, end_keys) for t in tokens]
     state = _Weights([r.logs for r in rows], [r.extra for r in rows], noise, vocabulary or LARGEST_VOCABULARY)
     if sampling.temperature == 0 and not sampling.drawn_from:
         state.greedy()
@@ -158,7 +137,7 @@ class _Row:
     chosen: int
 
 
-def _row(token: Token, ends: bool, end_keys: Set[str]) -> _Row:
+def _row(token: Token, end_keys: Set[str]) -> _Row:
     """The listed tokens, likeliest first, each with a key of its own."""
     if token.top_ids and len(token.top_ids) != len(token.top):
         raise ValueError(f"{len(token.top)} alternatives came with {len(token.top_ids)} ids")
@@ -166,7 +145,8 @@ def _row(token: Token, ends: bool, end_keys: Set[str]) -> _Row:
     listed = [(lp, text, i) for (text, lp), i in zip(token.top, ids, strict=True) if lp >= _UNLISTED]
     listed.sort(key=lambda entry: -entry[0])
     texts, numbers = [text for _, text, _ in listed], [i for _, _, i in listed]
-    own = END if ends else token_key(token.text, token.id)
+    own = token_key(token.text, token.id)
+    own = END if own in end_keys else own
     place = _place(token, texts, numbers)
     keys: dict[str, int] = {}
     for at, (text, number) in enumerate(zip(texts, numbers, strict=True)):

@@ -32,7 +32,7 @@ class Node:
     """A token after all those above it.
 
     parent:  place of the node before; -1 for the root. depth: tokens from the root to here, this one included.
-    listing: what the server listed for the token after this one, as first seen.
+    logprob: of this token, as the server first said it; listing: what it listed for the token after it.
     passes, fails, invalid: drawn samples that went through here, by how they ended.
     ended, outcome, said: for a leaf: how it ended, what its checks said, its whole text.
     """
@@ -42,6 +42,7 @@ class Node:
     text: str = ""
     token_id: int | None = None
     depth: int = 0
+    logprob: float | None = None
     children: dict[str, int] = field(default_factory=dict)
     listing: Token | None = None
     passes: int = 0
@@ -144,7 +145,7 @@ class Tree:
                 node.listing = token
             last = ended == "end" and i == len(tokens) - 1
             key = END if last else token_key(token.text, token.id)
-            path.append(self.child(path[-1], key, token.text, token.id))
+            path.append(self.child(path[-1], key, token.text, token.id, token.logprob))
         if ended is not None and ended != "end":
             path.append(self.child(path[-1], _LEAVES[ended]))
         if ended is not None:
@@ -162,14 +163,16 @@ class Tree:
                 node.invalid += outcome == "invalid"
         return path
 
-    def child(self, parent: int, key: str, text: str = "", token_id: int | None = None) -> int:
+    def child(
+        self, parent: int, key: str, text: str = "", token_id: int | None = None, logprob: float | None = None
+    ) -> int:
         """The place of this child, which is made if it is not there."""
         above = self.nodes[parent]
         place = above.children.get(key)
         if place is None:
             place = above.children[key] = len(self.nodes)
             leaf = key in (CUT, STOP, UNKNOWN)
-            self.nodes.append(Node(parent, key, text, token_id, above.depth + (not leaf)))
+            self.nodes.append(Node(parent, key, text, token_id, above.depth + (not leaf), logprob))
         elif token_id is not None and self.nodes[place].token_id is None:
             self.nodes[place].token_id = token_id
         return place
