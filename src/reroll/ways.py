@@ -1,0 +1,167 @@
+"""Which way to a failure rate is the cheapest: enumerating on, drawing from what is left, or plain sampling.
+
+The worst case is a long flat distribution, of which enumeration explores nothing.  So it may spend a
+twelfth of what plain sampling would spend at least, and beyond that no more than what it has saved already:
+exploring the share x of a distribution saves x of the draws (law of total variance).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from reroll.enumeration import Enumeration
+from reroll.evidence import Evidence, interval_array
+from reroll.race import soonest
+from reroll.verdict import certify_race
+
+__all__ = ["Move", "Way", "calls_for_width", "cheapest", "next_move", "ways_to_certify"]
+
+Move = Literal["enumerate", "draw", "sample", "done"]
+"""Complete one more prefix; freeze, and draw from the stratum; sample plainly, as the error term is too large; stop."""
+
+_ADVANCE = 0.08  # of plain sampling's tokens, spent before anything is known to be saved
+_SAVED = 0.9  # of what was saved may be spent on; the rest stays saved
+_RECENT = 8  # calls from which the next one is foretold
+_MOST = 10**8  # calls; nothing is foretold beyond
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to a verdict and about what it takes; None: it cannot get there, or nobody can say."""
+
+    method: Literal["enumeration", "hybrid", "sampling"]
+    calls: int | None
+    tokens: float | None
+
+
+def calls_for_width(width: float, rate: float, alpha: float = 0.05) -> int:
+    """About how many samples make the interval this narrow, if they fail at this rate.
+
+    >>> calls_for_width(0.05, 0.0), calls_for_width(0.02, 0.3)
+    (89, 33989)
+    """
+    if not width > 0:
+        raise ValueError(f"a width is above 0, got {width!r}")
+    return 0 if width >= 1 else _calls_for_width(float(f"{width:.3g}"), float(f"{rate:.3g}"), alpha)
+
+
+@lru_cache(maxsize=4096)
+def _calls_for_width(width: float, rate: float, alpha: float) -> int:
+    n = np.geomspace(1, _MOST, 400)
+    low, high = interval_array(rate * n, n, alpha)
+    narrow = np.flatnonzero(high - low <= width)
+    # The bets stand at fixed odds ratios: below a thirtieth of the rate their interval never comes.
+    return math.ceil(float(n[narrow[0]])) if len(narrow) else _MOST
+
+
+def next_move(search: Enumeration, width: float, alpha: float = 0.05) -> Move:
+    """What to do next to know the failure rate to this width with few tokens; costs at most a tenth more than
+    plain sampling for the same width, and less wherever the distribution has likely completions.
+
+    Once it says `draw` the stratum is frozen: do not ask again.
+
+    Args:    width: of the interval in the end, high - low; in flight calls are not counted, settle them first.
+    """
+    if search.unknown <= width:
+        return "done"
+    if not search.history:
+        return "enumerate"
+    recent = search.history[-_RECENT:]
+    call = max(1.0, sum(c.tokens for c in recent) / len(recent))
+    failure, success = search.known("fail"), search.known("pass")
+    explored, left = failure + success, search.unexplored
+    error = max(0.0, search.unknown - left)
+    rates = (failure, 1 - success)
+    least = min(calls_for_width(width, min(rate, 1 - rate), alpha) for rate in rates)
+    plain = least * search.mean_tokens()
+    free = search.next_ends()
+    may = search.next_probability() >= search.floor and (
+        free or search.tokens + call <= _ADVANCE * plain + _SAVED * min(1.0, explored) * plain
+    )
+    room = width - error
+    if room <= 0.25 * width:  # too little would be left to the draws: they would need 16 times as many
+        return "enumerate" if may else "sample"
+    rate = min(0.5, max(0.02, (failure + 0.25 * left) / (explored + 0.5 * left)))
+    drawing = call * calls_for_width(room / left, rate, alpha) if left > room else 0.0
+    gain = search.next_probability() * sum(c.gained for c in recent) / max(sum(c.prefix for c in recent), 1e-300)
+    # The draws grow with the mass at least in proportion, at most with its square.
+    worth = 1.5 * drawing * min(1.0, gain / left) >= call
+    return "enumerate" if may and (free or worth or left <= room) else "draw"
+
+
+def ways_to_certify(
+    search: Enumeration, target: float, alpha: float = 0.05, horizon: int | None = None, length: float | None = None
+) -> tuple[Way, Way, Way]:
+    """About what a verdict takes from here by enumeration, by the hybrid and by plain sampling, in this order.
+
+    Args:    length: tokens of a plain sample, where the caller knows better than the completions found.
+    """
+    tolerated = 1 - target
+    failure, success, left = search.known("fail"), search.known("pass"), search.unexplored
+    explored = failure + success
+    guess = failure / explored if explored else 0.0
+    length = length or search.mean_tokens()
+    recent = search.history[-_RECENT:]
+    call = sum(c.tokens for c in recent) / len(recent) if recent else length
+    sampling = _calls(guess, tolerated, alpha, horizon, target)
+    further = _further_calls(search, abs(tolerated - guess)) if explored else None
+    if success > target or failure > tolerated:
+        further = 0
+    draws: int | None = None
+    if left > 0:
+        met = 1 - (target - success) / left
+        not_met = (tolerated - failure) / left
+        draws = 0 if met >= 1 or not_met <= 0 else None
+        if draws is None and guess <= tolerated and met > guess:
+            draws = _calls(guess, met, alpha, horizon, 1 - met)
+        elif draws is None and guess > tolerated and not_met < guess:
+            draws = _calls(guess, not_met, alpha, horizon, 1 - not_met)
+    return (
+        Way("enumeration", further, None if further is None else further * call),
+        Way("hybrid", draws, None if draws is None else draws * call),
+        Way("sampling", sampling, None if sampling is None else sampling * length),
+    )
+
+
+def cheapest(ways: tuple[Way, ...]) -> Way | None:
+    """The way with the fewest tokens; of equals the one that is exact; None if none gets there."""
+    possible = [w for w in ways if w.tokens is not None]
+    return min(possible, key=lambda w: w.tokens or 0.0, default=None)
+
+
+def _calls(rate: float, tested: float, alpha: float, horizon: int | None, target: float) -> int | None:
+    """Samples until a rate is told from the tested one; exact if none fails."""
+    if not 0 < tested < 1:
+        return None
+    if rate == 0:
+        return soonest(certify_race(target, alpha, horizon), Evidence()) if tested >= 1e-4 else None
+    apart = _divergence(rate, tested)
+    calls = math.ceil(1.25 * math.log(1 / alpha) / apart) if apart > 1e-9 else None
+    return None if calls is None or calls > _MOST or (horizon and calls > horizon) else calls
+
+
+def _divergence(p: float, q: float) -> float:
+    """KL divergence of two coins, in nats: what a sample says at most, in the mean."""
+    first = p * math.log(p / q) if p > 0 else 0.0
+    return first + ((1 - p) * math.log((1 - p) / (1 - q)) if p < 1 else 0.0)
+
+
+def _further_calls(search: Enumeration, tolerance: float) -> int | None:
+    """Calls until less than this is unknown, if it goes on falling as a power of the calls, as it did; None: no end."""
+    if search.unknown <= tolerance:
+        return 0
+    history = search.history
+    if len(history) < 4 or tolerance <= 0:
+        return None
+    half = max(1, len(history) // 3)
+    fell = math.log(history[half - 1].unknown / max(history[-1].unknown, 1e-300))
+    slope = fell / math.log(len(history) / half)
+    if slope < 0.05:
+        return None
+    calls = len(history) * math.exp(min(40.0, math.log(search.unknown / tolerance) / slope)) - len(history)
+    return None if calls > _MOST else max(1, math.ceil(calls))
