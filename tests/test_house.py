@@ -16,7 +16,7 @@ errors numbers sample match params program requirement check case fix variant ev
 drift_rule drift population shrinkage variation compare beta judge
 adjudicate retry suite balance plan sampler noise odds tree futures enumeration hybrid ways consistency surprise
 answer conclude words explain
-forking success_curve fork_search fork_certificate dud dud_report association flattening
+forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project person check_process checking

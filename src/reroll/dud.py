@@ -252,7 +252,8 @@ def _certify(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tu
     looked = len(certificate.pairs) > search.entered
     if low > rule.least and drop.mean() >= rule.delta:
         now = standing_of(search, curves)
-        if looked and now is not None and now.position != search.position and now.share >= _RATHER:
+        elsewhere = now is not None and not certificate.place.first <= now.position <= certificate.place.last
+        if looked and elsewhere and now is not None and now.share >= _RATHER:
             return replace(search, phase="search", position=None, table=()), ()  # a dud, but another one cost more
         return _dud(search, "shown on fresh pairs"), ()
     # New pairs at every visit: so a place that is proposed and dismissed again and again comes to its cap.
