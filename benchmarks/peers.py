@@ -42,6 +42,8 @@ COST = [
     ("inspect-ai", 500, 200),
 ]
 LIMIT = 300.0
+# Of the first twelve seeds, the one whose first 300 calls meet the faults most nearly as often as their shares say.
+SEED = ["--seed", "8"]
 
 
 @contextmanager
@@ -115,7 +117,11 @@ def costs(report: Report) -> None:
     report.add("cost", f"Cost of a call at {LATENCY} ms", [*head, "wall over ideal", "peak MB", "most in flight"], rows)
     inside, ours = found["reroll, from inside", 1000], found[JOBS["reroll"].name, 200]
     if "failed" not in inside:
-        report.bar("CPU ms a call, from inside, 1,000 in flight", inside["ms"], 0.4)
+        report.bar("CPU ms a call, from inside, 1,000 in flight", inside["ms"], 0.4)  # as in runner.py
+        openai = found[JOBS["openai"].name, 200]
+        if "failed" not in openai:
+            question = "CPU a call of the bare openai loop, times reroll's from inside"
+            report.bar(question, openai["ms"] / inside["ms"], 5, most=False)
     for peer in ("openai", "pydantic-evals", "promptfoo", "inspect-ai"):
         theirs = found[JOBS[peer].name, 200]
         if "failed" not in theirs and "failed" not in ours:
@@ -135,7 +141,7 @@ def faults(report: Report) -> None:
             rows.append([job.name, n, f"not run: {why}", *["–"] * 7])
             continue
         for also in (False, True) if job.also else (False,):
-            with asked(n, 50, "--latency", "50", *mix, seconds=5, also=also) as told:
+            with asked(n, 50, "--latency", "50", *mix, *SEED, seconds=5, also=also) as told:
                 spent = run(job, told)
                 calls, kept = stats(told.url)["calls"], job.kept(told)
             lost = n - kept.answers - kept.errors
