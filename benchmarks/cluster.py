@@ -3,15 +3,17 @@
     python benchmarks/cluster.py                    about two minutes; needs `pip install 'reroll[ray]'`
 
 Every row is a process of its own, against `reroll fake-server` in another one. One of a run's four actors is killed
-(kill -9) after a quarter of its samples, and after half of them one of the two nodes that have the actors is removed with
-everything on it. `CPU` is what the driver adds for each sample that is drawn, stored, read back and judged, the actors' own
-not included; `messages only` leaves store and checks out, and beside it stands Ray's usual way, one task for each draw.
+(kill -9) after a quarter of its samples, and after half of them one of the two nodes that have the actors is removed
+with everything on it. `CPU` is what the driver adds for each sample that is drawn, stored, read back and judged, the
+actors' own not included; `messages only` leaves store and checks out, and beside it stands Ray's usual way, one task
+for each draw. Storing is measured where PostgreSQL is installed, a server of its own on loopback without fsync.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -89,15 +91,17 @@ async def messages_only(told: dict[str, Any], crew: Any, actors: int, calls: int
     from reroll.ray_actor import Drawer
 
     folder = Path(told["folder"]) / "messages"
-    found = load_project(project(folder, told["url"]))
-    model = open_model(found.program.model, base_url=told["url"], timeout=60.0)
-    engine = await crew.engine(found.program, folder, model)
-    request = found.program.render({"request": "Say yes"})
+    program = load_project(project(folder, told["url"])).program
+    model = open_model(program.model, base_url=told["url"], timeout=60.0)
+    engine = await crew.engine(program, folder, model)
+    request = program.render({"request": "Say yes"})
     draws = [Draw(request, "greet", i) for i in range(calls)]
     await engine(model, draws[:50], 50, lambda d, s: None)
+    messages = counting(crew)
     cpu = time.process_time()
     await engine(model, draws, WIDTH * actors, lambda d, s: None)
-    ours = time.process_time() - cpu
+    ours = 1000 * (time.process_time() - cpu) / calls
+    each = calls / messages()
 
     class One(Drawer):
         async def draw(self, spec: Any, draw: Draw) -> Any:
@@ -114,7 +118,73 @@ async def messages_only(told: dict[str, Any], crew: Any, actors: int, calls: int
     await asyncio.gather(*(many[k % actors].hello.remote(engine.specs[0]) for k in range(2 * actors)))
     cpu = time.process_time()
     await asyncio.gather(*(worker() for _ in range(WIDTH * actors)))
-    return {"ours": 1000 * ours / calls, "task each": 1000 * (time.process_time() - cpu) / calls}
+    return {"ours": ours, "our samples a message": each, "task each": 1000 * (time.process_time() - cpu) / calls}
+
+
+def counting(crew: Any) -> Any:
+    """What says how many samples' messages there have been since now."""
+    count = itertools.count()
+
+    def counted(ask: Any) -> Any:
+        async def asked(method: str, *words: Any, **more: Any) -> Any:
+            if method == "exchange":
+                next(count)
+            return await ask(method, *words, **more)
+
+        return asked
+
+    for actor in crew.actors:
+        actor.ask = counted(type(actor).ask.__get__(actor))
+    return lambda: next(count)
+
+
+def storing() -> list[list[Any]]:
+    """Milliseconds that a commit of so many samples takes, wall and CPU of this process."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import pytest
+    from tests.postgres import running
+
+    from reroll.program import Program
+    from reroll.sample import Attempt, Completion, Sample, Usage
+    from reroll.store import NewSample, Store
+
+    program = Program(program="greeting", model="openai:tiny")
+    request = program.render({"request": "Say yes"})
+    told = {"request_id": request.id("x"), "series": "open", "program_id": program.id, "case_id": "greet"}
+    sample = Sample(
+        Completion("x" * 400),
+        attempts=(Attempt(1e9, 0.5, 200),),
+        usage=Usage(100, 100, 1e-4),
+        raw="{" + "y" * 700 + "}",
+    )
+    rows = []
+
+    def measure(kind: str, url: str) -> None:
+        with Store.open(url) as store:
+            store.put_program(program)
+            store.put_request(told["request_id"], request, "x")
+            free = itertools.count()
+            for size in (1, 64):
+                times, cpu = [], time.process_time()
+                for _ in range(100):
+                    new = [
+                        NewSample(sample, idx=next(free), variant="baseline", source="draw", **told)
+                        for _ in range(size)
+                    ]
+                    began = time.perf_counter()
+                    store.add_samples(new)
+                    times.append(time.perf_counter() - began)
+                cpu = 1000 * (time.process_time() - cpu) / 100
+                rows.append([kind, size, f"{1000 * sorted(times)[50]:.2f}", f"{cpu:.2f}"])
+
+    with tempfile.TemporaryDirectory() as folder:
+        measure("SQLite", f"{folder}/store.sqlite")
+    try:
+        with running() as server:
+            measure("PostgreSQL", server.new_database())
+    except pytest.skip.Exception as why:
+        rows.append(["PostgreSQL", "–", f"not run: {why}", "–"])
+    return rows
 
 
 async def calm(told: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +201,11 @@ async def calm(told: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+async def made(session: Any, calls: int) -> None:
+    while session.made < calls:  # noqa: ASYNC110 (nothing tells)
+        await asyncio.sleep(0.005)
+
+
 async def hurt(told: dict[str, Any]) -> dict[str, Any]:
     """Kill an actor, remove a node, while the draws go on."""
     from reroll.engine_ray import crew
@@ -139,11 +214,9 @@ async def hurt(told: dict[str, Any]) -> dict[str, Any]:
         async with crew(address, 4) as four:
 
             async def strike(session: Any, calls: int) -> None:
-                while session.made < calls // 4:
-                    await asyncio.sleep(0.005)
+                await made(session, calls // 4)
                 os.kill(four.actors[0].pid, signal.SIGKILL)
-                while session.made < calls // 2:
-                    await asyncio.sleep(0.005)
+                await made(session, calls // 2)
                 await asyncio.to_thread(cluster.remove_node, two[1], allow_graceful=False)
 
             return await drawn(told, four, 4, told["calls"], Path(told["folder"]) / "hurt", strike)
@@ -204,8 +277,9 @@ def main() -> int:
     faster = (calls / calm["4"]["wall"]) / (calls // 4 / calm["1"]["wall"])
     report.bar("4 actors, times the samples a second of one", faster, 3, most=False)
     message = calm["messages"]
-    head = ["our messages", "one task for each draw"]
-    report.add("messages", "Driver CPU ms a sample, messages only", head, [[f"{v:.3f}" for v in message.values()]])
+    cells = [[name, f"{value:.3f}"] for name, value in message.items()]
+    report.add("messages", "Messages only: driver CPU ms a sample", ["how", "measured"], cells)
+    report.add("storing", "Storing", ["store", "samples a commit", "median ms", "CPU ms"], storing())
     report.bar(
         "driver CPU of messages, times that of one task for each draw", message["ours"] / message["task each"], 0.5
     )

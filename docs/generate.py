@@ -129,7 +129,7 @@ def help_blocks() -> dict[str, str]:
 def settings_table() -> str:
     lines = ["| variable | unit | default | meaning |", "|---|---|---|---|"]
     for one in SETTINGS.values():
-        default = "–" if one.default is None else f"{one.default:g}"
+        default = "–" if one.default is None else one.default if isinstance(one.default, str) else f"{one.default:g}"
         lines.append(f"| `{one.env}` | {one.unit} | {default} | {one.about} |")
     return "\n".join(lines) + "\n"
 

@@ -27,7 +27,7 @@ from reroll.settings import setting
 
 __all__ = ["Crew", "crew"]
 
-MESSAGES = 400  # a second, from all actors together: what keeps this process free for storing and deciding
+MESSAGES = 200  # a second, from all actors together: what keeps this process free for storing and deciding
 START = 60.0  # seconds until the first actor must have started
 OTHERS = 15.0  # seconds that the first waits for the others
 SILENT = 30.0  # seconds without a sign of life after which an actor's draws go to others
@@ -265,6 +265,8 @@ class _Run:
             for one in rest:
                 one.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
+            if self.over.done():
+                self.over.exception()  # seen: whoever stopped the run is told that it stopped
 
     async def _stop(self, actor: _Actor, me: str, lease: int) -> None:
         with contextlib.suppress(_Lost, RerollError):
