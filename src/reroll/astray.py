@@ -14,7 +14,7 @@ from reroll.dud_report import Dud, DudPrice, conclude, price
 from reroll.errors import UsageError
 from reroll.forking import Draw, Failing, Rollout
 from reroll.models.continuing import Continuer
-from reroll.odds import END, odds
+from reroll.odds import END, odds, token_key
 from reroll.sample import Sample, Token
 from reroll.sampler import Sampling
 from reroll.tree import path_of
@@ -49,7 +49,8 @@ def astray(sample: Sample, tokens: Sequence[Token], continuer: Continuer, sampli
         pieces = tuple(Token(piece) for piece in PIECE.findall(completion.text))
         return Astray(pieces, Failing(tuple(f"{i} {p.text}" for i, p in enumerate(pieces, 1))), ({},) * len(pieces))
     _, ended = path_of(replace(completion, tokens=tuple(tokens)))
-    steps = odds(tokens, sampling, ends=ended == "end")
+    ends = frozenset({token_key(tokens[-1].text, tokens[-1].id)} if ended == "end" else ())
+    steps = odds(tokens, sampling, end_keys=ends)
     names, probs, others, forced = [], [], [], []
     for step in steps:
         chance = [step.value(place) for place in range(len(step.keys))]

@@ -189,6 +189,32 @@ def compare(
 
 
 @app.command
+def futures(
+    case: str,
+    /,
+    *,
+    width: float = 0.01,
+    down_to: float = 1.0,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+) -> int:
+    """List what a call can say with exact probabilities, and so how often it fails.
+
+    Parameters
+    ----------
+    case
+        The case's id in cases.yaml.
+    width
+        How narrow the range of the failure rate is to be.
+    down_to
+        Also follow everything that is at least this likely, such as 1e-6 (default: only what the rate needs).
+    """
+    from reroll import commands_tokens
+
+    return commands_tokens.futures(case, width, down_to, common, spending)
+
+
+@app.command
 def forks(sample: str, /, *, common: Common = COMMON, spending: Spending = SPENDING) -> int:
     """Find the token that led a failing sample astray, or say that no single one did.
 

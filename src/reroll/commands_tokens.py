@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from reroll.arguments import Common, Spending
 from reroll.dud_report import DudPrice
 from reroll.errors import UsageError
+from reroll.foreseen import Foreseen, ask_futures
 from reroll.forked import Forked, ask_forks
 from reroll.measuring import with_sessions
 from reroll.numbers import counts
@@ -14,7 +16,7 @@ from reroll.opening import project_of, store_of
 from reroll.output import console, print_json
 from reroll.session import Session
 
-__all__ = ["forks"]
+__all__ = ["forks", "futures"]
 
 BROKE_OFF = 4
 
@@ -31,10 +33,10 @@ def forks(sample: str, common: Common, spending: Spending) -> int:
             )
         seed = spending.seed if spending.seed is not None else stored.seq
 
-        async def work(sessions: list[Session]) -> Forked:
+        async def work(sessions: Sequence[Session]) -> Forked:
             return await ask_forks(sessions[0], case, stored, seed, _told)
 
-        found = with_sessions([project], store, spending, (case,), (case,), work)  # type: ignore[arg-type]
+        found = with_sessions([project], store, spending, (case,), (case,), work)
     if common.json:
         print_json(found.as_json())
     else:
@@ -51,3 +53,26 @@ def _told(price: DudPrice) -> None:
         f"very most {counts('call', price.most_rollouts)}; Ctrl-C stops it, --budget limits it",
         file=sys.stderr,
     )
+
+
+def futures(case: str, width: float, down_to: float, common: Common, spending: Spending) -> int:
+    for name, value in (("--width", width), ("--down-to", down_to)):
+        if not 0 < value <= 1:
+            raise UsageError(f"{name} is a probability above 0 and at most 1, got {value:g}", slug="futures")
+    project = project_of(common)
+    with store_of(common, project) as store:
+        chosen = project.case(case)
+        if not chosen.checks:
+            raise UsageError(f"case `{case}` has no checks, so nothing says what a right answer is", slug="no-check")
+
+        async def work(sessions: Sequence[Session]) -> Foreseen:
+            return await ask_futures(sessions[0], chosen, width, down_to)
+
+        found = with_sessions([project], store, spending, (chosen,), (chosen,), work)
+    if common.json:
+        print_json(found.as_json())
+    else:
+        from reroll.render.foreseen import show_foreseen
+
+        show_foreseen(found, console())
+    return 0 if found.explored.finished else BROKE_OFF

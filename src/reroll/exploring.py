@@ -1,0 +1,204 @@
+"""A case's futures found by real calls: prefixes completed greedily, stored, judged, and what is left drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from reroll.branching import Branch, Branches, Wanted
+from reroll.check import overall
+from reroll.enumeration import Enumeration
+from reroll.errors import ModelError
+from reroll.evidence import Est, Evidence
+from reroll.futures import Futures, Prefix
+from reroll.hybrid import Stratum, freeze, hybrid_rate
+from reroll.models.continuing import scored_as
+from reroll.reading import Opened
+from reroll.sample import Completion, Sample, Token
+from reroll.sampler import Sampling
+from reroll.session import Session
+from reroll.tree import path_of
+from reroll.ways import next_move
+
+__all__ = ["Exploration", "Explored", "begin", "explore", "readable"]
+
+Method = Literal["enumeration", "hybrid"]
+UP = "the calls, the money or the time were up"
+
+
+@dataclass(slots=True)
+class Exploration:
+    """The search for one case: its enumeration, what it is drawn by, and the stratum once it is frozen."""
+
+    session: Session
+    branches: Branches
+    search: Enumeration
+    stratum: Stratum | None = None
+    drawn: tuple[str, ...] = ()
+    failed: int = 0  # calls in a row that brought nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """What was found. `rate`: the failure rate, exact where `method` is enumeration, else partly drawn."""
+
+    futures: Futures
+    rate: Est
+    method: Method
+    finished: bool
+    stopped: str
+
+
+def readable(opened: Opened) -> Sampling:
+    """How this case's tokens are sampled. Raises: ModelError in one sentence where its futures cannot be read."""
+    continuer = opened.continuer
+    if continuer.tier != "A":
+        raise ModelError(
+            f"{continuer.why}, so its futures cannot be listed; `rerun` and `certify` sample instead", slug="no-prefix"
+        )
+    if not continuer.exact:
+        raise ModelError(
+            "this server takes prefixes as text only, which it cuts into tokens anew, so probabilities would not add "
+            "up; `rerun` and `certify` sample instead",
+            slug="no-prefix",
+        )
+    if not isinstance(opened.sampling, Sampling):
+        raise ModelError(f"{opened.sampling.why}; `rerun` and `certify` sample instead", slug="no-prefix")
+    return opened.sampling
+
+
+def begin(session: Session, opened: Opened, floor: float = 1e-9) -> Exploration:
+    """The search with all that is stored of this request already: it costs no call."""
+    found = Exploration(
+        session,
+        opened.branches,
+        Enumeration(readable(opened), request=opened.branches.place.request_id, floor=floor),
+    )
+    for branch in opened.branches.stored():
+        if branch.greedy:  # what was drawn for other questions was computed in other batches: more noise than news
+            _take(found.search, branch, None)
+    found.search.calls = found.search.tokens = 0
+    return found
+
+
+async def explore(
+    found: Exploration,
+    *,
+    width: float,
+    down_to: float,
+    alpha: float,
+    rng: np.random.Generator,
+    tell: Callable[[Exploration], None] = lambda found: None,
+) -> Explored:
+    """Go on until the failure rate is known to `width` and everything likelier than `down_to` was followed.
+
+    What enumeration cannot reach cheaply is drawn from, as one stratum frozen before. Stops where budget, money, time
+    or a person say so; all that was found until then holds.
+    """
+    search, session = found.search, found.session
+    stopped = ""
+    while not stopped:
+        tell(found)
+        if not search.history or (down_to < 1 and search.next_probability() >= down_to):
+            stopped = await _enumerate(found)
+            continue
+        move = next_move(search, width, alpha)
+        if move == "enumerate":
+            stopped = await _enumerate(found)
+            continue
+        if move == "draw":
+            stopped = await _draw(found, width, alpha, rng, tell)
+        elif move == "sample":
+            stopped = "its completions are too many and too unlikely to list; `rerun` samples them"
+        break
+    futures = search.futures(down_to=min(down_to, 1e-6))
+    if found.stratum is not None and found.drawn:
+        rate = hybrid_rate(found.stratum, Evidence.of(found.drawn), alpha)
+        method: Method = "hybrid"
+    else:
+        rate, method = futures.failure_rate, "enumeration"
+    return Explored(futures, rate, method, finished=stopped != UP and not session.stopped, stopped=stopped)
+
+
+async def _enumerate(found: Exploration) -> str:
+    """Follow the likeliest prefixes, several at once; why it could not, if so."""
+    search, session = found.search, found.session
+    width = min(session.options.concurrency or session.model.concurrency, 1 + search.calls // 2)
+    asked: list[tuple[Prefix | None, tuple[Token, ...]]] = []
+    if not search.history:
+        asked += [(None, ()), (None, ())]  # the same twice, which shows how far the server's numbers move
+    while search.history and len(asked) < width and (prefix := search.next_prefix()) is not None:
+        if prefix.ended:
+            outcome = _judged(found, prefix.text)
+            search.add([], "end", outcome, prefix)
+        else:
+            asked.append((prefix, _tokens(search, prefix)))
+    if not asked:
+        return "" if search.next_probability() else "nothing is left that could be followed"
+    came = await found.branches.draw([Wanted(tokens, greedy=True) for _, tokens in asked])
+    for k, (prefix, _) in enumerate(asked):
+        branch = came[k] if k < len(came) else None
+        if branch is None or branch.sample.completion is None:
+            if prefix is not None:
+                search.put_back(prefix)
+        else:
+            _take(search, branch, prefix)
+    if len(came) < len(asked) or any(branch is None for branch in came):
+        return UP
+    found.failed = 0 if any(b and b.sample.completion for b in came) else found.failed + 1
+    return "the server brings nothing back for some beginnings" if found.failed >= 3 else ""
+
+
+async def _draw(
+    found: Exploration, width: float, alpha: float, rng: np.random.Generator, tell: Callable[[Exploration], None]
+) -> str:
+    """Draws from what is unexplored, frozen before the first of them, until the rate is known to `width`."""
+    search = found.search
+    found.stratum = found.stratum or freeze(search)
+    stratum, batch = found.stratum, 8
+    while True:
+        rate = hybrid_rate(stratum, Evidence.of(found.drawn), alpha)
+        assert rate.low is not None
+        assert rate.high is not None
+        if rate.high - rate.low <= width:
+            return ""
+        if not stratum.mass or width <= stratum.error:
+            return "what the server does not list is more than the width asked for"
+        picks = [search.prefix(*stratum.pick(float(u))) for u in rng.random(batch)]
+        came = await found.branches.draw([Wanted(_tokens(search, p)) for p in picks])
+        found.drawn += tuple(b.outcome.outcome for b in came if b is not None)
+        tell(found)
+        if len(came) < len(picks) or any(b is None for b in came):
+            return UP
+        batch = max(8, len(found.drawn) // 8)
+
+
+def _take(search: Enumeration, branch: Branch, prefix: Prefix | None) -> None:
+    """A branch into the enumeration: after its prefix where it was asked for that, else from the root."""
+    completion = branch.sample.completion
+    if completion is None or not completion.tokens:
+        return
+    tokens, ended = path_of(completion)
+    new = tokens if prefix is None else tokens[branch.prefix :]
+    search.add(new, ended, branch.outcome.outcome, prefix, said=completion.text)
+
+
+def _tokens(search: Enumeration, prefix: Prefix) -> tuple[Token, ...]:
+    """The prefix as tokens with what was listed at their places, so that what is stored can be read again."""
+    nodes = search.tree.path(prefix.node)
+    out = []
+    for place, text, number in zip(nodes, prefix.texts, prefix.ids, strict=True):
+        listing = search.tree.nodes[place].listing
+        bare = Token(text, id=number)
+        out.append(bare if listing is None else scored_as(bare, listing))
+    return tuple(out)
+
+
+def _judged(found: Exploration, text: str) -> str:
+    """What the checks say of a completion that is known without a call: its last token is one that was listed."""
+    session, case = found.session, found.branches.case
+    sample = Sample(completion=Completion(text, "stop"))
+    return overall(session.checker.judge(case, session.judging, sample)).outcome
