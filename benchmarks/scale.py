@@ -182,17 +182,27 @@ class Run:
 
 
 def estimate(plan: Plan) -> tuple[float, float]:
-    """Seconds and calls paid twice, from means alone: the slowest of calls, drivers and store decides."""
-    per_node = plan.nodes / plan.drivers
-    cycle = plan.latency + plan.linger / 2 + 2 * WAY
-    rate = plan.nodes * plan.each / cycle
-    rate *= 1 - plan.away / (plan.mtbf + plan.away)
-    k = max(1.0, rate / plan.nodes * plan.linger)
-    turn = plan.message / k + plan.packed + plan.own + plan.row + plan.commit / k
-    by_driver = plan.drivers / turn
-    together = per_node * k  # samples of a turn that takes a message of every node, as it comes to when all is busy
-    by_store = 1 / (plan.row + plan.commit / together)
-    seconds = plan.samples / min(rate, max(by_driver, 1 / (plan.packed + plan.own + plan.row)), by_store)
+    """Seconds and calls paid twice, from means alone: the length of a turn and what it carries, made to agree.
+
+    A sample takes its call, half a linger, half a turn until a message is made of it, and a turn and a half until it is
+    stored; so in each second come as many as are in flight by that time (Little). A turn is the driver's work, its wait for
+    the store (a queue with commits of one length, the other drivers' at most) and its commit.
+    """
+    nodes = plan.nodes / plan.drivers
+    up = plan.mtbf / (plan.mtbf + plan.away)
+    turn = plan.commit
+    for _ in range(10_000):
+        rate = up * nodes * plan.each / (plan.latency + plan.linger / 2 + 2 * WAY + 2 * turn)  # of one driver
+        carried = max(1.0, rate * turn)
+        cycle = turn + max(plan.linger, plan.latency / plan.each) + 2 * WAY
+        messages = min(carried, max(1.0, nodes * turn / cycle))
+        storing = plan.commit + carried * plan.row
+        load = plan.drivers * rate / carried * storing  # of the store: commits a second, times what one takes
+        queue = (plan.drivers - 1) * storing
+        if load < 1:
+            queue = min(queue, storing * load / (2 * (1 - load)))
+        turn += 0.02 * (messages * plan.message + carried * (plan.packed + plan.own) + storing + queue - turn)
+    seconds = plan.samples / (rate * plan.drivers)
     return seconds, plan.nodes / plan.mtbf * seconds * plan.each
 
 

@@ -253,6 +253,8 @@ class _Run:
         """Ask for what is still in flight where the run ends early; let the actors forget the rest."""
         self.stopped = self.ending = True
         stops = [asyncio.ensure_future(self._stop(actor, *lease)) for actor, lease in self.leases.items()]
+        for stop in stops:
+            stop.add_done_callback(self._ended)
         try:
             if self.in_flight:
                 busy = [serving[actor] for actor in self.leases]
@@ -261,7 +263,7 @@ class _Run:
             else:
                 await asyncio.sleep(0)  # the word is sent; nobody waits for the answer
         finally:
-            rest = [*stops, *serving.values(), watching]
+            rest: list[asyncio.Future[None]] = [*stops, *serving.values(), watching]
             for one in rest:
                 one.cancel()
             await asyncio.gather(*rest, return_exceptions=True)
@@ -269,9 +271,12 @@ class _Run:
                 self.over.exception()  # seen: whoever stopped the run is told that it stopped
 
     async def _stop(self, actor: _Actor, me: str, lease: int) -> None:
-        with contextlib.suppress(_Lost, RerollError):
-            if blob := await actor.ask("stop", me, lease, seconds=self.grace + MARGIN):
-                await self._settle(pickle.loads(blob)[0], set())  # noqa: S301
+        try:
+            blob = await actor.ask("stop", me, lease, seconds=self.grace + MARGIN)
+        except (_Lost, ModelError):  # then nothing comes from there
+            return
+        if blob:
+            await self._settle(pickle.loads(blob)[0], set())  # noqa: S301
 
     async def _watch(self) -> None:
         """Ends a run that nobody serves any more. Raises: NotCompleted, or what the last actor complained of."""

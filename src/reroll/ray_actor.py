@@ -81,6 +81,7 @@ class Drawer:
         self._models: dict[Spec, Model] = {}
         self._checked: set[Spec] = set()
         self._leases: dict[int, _Lease] = {}
+        self._ended: set[int] = set()  # messages may overtake each other: a late order must not begin a lease anew
 
     async def hello(self, spec: Spec) -> dict[str, Any]:
         """Who this is and where; `problem` says why it cannot draw from this model, if so."""
@@ -117,10 +118,11 @@ class Drawer:
     async def exchange(self, me: str, number: int, spec: Spec, pace: Pace, order: bytes) -> bytes:
         """Begin the ordered draws, and return what has settled since the last call: soon after the first, or empty.
 
-        me: whom the driver means; nothing (b"") comes back where that is not this process. order: new requests
-        of this lease, and draws. Returns: samples by place, and the problem that ended the drawing, if any.
+        me: whom the driver means; nothing (b"") comes back where that is not this process, or the lease has ended.
+        order: new requests of this lease, and draws. Returns: samples by place, and the problem that ended the
+        drawing, if any.
         """
-        if me != self.me:
+        if me != self.me or number in self._ended:
             return b""
         lease = self._leases.get(number)
         if lease is None:
@@ -131,6 +133,7 @@ class Drawer:
 
     async def stop(self, me: str, number: int) -> bytes:
         """End a lease: calls in flight get their grace, then what has settled comes back as from `exchange`."""
+        self._ended.add(number)
         lease = self._leases.pop(number, None)
         if me != self.me or lease is None:
             return b""
