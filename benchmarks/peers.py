@@ -138,7 +138,7 @@ def faults(report: Report) -> None:
     for peer, job in JOBS.items():
         why = why_not(peer)
         if why:
-            rows.append([job.name, n, f"not run: {why}", *["–"] * 7])
+            rows.append([job.name, n, f"not run: {why}", *["–"] * 8])
             continue
         for also in (False, True) if job.also else (False,):
             with asked(n, 50, "--latency", "50", *mix, *SEED, seconds=5, also=also) as told:
@@ -147,14 +147,22 @@ def faults(report: Report) -> None:
             lost = n - kept.answers - kept.errors
             code = "stopped by us" if spent.code is None else spent.code
             name = f"{job.name}, {job.also}" if also else job.name
-            counts = [kept.answers, kept.errors, lost, calls, kept.attempts]
+            counts = [kept.answers, kept.passed, kept.errors, lost, calls, kept.attempts]
             rows.append([name, n, *counts, code, f"{spent.wall:.0f}", kept.says or "–"])
             if code not in (0, 3, 100):  # 3: reroll is undecided, as it should be; 100: promptfoo has errors
                 print(f"{name} ended with {code}: {spent.said[-300:]}\n", file=sys.stderr)
             if peer == "reroll":
                 report.bar("reroll: rows lost under the mix of faults", abs(lost), 0)
                 report.bar("reroll: attempts not recorded", abs(calls - kept.attempts), 0)
-    head = ["what", "rows wanted", "with an answer", "recorded as errors", "lost", "calls the server got"]
+    head = [
+        "what",
+        "rows wanted",
+        "with an answer",
+        "of these passed",
+        "recorded as errors",
+        "lost",
+        "calls the server got",
+    ]
     title = "Under faults: " + ", ".join(f"{chance:.0%} {name}" for name, chance in MIX.items()) + ", 5 s a try"
     report.add("faults", title, [*head, "attempts on record", "exit code", "wall s", "what it says itself"], rows)
 
