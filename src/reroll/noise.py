@@ -41,9 +41,9 @@ def drift_between(one: Token, other: Token, common: float = 1e-3) -> tuple[float
     0.08
     """
     body = tail = 0.0
-    then = dict(one.top)
-    for text, logprob in other.top:
-        before = then.get(text)
+    then = dict(_listed(one))
+    for name, logprob in _listed(other):
+        before = then.get(name)
         if before is None or max(before, logprob) > -1e-4 or min(before, logprob) < -40:
             continue
         moved = abs(_log_odds(before) - _log_odds(logprob))
@@ -52,6 +52,12 @@ def drift_between(one: Token, other: Token, common: float = 1e-3) -> tuple[float
         else:
             tail = max(tail, moved)
     return body, tail
+
+
+def _listed(token: Token) -> list[tuple[str | int, float]]:
+    """The listed tokens by id where that is known (several may look alike), else by text."""
+    names: tuple[str | int, ...] = token.top_ids or tuple(text for text, _ in token.top)
+    return [(name, lp) for name, (_, lp) in zip(names, token.top, strict=True)]
 
 
 def _log_odds(logprob: float) -> float:
