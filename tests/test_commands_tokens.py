@@ -1,0 +1,129 @@
+"""The commands that look at tokens, as a person runs them: on the bundled model, through the real command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reroll.cli import main
+from reroll.init import init_project
+from reroll.store import Store
+
+Capsys = Any
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("meetings")
+    init_project(folder)
+    return folder
+
+
+def run(home: Path, capsys: Capsys, *words: str) -> tuple[int, dict[str, Any]]:
+    quiet = [] if words[0] == "samples" else ["--quiet"]
+    code = main([*words, "--project", str(home), "--json", *quiet])
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1, "exactly one JSON object on stdout"
+    return code, json.loads(out)
+
+
+def failing(home: Path, capsys: Capsys, case: str) -> str:
+    """The id of a stored failing run of the case."""
+    run(home, capsys, "rerun", case, "--seed", "5")
+    _, listed = run(home, capsys, "samples", case)
+    return str(next(s["shown"]["id"] for s in listed["samples"] if s["shown"]["outcome"] == "fail"))
+
+
+def test_futures_know_the_failure_rate_that_many_runs_show(home: Path, capsys: Capsys) -> None:
+    code, found = run(home, capsys, "futures", "next-friday")
+    assert code == 0
+    rate = found["rate"]
+    assert rate["method"] == "enumeration"
+    assert rate["high"] - rate["low"] <= 0.01
+    assert found["tokens"] <= 300
+    masses = [
+        found[name] for name in ("known_failure", "known_success", "known_invalid", "unexplored", "outside_top_k")
+    ]
+    assert sum(masses) + found["noise"] == pytest.approx(1)
+    main(["certify", "next-friday", "--target", "0.62", "--budget", "300", "--project", str(home), "--quiet", "--json"])
+    sampled = json.loads(capsys.readouterr().out)["rate"]
+    assert sampled["low"] <= rate["high"]
+    assert rate["low"] <= sampled["high"]
+
+
+def test_futures_come_in_order_of_probability_each_judged(home: Path, capsys: Capsys) -> None:
+    _, found = run(home, capsys, "futures", "next-friday", "--down-to", "1e-3")
+    probs = [f["prob"] for f in found["completions"]]
+    assert probs == sorted(probs, reverse=True)
+    assert {f["outcome"] for f in found["completions"]} == {"pass", "fail"}
+    assert all(p >= 1e-6 for p in probs)
+
+
+def test_futures_that_are_stored_cost_no_call_again(home: Path, capsys: Capsys) -> None:
+    _, first = run(home, capsys, "futures", "next-friday")
+    _, again = run(home, capsys, "futures", "next-friday")
+    assert again["calls"] == 0
+    assert again["rate"] == first["rate"]
+
+
+def test_a_budget_stops_futures_and_what_is_known_holds(home: Path, capsys: Capsys) -> None:
+    code, found = run(home, capsys, "futures", "half-seven", "--budget", "2", "--width", "0.001")
+    assert code == 4
+    assert not found["finished"]
+    assert found["calls"] == 2
+    assert found["rate"]["low"] <= 0.56 <= found["rate"]["high"]
+    code, found = run(home, capsys, "futures", "half-seven")
+    assert code == 0
+    assert found["finished"]
+
+
+def test_forks_name_the_token_that_decides_what_half_seven_means(home: Path, capsys: Capsys) -> None:
+    sample = failing(home, capsys, "half-seven")
+    code, found = run(home, capsys, "forks", sample, "--seed", "3")
+    assert code == 0
+    assert found["verdict"] == "dud"
+    assert found["token"] == "18"
+    assert found["tier"] == "A"
+    assert found["success_before"]["low"] <= 0.45 <= found["success_before"]["high"]
+    assert found["success_after"]["high"] < 0.3
+    assert found["drop"]["low"] > 0.05
+    best = max(found["alternatives"], key=lambda row: row["success"]["value"])
+    assert best["token"] == "19"
+    assert "“18”" in found["text"]
+    assert "".join(t["text"] for t in found["tokens"]).startswith('{"date"')
+
+
+def test_forks_refuse_what_did_not_fail(home: Path, capsys: Capsys) -> None:
+    failing(home, capsys, "half-seven")
+    _, listed = run(home, capsys, "samples", "half-seven")
+    passing = next(s["shown"]["id"] for s in listed["samples"] if s["shown"]["outcome"] == "pass")
+    assert main(["forks", passing, "--project", str(home)]) == 2
+    assert "did not fail" in capsys.readouterr().err
+
+
+def test_branches_are_no_runs_of_the_case_wherever_one_looks(home: Path, capsys: Capsys) -> None:
+    run(home, capsys, "futures", "next-friday")
+    with Store.open(home / ".reroll" / "store.sqlite") as store:
+        continued = {s.id for s in store.samples(source="continued")}
+    assert continued
+    _, listed = run(home, capsys, "samples", "next-friday", "--limit", "1000")
+    assert not continued & {s["shown"]["id"] for s in listed["samples"]}
+    out = home / "all.jsonl"
+    assert main(["export", "--out", str(out), "--project", str(home), "--json"]) == 0
+    capsys.readouterr()
+    assert not any(id in out.read_text() for id in continued)
+
+
+def test_pages_of_tokens_hold_what_the_json_says(home: Path, capsys: Capsys) -> None:
+    assert main(["futures", "next-friday", "--project", str(home), "--quiet"]) == 0
+    page = capsys.readouterr().out
+    assert "What can happen" in page
+    assert "fails for sure" in page
+    sample = failing(home, capsys, "half-seven")
+    assert main(["forks", sample, "--project", str(home), "--quiet", "--seed", "3"]) == 0
+    page = capsys.readouterr().out
+    assert "One token led it astray" in page
+    assert "18" in page
