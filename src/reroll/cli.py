@@ -266,7 +266,15 @@ def check(
 
 
 @app.command
-def samples(case: str | None = None, /, *, limit: int = 50, common: Common = COMMON) -> int:
+def samples(
+    case: str | None = None,
+    /,
+    *,
+    limit: int = 50,
+    tree: bool = False,
+    least: int = 1,
+    common: Common = COMMON,
+) -> int:
     """List stored samples with their outcomes, newest last.
 
     Parameters
@@ -275,10 +283,14 @@ def samples(case: str | None = None, /, *, limit: int = 50, common: Common = COM
         Only this case.
     limit
         At most so many.
+    tree
+        All runs of the case as a tree: where they part, and how each branch fares.
+    least
+        With --tree: leave out branches with fewer runs.
     """
     from reroll import commands_files
 
-    return commands_files.samples(case, limit, common)
+    return commands_files.samples(case, limit, tree, least, common)
 
 
 @app.command
@@ -412,7 +424,7 @@ def _readable(words: list[str]) -> None:
             raise UsageError(f"the word {word!r} is not text in UTF-8; write it so")
 
 
-WHOLE = {"--budget", "--horizon", "--concurrency", "--repeats", "--label", "--again", "--limit", "--seed"}
+WHOLE = {"--budget", "--horizon", "--concurrency", "--repeats", "--label", "--again", "--limit", "--least", "--seed"}
 
 
 def _whole(words: list[str]) -> None:

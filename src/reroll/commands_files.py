@@ -28,12 +28,25 @@ EXPORTED: tuple[Source, ...] = ("draw", "imported", "reported")
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def samples(case: str | None, limit: int, common: Common) -> int:
-    from reroll.looking import stored_samples
+def samples(case: str | None, limit: int, tree: bool, least: int, common: Common) -> int:
+    from reroll.looking import parted_samples, stored_samples
 
-    if limit < 1:
-        raise UsageError(f"--limit must be 1 or more, got {limit}", slug="limit")
+    for option, value in (("--limit", limit), ("--least", least)):
+        if value < 1:
+            raise UsageError(f"{option} must be 1 or more, got {value}", slug="limit")
     project = project_of(common)
+    if tree:
+        if case is None:
+            raise UsageError("--tree is about the runs of one case; name it", slug="no-case")
+        with store_of(common, project, create=False) as store:
+            parted = parted_samples(project, store, case, least)
+        if common.json:
+            print_json({"schema": "reroll.tree/1", **to_json(parted)})
+        else:
+            from reroll.render.parted import show_parted
+
+            show_parted(parted, console())
+        return 0
     with store_of(common, project, create=False) as store:
         shown = stored_samples(project, store, case, min(limit, sys.maxsize))
     if common.json:

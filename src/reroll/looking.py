@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from reroll import __version__
 from reroll.answer import ShownSample
@@ -18,12 +19,15 @@ from reroll.project import Project
 from reroll.sample import Sample, Token
 from reroll.store import Store, StoredSample
 from reroll.store_rows import Source
+from reroll.tree import Branch, Tree, path_of
 
 __all__ = [
     "Listed",
+    "Parted",
     "Whole",
     "environment_facts",
     "known_case",
+    "parted_samples",
     "said_by",
     "shown",
     "stored_samples",
@@ -32,6 +36,7 @@ __all__ = [
 
 # What a list shows: branches, gone on with from a given beginning, are no runs of the case.
 LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "replay")
+RUNS: tuple[Source, ...] = ("draw", "imported")
 REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
 
 
@@ -90,6 +95,40 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
             )
             for s in found
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """The runs of one case as a tree. `by`: whether its steps are the model's tokens, or words where none are known."""
+
+    case_id: str
+    by: Literal["tokens", "words"]
+    samples: int
+    tree: Branch
+
+
+WORD = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
+
+
+def parted_samples(project: Project, store: Store, case_id: str, least: int = 1) -> Parted:
+    """The draws of one case, run together where they begin alike: where they part, and how each branch fares.
+
+    Args: least: branches with fewer runs are left out, and counted. Raises: UsageError if nothing is stored of it.
+    """
+    known_case(store, case_id)
+    found = [s for s in store.samples(case_id=case_id, source=RUNS, payload=True) if s.sample.completion is not None]
+    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
+    said = [s.sample.completion for s in found if s.sample.completion is not None]
+    by: Literal["tokens", "words"] = "tokens" if said and all(c.tokens for c in said) else "words"
+    tree = Tree(case_id)
+    with Checker(project.path, person=_not_asked) as checker:
+        for one, completion in zip(found, said, strict=True):
+            outcome = overall(_judge(checker, store, project, cases.get(case_id), one)).outcome
+            if by == "words":
+                completion = replace(completion, tokens=tuple(Token(word) for word in WORD.findall(completion.text)))
+            tokens, ended = path_of(completion)
+            tree.grow(tokens, ended, outcome=outcome, drawn=True, said=completion.text)
+    return Parted(case_id, by, len(found), tree.branches(least))
 
 
 def known_case(store: Store, case_id: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.terminal_theme import TerminalTheme
 from reroll.answer import Answer
 from reroll.render.terminal import show_answer
 
-__all__ = ["answer_svg", "save_svg"]
+__all__ = ["answer_svg", "page_svg", "save_svg"]
 
 # Calm paper-on-slate: readable on GitHub's light and dark pages alike.
 THEME = TerminalTheme(
@@ -57,12 +58,17 @@ RUN_OF_TEXT = re.compile(r'(<text [^>]*textLength=")([0-9.]+)("[^>]*>)([^<]+)<')
 
 
 def answer_svg(answer: Answer, width: int = 100) -> str:
-    """The page as SVG text, `width` columns wide."""
+    """The answer's page as SVG text, `width` columns wide."""
+    return page_svg(lambda console: show_answer(answer, console), width)
+
+
+def page_svg(show: Callable[[Console], None], width: int = 100) -> str:
+    """Whatever `show` prints as SVG text, `width` columns wide."""
     console = Console(
         record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor", _environ={}
     )
     console.print()
-    show_answer(answer, console)
+    show(console)
     console.print()
     # A fixed id keeps the file equal for an equal answer.
     svg = console.export_svg(title="", theme=THEME, code_format=TEMPLATE, unique_id="reroll")
