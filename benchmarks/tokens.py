@@ -405,7 +405,7 @@ def wordings(report: Report, n: int) -> None:
     predicted, true = [], []
     for world in with_dud(n, 60, 20):
         k = int(world.drops.argmax())
-        n_v = rng.binomial(20, world.after[k]) / 20
+        n_v = rng.binomial(20, np.clip(world.after[k], 0, 1)) / 20
         success = {str(v): Est(float(r), 0.0, 1.0, 20) for v, r in enumerate(n_v)}
         for _ in range(6):
             logits = np.log(world.model.chance + 1e-9) * rng.uniform(0.5, 1.5)

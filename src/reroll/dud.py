@@ -219,7 +219,8 @@ def _search(search: DudSearch, rng: np.random.Generator) -> tuple[DudSearch, tup
         curves = curves_of(search, rng, _CAREFUL)
         now = standing_of(search, curves)
     if now is None or now.none >= rule.sure:
-        if curves.success[:, 0].mean() < rule.doomed and len(search.triage) < rule.triage_cap:
+        maybe_doomed = float((curves.success[:, 0] < rule.doomed).mean())
+        if maybe_doomed > 1 - rule.sure and len(search.triage) < rule.triage_cap:
             return replace(search, phase="triage"), (Draw(0, _FEW, "triage"),)
         if now is None:
             return _none(search, curves, "every token was so probable that none can have cost that much"), ()
