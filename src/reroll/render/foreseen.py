@@ -76,9 +76,9 @@ def _completions(found: Foreseen, pen: Pen) -> Lines:
         bar = pen.glyph("line") * round(BAR * future.prob / top)
         mark = (f"{pen.glyph(future.outcome)} ", f"bold {colour}")
         head = pen.join(mark, f"{_tiny(future.prob):>9} ", (f"{bar:<{BAR}} ", colour))
-        room = max(20, pen.width - head.cell_len - 4)
+        room = max(20, pen.width - head.cell_len - 8)
         head.append_text(_parted(future.text, first if k else "", room, colour, pen))
-        lines += pen.wrap(head, 3, 27)
+        lines += pen.wrap(head, 3, 3)  # fits on one line
     rest = len(futures) - len(shown) - len(rare)
     if rest:
         lines += pen.wrap(pen.text(f"and {counts('completion', rest)} more (--json has all)", "dim"), 3, 3)
