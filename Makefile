@@ -17,7 +17,7 @@ demo: .venv/installed ## one report investigated on the bundled model
 	$(BIN)/reroll demo
 
 test: .venv/developer postgresql ## every test
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: .venv/developer ## ruff and mypy, as CI would
 	$(BIN)/ruff check .
