@@ -185,8 +185,8 @@ def estimate(plan: Plan) -> tuple[float, float]:
     """Seconds and calls paid twice, from means alone: the length of a turn and what it carries, made to agree.
 
     A sample takes its call, half a linger, half a turn until a message is made of it, and a turn and a half until it is
-    stored; so in each second come as many as are in flight by that time (Little). A turn is the driver's work, its wait for
-    the store (a queue with commits of one length, the other drivers' at most) and its commit.
+    stored; so in each second come as many as are in flight by that time (Little). A turn is the driver's work, its wait
+    for the store (a queue with commits of one length, the other drivers' at most) and its commit.
     """
     nodes = plan.nodes / plan.drivers
     up = plan.mtbf / (plan.mtbf + plan.away)
