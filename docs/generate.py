@@ -45,6 +45,7 @@ reroll rerun half-seven
 reroll certify next-friday --target 0.99
 reroll certify --about suite --target 0.9
 reroll compare 'system.note=Next Friday means the Friday of next week, not of this week.' --case next-friday
+reroll futures next-friday
 reroll samples next-friday --limit 1
 reroll show SAMPLE
 reroll export next-friday --out next-friday.jsonl
