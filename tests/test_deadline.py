@@ -76,16 +76,16 @@ def test_a_call_that_waits_for_a_server_that_is_busy_does_not_outlast_the_time(c
 def test_a_verdict_that_falls_with_what_comes_back_after_the_time_counts(capsys: Any, tmp_path: Path) -> None:
     with fake(latency=0.2, fail=1.0) as (_, url):
         folder = write_project(tmp_path / "p", url)
-        ran = timed(capsys, folder, 0.05, *COMMANDS["certify"])
+        ran = timed(capsys, folder, 0.1, *COMMANDS["certify"])
     assert ran.code == 1
     assert ran.json["finished"] is True
     assert ran.json["stopped"] == "the question was decided"
 
 
 def test_a_budget_that_is_spent_ends_the_run_before_its_time_does(capsys: Any, tmp_path: Path) -> None:
-    with fake(latency=0.05) as (_, url):
+    with fake(latency=0.2) as (_, url):
         folder = write_project(tmp_path / "p", url)
-        ran = timed(capsys, folder, 0.01, *COMMANDS["certify"], "--budget", 2)
+        ran = timed(capsys, folder, 0.1, *COMMANDS["certify"], "--budget", 2)
     assert (ran.code, ran.json["finished"]) == (3, True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +126,7 @@ class Branches:
             )
 
         purse = session.spent.purse
-        session.drawing = asyncio.ensure_future(
+        drawing = asyncio.ensure_future(
             run_draws(
                 _Going(self.continuer, {id(d): w for d, w in zip(draws, wanted, strict=True)}, session),
                 draws,
@@ -137,11 +136,14 @@ class Branches:
                 enough=purse.shut if purse else None,
             )
         )
+        session.drawing.add(drawing)
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                await session.drawing
+            await drawing
+        except asyncio.CancelledError:
+            if not session.stopped:
+                raise
         finally:
-            session.drawing = None
+            session.drawing.discard(drawing)
             keeper.flush()
         for k, sample in came.items():
             said = self._outcome(ids[id(sample)], sample, None)

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Protocol
 
 from reroll.gate import Gate, Place, gate_of
 from reroll.models.model import Draw, Model, sent_away
 from reroll.sample import Sample
 
-__all__ = ["GRACE", "Engine", "Gate", "OnSample", "gate_of", "run_draws"]
+__all__ = ["GRACE", "Engine", "Gate", "OnSample", "gate_of", "one_share", "run_draws"]
 
 OnSample = Callable[[Draw, Sample], asyncio.Future[None] | None]
 GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
@@ -31,6 +32,19 @@ class Engine(Protocol):
         grace: float = GRACE,
         enough: Callable[[int], bool] | None = None,
     ) -> int: ...
+
+
+_share: ContextVar[object | None] = ContextVar("share", default=None)
+
+
+@contextlib.contextmanager
+def one_share() -> Iterator[None]:
+    """All draws begun inside have one share of the gate together, as if they were of one run."""
+    before = _share.set(_share.get() or object())
+    try:
+        yield
+    finally:
+        _share.reset(before)
 
 
 class _Run:
@@ -65,7 +79,7 @@ class _Run:
         """
         me = asyncio.current_task()
         assert me is not None
-        place = Place(self)
+        place = Place(_share.get() or self)
 
         def others_may_go(pause: Awaitable[None]) -> Awaitable[None]:
             return self.gate.away(place, pause)

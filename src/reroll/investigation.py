@@ -15,6 +15,7 @@ from reroll.controls import Controls
 from reroll.errors import NotCompleted
 from reroll.looking import said_by
 from reroll.plan import Plan
+from reroll.rolling import can_roll, roll_case
 from reroll.runner import run_case
 from reroll.session import Judged, Session, slots, words
 from reroll.words import reply
@@ -65,7 +66,9 @@ async def investigate(session: Session, asked: Asked) -> Answer:
         return replace(known, concurrency=2, at_least=LOOK_FIRST) if controls.pending else known
 
     try:
-        runs = await run_case(session, asked.case, plan)
+        # Control cases are drawn between batches; without them batches may overlap.
+        rolls = (controls is None or controls.closed) and can_roll(session, asked.case)
+        runs = await (roll_case if rolls else run_case)(session, asked.case, plan)
     except NotCompleted as error:
         broken = str(error)
         runs = session.runs(asked.case)

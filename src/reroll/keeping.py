@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from reroll.store import NewSample
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "UnderWay"]
 
 
 class Keeper:
@@ -52,3 +52,25 @@ class Keeper:
             self.flush()
         except Exception:  # those who wait have it
             return
+
+
+class UnderWay:
+    """Slots of one place that were handed out and whose samples are not stored yet, and the keeper that stores them.
+
+    Batches that overlap share one: what comes back in the same turn shares a commit, whatever batch it is of.
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self.open: set[int] = set()
+        self._closed = asyncio.Event()
+
+    def close(self, slots: Iterable[int]) -> None:
+        """These are stored, or will never be."""
+        self.open.difference_update(slots)
+        self._closed.set()
+
+    async def change(self) -> None:
+        """Wait until something is closed."""
+        await self._closed.wait()
+        self._closed.clear()

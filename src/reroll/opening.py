@@ -80,8 +80,8 @@ def stopping_cleanly(*sessions: Session) -> Iterator[None]:
     def stop() -> None:
         for session in sessions:
             session.stopped = True
-            if session.drawing is not None:
-                session.drawing.cancel()
+            for drawing in session.drawing:
+                drawing.cancel()
         loop.remove_signal_handler(signal.SIGINT)
 
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread

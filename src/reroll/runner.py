@@ -10,7 +10,7 @@ from reroll.answer import OutcomeWord, ProgressEvent
 from reroll.case import Case
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
-from reroll.keeping import Keeper
+from reroll.keeping import Keeper, UnderWay
 from reroll.models.model import Draw
 from reroll.numbers import percent
 from reroll.plan import Plan, next_draws
@@ -22,6 +22,7 @@ __all__ = [
     "crashing_check",
     "draw_at",
     "draw_more",
+    "keeper_of",
     "question_words",
     "run_case",
     "tell",
@@ -38,14 +39,17 @@ async def draw_more(session: Session, where: Sequence[Slots], each: int) -> None
     await draw_at(session, [(at, each) for at in where])
 
 
-async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None:
+async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: UnderWay | None = None) -> None:
     """Draw so many new samples for each place, storing each one the moment it is settled.
 
     Where a call brings several samples, whole calls are made, and each of their samples has a slot of its own.
+    `way`: of several batches of one place that overlap; it is told what is under way.
     When the time of the command is up, calls in flight get the usual grace; those that were cut leave gaps.
 
     Raises: ModelError or NotCompleted when the server brings nothing back any more.
     """
+    if session.stopped:
+        return
     deadline = session.spent.begin(session.options.max_seconds)
     size = session.per_call
     reserved = [
@@ -63,23 +67,30 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
                 home[at.case.id, indices[k]] = at
     errors: list[str] = []
     program_id = session.project.program.id
-    keeper = Keeper(lambda new: _keep(session, new))
+    keeper = way.keeper if way else keeper_of(session)
+    taken = [draw.index for draw in draws]
+    if way:
+        way.open.update(taken)
 
     def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
         if sample.error:
             errors.append(sample.error)
         # Stored before it is judged: a completion costs money, and a check may crash or change later.
         new = _new(session, home[draw.case_id, draw.index], program_id, draw, sample)
-        return [keeper.add(one) for one in several(new)][-1]
+        stored = [keeper.add(one) for one in several(new)][-1]
+        if way:
+            stored.add_done_callback(lambda _: way.close([draw.index]))
+        return stored
 
     purse = session.spent.purse
     enough = purse.shut if purse else None
     width = session.options.concurrency or session.model.concurrency
-    session.drawing = asyncio.ensure_future(
+    drawing = asyncio.ensure_future(
         session.engine(session.model, draws, width, settled, deadline=deadline, enough=enough)
     )
+    session.drawing.add(drawing)
     try:
-        await session.drawing
+        await drawing
     except asyncio.CancelledError:
         if not session.stopped:
             raise
@@ -88,9 +99,18 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]]) -> None
             raise
         session.exhausted = error
     finally:
-        session.drawing = None
-        keeper.flush()
+        session.drawing.discard(drawing)
+        try:
+            keeper.flush()
+        finally:
+            if way:
+                way.close(taken)
     _still_alive(session, errors)
+
+
+def keeper_of(session: Session) -> Keeper:
+    """What stores the draws of this session, and counts how many in a row brought nothing."""
+    return Keeper(lambda new: _keep(session, new))
 
 
 def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sample) -> NewSample:
@@ -128,9 +148,11 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
 
     The draws of such an outage are kept, and marked: a server that is down says nothing about the case.
     """
+    if not errors:
+        return
     total, silent = session.made, len(session.silent)
     # The same call would be turned down again; a 429 only asks for patience.
-    hopeless = bool(errors) and errors[-1].startswith("http 4") and not errors[-1].startswith("http 429")
+    hopeless = errors[-1].startswith("http 4") and not errors[-1].startswith("http 429")
     none_yet = silent == total and (hopeless or total >= DEAD_AFTER)
     if not silent or not (none_yet or silent >= DEAD_AFTER):
         return

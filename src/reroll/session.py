@@ -163,7 +163,7 @@ class Session:
     started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
     since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
     stopped: bool = False  # a person asked to stop
-    drawing: asyncio.Future[int] | None = None  # what is in flight, so that it can be stopped
+    drawing: set[asyncio.Future[int]] = field(default_factory=set)  # what is in flight, so that it can be stopped
     older: dict[tuple[str, ...], int] = field(default_factory=dict)  # by place and checks: see _last_older
     variant: str = "baseline"  # what its samples are stored under
     yardstick: Program | None = None  # whose response schema answers are held to, if not the program's own
