@@ -5,7 +5,7 @@
 Seeded simulation on small language models whose success rates are known exactly (benchmarks/_worlds.py). A case
 with a dud has a largest drop of 0.3 or more and is not doomed (success from the prompt 0.15 or more); one without
 has none of 0.15. *hit*: the named position's true drop is within 0.05 of the largest. Tokens are generated tokens;
-exhaustive forking with 30 rollouts of every alternative of 5 % or more is 100 %. `--cases 12` takes under a minute of CPU.
+exhaustive forking with 30 rollouts of every alternative of 5 % or more is 100 %. `--cases 12`: under a minute of CPU.
 """
 
 from __future__ import annotations
