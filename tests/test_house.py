@@ -12,9 +12,9 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case fix variant evidence calibrate paired race verdict
-drift_rule drift population shrinkage variation compare beta judge
-adjudicate retry suite balance plan sampler noise odds tree futures enumeration hybrid ways consistency surprise
+errors numbers sample match params program requirement check case fix variant outcomes evidence calibrate paired race
+verdict drift_rule drift population shrinkage variation compare beta judge
+adjudicate retry suite balance plan sampler noise odds tree futures enumeration hybrid ways agreement doubt surprise
 answer conclude words explain
 forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening
 """.split()
@@ -24,7 +24,7 @@ store_schema store_sql store_sqlite store_postgres migrations store_secrets stor
 store_export store_base store_asked
 store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
-looking labelling session keeping branching reading astray exploring runner rolling forked foreseen
+looking labelling runs session keeping branching reading astray exploring runner rolling forked foreseen
 caveats controls investigation certifying comparing render
 arguments output options opening asking measuring replaying commands commands_compare commands_check commands_tokens
 commands_files fake_faults fake_server commands_fake cli

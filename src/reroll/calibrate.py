@@ -24,7 +24,9 @@ __all__ = [
     "Characteristics",
     "Thresholds",
     "met_boundary",
+    "met_levels",
     "not_met_boundary",
+    "not_met_levels",
     "operating_characteristics",
     "thresholds",
 ]
@@ -41,6 +43,7 @@ NEVER = 1 << 30
 _MET_FAILURES = 160
 _NOT_MET_FAILURES = 120
 _HALVINGS = 18  # of log(1 / alpha): thresholds exact to about 1e-5
+_AT_ONCE = 1 << 14  # levels looked for together: a long walk must not need its memory at once
 _MARGIN = 1e-9  # keeps rounding from moving a boundary between here and a verdict
 
 
@@ -116,8 +119,7 @@ def met_boundary(rate: float, alpha: float, horizon: int | None, n_max: int) -> 
     >>> int(np.argmax(b >= 0))
     355
     """
-    c = thresholds(rate, alpha, horizon).met
-    first = _met_levels(met_mixture(rate), rate, c, n_max)
+    first = met_levels(rate, alpha, horizon, n_max)
     boundary: Ints = np.searchsorted(first, np.arange(n_max + 1), side="right") - 1
     return boundary
 
@@ -128,11 +130,30 @@ def not_met_boundary(rate: float, alpha: float, horizon: int | None, n_max: int)
     >>> not_met_boundary(0.01, 0.05, None, 4)[1:] == [NEVER, 2, 2, 2]
     array([ True,  True,  True,  True])
     """
-    c = thresholds(rate, alpha, horizon).not_met
-    last = _not_met_levels(not_met_mixture(rate), rate, c, n_max)
+    last = not_met_levels(rate, alpha, horizon, n_max)
     n = np.arange(n_max + 1)
     boundary = np.searchsorted(last, n, side="left").astype(np.int64)
     return np.where((boundary > n) | (n == 0), NEVER, boundary)
+
+
+def met_levels(rate: float, alpha: float, horizon: int | None, n_max: int) -> Ints:
+    """`met_boundary` by its steps: for F = 0, 1, ... the first n <= n_max at which F failures certify.
+
+    >>> met_levels(0.01, 0.05, None, 600).tolist()
+    [355]
+    """
+    return _met_levels(met_mixture(rate), rate, thresholds(rate, alpha, horizon).met, n_max)
+
+
+def not_met_levels(rate: float, alpha: float, horizon: int | None, n_max: int) -> Ints:
+    """`not_met_boundary` by its steps: for F = 0, 1, ... the last n at which F failures refuse (below F: none).
+
+    The last entry is n_max or more, or there is one for every F up to n_max.
+
+    >>> not_met_levels(0.01, 0.05, None, 3).tolist()[:3]
+    [-1, 0, 3]
+    """
+    return _not_met_levels(not_met_mixture(rate), rate, thresholds(rate, alpha, horizon).not_met, n_max)
 
 
 def operating_characteristics(p: float, met: Ints | None, not_met: Ints | None, budget: int) -> Characteristics:
@@ -202,7 +223,7 @@ def _lowest(
 def _met_levels(mixture: Mixture, rate: float, c: float, end: int) -> Ints:
     """For F = 0, 1, ...: the first n <= end at which F failures certify; strictly increasing."""
     f = np.arange(int(end * rate) + 2)  # certifying needs F < n * rate
-    first = _first(f, end, lambda n: log_e(mixture, f, n - f) >= c)
+    first = _first(f, end, lambda f, n: log_e(mixture, f, n - f) >= c)
     return first[first <= end]
 
 
@@ -211,18 +232,23 @@ def _not_met_levels(mixture: Mixture, rate: float, c: float, end: int) -> Ints:
     count = int(1.3 * end * rate + 4 * (c + 8)) + 20
     while True:
         f = np.arange(min(count, end + 1))
-        last = _first(f, end, lambda n, f=f: log_e(mixture, f, n - f) < c) - 1  # type: ignore[misc]
+        last = _first(f, end, lambda f, n: log_e(mixture, f, n - f) < c) - 1
         if last[-1] >= end or len(f) > end:
             return last
         count *= 2
 
 
-def _first(f: Ints, end: int, holds: Callable[[Ints], npt.NDArray[np.bool_]]) -> Ints:
-    """The first n in f...end at which `holds`, end + 1 where it never does; `holds` stays true once true."""
+def _first(f: Ints, end: int, holds: Callable[[Ints, Ints], npt.NDArray[np.bool_]]) -> Ints:
+    """The first n in f...end at which `holds(f, n)`, end + 1 where it never does; `holds` stays true once true."""
+    found = [_first_of(f[i : i + _AT_ONCE], end, holds) for i in range(0, len(f), _AT_ONCE)]
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def _first_of(f: Ints, end: int, holds: Callable[[Ints, Ints], npt.NDArray[np.bool_]]) -> Ints:
     low, high = f.astype(np.int64), np.full(len(f), end + 1)
     while np.any(low < high):
         mid = (low + high) // 2
-        yes = holds(mid) | (mid > end)
+        yes = holds(f, mid) | (mid > end)
         low, high = np.where(yes, low, np.minimum(mid + 1, high)), np.where(yes, mid, high)
     return high
 

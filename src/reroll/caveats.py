@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Literal
 
 from reroll.answer import CertifySection, LuckSection, NotExamined, Reference
 from reroll.case import Case
+from reroll.evidence import Evidence
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
-from reroll.session import Judged, Session, Slots, exploratory, too_dear
+from reroll.runs import DAY, Runs
+from reroll.session import Session, Slots, exploratory, too_dear
 
 __all__ = [
     "about_reference",
@@ -33,16 +36,31 @@ NOT_COUNTED: tuple[tuple[Literal["refused", "outage"], str], ...] = (
 )
 
 
-def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]) -> Iterator[str]:
+def _labelled(session: Session, runs: Sequence[Runs]) -> tuple[int, int]:
+    """How many of these runs people labelled as right or wrong, and how many of them otherwise than they are judged."""
+    said: dict[int, dict[str, list[str]]] = {}  # by the length of the id as given, which may be a beginning
+    for label in session.project.labels:
+        if label.outcome != "unsure":
+            said.setdefault(len(label.sample), {}).setdefault(label.sample, []).append(label.outcome)
+    labelled = otherwise = 0
+    for run in chain.from_iterable(runs if said else ()):
+        for length, of in said.items():
+            for word in of.get(run.stored.id[:length], ()):
+                labelled += 1
+                otherwise += run.outcome.outcome not in (word, "invalid")
+    return labelled, otherwise
+
+
+def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) -> Iterator[str]:
     """What stands behind these runs, drawn at these places."""
-    if old := [j for at in places for j in exploratory(session, at)]:
-        failed = sum(j.outcome.outcome == "fail" for j in old)
+    old = sum((Evidence.of(exploratory(session, at).words()) for at in places), Evidence())
+    if old.n:
         yield (
-            f"exploratory: {counts('earlier run', len(old))}, judged with the check as it is now, failed "
-            f"{counts('time', failed)}; they were drawn before this check existed and do not count"
+            f"exploratory: {counts('earlier run', old.n)}, judged with the check as it is now, failed "
+            f"{counts('time', old.failures)}; they were drawn before this check existed and do not count"
         )
-    if runs and not session.spent.calls:
-        days = sorted({_day(j) for j in runs})
+    if any(runs) and not session.spent.calls:
+        days = [_day(day) for day in sorted({day for some in runs for day in some.days()})]
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
     unit = "call" if session.per_call == 1 else "sample"
@@ -52,33 +70,27 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Judged]
             "for them) and could not be counted; calls that take long are missing more often than quick ones"
         )
     for source, why in NOT_COUNTED:
-        found = (session.store.samples(request_id=at.request_id, series=at.series, source=source) for at in places)
-        if n := sum(s.choice == 0 for some in found for s in some):
+        found = (session.store.spend(request_id=at.request_id, series=at.series, source=source) for at in places)
+        if n := sum(spent.calls for spent in found):
             yield f"{counts('call', n)} brought nothing back while {why}, and are not counted"
-    if any(j.stored.choice for j in runs):
+    if any(some.several() for some in runs):
         yield (
             f"the runs came {session.per_call} to a call (n): those of one call share its server, its cache and its "
             "moment, so they may be more alike than separate calls, and fewer calls stand behind the numbers than runs"
         )
-    yield from _about_labels(session, runs)
+    labelled, otherwise = _labelled(session, runs)
+    if otherwise:
+        yield (
+            f"people labelled {counts('run', labelled)} of these, and {otherwise} of them otherwise than "
+            "the checks; `reroll check` says how often answers really fail"
+        )
     if any(_carries_a_seed(session, at.case) for at in places):
         yield "every call carries the same seed, so the runs may be copies of one another, not independent"
     if session.model.name.startswith("recorded:"):
         yield "these are recorded completions, not fresh calls; they speak for the time when they were recorded"
-    answered = sorted({j.stored.sample.model or "" for j in runs} - {""})
+    answered = sorted({name for some in runs for name in some.models()})
     if len(answered) > 1:
         yield f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them"
-
-
-def _about_labels(session: Session, runs: Sequence[Judged]) -> Iterator[str]:
-    """That people labelled some of these runs otherwise than the checks judged them: the rate is then not the truth."""
-    said = [(label.sample, label.outcome) for label in session.project.labels if label.outcome != "unsure"]
-    both = [(j.outcome.outcome, word) for j in runs for sample, word in said if j.stored.id.startswith(sample)]
-    if wrong := sum(outcome != word for outcome, word in both if outcome != "invalid"):
-        yield (
-            f"people labelled {counts('run', len(both))} of these, and {wrong} of them otherwise than the checks; "
-            "`reroll check` says how often answers really fail"
-        )
 
 
 def these_cases(n: int) -> str:
@@ -86,8 +98,8 @@ def these_cases(n: int) -> str:
     return "this one case" if n == 1 else f"these {counts('case', n)}, each weighing the same,"
 
 
-def _day(judged: Judged) -> str:
-    return datetime.fromtimestamp(judged.stored.settled, UTC).strftime("%Y-%m-%d")
+def _day(days: int) -> str:
+    return datetime.fromtimestamp(days * DAY, UTC).strftime("%Y-%m-%d")
 
 
 def _carries_a_seed(session: Session, case: Case) -> bool:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
-from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, OutcomeWord, Rate, to_json
+from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, Rate, to_json
 from reroll.case import Case
 from reroll.caveats import about_runs, cut_short, earlier_tests, these_cases, why_stopped
 from reroll.conclude import claim_section, rate_of
 from reroll.errors import NotCompleted, UsageError
 from reroll.evidence import Evidence
 from reroll.numbers import counts
+from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_more, question_words, tell
-from reroll.session import Judged, Session, Slots, judged, one_a_call, series_of, slots, too_dear, words
+from reroll.runs import Runs
+from reroll.session import Session, Slots, judged, one_a_call, series_of, slots, too_dear
 
 __all__ = ["Goal", "certify_cases"]
 
@@ -175,32 +178,31 @@ def _where(name: str | None, places: Sequence[Slots]) -> tuple[tuple[int, int | 
     return tuple((i, have.index(name)) for i, have in enumerate(names) if name in have)
 
 
-def _outcomes(goal: Goal, claim: _Claim, runs: Sequence[Sequence[Judged]]) -> list[OutcomeWord]:
+def _outcomes(goal: Goal, claim: _Claim, runs: Sequence[Runs]) -> Outcomes:
     """The claim's outcomes in the order that its test looks at: rounds of cases, or the first run of each."""
-    mine = [[(j.outcome if k is None else j.each[k]).outcome for j in runs[i]] for i, k in claim.at]
+    mine = [runs[i].words(k) for i, k in claim.at]
     if goal.about == "population":
         done = next((k for k, row in enumerate(mine) if not row), len(mine))
-        return [row[0] for row in mine[:done]]
-    rounds = min(map(len, mine), default=0)
-    return [row[k] for k in range(rounds) for row in mine]
+        return Outcomes(row[0] for row in mine[:done])
+    return Outcomes.in_rounds(mine)
 
 
-def _counted(goal: Goal, runs: Sequence[Sequence[Judged]]) -> list[list[Judged]]:
+def _counted(goal: Goal, runs: Sequence[Runs]) -> list[Runs]:
     """The runs of every case that count: those of whole rounds, or the first one of each case."""
     if goal.about == "population":
         done = next((k for k, row in enumerate(runs) if not row), len(runs))
-        return [list(row[:1]) if k < done else [] for k, row in enumerate(runs)]
+        return [row.first(1 if k < done else 0) for k, row in enumerate(runs)]
     rounds = min(map(len, runs), default=0)
-    return [list(row[:rounds]) for row in runs]
+    return [row.first(rounds) for row in runs]
 
 
-def _used(goal: Goal, runs: Sequence[Sequence[Judged]]) -> int:
+def _used(goal: Goal, runs: Sequence[Runs]) -> int:
     return sum(map(len, _counted(goal, runs)))
 
 
-def _wanted(session: Session, goal: Goal, claims: Sequence[_Claim], runs: Sequence[Sequence[Judged]]) -> int:
+def _wanted(session: Session, goal: Goal, claims: Sequence[_Claim], runs: Sequence[Runs]) -> int:
     """How many draws to make now: what the neediest undecided claim asks for, in rounds for a suite."""
-    together = Evidence.of(words([j for row in _counted(goal, runs) for j in row]))
+    together = sum((Evidence.of(row.words()) for row in _counted(goal, runs)), Evidence())
     n, size = together.n, 1 if goal.about == "population" else len(runs)
     tell(session, _name(goal), together, question_words(claims[0].plan), n + max(0, session.left))
     if session.stopped or too_dear(session) or (goal.about == "population" and n == len(runs)):
@@ -219,9 +221,7 @@ def _name(goal: Goal) -> str:
     return goal.cases[0].id if goal.about == "case" else f"{len(goal.cases)} cases"
 
 
-async def _draw(
-    session: Session, goal: Goal, places: Sequence[Slots], runs: Sequence[Sequence[Judged]], wanted: int
-) -> None:
+async def _draw(session: Session, goal: Goal, places: Sequence[Slots], runs: Sequence[Runs], wanted: int) -> None:
     """So many more rounds over all cases, or so many more cases; a case that is ahead already waits for the others."""
     if goal.about == "population":
         missing = [at for at, row in zip(places, runs, strict=True) if not row]
@@ -239,7 +239,7 @@ def _concluded(
     goal: Goal,
     places: Sequence[Slots],
     claims: Sequence[_Claim],
-    runs: Sequence[Sequence[Judged]],
+    runs: Sequence[Runs],
     broken: str,
 ) -> Certified:
     sections = [
@@ -256,16 +256,15 @@ def _concluded(
     outcomes = _outcomes(goal, _Claim(None, _where(None, places), claims[0].plan), runs)
     checks = tuple(CheckClaim(c.check or "", s) for c, s in zip(claims, sections, strict=True) if c.check is not None)
     certify = _together(sections, rate_of(outcomes, session.options.alpha)) if checks else sections[0]
-    per_case = _counted(goal, runs)
-    counted = [j for row in per_case for j in row]
+    counted = _counted(goal, runs)
     program = session.project.program
     stopped = broken or _why(session, goal, claims, sections, runs)
     answer = Certified(
         certify=certify,
         checks=checks,
         cases=tuple(
-            CaseRate(at.case.id, rate_of(words(row), session.options.alpha))
-            for at, row in zip(places, per_case, strict=True)
+            CaseRate(at.case.id, rate_of(row.words(), session.options.alpha))
+            for at, row in zip(places, counted, strict=True)
         ),
         program={"name": program.program, "id": program.id},
         model=session.model.identity,
@@ -311,7 +310,7 @@ def _why(
     goal: Goal,
     claims: Sequence[_Claim],
     sections: Sequence[CertifySection],
-    runs: Sequence[Sequence[Judged]],
+    runs: Sequence[Runs],
 ) -> str:
     still_open = [
         claim
@@ -328,7 +327,7 @@ def _why(
 
 
 def _caveats(
-    session: Session, goal: Goal, places: Sequence[Slots], counted: Sequence[Judged], claims: Sequence[CheckClaim]
+    session: Session, goal: Goal, places: Sequence[Slots], counted: Sequence[Runs], claims: Sequence[CheckClaim]
 ) -> Iterator[str]:
     yield from about_runs(session, places, counted)
     if any(claim.certify.contradicted for claim in claims):
@@ -354,7 +353,7 @@ def _caveats(
         yield from earlier_tests(session, claim.certify, ids, series_of(places), claim.check or None)
 
 
-def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certified, counted: Sequence[Judged]) -> None:
+def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certified, counted: Sequence[Runs]) -> None:
     """One row for every claim, naming the samples, so that each can be replayed and audited."""
     ids = [session.checker.ids(at.case, session.judging) for at in places]
     for check, section in [(c.check, c.certify) for c in answer.checks] or [("", answer.certify)]:
@@ -369,7 +368,7 @@ def _keep(session: Session, goal: Goal, places: Sequence[Slots], answer: Certifi
             checks_ids=sorted({i for case_ids in ids for i in case_ids}),
             verdict=section.verdict,
             stop_reason=answer.stopped,
-            sample_ids=[j.stored.id for j in counted],
+            seqs=chain.from_iterable(row.seqs for row in counted),
             evidence={
                 **to_json(section),
                 "series": series_of(places),

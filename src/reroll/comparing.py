@@ -8,6 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from reroll.answer import Comparison, OutcomeWord, Pair, Rate, VariantRate, to_json
@@ -21,7 +22,8 @@ from reroll.numbers import counts
 from reroll.paired import better_log_e
 from reroll.program import content_id
 from reroll.runner import crashing_check, draw_at, tell
-from reroll.session import Judged, Session, judged, one_a_call, series_of, slots, too_dear
+from reroll.runs import Runs
+from reroll.session import Session, judged, one_a_call, series_of, slots, too_dear
 from reroll.suite import suite_estimate
 from reroll.words import brief, compare_reply
 
@@ -64,7 +66,7 @@ class _Table:
         # A series names its case: cases may send the same request, and a sample counts once.
         self.places = [[slots(s, case, series=f"{self.key} {case.id}") for case in self.cases] for s in sessions]
         self.series = series_of(self.places[0])
-        self.refresh()
+        self.refresh(anew=True)
 
     def _hash(self, text: str) -> int:
         return int.from_bytes(hashlib.blake2b(f"{self.key} {text}".encode(), digest_size=8).digest())
@@ -80,21 +82,23 @@ class _Table:
         """The outcomes of each pair by variant, as far as every variant that is still in the running has one."""
         seen: Counter[int] = Counter()
         rounds: list[dict[str, OutcomeWord]] = []
+        alike: dict[tuple[tuple[str, OutcomeWord], ...], dict[str, OutcomeWord]] = {}  # few differ: each is held once
+        words = [[runs.words() for runs in row] for row in self.runs]
         present = set(self.asked.names)
         for unit in itertools.count():
             case = self.case_of(unit)
             if case is None:
                 break
             found = {
-                name: runs[case][seen[case]].outcome.outcome
-                for name, runs in zip(self.asked.names, self.runs, strict=True)
-                if seen[case] < len(runs[case])
+                name: row[case][seen[case]]
+                for name, row in zip(self.asked.names, words, strict=True)
+                if seen[case] < len(row[case])
             }
             if set(found) != present:
                 if not rounds or len(found) < 2 or not set(found) >= set(self.running(rounds)):
                     break
                 present = set(found)
-            rounds.append(found)
+            rounds.append(alike.setdefault(tuple(found.items()), found))
             seen[case] += 1
         return rounds
 
@@ -110,23 +114,20 @@ class _Table:
             self.known[len(rounds)] = best_of(rounds, self.sessions[0].options.alpha, self.asked.margin or 0.0)
         return self.known[len(rounds)]
 
-    def counted(self, name: str, units: int) -> list[Judged]:
-        """The runs of this variant that the first `units` pairs are made of."""
-        seen: Counter[int] = Counter()
-        runs = self.runs[self.asked.names.index(name)]
-        found = []
-        for unit in range(units):
-            case = self.case_of(unit)
-            if case is None:
-                break
-            found += runs[case][seen[case] : seen[case] + 1]
-            seen[case] += 1
-        return found
+    def counted(self, name: str, units: int) -> list[Runs]:
+        """The runs of this variant that the first `units` pairs are made of, case by case."""
+        used = Counter(case for case in map(self.case_of, range(units)) if case is not None)
+        return [runs.first(used[case]) for case, runs in enumerate(self.runs[self.asked.names.index(name)])]
 
-    def refresh(self) -> None:
-        """Read what is stored by now, whole: an outage may have taken back what was read before."""
+    def refresh(self, *, anew: bool = False) -> None:
+        """Read what is stored by now; `anew`: whole, since an outage has taken back what was read before."""
         self.known: dict[int, Best] = {}
-        self.runs = [[judged(s, at) for at in row] for s, row in zip(self.sessions, self.places, strict=True)]
+        if anew:
+            self.runs = [[judged(s, at) for at in row] for s, row in zip(self.sessions, self.places, strict=True)]
+        else:
+            for s, places, row in zip(self.sessions, self.places, self.runs, strict=True):
+                for at, runs in zip(places, row, strict=True):
+                    judged(s, at, runs)
         self.rounds = self._rounds()
 
     async def draw(self, units: int, variants: Sequence[str]) -> None:
@@ -168,7 +169,7 @@ async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Compa
                 break
     except NotCompleted as error:
         broken = str(error)
-        table.refresh()
+        table.refresh(anew=True)
         if not table.rounds:  # one variant never answered: there is nothing to show
             raise ModelError(broken, slug="model-no-answer") from None
     ran_out = next((s.exhausted for s in sessions if s.exhausted), None)
@@ -213,7 +214,9 @@ def _decided(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> bool
 
 def _compared(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]], a: str, b: str, alpha: float) -> Compared:
     """B against A over the pairs in which both ran."""
-    pairs = [(outcomes[a], outcomes[b]) for outcomes in rounds if a in outcomes and b in outcomes]
+    alike: dict[tuple[OutcomeWord, OutcomeWord], tuple[OutcomeWord, OutcomeWord]] = {}
+    both = ((outcomes[a], outcomes[b]) for outcomes in rounds if a in outcomes and b in outcomes)
+    pairs = [alike.setdefault(pair, pair) for pair in both]
     m = table.asked.repeats
     if table.asked.about == "population" and m > 1:
         whole = len(pairs) // m * m
@@ -245,7 +248,7 @@ def _concluded(table: _Table, broken: str) -> Comparison:
     )
     winner = best.best if best else _winner(pairs[0])
     others = tuple(name for name in best.surviving if name != winner) if best else ()
-    runs = [j for name in names for j in table.counted(name, len(rounds))]
+    runs = [row for name in names for row in table.counted(name, len(rounds))]
     answer = Comparison(
         best=winner,
         about=asked.about,
@@ -369,7 +372,7 @@ def _caveats(table: _Table) -> Iterator[str]:
         )
 
 
-def _keep(table: _Table, answer: Comparison, runs: Sequence[Judged]) -> None:
+def _keep(table: _Table, answer: Comparison, runs: Sequence[Runs]) -> None:
     """One row per verdict, naming the samples, so that each can be replayed and audited."""
     session = table.sessions[0]
     ids = {i for case in table.cases for i in session.checker.ids(case, session.judging)}
@@ -383,7 +386,7 @@ def _keep(table: _Table, answer: Comparison, runs: Sequence[Judged]) -> None:
             checks_ids=sorted(ids),
             verdict=pair.verdict,
             stop_reason=answer.stopped,
-            sample_ids=[j.stored.id for j in runs],
+            seqs=chain.from_iterable(row.seqs for row in runs),
             evidence={
                 **to_json(pair),
                 "best": answer.best,

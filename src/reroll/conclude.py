@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from reroll.answer import CertifySection, LuckSection, NotExamined, OutcomeWord, Price, Rate, Reference, ShownSample
 from reroll.evidence import Evidence, interval_of
+from reroll.outcomes import FAIL, INVALID, PASS, Codes, codes_of
 from reroll.verdict import certify_path, luck_path, not_worse_rate, second_try
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
 ]
 
 MOST_SHOWN = 3
+PARTS = 16  # of what was said, looked through one after the other, which takes less memory
 LuckWord = Literal["worse_than_reference", "bad_luck", "not_reproduced", "undecided"]
 BELOW = ("met", "bad_luck", "not_reproduced")
 ABOVE = ("not_met", "worse_than_reference")
@@ -147,24 +151,34 @@ def sum_of_alphas(luck: LuckSection | NotExamined, certify: CertifySection | Not
     return round(min(1.0, total), 12)
 
 
-def three_samples(seen: Sequence[Seen]) -> tuple[ShownSample, ...]:
+def three_samples(
+    said: Sequence[int], outcomes: Sequence[OutcomeWord], seen: Callable[[int], Seen]
+) -> tuple[ShownSample, ...]:
     """At most three different samples: the commonest failures first, then the commonest pass.
 
     Equal texts are shown once with their number, so that a glance covers as many runs as it can.
+
+    Args:  said: 64-bit integers, one for each run, equal for those that say the same, with the same outcome;
+           seen: the k-th run as screens need it, asked for the chosen ones alone.
     """
-    groups = Counter((s.outcome, s.text, s.reason) for s in seen)
-    first: dict[tuple[str, str, str], Seen] = {}
-    for s in seen:
-        first.setdefault((s.outcome, s.text, s.reason), s)
-
-    def commonest(word: OutcomeWord) -> list[Seen]:
-        keys = [k for k, _ in groups.most_common() if k[0] == word]
-        return [first[k] for k in keys]
-
-    passes, fails, invalids = commonest("pass"), commonest("fail"), commonest("invalid")
+    commonest = _commonest(np.asarray(said, dtype=np.int64), codes_of(outcomes))
+    fails, passes, invalids = commonest[FAIL], commonest[PASS], commonest[INVALID]
     chosen = fails[: MOST_SHOWN - bool(passes)]
     chosen += passes[: MOST_SHOWN - len(chosen)]
     chosen += invalids[: MOST_SHOWN - len(chosen)]
-    return tuple(
-        ShownSample(s.id, s.outcome, s.reason, s.text, s.marks, groups[s.outcome, s.text, s.reason]) for s in chosen
-    )
+    shown = ((seen(first), count) for count, first in chosen)
+    return tuple(ShownSample(s.id, s.outcome, s.reason, s.text, s.marks, count) for s, count in shown)
+
+
+def _commonest(keys: npt.NDArray[np.int64], codes: Codes) -> dict[int, list[tuple[int, int]]]:
+    """By outcome the commonest keys, as (count, where first), the earlier first where equally common."""
+    best: dict[int, list[tuple[int, int]]] = {code: [] for code in (PASS, FAIL, INVALID)}
+    for part in range(PARTS):
+        where = np.flatnonzero(keys % PARTS == part)
+        _, first, count = np.unique(keys[where], return_index=True, return_counts=True)
+        first = where[first]
+        for code, found in best.items():
+            mine = np.flatnonzero(codes[first] == code)
+            top = mine[np.lexsort((first[mine], -count[mine]))[:MOST_SHOWN]]
+            found += zip(count[top].tolist(), first[top].tolist(), strict=True)
+    return {code: sorted(found, key=lambda one: (-one[0], one[1]))[:MOST_SHOWN] for code, found in best.items()}

@@ -9,7 +9,8 @@ from reroll.balance import TIGHT, controls_wanted, reference_limit
 from reroll.case import Case
 from reroll.evidence import Evidence, interval_of
 from reroll.runner import draw_more
-from reroll.session import Judged, Session, judged, slots, too_dear, words
+from reroll.runs import Runs
+from reroll.session import Session, judged, slots, too_dear
 
 __all__ = ["Controls"]
 
@@ -36,7 +37,7 @@ class Controls:
         for control in self.cases:
             session.store.put_case(control)
         self.places = [slots(session, control, control=True) for control in self.cases]
-        self.have: list[list[Judged]] = [judged(session, at) for at in self.places]
+        self.have: list[Runs] = [judged(session, at) for at in self.places]
         self.most = min(MOST_CONTROLS, int(session.options.budget * session.options.control_share))
         self.closed = not self.cases
         session.spent.reused += self.rounds * len(self.cases)
@@ -54,7 +55,7 @@ class Controls:
 
     @property
     def seen(self) -> Evidence:
-        return Evidence.of([word for runs in self.have for word in words(runs[: self.rounds])])
+        return sum((Evidence.of(runs.words()[: self.rounds]) for runs in self.have), Evidence())
 
     def reference(self) -> Reference:
         """The failure rate that a case is held against, as far as it is known by now."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from reroll.answer import Answer, CertifySection, LuckSection, OutcomeWord, Reference, to_json
+from reroll.answer import Answer, CertifySection, LuckSection, Reference, to_json
 from reroll.balance import LOOK_FIRST
 from reroll.case import Case, Report
 from reroll.caveats import about_reference, about_runs, about_verdicts, cut_short, why_stopped
@@ -14,10 +13,12 @@ from reroll.conclude import NOT_BUILT, Seen, certify_section, luck_section, sum_
 from reroll.controls import Controls
 from reroll.errors import NotCompleted
 from reroll.looking import said_by
+from reroll.outcomes import Outcomes
 from reroll.plan import Plan
 from reroll.rolling import can_roll, roll_case
 from reroll.runner import run_case
-from reroll.session import Judged, Session, slots, words
+from reroll.runs import Judged, Runs
+from reroll.session import Session, slots
 from reroll.words import reply
 
 __all__ = ["Asked", "investigate"]
@@ -54,10 +55,9 @@ async def investigate(session: Session, asked: Asked) -> Answer:
     session.store.put_report(asked.report, program_id)
     target = asked.target if asked.target is not None else session.project.program.target
     controls = Controls(session, asked.case) if asked.question == "luck" else None
-    runs: list[Judged] = []
     broken = ""
 
-    async def plan(outcomes: list[OutcomeWord]) -> Plan:
+    async def plan(outcomes: Outcomes) -> Plan:
         if controls is None:
             return plan_for(session, asked, NO_REFERENCE, target)
         await controls.draw_for(outcomes, target)
@@ -94,17 +94,14 @@ def plan_for(session: Session, asked: Asked, reference: Reference, target: float
 
 
 def _answer(
-    session: Session, asked: Asked, reference: Reference, target: float | None, runs: Sequence[Judged], broken: str
+    session: Session, asked: Asked, reference: Reference, target: float | None, runs: Runs, broken: str
 ) -> Answer:
-    options, outcomes, at = session.options, words(runs), slots(session, asked.case)
+    options, outcomes, at = session.options, runs.words(), slots(session, asked.case)
     luck = luck_section(outcomes, reference, target, options.alpha, options.horizon)
     certify = certify_section(outcomes, target, options.alpha, options.horizon)
     plan = plan_for(session, asked, reference, target)
     verdict = certify.verdict if asked.question == "certify" and isinstance(certify, CertifySection) else luck.verdict
     program = session.project.program
-    shown = [
-        Seen(j.stored.id, j.outcome.outcome, j.outcome.reason, said_by(j.stored.sample), j.outcome.marks) for j in runs
-    ]
     return Answer(
         report={**asked.report.model_dump(exclude_none=True), "fidelity": asked.fidelity},
         case={
@@ -123,20 +120,25 @@ def _answer(
         fixes=(),
         cost=session.spent.cost(),
         caveats=(
-            *about_runs(session, [at], runs),
+            *about_runs(session, [at], [runs]),
             *about_reference(asked.question, reference),
             *about_verdicts(session, at, (luck, certify)),
         ),
         text=reply(luck, certify, fresh=bool(session.spent.calls or not runs)),
         alpha_total=sum_of_alphas(luck, certify),
         outcomes=tuple(outcomes),
-        samples=three_samples(shown),
+        samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
         stopped=broken or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
         finished=not broken and not session.stopped and not cut_short(session, verdict),
     )
 
 
-def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Sequence[Judged]) -> None:
+def _seen(run: Judged) -> Seen:
+    said = run.outcome
+    return Seen(run.stored.id, said.outcome, said.reason, said_by(run.stored.sample), said.marks)
+
+
+def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Runs) -> None:
     """One row per verdict, naming the samples, so that each can be replayed and audited."""
     for name, section in (("luck", answer.luck), ("certify", answer.certify)):
         if isinstance(section, LuckSection | CertifySection):
@@ -152,6 +154,6 @@ def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Sequen
                 checks_ids=session.checker.ids(asked.case, session.project.program),
                 verdict=section.verdict,
                 stop_reason=answer.stopped,
-                sample_ids=[j.stored.id for j in runs],
+                seqs=runs.seqs,
                 evidence={**to_json(section), "series": slots(session, asked.case).series},
             )

@@ -17,6 +17,7 @@ from reroll.opening import model_of, run, stopping_cleanly
 from reroll.options import can_be_capped, can_be_measured, on_cluster, options_of, whole_calls
 from reroll.project import Project
 from reroll.purse import Purse
+from reroll.runs import Room
 from reroll.session import Session, Spent
 from reroll.settings import setting
 from reroll.store import Store
@@ -69,6 +70,7 @@ def with_sessions(
             checker = open_now.enter_context(Checker(projects[0].path, seconds=setting("check_timeout"), person=person))
             progress = open_now.enter_context(Progress(quiet=quiet))
             spent = Spent(purse=None if options.max_usd is None else Purse(store, options.max_usd))
+            room = Room()
             sessions = [
                 Session(
                     p,
@@ -82,6 +84,7 @@ def with_sessions(
                     variant=name,
                     yardstick=projects[0].program,
                     engine=engine,
+                    room=room,
                 )
                 for p, m, name, (engine, width) in zip(projects, each, names, engines, strict=True)
             ]

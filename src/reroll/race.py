@@ -15,14 +15,16 @@ from typing import Literal
 
 import numpy as np
 
-from reroll.calibrate import Ints, Thresholds, met_boundary, not_met_boundary, thresholds
+from reroll.calibrate import Ints, Thresholds, met_levels, not_met_levels, thresholds
 from reroll.evidence import Evidence, Mixture, log_e, met_log_e, met_mixture, not_met_log_e, not_met_mixture
+from reroll.outcomes import FAIL, PASS, codes_of
 
 __all__ = ["Race", "Side", "first_crossing", "forecast", "log_es", "race_thresholds", "soonest", "standing"]
 
 Side = Literal["met", "not_met"]
 
 _FAR = 1 << 40  # calls; nothing is forecast beyond
+_ROUNDS_AT_ONCE = 1 << 14  # so that the memory it takes stays small however many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +81,23 @@ def first_crossing(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | No
         return None
     if race.round_size > 1:
         return _first_round(race, outcomes)
-    fails = np.array([outcome == "fail" for outcome in outcomes])
-    invalid = np.array([outcome == "invalid" for outcome in outcomes])
-    n = np.arange(1, len(outcomes) + 1)
-    size = max(64, 1 << (len(outcomes) - 1).bit_length())  # few sizes, so that the boundaries stay cached
+    codes = codes_of(outcomes)
+    size = max(64, 1 << (len(outcomes) - 1).bit_length())  # few sizes, so that the levels stay cached
     shown: dict[Side, Ints] = {}
     if race.met_rate is not None:
-        at_most = _met(race.met_rate, race.alpha, race.horizon, size)
-        shown["met"] = np.flatnonzero(np.cumsum(fails | invalid) <= at_most[n])
+        # Between two steps the failures can only grow, so it is shown first at a step or not at all.
+        first = _met(race.met_rate, race.alpha, race.horizon, size)
+        first = first[: np.searchsorted(first, len(codes), side="right")]
+        at_worst = np.searchsorted(np.flatnonzero(codes != PASS), first)  # failures among the first so many
+        shown["met"] = first[at_worst <= np.arange(len(first))]
     if race.not_met_rate is not None:
-        at_least = _not_met(race.not_met_rate, race.alpha, race.horizon, size)
-        shown["not_met"] = np.flatnonzero(np.cumsum(fails) >= at_least[n])
+        # And this one at a failure: the k-th one refuses if k failures still do where it came.
+        last = _not_met(race.not_met_rate, race.alpha, race.horizon, size)
+        came = np.flatnonzero(codes == FAIL) + 1
+        k = np.minimum(np.arange(1, len(came) + 1), len(last) - 1)
+        shown["not_met"] = came[last[k] >= came]
     # No sample raises both e-values, so the two never cross at the same one.
-    firsts = [(int(where[0]) + 1, side) for side, where in shown.items() if len(where)]
+    firsts = [(int(where[0]), side) for side, where in shown.items() if len(where)]
     if not firsts:
         return None
     when, side = min(firsts)
@@ -100,25 +106,30 @@ def first_crossing(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | No
 
 def _first_round(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | None:
     """The first crossing at a round's end; "not met" where both are shown at the same one."""
-    n = np.arange(race.round_size, len(outcomes) + 1, race.round_size)
-    fails = np.cumsum([outcome == "fail" for outcome in outcomes])[n - 1]
-    at_worst = np.cumsum([outcome != "pass" for outcome in outcomes])[n - 1]
+    codes, size = codes_of(outcomes), race.round_size
     met, not_met = _mixtures(race)
     c_met, c_not_met = race_thresholds(race)
-    shown: list[tuple[Side, Mixture | None, float | None, Ints]] = [
-        ("not_met", not_met, c_not_met, fails),
-        ("met", met, c_met, at_worst),
-    ]
-    firsts: list[tuple[int, Side]] = []
-    for side, mixture, threshold, failures in shown:
-        if mixture is None or threshold is None:
-            continue
-        where = np.flatnonzero(log_e(mixture, failures, n - failures) >= threshold)
-        firsts += [(int(n[where[0]]), side)] if len(where) else []
-    if not firsts:
-        return None
-    when, side = min(firsts, key=lambda first: first[0])
-    return side, when
+    failed = unsure = 0
+    for start in range(0, len(codes) // size * size, step := _ROUNDS_AT_ONCE * size):
+        part = codes[start : min(start + step, len(codes) // size * size)]
+        n = np.arange(start + size, start + len(part) + 1, size)
+        fails = failed + np.cumsum(part == FAIL)[size - 1 :: size]
+        at_worst = unsure + np.cumsum(part != PASS)[size - 1 :: size]
+        failed, unsure = int(fails[-1]), int(at_worst[-1])
+        shown: list[tuple[Side, Mixture | None, float | None, Ints]] = [
+            ("not_met", not_met, c_not_met, fails),
+            ("met", met, c_met, at_worst),
+        ]
+        firsts: list[tuple[int, Side]] = []
+        for side, mixture, threshold, failures in shown:
+            if mixture is None or threshold is None:
+                continue
+            where = np.flatnonzero(log_e(mixture, failures, n - failures) >= threshold)
+            firsts += [(int(n[where[0]]), side)] if len(where) else []
+        if firsts:
+            when, side = min(firsts, key=lambda first: first[0])
+            return side, when
+    return None
 
 
 def forecast(race: Race, evidence: Evidence) -> int | None:
@@ -201,5 +212,5 @@ def _thresholds(race: Race, rate: float) -> Thresholds:
     return thresholds(rate, race.alpha, race.horizon)
 
 
-_met = lru_cache(maxsize=128)(met_boundary)
-_not_met = lru_cache(maxsize=128)(not_met_boundary)
+_met = lru_cache(maxsize=128)(met_levels)
+_not_met = lru_cache(maxsize=128)(not_met_levels)

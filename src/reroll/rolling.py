@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from reroll.answer import OutcomeWord
 from reroll.case import Case
 from reroll.engine import one_share
 from reroll.errors import ModelError, NotCompleted
 from reroll.evidence import Evidence
 from reroll.keeping import UnderWay
+from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
 from reroll.runner import crashing_check, draw_at, keeper_of, question_words, tell
-from reroll.session import Judged, Session, Slots, judged, slots, too_dear, words
+from reroll.runs import Runs
+from reroll.session import Session, Slots, judged, slots, too_dear
 
 __all__ = ["can_roll", "roll_case"]
 
@@ -38,9 +39,7 @@ def can_roll(session: Session, case: Case) -> bool:
     return session.options.max_usd is None and session.per_call == 1 and not kinds & set(BLOCKING) and not recorded
 
 
-async def roll_case(
-    session: Session, case: Case, plan_for: Callable[[list[OutcomeWord]], Awaitable[Plan]]
-) -> list[Judged]:
+async def roll_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan]]) -> Runs:
     """As `run_case`, for a plan whose making draws nothing; calls overlap, so no batch waits for its slowest.
 
     The plan sees the outcomes up to the first draw that has not settled: quick answers are not favoured.
@@ -59,7 +58,7 @@ async def roll_case(
                 crashing_check(case, runs)
                 # At once after reading: what settles from here on is not among the runs.
                 seen = _Seen(runs, calls.in_order(runs), len(calls.way.open))
-                if wanted := _wanted(session, case, await plan_for(words(seen.known)), seen, calls):
+                if wanted := _wanted(session, case, await plan_for(seen.known.words()), seen, calls):
                     calls.start(wanted)
                 elif not calls.batches:
                     return runs
@@ -79,8 +78,8 @@ async def roll_case(
 class _Seen:
     """All runs, those before the first draw that has not settled, and how many have not."""
 
-    runs: Sequence[Judged]
-    known: Sequence[Judged]
+    runs: Runs
+    known: Runs
     out: int
 
 
@@ -92,10 +91,10 @@ def _wanted(session: Session, case: Case, plan: Plan, seen: _Seen, calls: _Calls
         budget=len(seen.runs) + max(seen.out, session.left),
         concurrency=plan.concurrency + ahead,  # what has settled out of order was started, but is not in flight
     )
-    wanted = next_draws(plan, words(seen.known), ahead + seen.out)
+    wanted = next_draws(plan, seen.known.words(), ahead + seen.out)
     if calls.time_to_tell():
         budget = plan.budget or session.options.budget
-        tell(session, case.id, Evidence.of(words(seen.runs)), question_words(plan), budget)
+        tell(session, case.id, Evidence.of(seen.runs.words()), question_words(plan), budget)
     if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
         return 0
     return wanted
@@ -123,12 +122,9 @@ class _Calls:
         self._told = now
         return True
 
-    def in_order(self, runs: Sequence[Judged]) -> Sequence[Judged]:
+    def in_order(self, runs: Runs) -> Runs:
         """The runs before the first slot that has not settled."""
-        if not self.way.open:
-            return runs
-        first = min(self.way.open)
-        return [j for j in runs if j.stored.idx < first]
+        return runs.before(min(self.way.open)) if self.way.open else runs
 
     async def landing(self, least: float) -> None:
         """Wait until a good part of what is under way has come back, `least` seconds at least, or until all has.

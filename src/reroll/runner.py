@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from reroll.answer import OutcomeWord, ProgressEvent
+from reroll.answer import ProgressEvent
 from reroll.case import Case
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
 from reroll.keeping import Keeper, UnderWay
 from reroll.models.model import Draw
 from reroll.numbers import percent
+from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
+from reroll.runs import Runs
 from reroll.sample import Sample
-from reroll.session import Judged, Session, Slots, judged, seed_of, slots, too_dear, words
+from reroll.session import Session, Slots, judged, seed_of, slots, too_dear
 from reroll.store import NewSample, several
 
 __all__ = [
@@ -171,9 +173,7 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
     )
 
 
-async def run_case(
-    session: Session, case: Case, plan_for: Callable[[list[OutcomeWord]], Awaitable[Plan]]
-) -> list[Judged]:
+async def run_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan]]) -> Runs:
     """Draws for one case until its plan says stop, the money is spent, the time is up or a person stops it.
 
     Asks `plan_for` anew before every batch: what is known of the reference may have changed.
@@ -185,11 +185,12 @@ async def run_case(
     session.spent.reused += len(runs)
     while True:
         crashing_check(case, runs)
-        plan = await plan_for(words(runs))
+        seen = runs.words()
+        plan = await plan_for(seen)
         plan = replace(plan, budget=len(runs) + max(0, session.left), per_call=session.per_call)
-        wanted = next_draws(plan, words(runs))
+        wanted = next_draws(plan, seen)
         budget = plan.budget or session.options.budget
-        tell(session, case.id, Evidence.of(words(runs)), question_words(plan), budget)
+        tell(session, case.id, Evidence.of(seen), question_words(plan), budget)
         if wanted == 0 or session.stopped or too_dear(session) or session.spent.out_of_time():
             break
         await draw_more(session, [at], wanted)
@@ -201,7 +202,7 @@ async def run_case(
     return runs
 
 
-def crashing_check(case: Case, runs: Sequence[Judged]) -> None:
+def crashing_check(case: Case, runs: Runs) -> None:
     """Raises: UsageError when a check could not run on any sample so far: it is the check that is broken."""
     if len(runs) >= 3 and all(j.outcome.broken for j in runs):
         raise UsageError(

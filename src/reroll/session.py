@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from reroll.answer import Cost, OutcomeWord, ProgressEvent
+from reroll.answer import Cost, ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
@@ -20,11 +20,11 @@ from reroll.models.model import Model
 from reroll.program import Program
 from reroll.project import Project
 from reroll.purse import Purse
+from reroll.runs import PAGE, Judged, Room, Runs
 from reroll.sample import Sample
 from reroll.store import Store, StoredSample
 
 __all__ = [
-    "Judged",
     "Options",
     "Session",
     "Slots",
@@ -37,11 +37,9 @@ __all__ = [
     "series_of",
     "slots",
     "too_dear",
-    "words",
 ]
 
 OPEN_ENDED = "open"
-AT_ONCE = 500  # outcomes to a transaction
 
 N = TypeVar("N", int, float)
 
@@ -136,15 +134,6 @@ def _plus(total: N | None, more: N | None, sample: Sample) -> N | None:
     return None if total is None else total + more
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One stored sample with what its checks say: all together, and each one in the order of the case's checks."""
-
-    stored: StoredSample
-    outcome: Outcome
-    each: tuple[Outcome, ...] = ()
-
-
 @dataclass(slots=True)
 class Session:
     """All that one command works with."""
@@ -168,6 +157,7 @@ class Session:
     variant: str = "baseline"  # what its samples are stored under
     yardstick: Program | None = None  # whose response schema answers are held to, if not the program's own
     engine: Engine = run_draws  # where its draws are made
+    room: Room = field(default_factory=Room)  # for whole runs in memory
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
 
     @property
@@ -185,7 +175,7 @@ class Session:
         """How many samples each call brings: more than one where the program asks for several completions (n)."""
         return choices_of(self.model, self.project.program.sampling)
 
-    def runs(self, case: Case) -> list[Judged]:
+    def runs(self, case: Case) -> Runs:
         """What is stored of a case by now, judged, in the order of drawing."""
         return judged(self, slots(self, case))
 
@@ -261,24 +251,29 @@ def _keyed_by_case(model: Model) -> bool:
     return model.name.startswith("recorded:")
 
 
-def judged(session: Session, at: Slots, so_far: Sequence[Judged] = ()) -> list[Judged]:
+def judged(session: Session, at: Slots, so_far: Runs | None = None) -> Runs:
     """Every draw that counts, in the order of drawing, judged; outcomes that were missing are stored.
 
     Counts: drawn by reroll (never the reported run, nor what came before it) after its checks were
     known. A check written after looking at samples would fit them; those are exploratory
-    (`exploratory` counts them). `so_far` is what an earlier call returned: only what came since is read.
+    (`exploratory` counts them). `so_far` is what an earlier call returned: what came since is added to it.
     """
-    since = max((j.stored.seq for j in so_far), default=0 if at.whole else session.since)
-    fresh = _drawn(session, at, max(since, _last_older(session, at)))
-    runs = sorted([*so_far, *_judge_all(session, at, fresh)], key=lambda j: j.stored.idx)
-    # By index: the order of arrival would favour quick answers. A horizon is binding, whoever else drew.
-    return runs if at.whole or session.options.horizon is None else runs[: session.options.horizon]
+    if so_far is None:
+        # A horizon is binding, whoever else drew.
+        most = None if at.whole else session.options.horizon
+        so_far = Runs(session.store, checks_of(session, at), session.room, most)
+    since = so_far.newest or (0 if at.whole else session.since)
+    for page in _drawn(session, at, max(since, _last_older(session, at)), session.store.newest(), so_far):
+        so_far.add(_judge_all(session, at, page))
+    return so_far
 
 
-def exploratory(session: Session, at: Slots) -> list[Judged]:
+def exploratory(session: Session, at: Slots) -> Runs:
     """Draws older than the checks that judge them: shown, never counted."""
-    last = _last_older(session, at)
-    return _judge_all(session, at, [s for s in _drawn(session, at, 0) if s.seq <= last])
+    old = Runs(session.store, checks_of(session, at), Room(0))
+    for page in _drawn(session, at, 0, _last_older(session, at), old):
+        old.add(_judge_all(session, at, page))
+    return old
 
 
 def _last_older(session: Session, at: Slots) -> int:
@@ -302,8 +297,12 @@ def checks_of(session: Session, at: Slots) -> list[str]:
     return session.checker.ids(at.case, session.judging)
 
 
-def _drawn(session: Session, at: Slots, since: int) -> list[StoredSample]:
-    return session.store.samples(request_id=at.request_id, series=at.series, source="draw", after=since)
+def _drawn(session: Session, at: Slots, after: int, until: int, so_far: Runs) -> Iterator[list[StoredSample]]:
+    """What was drawn here with `after` < seq <= `until`, in pages, looking at as few rows as it takes."""
+    if until <= after:
+        return iter(())
+    few = until - after <= max(PAGE, len(so_far))  # fewer than there are in this series, maybe
+    return session.store.drawn(at.request_id, at.series, after=after, until=until, by_index=not few, size=PAGE)
 
 
 def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
@@ -318,7 +317,7 @@ def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> l
                 have[sample.id] = dict(zip(ids, said, strict=True))
                 # A check that could not run is asked again next time; a person's word is kept at once.
                 fresh[sample.id] = [(i, o) for i, o in zip(ids, said, strict=True) if not o.broken]
-                if by_person or len(fresh) >= AT_ONCE:
+                if by_person:
                     session.store.add_all_outcomes(fresh)
                     fresh = {}
     finally:
@@ -336,10 +335,6 @@ def seed_of(base: int | None, request_id: str, series: str, index: int) -> int |
         return None
     block = hashlib.blake2b(f"{base} {request_id} {series}".encode(), digest_size=8).digest()
     return (int.from_bytes(block) + index * 64) % (1 << 31)
-
-
-def words(runs: Sequence[Judged]) -> list[OutcomeWord]:
-    return [j.outcome.outcome for j in runs]
 
 
 def too_dear(session: Session) -> bool:

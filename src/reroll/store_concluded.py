@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Unpack
 
 from sqlalchemy import bindparam, func, select
@@ -141,7 +142,8 @@ class Concluded(Sampled):
         question: str,
         verdict: str,
         evidence: JSON,
-        sample_ids: Iterable[str],
+        sample_ids: Iterable[str] = (),
+        seqs: Iterable[int] | None = None,
         checks_ids: Iterable[str] = (),
         alpha: float | None = None,
         target: float | None = None,
@@ -151,7 +153,12 @@ class Concluded(Sampled):
         program_id: str | None = None,
         case_id: str | None = None,
     ) -> str:
-        """Its id. Nothing ever changes or removes a decision. Raises: UsageError if a sample is unknown."""
+        """Its id. Nothing ever changes or removes a decision.
+
+        Which samples counted is said by their ids, or by their `seq` as the store gave them.
+
+        Raises: UsageError if an id is unknown.
+        """
         ids = list(dict.fromkeys(sample_ids))
         row = {
             "id": new_id("d"),
@@ -169,11 +176,12 @@ class Concluded(Sampled):
             "evidence": to_json(evidence),
             "made_us": now_us(),
         }
-        seqs = self._seqs(ids)  # samples are never removed, so this may be looked up before the transaction
-        if missing := [id for id in ids if id not in seqs]:
+        known = self._seqs(ids)  # samples are never removed, so this may be looked up before the transaction
+        if missing := [id for id in ids if id not in known]:
             raise UsageError(f"no stored sample has the id `{missing[0]}`", slug="unknown-sample")
+        row["samples"] = to_json(ranges(chain(known.values(), seqs or ())))
         with self._write() as connection:
-            connection.execute(decisions.insert(), {**row, "samples": to_json(ranges(seqs.values()))})
+            connection.execute(decisions.insert(), row)
         return str(row["id"])
 
     def decisions(
@@ -189,6 +197,6 @@ class Concluded(Sampled):
     def decided_on(self, decision: Decision, *, payload: bool = False) -> list[StoredSample]:
         """The samples that a decision looked at, in the order in which rules look at them: that of drawing."""
         out: list[StoredSample] = []
-        for seqs in chunks(list(decision.samples)):
+        for seqs in chunks(decision.samples):
             out += self._stored(select(samples).where(samples.c.seq.in_(seqs)), payload)
         return sorted(out, key=lambda s: s.idx)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from itertools import accumulate
+from typing import Any, Literal, TypedDict, overload
+
+import numpy as np
 
 from reroll.case import Report
 from reroll.program import Request
@@ -17,6 +21,7 @@ __all__ = [
     "Decision",
     "NewSample",
     "Rates",
+    "Seqs",
     "Source",
     "Spend",
     "StoredReport",
@@ -140,7 +145,7 @@ class Decision:
     program_id: str | None
     case_id: str | None
     checks_ids: tuple[str, ...]
-    samples: tuple[int, ...]
+    samples: Seqs
     evidence: JSON
     made: float  # Unix time
 
@@ -336,13 +341,58 @@ def ranges(seqs: Iterable[int]) -> list[list[int]]:
     >>> ranges([3, 1, 2, 7])
     [[1, 3], [7, 7]]
     """
-    runs: list[list[int]] = []
-    for seq in sorted(set(seqs)):
-        if runs and runs[-1][1] == seq - 1:
-            runs[-1][1] = seq
-        else:
-            runs.append([seq, seq])
+    found = np.unique(np.fromiter(seqs, dtype=np.int64))
+    if not len(found):
+        return []
+    ends = np.flatnonzero(np.diff(found) != 1)
+    runs: list[list[int]] = np.stack([found[np.r_[0, ends + 1]], found[np.r_[ends, -1]]], axis=1).tolist()
     return runs
+
+
+class Seqs(Sequence[int]):
+    """The numbers of [first, last] runs, in order; as many as they are, they take no more than their runs.
+
+    >>> Seqs([[1, 3], [7, 7]])[1:], 7 in Seqs([[1, 3], [7, 7]])
+    ((2, 3, 7), True)
+    """
+
+    __slots__ = ("_ends", "_runs")
+
+    def __init__(self, runs: Sequence[Sequence[int]]) -> None:
+        self._runs = [range(first, last + 1) for first, last in runs]
+        self._ends = list(accumulate(map(len, self._runs)))  # how many there are up to each run's end
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[int, ...]: ...
+    def __getitem__(self, at: int | slice) -> int | tuple[int, ...]:
+        found = range(len(self))[at]
+        if isinstance(found, range):
+            return tuple(self[k] for k in found)
+        run = bisect_right(self._ends, found)
+        return self._runs[run][found - self._ends[run]]
+
+    def __iter__(self) -> Iterator[int]:
+        for run in self._runs:
+            yield from run
+
+    def __contains__(self, seq: object) -> bool:
+        return any(seq in run for run in self._runs)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Seqs):
+            return self._runs == other._runs
+        return len(self) == len(other) and all(map(int.__eq__, self, other)) if isinstance(other, Sequence) else False
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._runs))
+
+    def __repr__(self) -> str:
+        return f"Seqs({[[run[0], run[-1]] for run in self._runs]})"
 
 
 def unranges(runs: Iterable[Sequence[int]]) -> Iterator[int]:
@@ -366,7 +416,7 @@ def decision_from_row(row: Row) -> Decision:
         **{
             **plain,
             "checks_ids": tuple(json.loads(row["checks_ids"])),
-            "samples": tuple(unranges(json.loads(row["samples"]))),
+            "samples": Seqs(json.loads(row["samples"])),
             "evidence": json.loads(row["evidence"]),
             "made": row["made_us"] / 1e6,
         }

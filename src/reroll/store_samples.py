@@ -221,6 +221,38 @@ class Sampled(Database):
         query = select(samples).where(*conditions(where))
         return self._stored(query.order_by(samples.c.seq.desc() if newest else samples.c.seq).limit(limit), payload)
 
+    def drawn(
+        self, request_id: str, series: str, *, after: int = 0, until: int, by_index: bool = False, size: int = CHUNK
+    ) -> Iterator[list[StoredSample]]:
+        """What was drawn of one series with `after` < seq <= `until`, in pages of at most `size`.
+
+        In the order of storing, which looks at everything that was stored since `after`; or `by_index`, in the order
+        of their indices, which looks at the whole series. Nothing that is stored meanwhile comes between.
+        """
+        mine = {"request_id": request_id, "series": series, "source": "draw"}
+        if by_index:
+            at: ColumnElement[Any] = samples.c.idx
+            seq: ColumnElement[Any] = sql.unindexed(samples.c.seq)
+            here = [*(samples.c[name] == value for name, value in mine.items()), seq > after]
+            last = -1
+        else:
+            at = seq = samples.c.seq
+            here = [sql.unindexed(samples.c[name]) == value for name, value in mine.items()]
+            last = after
+        query = select(samples).where(*here, seq <= until).order_by(at).limit(size)
+        while page := self._stored(query.where(at > last)):
+            yield page
+            if len(page) < size:
+                return
+            last = max(one.idx for one in page) if by_index else page[-1].seq
+
+    def of_seqs(self, seqs: Sequence[int]) -> list[StoredSample]:
+        """The samples with these `seq`, in seq order; those that are not stored are left out."""
+        out: list[StoredSample] = []
+        for part in chunks(sorted(seqs)):
+            out += self._stored(select(samples).where(samples.c.seq.in_(part)))
+        return out
+
     def last_before(self, time: float, **where: Unpack[Where]) -> int:
         """The `seq` of the last sample that was stored before the first one that settled at this Unix time or later."""
         mine = conditions(where)

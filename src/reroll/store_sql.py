@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["add_all", "contains", "insert_new"]
+__all__ = ["add_all", "contains", "insert_new", "unindexed"]
 
 
 def insert_new(table: Table) -> Insert:
@@ -37,6 +37,26 @@ def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[st
         connection.exec_driver_sql(text, [dict(row) for row in rows])
     else:
         connection.exec_driver_sql(text, list(map(itemgetter(*names), rows)))
+
+
+class unindexed(FunctionElement[Any]):
+    """The column, hidden from SQLite's choice of an index: it always prefers equality, however many rows are equal."""
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        self.type = column.type
+        super().__init__(column)
+
+
+@compiles(unindexed)
+def _hidden(element: unindexed, compiler: Any, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(unindexed, "postgresql")
+def _as_it_is(element: unindexed, compiler: Any, **options: Any) -> str:
+    return f"{compiler.process(element.clauses, **options)}"
 
 
 class contains(FunctionElement[bool]):
