@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,8 +48,8 @@ def at_home(session: Session) -> Slots:
     return slots(session, session.project.cases[0])
 
 
-def put(session: Session, indices: list[int], texts: list[str]) -> list[int]:
-    """Samples stored together; their `seq`."""
+def put(session: Session, indices: list[int], texts: list[str], *, days: bool = False) -> list[int]:
+    """Samples stored together, with `days` as if on several days; their `seq`."""
     at = at_home(session)
     new = [
         NewSample(
@@ -63,11 +65,13 @@ def put(session: Session, indices: list[int], texts: list[str]) -> list[int]:
             program_id="p",
             case_id="c",
             choice=idx % 2 if idx > 40 else 0,
-            settled=1.8e9 + 50_000 * (idx % 7),
+            settled=time.time() + 50_000 * (idx % 7) if days else None,
         )
         for idx, text in zip(indices, texts, strict=True)
     ]
-    return [session.store.sample(id).seq for id in session.store.add_samples(new)]
+    ids = session.store.add_samples(new)
+    seqs = {one.id: one.seq for one in session.store.samples(request_id=at.request_id)}
+    return [seqs[id] for id in ids]
 
 
 def plain(session: Session, horizon: int | None = None) -> list[Judged]:
@@ -81,7 +85,7 @@ def plain(session: Session, horizon: int | None = None) -> list[Judged]:
 
 
 @pytest.mark.parametrize("horizon", [None, 23])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_runs_are_what_a_list_of_them_was(
     session: Session, monkeypatch: pytest.MonkeyPatch, seed: int, horizon: int | None
 ) -> None:
@@ -95,7 +99,7 @@ def test_runs_are_what_a_list_of_them_was(
         near = [left.pop(rng.randrange(min(5, len(left)))) for _ in range(min(rng.choice([1, 2, 7]), len(left)))]
         if rng.random() < 0.2:
             left += [left.pop(0)] if left else []  # one that comes much later
-        put(session, near, [rng.choice(["yes", "no", "rude yes", f"yes {k}"]) for k in near])
+        put(session, near, [rng.choice(["yes", "no", "rude yes", f"yes {k}"]) for k in near], days=True)
         runs = judged(session, at, runs)
         want = plain(session, horizon)
         assert list(runs) == want
@@ -141,8 +145,6 @@ def test_a_check_that_broke_keeps_its_words_though_they_are_not_stored(session: 
 
 def test_a_page_more_than_there_is_room_for_takes_no_memory_to_speak_of(session: Session) -> None:
     """Resident memory is no measure for a few thousand runs, so what Python allocated for them is."""
-    import tracemalloc
-
     session.room = Room(100_000)
     judged(session, at_home(session))
     put(session, list(range(3000)), ["yes " * 50] * 3000)
@@ -153,7 +155,7 @@ def test_a_page_more_than_there_is_room_for_takes_no_memory_to_speak_of(session:
         assert sum(j.outcome.outcome == "pass" for j in runs) == len(runs) == 3000
     finally:
         tracemalloc.stop()
-    assert held < 600_000
+    assert held < 1_000_000  # a list of them all: 13 million
 
 
 @given(st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from("abcde")), max_size=40))
