@@ -117,6 +117,13 @@ def test_a_drawn_token_of_unknown_chance_is_less_likely_than_what_is_listed() ->
     assert found.high[2] == pytest.approx(0.2)
 
 
+def test_a_drawn_token_that_was_appended_to_the_list_says_nothing_about_those_between() -> None:
+    a, b, z = (math.log(x) for x in (0.5, 0.3, 1e-6))
+    (found,) = odds([Token("z", z, (("a", a), ("b", b), ("z", z)))], Sampling(top_p=0.95), EXACT, asked=2)
+    assert (found.chosen, found.listed) == (2, 2)
+    assert found.outside_high > 0.15, "likelier tokens stand between b and z"
+
+
 def test_the_end_is_one_token_however_it_is_spelled() -> None:
     token = Token("", -0.1, (("", -0.1), ("x", -2.5)), 1, (1, 7))
     assert odds([token], PLAIN, end_keys={"\x00#1"})[0].keys == (END, "x")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,7 @@ class World:
     wobble: float = 0.0  # how far each logit may be off in what one call lists
     rng: Any = None
     tokens: int = 0  # generated so far
+    listed: dict[tuple[int, int], Token] = field(default_factory=dict)
 
     @cached_property
     def chances(self) -> Any:
@@ -91,6 +92,13 @@ class World:
         return q
 
     def listing(self, q: int, token: int) -> Token:
+        if not self.wobble:
+            if (q, token) not in self.listed:
+                self.listed[q, token] = self._listing(q, token)
+            return self.listed[q, token]
+        return self._listing(q, token)
+
+    def _listing(self, q: int, token: int) -> Token:
         logits = self.logits[q]
         if self.wobble:
             logits = logits + self.rng.uniform(-self.wobble, self.wobble, len(logits))
@@ -112,15 +120,13 @@ class World:
     def complete(self, before: Any, rng: Any = None) -> tuple[list[Token], Ended, str]:
         """Tokens after these ids, greedily or drawn, how they ended, and the outcome of the whole."""
         ids, out = list(before), []
+        q = self.state(ids)
         while len(ids) < self.most:
-            q = self.state(ids)
-            token = (
-                int(np.argmax(self.logits[q]))
-                if rng is None
-                else int(rng.choice(len(self.chances[q]), p=self.chances[q]))
-            )
+            row = self.chances[q]
+            token = int(np.argmax(self.logits[q])) if rng is None else int(rng.choice(len(row), p=row))
             out.append(self.listing(q, token))
             ids.append(token)
+            q = int(self.moves[q, token])
             if token == 0:
                 break
         self.tokens += len(out)

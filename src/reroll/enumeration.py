@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from reroll.evidence import Est
 from reroll.futures import Call, Future, Futures, Prefix
 from reroll.noise import FLOAT32, Noise, drift_between
-from reroll.odds import END, Odds, listing_problem, odds, token_key
+from reroll.odds import END, Odds, listing_only, listing_problem, odds, token_key
 from reroll.sample import Token
 from reroll.sampler import PLAIN, Sampling
 from reroll.tree import CUT, ROOT, STOP, UNKNOWN, Ended, Node, Tree
@@ -49,7 +49,8 @@ class Enumeration:
            listings show is added by itself; vocabulary: see `odds`; floor: no prefix below this
            probability is followed; request: the id of what the tree's completions answer; end_keys: the
            tokens that end a completion (`token_key`), as far as known before: others are learned from
-           completions that end. Other special tokens are never sent: what begins with them stays unknown.
+           completions that end. Other special tokens are never sent: what begins with them stays unknown;
+           asked: how many alternatives the server is asked for.
 
     >>> half, top = math.log(0.5), (("a", math.log(0.5)), ("b", math.log(0.5)))
     >>> search = Enumeration()
@@ -69,6 +70,7 @@ class Enumeration:
         floor: float = 1e-9,
         request: str = "",
         end_keys: Set[str] = frozenset(),
+        asked: int | None = None,
     ) -> None:
         self.sampling, self.noise, self.vocabulary, self.floor = sampling, noise, vocabulary, floor
         self.tree = Tree(request)
@@ -76,6 +78,7 @@ class Enumeration:
         self.calls = self.tokens = 0
         self.history: list[Call] = []
         self.end_keys = set(end_keys)
+        self.asked = asked
         self._out: set[tuple[int, str]] = set()  # given out by next_prefix, and not come back
         self._begin()
 
@@ -85,7 +88,7 @@ class Enumeration:
         self._heap: list[tuple[float, int, int]] = []
         self._settled: dict[int, None] = {}
         self._known = {"fail": 0.0, "pass": 0.0, "invalid": 0.0}
-        self._unexplored = self._outside = 0.0
+        self._unexplored = self._outside = self._found = self._lengths = 0.0
 
     # ---------------------------------------------------------------- growing
 
@@ -116,7 +119,14 @@ class Enumeration:
         if prefix is not None:
             start = self.tree.child(prefix.node, prefix.key, prefix.texts[-1], prefix.ids[-1])
         known = self._walk(tokens, start, ended)
-        fresh = odds(tokens[known:], self.sampling, self.noise, self.vocabulary, self.end_keys)
+        fresh = odds(
+            listing_only(tokens[known:], self.asked),
+            self.sampling,
+            self.noise,
+            self.vocabulary,
+            self.end_keys,
+            self.asked,
+        )
         if prefix is not None:
             self._out.discard((prefix.node, prefix.key))
             self._reach(start)
@@ -223,9 +233,7 @@ class Enumeration:
 
     def mean_tokens(self) -> float:
         """How many tokens a completion has, in the mean over those found; 0 before there is one."""
-        sizes = [(math.exp(self._mass[leaf].value), self.tree.nodes[leaf].depth) for leaf in self._settled]
-        mass = math.fsum(m for m, _ in sizes)
-        return math.fsum(m * depth for m, depth in sizes) / mass if mass else 0.0
+        return self._lengths / self._found if self._found else 0.0
 
     @property
     def unknown(self) -> float:
@@ -237,14 +245,22 @@ class Enumeration:
         mass = self._mass.get(place)
         return None if mass is None else (math.exp(mass.low), min(1.0, math.exp(mass.high)))
 
+    def leaf_log_probs(self) -> list[tuple[float, float]]:
+        """Bounds of the log probability of every completion that was found, each way of splitting it by itself."""
+        return [(self._mass[leaf].low, self._mass[leaf].high) for leaf in self._settled]
+
     def again(self) -> None:
         """Every probability taken anew from the tree, under the present `noise` and `sampling`."""
         nodes = self.tree.nodes
         leaves = self._settled
         self._begin()
         listed = [i for i, node in enumerate(nodes) if node.listing is not None]
-        tokens = [nodes[i].listing or Token("") for i in listed]
-        found = dict(zip(listed, odds(tokens, self.sampling, self.noise, self.vocabulary, self.end_keys), strict=True))
+        tokens = listing_only([nodes[i].listing or Token("") for i in listed], self.asked)
+        found = dict(
+            zip(
+                listed, odds(tokens, self.sampling, self.noise, self.vocabulary, self.end_keys, self.asked), strict=True
+            )
+        )
         for place in range(len(nodes)):  # parents come before their children
             if place != ROOT and nodes[place].parent in self._mass:
                 self._reach(place)
@@ -305,9 +321,9 @@ class Enumeration:
 
     def _unlisted(self, node: Node) -> tuple[float, float]:
         """Bounds of the chance of a token that was drawn but not listed, by what it said itself."""
-        listing = self.tree.nodes[node.parent].listing or Token("")
+        (listing,) = listing_only([self.tree.nodes[node.parent].listing or Token("")], self.asked)
         own = Token(node.text, node.logprob, listing.top, node.token_id, listing.top_ids)
-        (found,) = odds([own], self.sampling, self.noise, self.vocabulary, self.end_keys)
+        (found,) = odds([own], self.sampling, self.noise, self.vocabulary, self.end_keys, self.asked)
         return found.low[found.chosen], found.high[found.chosen]
 
     def _settle(self, leaf: int) -> None:
@@ -316,6 +332,8 @@ class Enumeration:
         node = self.tree.nodes[leaf]
         assert node.outcome is not None
         self._known[node.outcome] += math.exp(self._mass[leaf].low)
+        self._found += math.exp(self._mass[leaf].value)
+        self._lengths += math.exp(self._mass[leaf].value) * node.depth
 
     def _unsendable(self, node: int, place: int) -> bool:
         here = self.odds[node]

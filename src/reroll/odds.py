@@ -18,7 +18,7 @@ from reroll.noise import FLOAT32, Noise
 from reroll.sample import Token
 from reroll.sampler import Sampling
 
-__all__ = ["END", "LARGEST_VOCABULARY", "Odds", "listing_problem", "odds", "token_key"]
+__all__ = ["END", "LARGEST_VOCABULARY", "Odds", "listing_only", "listing_problem", "odds", "token_key"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Odds:
     keys, texts, ids: the listed tokens, likeliest first, then the one that was drawn if it was not listed.
     low, high:        bounds of their chances, as many; `value` lies between.
     outside_low, outside_high: bounds of the chance that a token which was not named is drawn.
-    chosen:           place of the token that was drawn.
+    chosen:           place of the token that was drawn; listed: how many the server listed by itself.
     """
 
     keys: tuple[str, ...]
@@ -48,6 +48,7 @@ class Odds:
     outside_low: float
     outside_high: float
     chosen: int
+    listed: int
 
     def value(self, place: int) -> float:
         return 0.5 * (self.low[place] + self.high[place])
@@ -85,13 +86,15 @@ def odds(
     noise: Noise = FLOAT32,
     vocabulary: int | None = None,
     end_keys: Set[str] = frozenset(),
+    asked: int | None = None,
 ) -> list[Odds]:
     """The chances at every step of a path, from what the server listed on the way.
 
     Args:    tokens: as listed before sampling (`Sampling.drawn_from`: after); a `logprob` of None, or below
              -100, says only "less than what is listed"; vocabulary: how many tokens the model has, which
              bounds what a temperature above 1 makes of the unlisted ones;
-             end_keys: what the tokens that end a completion are known by (`token_key`).
+             end_keys: what the tokens that end a completion are known by (`token_key`);
+             asked: how many alternatives were asked for: some servers append the drawn token to them.
     Raises:  ValueError: numbers that are no probabilities (`listing_problem`).
     Assumes: what is not listed is no likelier than what is; ties across the end of the list are broken
              alike in the list and in the sampler.
@@ -101,7 +104,8 @@ def odds(
     for at, token in enumerate(tokens, 1):
         if problem := listing_problem(token):
             raise ValueError(f"token {at}: {problem}")
-    rows = [_row(t, end_keys) for t in tokens]
+    most = min(len(t.top) for t in tokens) if asked is None else asked
+    rows = [_row(t, end_keys, most) for t in tokens]
     state = _Weights([r.logs for r in rows], [r.extra for r in rows], noise, vocabulary or LARGEST_VOCABULARY)
     if sampling.temperature == 0 and not sampling.drawn_from:
         state.greedy()
@@ -122,8 +126,30 @@ def odds(
                 float(outside_low[i]),
                 float(outside_high[i]),
                 row.chosen,
+                len(row.logs),
             )
         )
+    return out
+
+
+def listing_only(tokens: Sequence[Token], asked: int | None = None) -> list[Token]:
+    """The same listings as if the likeliest token had been drawn at each: nothing in them tells what was."""
+    most = min((len(t.top) for t in tokens), default=0) if asked is None else asked
+    out = []
+    for token in tokens:
+        first = max(range(len(token.top)), key=lambda i: token.top[i][1], default=None)
+        if first is None:
+            out.append(token)
+            continue
+        last = min(range(len(token.top)), key=lambda i: token.top[i][1])
+        drop = (
+            len(token.top) > most
+            and _place(token, [t for t, _ in token.top], token.top_ids or [None] * len(token.top)) == last
+        )
+        keep = [i for i in range(len(token.top)) if not (drop and i == last)]
+        ids = tuple(token.top_ids[i] for i in keep) if token.top_ids else ()
+        (text, logprob), own = token.top[first], token.top_ids[first] if token.top_ids else None
+        out.append(Token(text, logprob, tuple(token.top[i] for i in keep), own, ids))
     return out
 
 
@@ -137,7 +163,7 @@ class _Row:
     chosen: int
 
 
-def _row(token: Token, end_keys: Set[str]) -> _Row:
+def _row(token: Token, end_keys: Set[str], most: int) -> _Row:
     """The listed tokens, likeliest first, each with a key of its own."""
     if token.top_ids and len(token.top_ids) != len(token.top):
         raise ValueError(f"{len(token.top)} alternatives came with {len(token.top_ids)} ids")
@@ -158,6 +184,8 @@ def _row(token: Token, end_keys: Set[str]) -> _Row:
     logs = [lp for lp, _, _ in listed]
     if place is not None:
         numbers[place] = token.id if numbers[place] is None else numbers[place]
+        if place == len(logs) - 1 and len(logs) > most:  # appended because it was drawn: others may be likelier
+            return _Row(tuple(keys), tuple(texts), tuple(numbers), logs[:-1], min(logs[-1], 0.0), place)
         return _Row(tuple(keys), tuple(texts), tuple(numbers), logs, None, place)
     unknown = token.logprob is None or token.logprob < _UNLISTED
     extra = math.nan if unknown or token.logprob is None else min(token.logprob, 0.0)
@@ -197,8 +225,8 @@ class _Weights:
         # Raw first: what is not listed is what is missing to 1.
         p_lo, p_hi = np.exp(lp - rounding), np.exp(lp + rounding)
         last = np.where(self.n > 0, p_hi[np.arange(len(logs)), np.maximum(self.n - 1, 0)], 1.0)
-        rest_hi = np.clip(1 - p_lo.sum(1), 0, 1)
-        rest_lo = np.clip(1 - p_hi.sum(1), 0, 1)
+        rest_hi = np.where(self.n >= vocabulary, 0.0, np.clip(1 - p_lo.sum(1), 0, 1))
+        rest_lo = np.minimum(np.clip(1 - p_hi.sum(1), 0, 1), rest_hi)
         unknown = self.extra & np.isnan(known)
         top = np.minimum(last, rest_hi)
         peak = np.where(self.n > 0, lp[:, 0], np.where(np.isnan(known), 0.0, known))

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from reroll.enumeration import Enumeration
 from reroll.evidence import Evidence, interval_array
@@ -40,23 +41,33 @@ class Way:
 
 
 def calls_for_width(width: float, rate: float, alpha: float = 0.05) -> int:
-    """About how many samples make the interval this narrow, if they fail at this rate.
+    """About how many samples make the interval this narrow, if they fail at this rate; to a few percent.
 
     >>> calls_for_width(0.05, 0.0), calls_for_width(0.02, 0.3)
-    (89, 33989)
+    (88, 33308)
     """
     if not width > 0:
         raise ValueError(f"a width is above 0, got {width!r}")
-    return 0 if width >= 1 else _calls_for_width(float(f"{width:.3g}"), float(f"{rate:.3g}"), alpha)
+    if width >= 1:
+        return 0
+    calls = _widths(alpha)
+    logs = [float(np.interp(-math.log(width), widths, _LOG_N, right=math.log(_MOST))) for widths in calls]
+    return math.ceil(math.exp(float(np.interp(min(rate, 1 - rate), _RATES, logs))))
 
 
-@lru_cache(maxsize=4096)
-def _calls_for_width(width: float, rate: float, alpha: float) -> int:
-    n = np.geomspace(1, _MOST, 400)
-    low, high = interval_array(rate * n, n, alpha)
-    narrow = np.flatnonzero(high - low <= width)
-    # The bets stand at fixed odds ratios: below a thirtieth of the rate their interval never comes.
-    return math.ceil(float(n[narrow[0]])) if len(narrow) else _MOST
+_RATES = (0.0, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+_LOG_N = np.linspace(0, math.log(_MOST), 150)
+
+
+@lru_cache(maxsize=16)
+def _widths(alpha: float) -> list[npt.NDArray[np.float64]]:
+    """For each of _RATES the intervals' widths at each of _LOG_N, as rising -log(width).
+
+    The bets stand at fixed odds ratios, so no interval is ever narrower than about a thirtieth of its rate.
+    """
+    n = np.exp(_LOG_N)
+    low, high = interval_array(np.array(_RATES)[:, None] * n, n, alpha)
+    return list(np.maximum.accumulate(-np.log(high - low), axis=1))
 
 
 def next_move(search: Enumeration, width: float, alpha: float = 0.05) -> Move:
@@ -84,14 +95,33 @@ def next_move(search: Enumeration, width: float, alpha: float = 0.05) -> Move:
         free or search.tokens + call <= _ADVANCE * plain + _SAVED * min(1.0, explored) * plain
     )
     room = width - error
-    if room <= 0.25 * width:  # too little would be left to the draws: they would need 16 times as many
-        return "enumerate" if may else "sample"
     rate = min(0.5, max(0.02, (failure + 0.25 * left) / (explored + 0.5 * left)))
-    drawing = call * calls_for_width(room / left, rate, alpha) if left > room else 0.0
+    drawing = math.inf if room <= 0 else call * calls_for_width(room / left, rate, alpha) if left > room else 0.0
     gain = search.next_probability() * sum(c.gained for c in recent) / max(sum(c.prefix for c in recent), 1e-300)
     # The draws grow with the mass at least in proportion, at most with its square.
-    worth = 1.5 * drawing * min(1.0, gain / left) >= call
-    return "enumerate" if may and (free or worth or left <= room) else "draw"
+    worth = 1.5 * min(drawing, 16 * plain) * min(1.0, gain / max(left, 1e-300)) >= call
+    if may and (free or worth):
+        return "enumerate"
+    if drawing and _dearer(search, room / max(left, 1e-300), rate, width, alpha):
+        return "sample"
+    return "draw"
+
+
+def _dearer(search: Enumeration, room: float, rate: float, width: float, alpha: float) -> bool:
+    """Whether drawing from the stratum takes more than sampling plainly, at the likely rate or where nothing fails.
+
+    It does where the error term eats up what the smaller mass saves.
+    """
+    if room <= 0:
+        return True
+    recent = search.history[-_RECENT:]
+    call = sum(c.tokens for c in recent) / len(recent)
+    failure, left = search.known("fail"), search.unexplored
+    for q in (rate, 0.0):
+        plain = search.mean_tokens() * calls_for_width(width, failure + left * q, alpha)
+        if call * calls_for_width(room, q, alpha) > 1.02 * plain:
+            return True
+    return False
 
 
 def ways_to_certify(
