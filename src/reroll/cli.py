@@ -195,6 +195,7 @@ def futures(
     *,
     width: float = 0.01,
     down_to: float = 1.0,
+    draws: int = 40,
     common: Common = COMMON,
     spending: Spending = SPENDING,
 ) -> int:
@@ -208,10 +209,41 @@ def futures(
         How narrow the range of the failure rate is to be.
     down_to
         Also follow everything that is at least this likely, such as 1e-6 (default: only what the rate needs).
+    draws
+        Hold so many plain runs against the probabilities that were read.
     """
     from reroll import commands_tokens
 
-    return commands_tokens.futures(case, width, down_to, common, spending)
+    return commands_tokens.futures(case, width, down_to, draws, common, spending)
+
+
+@app.command
+def surprise(
+    what: str,
+    /,
+    *,
+    saw: Path | None = None,
+    draws: int = 60,
+    per_day: float | None = None,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+) -> int:
+    """Say how likely a reported completion is under its request, and where it left the usual paths.
+
+    Parameters
+    ----------
+    what
+        A stored sample's id; with --saw a case's id.
+    saw
+        A file with the completion that the person saw.
+    draws
+        Fresh runs that it is held against; stored ones count.
+    per_day
+        How many calls of this kind there are a day: what is rare in one is seen daily in many.
+    """
+    from reroll import commands_tokens
+
+    return commands_tokens.surprise(what, saw, draws, per_day, common, spending)
 
 
 @app.command
@@ -424,7 +456,18 @@ def _readable(words: list[str]) -> None:
             raise UsageError(f"the word {word!r} is not text in UTF-8; write it so")
 
 
-WHOLE = {"--budget", "--horizon", "--concurrency", "--repeats", "--label", "--again", "--limit", "--least", "--seed"}
+WHOLE = {
+    "--budget",
+    "--horizon",
+    "--concurrency",
+    "--repeats",
+    "--label",
+    "--again",
+    "--limit",
+    "--least",
+    "--check",
+    "--seed",
+}
 
 
 def _whole(words: list[str]) -> None:

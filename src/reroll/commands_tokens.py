@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 from reroll.arguments import Common, Spending
 from reroll.dud_report import DudPrice
@@ -14,9 +17,13 @@ from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.output import console, print_json
+from reroll.sample import Token
 from reroll.session import Session
+from reroll.strict_yaml import read_text
+from reroll.surprised import Surprised, ask_surprise
+from reroll.tree import path_of
 
-__all__ = ["forks", "futures"]
+__all__ = ["forks", "futures", "surprise"]
 
 BROKE_OFF = 4
 
@@ -55,10 +62,12 @@ def _told(price: DudPrice) -> None:
     )
 
 
-def futures(case: str, width: float, down_to: float, common: Common, spending: Spending) -> int:
+def futures(case: str, width: float, down_to: float, draws: int, common: Common, spending: Spending) -> int:
     for name, value in (("--width", width), ("--down-to", down_to)):
         if not 0 < value <= 1:
             raise UsageError(f"{name} is a probability above 0 and at most 1, got {value:g}", slug="futures")
+    if draws < 0:
+        raise UsageError(f"--draws is a number of runs, 0 or more, got {draws}", slug="futures")
     project = project_of(common)
     with store_of(common, project) as store:
         chosen = project.case(case)
@@ -66,7 +75,7 @@ def futures(case: str, width: float, down_to: float, common: Common, spending: S
             raise UsageError(f"case `{case}` has no checks, so nothing says what a right answer is", slug="no-check")
 
         async def work(sessions: Sequence[Session]) -> Foreseen:
-            return await ask_futures(sessions[0], chosen, width, down_to)
+            return await ask_futures(sessions[0], chosen, width, down_to, draws)
 
         found = with_sessions([project], store, spending, (chosen,), (chosen,), work)
     if common.json:
@@ -76,3 +85,40 @@ def futures(case: str, width: float, down_to: float, common: Common, spending: S
 
         show_foreseen(found, console())
     return 0 if found.explored.finished else BROKE_OFF
+
+
+def surprise(what: str, saw: Path | None, draws: int, per_day: float | None, common: Common, spending: Spending) -> int:
+    if draws < 1:
+        raise UsageError(f"--draws is a number of fresh runs, 1 or more, got {draws}", slug="futures")
+    if per_day is not None and not (math.isfinite(per_day) and per_day > 0):
+        raise UsageError(f"--per-day is a number of calls, more than 0, got {per_day:g}", slug="futures")
+    project = project_of(common)
+    with store_of(common, project) as store:
+        ended: Literal["end", "cut"] = "end"
+        tokens: tuple[Token, ...] = ()
+        if saw is not None:
+            case, text = project.case(what), read_text(saw)
+        else:
+            stored = store.sample(what)
+            case = project.case(stored.case_id)
+            completion = stored.sample.completion
+            if completion is None:
+                raise UsageError(
+                    f"{stored.id} has no completion, so nothing can be said of its tokens", slug="no-completion"
+                )
+            text = completion.text
+            if all(t.id is not None for t in completion.tokens):
+                tokens = completion.tokens
+            ended = "cut" if path_of(completion)[1] in ("cut", "stop") else "end"
+
+        async def work(sessions: Sequence[Session]) -> Surprised:
+            return await ask_surprise(sessions[0], case, text, tokens, ended, draws, per_day)
+
+        found = with_sessions([project], store, spending, (case,), (case,), work)
+    if common.json:
+        print_json(found.as_json())
+    else:
+        from reroll.render.surprised import show_surprised
+
+        show_surprised(found, console())
+    return 0

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from reroll.agreement import Agreement, agreement
 from reroll.branching import Branch, Branches, Wanted
 from reroll.check import overall
 from reroll.enumeration import Enumeration
@@ -23,7 +24,7 @@ from reroll.session import Session
 from reroll.tree import path_of
 from reroll.ways import next_move
 
-__all__ = ["Exploration", "Explored", "begin", "explore", "readable"]
+__all__ = ["Exploration", "Explored", "begin", "check", "explore", "readable"]
 
 Method = Literal["enumeration", "hybrid"]
 UP = "the calls, the money or the time were up"
@@ -39,6 +40,12 @@ class Exploration:
     stratum: Stratum | None = None
     drawn: tuple[str, ...] = ()
     failed: int = 0  # calls in a row that brought nothing
+    reused: int = 0  # greedy completions that were stored before
+
+    @property
+    def calls(self) -> int:
+        """Greedy completions that the enumeration is made of, stored ones included."""
+        return self.reused + self.search.calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +82,17 @@ def begin(session: Session, opened: Opened, floor: float = 1e-9) -> Exploration:
     found = Exploration(
         session,
         opened.branches,
-        Enumeration(readable(opened), request=opened.branches.place.request_id, floor=floor),
+        Enumeration(
+            readable(opened),
+            request=opened.branches.place.request_id,
+            floor=floor,
+            asked=opened.continuer.top or None,
+        ),
     )
     for branch in opened.branches.stored():
         if branch.greedy:  # what was drawn for other questions was computed in other batches: more noise than news
             _take(found.search, branch, None)
+    found.reused = found.search.calls
     found.search.calls = found.search.tokens = 0
     return found
 
@@ -121,6 +134,20 @@ async def explore(
     else:
         rate, method = futures.failure_rate, "enumeration"
     return Explored(futures, rate, method, finished=stopped != UP and not session.stopped, stopped=stopped)
+
+
+async def check(found: Exploration, draws: int) -> Agreement:
+    """Plain draws of the request held against the probabilities that were read; stored ones count, so many in all."""
+    have = [b for b in found.branches.stored() if b.prefix == 0 and not b.greedy]
+    new = await found.branches.draw([Wanted(())] * max(0, draws - len(have)))
+    leaves = []
+    for branch in [*have, *(b for b in new if b is not None)]:
+        completion = branch.sample.completion
+        if completion is not None and completion.tokens:
+            tokens, ended = path_of(completion)
+            found.search.add(tokens, ended, branch.outcome.outcome, drawn=True, said=completion.text)
+            leaves.append(found.search.tree.grow(tokens, ended)[-1])
+    return agreement(found.search, leaves)
 
 
 async def _enumerate(found: Exploration) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from reroll.agreement import Agreement
 from reroll.answer import Cost, to_json
 from reroll.case import Case
 from reroll.evidence import Evidence
-from reroll.exploring import Exploration, Explored, begin, explore
+from reroll.exploring import Exploration, Explored, begin, check, explore
 from reroll.models.continuing import Tier
 from reroll.numbers import counts, interval_words, percent
 from reroll.reading import open_case
@@ -38,6 +39,7 @@ class Foreseen:
     caveats: tuple[str, ...]
     text: str
     alpha: float
+    agreement: Agreement
 
     def as_json(self) -> dict[str, Any]:
         """The shape `reroll.futures/1`."""
@@ -56,6 +58,7 @@ class Foreseen:
             "sampling_calls": self.sampling_calls,
             "completions": [to_json(future) for future in found.completions],
             "server_noise": to_json(found.server_noise),
+            "agreement": to_json(self.agreement),
             "case": self.case,
             "program": self.program,
             "model": self.model,
@@ -68,8 +71,11 @@ class Foreseen:
         }
 
 
-async def ask_futures(session: Session, case: Case, width: float, down_to: float) -> Foreseen:
-    """The futures of one case; what was found before is reused. Raises: ModelError where they cannot be read."""
+async def ask_futures(session: Session, case: Case, width: float, down_to: float, draws: int) -> Foreseen:
+    """The futures of one case; what was found before is reused. `draws`: plain draws that are held against them.
+
+    Raises: ModelError where they cannot be read.
+    """
     session.store.put_program(session.project.program)
     session.store.put_case(case)
     opened = await open_case(session, case)
@@ -79,6 +85,10 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
     explored = await explore(
         found, width=width, down_to=down_to, alpha=alpha, rng=rng, tell=lambda f: _tell(session, case, f)
     )
+    agreed = await check(found, draws)
+    explored = replace(explored, futures=found.search.futures(min(down_to, 1e-6)))  # draws are paths, too
+    if explored.method == "enumeration":
+        explored = replace(explored, rate=explored.futures.failure_rate)
     rate = explored.rate
     low, high = rate.low or 0.0, 1.0 if rate.high is None else rate.high
     plain = calls_for_width(max(high - low, 1e-4), min(max(low, 0.0), 0.5), alpha)
@@ -93,9 +103,10 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
         sampling_calls=plain,
         down_to=down_to,
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(opened.sampling, explored)),
-        text=reply(explored, opened.branches.calls, plain),
+        caveats=tuple(_caveats(opened.sampling, explored, agreed)),
+        text=reply(explored, found.calls, plain, agreed),
         alpha=alpha,
+        agreement=agreed,
     )
 
 
@@ -107,16 +118,23 @@ def _tell(session: Session, case: Case, found: Exploration) -> None:
     tell(session, case.id, Evidence.of(found.drawn), words, session.options.budget)
 
 
-def reply(explored: Explored, calls: int, plain: int) -> str:
+def reply(explored: Explored, calls: int, plain: int, agreed: Agreement) -> str:
     """What one would paste into a thread, none of it stronger than what was read."""
     found, rate = explored.futures, explored.rate
     low, high = rate.low or 0.0, 1.0 if rate.high is None else rate.high
+    if not agreed.agrees:
+        suspect = f"; it looks like {agreed.suspect}" if agreed.suspect else ""
+        return (
+            f"The server does not sample from the probabilities that it lists: {counts('plain run', agreed.draws)} "
+            f"contradict them{suspect}. Nothing can be read from them; `rerun` measures how often it fails."
+        )
     sentences = [f"This request fails in {interval_words(low, high)} of runs."]
+    checked = f" (checked by {counts('plain run', agreed.draws)})" if agreed.draws else ""
     if explored.method == "enumeration":
         sentences.append(
             f"That is read from the model's own probabilities in {counts('call', calls)}, not guessed from runs; it "
-            f"holds if they are those that it samples from. Runs would have taken about {plain_words(plain)} to "
-            "say as much."
+            f"holds if they are those that it samples from{checked}. Runs would have taken about {plain_words(plain)} "
+            "to say as much."
         )
     else:
         sentences.append(
@@ -140,9 +158,16 @@ def plain_words(calls: int) -> str:
     return counts("call", int(float(f"{calls:.2g}")))
 
 
-def _caveats(sampling: object, explored: Explored) -> list[str]:
+def _caveats(sampling: object, explored: Explored, agreed: Agreement) -> list[str]:
     found, said = explored.futures, []
-    said.append("the probabilities are the server's own; plain runs (`rerun`) are the check that it samples from them")
+    if agreed.draws:
+        seen = f"; so many would have shown {' or '.join(agreed.sees[:2])}" if agreed.sees else ""
+        said.append(
+            f"{counts('plain run', agreed.draws)} were held against the probabilities (true ones are refuted with a "
+            f"chance of at most {percent(agreed.alpha)}){seen}"
+        )
+    else:
+        said.append("the probabilities are the server's own, and no plain run was held against them (--draws)")
     if isinstance(sampling, Sampling) and sampling.unsure:
         said.append(f"left to the server, and read as if they did nothing: {', '.join(sampling.unsure)}")
     if found.outside_top_k > 1e-4:
