@@ -78,11 +78,11 @@ def stopping_cleanly(*sessions: Session) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
         for session in sessions:
             session.stopped = True
             for drawing in session.drawing:
                 drawing.cancel()
-        loop.remove_signal_handler(signal.SIGINT)
 
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
         loop.add_signal_handler(signal.SIGINT, stop)
