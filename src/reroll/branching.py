@@ -16,7 +16,7 @@ from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer
 from reroll.models.model import Capabilities, Draw
 from reroll.program import Request
-from reroll.sample import Sample, Token
+from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, checks_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
@@ -81,6 +81,37 @@ class Branches:
             Branch(one.id, prefix, greedy, one.sample, self._outcome(one.id, one.sample, said.get(one.id)))
             for one, prefix, greedy in mine
         ]
+
+    async def score(self, tokens: Sequence[Token]) -> tuple[Token, ...]:
+        """The tokens with their probabilities for this request: as stored, or asked for now, counted and stored.
+
+        Raises: ModelError where the server cannot score them.
+        """
+        session, series = self.session, f"scored of {self.place.request_id}"
+        found = session.store.samples(request_id=self.place.request_id, series=series, source=SOURCE, payload=True)
+        for one in found:
+            have = one.sample.completion.tokens if one.sample.completion else ()
+            if [(t.id, t.text) for t in have] == [(t.id, t.text) for t in tokens]:
+                return have
+        scored = await self.continuer.score(
+            tokens,
+            at_once=session.options.concurrency or session.model.concurrency,
+            case_id=self.case.id,
+            tally=lambda sample: session.spent.add(sample, control=False),
+        )
+        text = "".join(t.text for t in scored)
+        new = NewSample(
+            Sample(completion=Completion(text, "scored", tokens=scored)),
+            request_id=self.place.request_id,
+            series=series,
+            idx=session.store.reserve(self.place.request_id, series, 1)[0],
+            program_id=session.project.program.id,
+            case_id=self.case.id,
+            variant=session.variant,
+            source=SOURCE,
+        )
+        session.store.add_samples([new])
+        return scored
 
     async def draw(self, wanted: Sequence[Wanted]) -> list[Branch | None]:
         """One branch for each, in the order wanted; None where none was drawn: stopped, budget, money or time.

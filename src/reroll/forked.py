@@ -161,7 +161,7 @@ async def _tokens(opened: Opened, have: Sequence[Token], stored: StoredSample) -
     if have and all(t.logprob is not None and t.top and (t.id is not None or not opened.continuer.exact) for t in have):
         return tuple(have), "the sample's own tokens"
     if have and all(t.id is not None for t in have):
-        return await opened.continuer.score(have), "the sample's own tokens, scored now"
+        return await opened.branches.score(have), "the sample's own tokens, scored now"
     cut = await opened.continuer.cut(stored.sample.completion.text)
     if cut is None:
         raise ModelError(
@@ -169,7 +169,7 @@ async def _tokens(opened: Opened, have: Sequence[Token], stored: StoredSample) -
             "set `logprobs: true` and `top_logprobs: 20` in the program's params and draw again",
             slug="no-score",
         )
-    return await opened.continuer.score(cut), "the text cut into tokens anew, and scored now"
+    return await opened.branches.score(cut), "the text cut into tokens anew, and scored now"
 
 
 def _caveats(opened: Opened, dud: Dud) -> list[str]:

@@ -161,7 +161,7 @@ async def _scored(
         raise ModelError("this server does not cut a text into tokens, so it cannot be scored", slug="no-score")
     best: tuple[Scored, str] | None = None
     for how, path in ways:
-        told = path if all(t.logprob is not None and t.top for t in path) else await opened.continuer.score(path)
+        told = path if all(t.logprob is not None and t.top for t in path) else await opened.branches.score(path)
         one = score(told, sampling, noise, ended=ended == "end", asked=asked)
         if best is None or one.high > best[0].high:
             best = one, how
@@ -210,13 +210,13 @@ def reply(verdict: SurpriseVerdict, scored: Scored, counted: Est, per_day: float
         shown = token.text.strip() or repr(token.text)
         usual = token.usual.strip() or repr(token.usual)
         where = (
-            f" It left the usual paths at “{shown}” (taken in {percent(token.prob)} of runs there, where “{usual}” comes "
-            f"in {percent(token.usual_prob)})."
+            f" It left the usual paths at “{shown}” (taken in {percent(token.prob)} of runs there, where “{usual}” "
+            f"comes in {percent(token.usual_prob)})."
         )
     said = {
         "usual": " That is an ordinary answer for this request.",
-        "rare": " That is rare, but rare answers come every day where there are many calls; a report was picked because "
-        "it was odd, so this is no sign of another cause.",
+        "rare": " That is rare, but rare answers come every day where there are many calls; a report was picked "
+        "because it was odd, so this is no sign of another cause.",
         "other_request": " This request would depart so far from its own chances less than once in a million calls: "
         "something else ran (another version, context or system prompt), or the text was changed.",
         "undecided": " More fresh runs (--draws) would say how rare.",
@@ -234,8 +234,8 @@ def _caveats(scored: Scored, agreed: Agreement, how: str) -> list[str]:
     if not agreed.agrees:
         suspect = f" ({agreed.suspect})" if agreed.suspect else ""
         said.append(
-            f"{counts('plain run', agreed.draws)} contradict the probabilities that the server lists{suspect}; nothing is "
-            "said about another request"
+            f"{counts('plain run', agreed.draws)} contradict the probabilities that the server lists{suspect}; nothing "
+            "is said about another request"
         )
     if scored.bound_only:
         said.append("the server did not list one of its tokens: only an upper limit of its probability is known")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -145,11 +145,19 @@ class Continuer:
                 return tokens
         return None
 
-    async def score(self, tokens: Sequence[Token], *, at_once: int = 8, case_id: str = "") -> tuple[Token, ...]:
+    async def score(
+        self,
+        tokens: Sequence[Token],
+        *,
+        at_once: int = 8,
+        case_id: str = "",
+        tally: Callable[[Sample], None] = lambda sample: None,
+    ) -> tuple[Token, ...]:
         """The same tokens with the probability that the server gives each of them after those before it.
 
         A token that the server does not list keeps logprob None: it is less likely than all that it lists. By a
-        call per token (teacher forcing), or one call where the server scores prompts. Raises: ModelError.
+        call per token (teacher forcing), or one call where the server scores prompts. tally: is told of each call that
+        was made. Raises: ModelError.
         """
         if self.tier != "A":
             raise ModelError(self.why, slug="no-prefix")
@@ -160,6 +168,7 @@ class Continuer:
         async def one(k: int) -> Token:
             async with gate:
                 sample = await self.go_on(tokens[:k], most=1, case_id=case_id)
+            tally(sample)
             said = sample.completion
             if said is None or len(said.tokens) <= k:
                 raise ModelError(

@@ -15,7 +15,7 @@ __all__ = ["show_surprised"]
 
 HEAD = {
     "usual": ("pass", "An ordinary answer for this request"),
-    "rare": ("undecided", "A rare answer, but this request gives it"),
+    "rare": ("undecided", "A rare answer for this request"),
     "other_request": ("fail", "Something else ran"),
     "undecided": ("undecided", "How rare it is, is not known yet"),
 }
