@@ -75,7 +75,7 @@ async def drawn(
         cpu, wall = time.process_time(), time.perf_counter()
         await draw_more(session, [at], calls - 2 * actors)
         drew = time.perf_counter() - wall
-        n = len(judged(session, at, []))
+        n = len(judged(session, at))
         cpu = time.process_time() - cpu
         if hurting:
             await hurting

@@ -1,7 +1,8 @@
 """What a call costs from end to end: CPU, wall and memory of the whole product, beside bare loops in the same run.
 
     python benchmarks/runner.py                     10,000 calls of each (about a minute)
-    python benchmarks/runner.py --memory 100000     and so many calls for the slope of memory (several minutes)
+    python benchmarks/runner.py --memory 200000     and memory at a tenth of these calls and at all (several minutes)
+    python benchmarks/runner.py --calls 0 --memory 200000     that alone
 
 Every row is a process of its own, against `reroll fake-server` in another one. `reroll` is what a command does
 once it knows how many runs it wants: reserve, draw, store, read back, judge, store outcomes; starting Python and
@@ -9,6 +10,10 @@ loading the project is left out of all rows alike (`CPU ms` is what the calls ad
 batches of at most an eighth of what it has, so that it stops early; that costs wall time, not CPU, and is not part
 of this page.
 The bare loops keep the answer's text and nothing else.
+
+Memory is that of a whole command, `certify` asked about one case whose rate is the target's, so that it goes on to the
+end of its budget: it asks the plan, draws, judges and looks again in batches, and at the end decides, stores the
+decision and makes the answer as JSON.
 """
 
 from __future__ import annotations
@@ -33,6 +38,7 @@ from kills import fake_server, project, stats
 
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Say yes"}]
 MIX = {"429": 0.05, "500": 0.02, "reset": 0.01, "hang": 0.01, "malformed": 0.02}
+FAILING = 0.1  # of the answers, and what the target allows, where the whole command is measured
 MB = 1024 if sys.platform == "linux" else 1024 * 1024  # ru_maxrss in KB or bytes
 
 
@@ -56,10 +62,33 @@ async def whole(url: str, folder: Path, calls: int, width: int, chunk: int) -> i
         while done < calls:
             await draw_more(session, [at], min(chunk, calls - done))
             done += min(chunk, calls - done)
-            fresh = judged(session, at, []) if chunk >= calls else []
-            n = len(fresh) or done
+            n = len(judged(session, at)) if chunk >= calls else done
         await model.close()
     return n
+
+
+async def command(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
+    """The product as `reroll certify` uses it, from the first batch to the answer."""
+    from reroll.answer import to_json
+    from reroll.case import Report
+    from reroll.checking import Checker
+    from reroll.investigation import Asked, investigate
+    from reroll.models.registry import open_model
+    from reroll.project import load_project
+    from reroll.session import Options, Session
+    from reroll.store import Store
+
+    found = load_project(project(folder, url))
+    model = open_model(found.program.model, base_url=url, timeout=2.0)
+    with Store.open(folder / "store.sqlite") as store, Checker(folder) as checker:
+        options = Options(alpha=1e-9, budget=calls, concurrency=width)  # so small that it never stops early
+        session = Session(found, store, model, checker, options)
+        case = found.cases[0]
+        answer = await investigate(session, Asked(Report(case_id=case.id), case, "certify", target=1 - FAILING))
+        (folder / "answer.json").write_text(json.dumps(to_json(answer, "reroll.answer/1")))
+        await model.close()
+    assert len(answer.outcomes) == calls, answer.stopped
+    return calls
 
 
 async def bare_aiohttp(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
@@ -100,6 +129,7 @@ async def bare_openai(url: str, folder: Path, calls: int, width: int, chunk: int
 
 KINDS: dict[str, Callable[..., Awaitable[int]]] = {
     "reroll": whole,
+    "command": command,
     "bare aiohttp": bare_aiohttp,
     "bare openai": bare_openai,
 }
@@ -147,7 +177,14 @@ def main() -> int:
         print(json.dumps(inside(json.loads(sys.argv[2]))))
         return 0
     report = Report("runner", __doc__, calls=10_000, memory=0)
-    calls = report.args.calls
+    if report.args.calls:
+        loops(report, report.args.calls)
+    if report.args.memory:
+        memory(report, report.args.memory)
+    return report.finish()
+
+
+def loops(report: Report, calls: int) -> None:
     rows = []
     for kind, n, ms, width in [
         ("reroll", calls, 500, 1000),
@@ -180,13 +217,20 @@ def main() -> int:
     report.bar("slots lost", last + 1 - slots, 0)
     report.bar("slots twice", total - slots, 0)
     report.bar("attempts not recorded", found["server"]["calls"] - found["attempts"], 0)
-    if report.args.memory:
-        sizes = [row("reroll", n, 1, 200, chunk=5000) for n in (report.args.memory // 10, report.args.memory)]
-        slope = (sizes[1]["mb"] - sizes[0]["mb"]) / (0.9 * report.args.memory) * 1e6
-        cells = [[r["n"], f"{r['ms']:.3f}", f"{r['mb']:.0f}"] for r in sizes]
-        report.add("memory", "Memory", ["calls", "CPU ms a call", "peak MB"], cells)
-        report.bar("MB more for a million more calls", slope, 50)
-    return report.finish()
+
+
+def memory(report: Report, calls: int) -> None:
+    """Peak memory of a command of so many calls, and of a tenth of them."""
+    server = ("--wrong", "no", "--fail", str(FAILING))
+    rows = [row("command", n, 1, 200, *server) for n in (calls // 10, calls)]
+    for found in rows:
+        if "failed" in found:
+            raise SystemExit(found["failed"])
+    cells = [[r["n"], f"{r['ms']:.3f}", f"{r['mb']:.0f}"] for r in rows]
+    report.add("memory", "Memory of a whole command", ["calls", "CPU ms a call", "peak MB"], cells)
+    report.bar(f"memory in MB, a command of {calls:,} calls", rows[1]["mb"], 150)
+    slope = (rows[1]["mb"] - rows[0]["mb"]) / (rows[1]["n"] - rows[0]["n"]) * 1e6
+    report.bar("MB more for a million more calls", slope, 50)
 
 
 if __name__ == "__main__":

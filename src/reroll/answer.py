@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from reroll.evidence import Est
+from reroll.outcomes import Outcomes
 
 __all__ = [
     "Answer",
@@ -166,7 +168,7 @@ class Answer:
     caveats: tuple[str, ...]
     text: str
     alpha_total: float
-    outcomes: tuple[OutcomeWord, ...] = ()
+    outcomes: Sequence[OutcomeWord] = ()
     samples: tuple[ShownSample, ...] = ()
     stopped: str = ""
     finished: bool = True
@@ -203,7 +205,7 @@ class Certified:
     cost: Cost
     caveats: tuple[str, ...]
     alpha_total: float
-    outcomes: tuple[OutcomeWord, ...] = ()
+    outcomes: Sequence[OutcomeWord] = ()
     stopped: str = ""
     finished: bool = True
 
@@ -298,6 +300,8 @@ def to_json(value: Any, schema: str | None = None) -> Any:
         return {"schema": schema, **plain} if schema else plain
     if isinstance(value, dict):
         return {k: to_json(v) for k, v in value.items()}
+    if isinstance(value, Outcomes):
+        return list(value)
     if isinstance(value, list | tuple):
         return [to_json(v) for v in value]
     return value

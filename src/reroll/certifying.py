@@ -271,7 +271,7 @@ def _concluded(
         cost=session.spent.cost(),
         caveats=tuple(_caveats(session, goal, places, counted, checks or (CheckClaim("", certify),))),
         alpha_total=_total(certify, checks),
-        outcomes=tuple(outcomes),
+        outcomes=outcomes,
         stopped=stopped,
         finished=not broken and not session.stopped and not cut_short(session, certify.verdict),
     )

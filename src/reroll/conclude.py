@@ -161,7 +161,7 @@ def three_samples(
     Args:  said: 64-bit integers, one for each run, equal for those that say the same, with the same outcome;
            seen: the k-th run as screens need it, asked for the chosen ones alone.
     """
-    commonest = _commonest(np.asarray(said, dtype=np.int64), codes_of(outcomes))
+    commonest = _commonest(np.asarray(said), codes_of(outcomes))
     fails, passes, invalids = commonest[FAIL], commonest[PASS], commonest[INVALID]
     chosen = fails[: MOST_SHOWN - bool(passes)]
     chosen += passes[: MOST_SHOWN - len(chosen)]
@@ -173,8 +173,9 @@ def three_samples(
 def _commonest(keys: npt.NDArray[np.int64], codes: Codes) -> dict[int, list[tuple[int, int]]]:
     """By outcome the commonest keys, as (count, where first), the earlier first where equally common."""
     best: dict[int, list[tuple[int, int]]] = {code: [] for code in (PASS, FAIL, INVALID)}
+    parts = np.remainder(keys, PARTS, out=np.empty(len(keys), dtype=np.uint8), casting="unsafe")
     for part in range(PARTS):
-        where = np.flatnonzero(keys % PARTS == part)
+        where = np.flatnonzero(parts == part)
         _, first, count = np.unique(keys[where], return_index=True, return_counts=True)
         first = where[first]
         for code, found in best.items():

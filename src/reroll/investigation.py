@@ -126,7 +126,7 @@ def _answer(
         ),
         text=reply(luck, certify, fresh=bool(session.spent.calls or not runs)),
         alpha_total=sum_of_alphas(luck, certify),
-        outcomes=tuple(outcomes),
+        outcomes=outcomes,
         samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
         stopped=broken or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
         finished=not broken and not session.stopped and not cut_short(session, verdict),

@@ -204,7 +204,7 @@ async def run_case(session: Session, case: Case, plan_for: Callable[[Outcomes], 
 
 def crashing_check(case: Case, runs: Runs) -> None:
     """Raises: UsageError when a check could not run on any sample so far: it is the check that is broken."""
-    if len(runs) >= 3 and all(j.outcome.broken for j in runs):
+    if len(runs) >= 3 and runs.broken >= len(runs) and all(j.outcome.broken for j in runs):
         raise UsageError(
             f"a check of case `{case.id}` failed to run on all {len(runs)} samples: {runs[-1].outcome.reason}; "
             "mend it and run the same command again: what was drawn stays stored",

@@ -17,9 +17,10 @@ from reroll.store import Store, StoredSample
 __all__ = ["DAY", "PAGE", "Judged", "Room", "Runs"]
 
 PAGE = 500  # runs that are read, judged and held together
-WHOLE = 16 << 20  # bytes: some 10,000 runs with short answers, so that ordinary commands never read one twice
+WHOLE = 2 << 20  # bytes: some 1,500 runs with short answers; hardly anything asks for more than their columns
 DAY = 86_400  # seconds
-MOST_NAMES = 60_000
+LAST_DAY = 0xFFFF  # in the year 2149
+MOST_NAMES = 255
 BARE = 1200  # bytes that a run takes beside its texts, about
 
 
@@ -48,7 +49,7 @@ class Room:
 
 @dataclass(slots=True)
 class _Kept:
-    """What is in memory of all runs, in columns by index: 32 bytes and one more for each check; and of some more.
+    """What is in memory of all runs, in columns by index: 21 bytes and one more for each check; and of some more.
 
     `said`: hashes, equal for runs that look alike on a screen; `days`: when they settled; `models`: which of `names`
     answered; `later`: whether another completion of the same call came before. `whole` and `broken` are by `seq`.
@@ -57,11 +58,11 @@ class _Kept:
     checks: tuple[bytearray, ...]
     codes: bytearray = field(default_factory=bytearray)
     later: bytearray = field(default_factory=bytearray)
-    seqs: array[int] = field(default_factory=lambda: array("q"))
-    indices: array[int] = field(default_factory=lambda: array("q"))
+    seqs: array[int] = field(default_factory=lambda: array("I"))  # wider once a number needs it: see _append
+    indices: array[int] = field(default_factory=lambda: array("I"))
     said: array[int] = field(default_factory=lambda: array("q"))
-    days: array[int] = field(default_factory=lambda: array("i"))
-    models: array[int] = field(default_factory=lambda: array("H"))
+    days: array[int] = field(default_factory=lambda: array("H"))
+    models: array[int] = field(default_factory=lambda: array("B"))
     names: dict[str, int] = field(default_factory=dict)
     newest: int = 0
     whole: dict[int, Judged] = field(default_factory=dict)
@@ -89,12 +90,12 @@ class Runs(Sequence[Judged]):
         before = len(kept.seqs)
         for judged in sorted(new, key=lambda j: j.stored.idx):
             stored, outcome, seq = judged.stored, judged.outcome, judged.stored.seq
-            kept.seqs.append(seq)
-            kept.indices.append(stored.idx)
+            kept.seqs = _append(kept.seqs, seq)
+            kept.indices = _append(kept.indices, stored.idx)
             kept.codes.append(CODE[outcome.outcome])
             kept.later.append(stored.choice > 0)
             kept.said.append(hash((outcome.outcome, said_by(stored.sample), outcome.reason)))
-            kept.days.append(int(stored.settled // DAY))
+            kept.days.append(max(0, min(int(stored.settled // DAY), LAST_DAY)))
             # Past so many names all further ones are one number: nobody is shown more than four.
             kept.models.append(kept.names.setdefault(stored.sample.model or "", min(len(kept.names), MOST_NAMES)))
             for codes, one in zip(kept.checks, judged.each, strict=True):
@@ -159,6 +160,11 @@ class Runs(Sequence[Judged]):
         return any(self._kept.later[: len(self)])
 
     @property
+    def broken(self) -> int:
+        """Of how many that were added a check could not run."""
+        return len(self._kept.broken)
+
+    @property
     def newest(self) -> int:
         """The highest `seq` that was added, 0 before any: what came later has not been."""
         return self._kept.newest
@@ -199,6 +205,15 @@ class Runs(Sequence[Judged]):
         for one in stored:
             each = self._kept.broken.get(one.seq) or tuple(said[one.id][id] for id in self._ids)
             yield Judged(one, overall(each), each)
+
+
+def _append(numbers: array[int], number: int) -> array[int]:
+    """The numbers with one more, in as many bytes as they need."""
+    try:
+        numbers.append(number)
+    except OverflowError:
+        numbers = array("q", [*numbers, number])
+    return numbers
 
 
 def _size(sample: Sample) -> int:

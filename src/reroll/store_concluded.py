@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any, Unpack
 
 from sqlalchemy import bindparam, func, select
@@ -155,7 +154,7 @@ class Concluded(Sampled):
     ) -> str:
         """Its id. Nothing ever changes or removes a decision.
 
-        Which samples counted is said by their ids, or by their `seq` as the store gave them.
+        Which samples counted is said by their ids, or else by their `seq` as the store gave them.
 
         Raises: UsageError if an id is unknown.
         """
@@ -179,7 +178,7 @@ class Concluded(Sampled):
         known = self._seqs(ids)  # samples are never removed, so this may be looked up before the transaction
         if missing := [id for id in ids if id not in known]:
             raise UsageError(f"no stored sample has the id `{missing[0]}`", slug="unknown-sample")
-        row["samples"] = to_json(ranges(chain(known.values(), seqs or ())))
+        row["samples"] = to_json(ranges(known.values() if seqs is None else seqs))
         with self._write() as connection:
             connection.execute(decisions.insert(), row)
         return str(row["id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -341,7 +342,7 @@ def ranges(seqs: Iterable[int]) -> list[list[int]]:
     >>> ranges([3, 1, 2, 7])
     [[1, 3], [7, 7]]
     """
-    found = np.unique(np.fromiter(seqs, dtype=np.int64))
+    found = np.unique(np.asarray(seqs) if isinstance(seqs, array) else np.fromiter(seqs, dtype=np.int64))
     if not len(found):
         return []
     ends = np.flatnonzero(np.diff(found) != 1)
