@@ -38,7 +38,7 @@ def failing(home: Path, capsys: Capsys, case: str) -> str:
 
 
 def test_futures_know_the_failure_rate_that_many_runs_show(home: Path, capsys: Capsys) -> None:
-    code, found = run(home, capsys, "futures", "next-friday")
+    code, found = run(home, capsys, "futures", "next-friday", "--draws", "0")
     assert code == 0
     rate = found["rate"]
     assert rate["method"] == "enumeration"
@@ -52,6 +52,13 @@ def test_futures_know_the_failure_rate_that_many_runs_show(home: Path, capsys: C
     sampled = json.loads(capsys.readouterr().out)["rate"]
     assert sampled["low"] <= rate["high"]
     assert rate["low"] <= sampled["high"]
+
+
+def test_plain_runs_agree_with_what_the_server_lists(home: Path, capsys: Capsys) -> None:
+    _, found = run(home, capsys, "futures", "next-friday", "--draws", "40")
+    assert found["agreement"]["agrees"]
+    assert found["agreement"]["draws"] == 40
+    assert "checked by 40 plain runs" in found["text"]
 
 
 def test_futures_come_in_order_of_probability_each_judged(home: Path, capsys: Capsys) -> None:
@@ -127,3 +134,46 @@ def test_pages_of_tokens_hold_what_the_json_says(home: Path, capsys: Capsys) -> 
     page = capsys.readouterr().out
     assert "One token led it astray" in page
     assert "18" in page
+
+
+def test_an_ordinary_answer_is_not_called_surprising(home: Path, capsys: Capsys) -> None:
+    sample = failing(home, capsys, "half-seven")
+    code, found = run(home, capsys, "surprise", sample, "--per-day", "1000")
+    assert code == 0
+    assert found["verdict"] == "usual"
+    assert found["at_least_this_surprising"]["low"] > 0.05
+    assert found["log_prob"] == pytest.approx(sum(t["log_prob"] for t in found["tokens"]), abs=1e-6)
+    assert "a day" in found["text"]
+
+
+def test_a_text_that_another_request_would_write_is_told_from_a_rare_one(home: Path, capsys: Capsys) -> None:
+    saw = home / "saw.txt"
+    saw.write_text("Dear customer, thank you for your patience! We will write to you in the next few days.\r\n")
+    _, found = run(home, capsys, "surprise", "next-friday", "--saw", str(saw))
+    assert found["verdict"] == "other_request"
+    assert found["departure"] < 1e-6
+    saw.write_text('{"date":"2026-11-27","time":"12:30","duration_min":60,"attendees":["Ana"]}\n')
+    _, found = run(home, capsys, "surprise", "next-friday", "--saw", str(saw))
+    assert found["verdict"] in ("rare", "undecided")
+    assert found["read_as"] == "without the line end at its end"
+
+
+def test_an_empty_text_is_refused_in_a_sentence(home: Path, capsys: Capsys) -> None:
+    (home / "nothing.txt").write_text("")
+    assert main(["surprise", "next-friday", "--saw", str(home / "nothing.txt"), "--project", str(home)]) == 2
+    assert "empty" in capsys.readouterr().err
+
+
+def test_runs_of_a_case_are_shown_as_a_tree_that_counts_them_all(home: Path, capsys: Capsys) -> None:
+    failing(home, capsys, "half-seven")
+    code, found = run(home, capsys, "samples", "half-seven", "--tree")
+    assert code == 0
+
+    def leaves(branch: dict[str, Any]) -> list[dict[str, Any]]:
+        return [leaf for inner in branch["branches"] for leaf in leaves(inner)] or [branch]
+
+    assert sum(leaf["samples"] for leaf in leaves(found["tree"])) == found["samples"]
+    assert found["tree"]["passes"] + found["tree"]["fails"] == found["samples"]
+    assert main(["samples", "half-seven", "--tree", "--project", str(home)]) == 0
+    assert "18:30" in capsys.readouterr().out
+    assert main(["samples", "--tree", "--project", str(home)]) == 2
