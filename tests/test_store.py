@@ -8,6 +8,7 @@ import math
 import random
 import re
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from reroll import store_schema
 from reroll.case import Case, Report
@@ -576,6 +577,51 @@ def test_a_decision_comes_back_with_the_samples_that_it_looked_at_in_seq_order(s
     assert made.evidence == {"failures": 1, "n": 4, "log_e": 0.5}
     assert [s.id for s in store.decided_on(made)] == [ids[0], ids[1], ids[4]]
     assert store.decisions(rule="luck/1") == []
+
+
+def test_a_decision_may_name_its_samples_by_seq_and_holds_no_more_of_them_than_their_runs(store: Store) -> None:
+    seqs = [store.sample(add(store, i)).seq for i in range(6)]
+    store.add_decision(rule="x/1", question="", verdict="met", evidence={}, seqs=array("I", [*seqs[3:], seqs[0]]))
+    [made] = store.decisions()
+    assert made.samples == (seqs[0], *seqs[3:])
+    assert (len(made.samples), made.samples[1], made.samples[1:3]) == (4, seqs[3], tuple(seqs[3:5]))
+    assert (seqs[4] in made.samples, seqs[1] in made.samples) == (True, False)
+    assert [s.seq for s in store.decided_on(made)] == list(made.samples)
+
+
+@pytest.mark.parametrize("by_index", [False, True])
+def test_pages_of_a_series_hold_every_draw_once_up_to_the_bound(store: Store, by_index: bool) -> None:
+    order = [3, 0, 5, 1, 4, 2, 7, 6]
+    seqs = {idx: store.sample(add(store, idx)).seq for idx in order}
+    add(store, 20, source="outage")
+    add(store, 21, series="other")
+    until = store.newest()
+    add(store, 8)
+    request_id, series = (getattr(store.sample(add(store, 9)), name) for name in ("request_id", "series"))
+    after = seqs[0]
+    found = []
+    for page in store.drawn(request_id, series, after=after, until=until, by_index=by_index, size=2):
+        add(store, 30 + len(found))  # stored meanwhile
+        found += [one.idx for one in page]
+    assert sorted(found) == [idx for idx in sorted(order) if seqs[idx] > after]
+    assert [one.idx for one in store.of_seqs([seqs[5], seqs[3], 10**9])] == [3, 5]
+
+
+def test_what_came_since_is_read_without_a_look_at_the_whole_series(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "s.sqlite") as store:
+        for by_index, wanted in ((False, "USING INTEGER PRIMARY KEY"), (True, "USING INDEX sqlite_autoindex_samples")):
+            asked: list[Any] = []
+
+            @event.listens_for(store._engine, "before_cursor_execute")
+            def listen(_c: Any, _cursor: Any, sql: str, args: Any, *_: Any, asked: list[Any] = asked) -> None:
+                asked.append((sql, args))
+
+            list(store.drawn("r", "open", after=5, until=9, by_index=by_index))
+            with contextlib.closing(sqlite3.connect(tmp_path / "s.sqlite")) as plain:
+                sql, args = asked[-1]
+                plan = " ".join(str(row[-1]) for row in plain.execute(f"EXPLAIN QUERY PLAN {sql}", args))
+            assert wanted in plan, plan
+            assert "TEMP B-TREE" not in plan
 
 
 def test_a_decision_about_an_unknown_sample_is_refused_and_not_stored(store: Store) -> None:
