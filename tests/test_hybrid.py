@@ -13,7 +13,7 @@ from reroll.race import Race, first_crossing
 from reroll.sampler import Sampling
 from reroll.ways import calls_for_width, cheapest, next_move, ways_to_certify
 from tests.test_futures import END_KEYS, search
-from tests.worlds import World, flat_world, random_world
+from tests.worlds import World, flat_world, form_world, random_world
 
 
 def outcomes(world: World, found: Enumeration, stratum: Stratum, draws: int, seed: int) -> list[str]:
@@ -124,9 +124,7 @@ def test_long_flat_worlds_are_left_to_sampling_after_a_few_calls() -> None:
 
 
 def test_a_narrow_world_is_enumerated_for_a_hundredth_of_the_tokens() -> None:
-    rng = np.random.default_rng(2)
-    world = World(rng.normal(size=(6, 15)) * 9, rng.integers(6, size=(6, 15)), rng.random(6) < 0.5, 20, rng=rng)
-    world.logits[:, 0] = rng.normal(size=6)
+    world = form_world()
     assert 0.02 < world.failure_rate < 0.98
     found, move = moved(world, 0.02)
     assert move in ("done", "draw")

@@ -159,3 +159,20 @@ def flat_world(seed: int, most: int, size: int = 30, failing: float = 0.1) -> Wo
     logits[:, 0] = math.log(2 * size / most)
     moves = rng.integers(states, size=(states, size))
     return World(logits, moves, rng.random(states) < failing, most, rng=rng)
+
+
+def form_world(
+    length: int = 20, turns: tuple[tuple[int, float], ...] = ((4, 0.3), (11, 0.1)), odd: float = 1e-3
+) -> World:
+    """Fills in a form, as a model that answers in JSON does: sure of every token, but for a few forks."""
+    states, size = 2 * length, 12
+    p = np.full((states, size), odd / (size - 2))
+    moves = np.tile(np.minimum(np.arange(states) + 1, states - 1)[:, None], (1, size))
+    p[:, 1] = 1 - odd
+    for at, wrong in turns:
+        p[at, 1], p[at, 2], moves[at, 2] = (1 - odd) * (1 - wrong), (1 - odd) * wrong, length + at + 1
+    for last in (length - 1, states - 1):
+        p[last], moves[last] = odd / (size - 1), last
+        p[last, 0] = 1 - odd
+    p /= p.sum(1, keepdims=True)
+    return World(np.log(p), moves, np.arange(states) >= length, 2 * length)

@@ -95,8 +95,10 @@ def next_move(search: Enumeration, width: float, alpha: float = 0.05) -> Move:
         free or search.tokens + call <= _ADVANCE * plain + _SAVED * min(1.0, explored) * plain
     )
     room = width - error
+    if room <= 0:
+        return "sample"  # what is not listed alone is more than that, and only grows
     rate = min(0.5, max(0.02, (failure + 0.25 * left) / (explored + 0.5 * left)))
-    drawing = math.inf if room <= 0 else call * calls_for_width(room / left, rate, alpha) if left > room else 0.0
+    drawing = call * calls_for_width(room / left, rate, alpha) if left > room else 0.0
     gain = search.next_probability() * sum(c.gained for c in recent) / max(sum(c.prefix for c in recent), 1e-300)
     # The draws grow with the mass at least in proportion, at most with its square.
     worth = 1.5 * min(drawing, 16 * plain) * min(1.0, gain / max(left, 1e-300)) >= call
@@ -112,8 +114,6 @@ def _dearer(search: Enumeration, room: float, rate: float, width: float, alpha: 
 
     It does where the error term eats up what the smaller mass saves.
     """
-    if room <= 0:
-        return True
     recent = search.history[-_RECENT:]
     call = sum(c.tokens for c in recent) / len(recent)
     failure, left = search.known("fail"), search.unexplored
