@@ -61,8 +61,9 @@ def some_world(i: int) -> tuple[str, World]:
     return kind, world
 
 
-def samples_needed(rate: float, width: float, runs: int, rng: np.random.Generator) -> float:
-    """Mean number of samples until the interval is this narrow."""
+def samples_needed(rate: float, width: float, runs: int) -> float:
+    """Mean number of samples until the interval is this narrow; the same draws for every method, as far as can be."""
+    rng = np.random.default_rng(1)
     guess = calls_for_width(width, rate)
     if guess >= 10**7:
         return math.inf
@@ -101,13 +102,12 @@ def stratum_truth(world: World, found: Enumeration, stratum: Stratum) -> tuple[f
 
 
 def worlds(report: Report, number: int, runs: int) -> None:
-    rng = np.random.default_rng(1)
     ratios: dict[str, list[float]] = {}
     cpu = 0.0
     for i in range(number):
         kind, world = some_world(i)
         for width in WIDTHS:
-            plain = samples_needed(world.failure_rate, width, runs, rng) * world.length
+            plain = samples_needed(world.failure_rate, width, runs) * world.length
             if math.isinf(plain):
                 continue
             started = time.process_time()
@@ -120,7 +120,7 @@ def worlds(report: Report, number: int, runs: int) -> None:
                 stratum = freeze(found)
                 rate, length = stratum_truth(world, found, stratum)
                 room = (width - stratum.error) / stratum.mass
-                tokens += length * samples_needed(rate, room, runs, rng) if room < 1 else 0.0
+                tokens += length * samples_needed(rate, room, runs) if room < 1 else 0.0
             low, high = found.futures().failure_rate.low, found.futures().failure_rate.high
             assert low is not None
             assert high is not None

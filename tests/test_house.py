@@ -32,7 +32,8 @@ commands_files fake_faults fake_server commands_fake cli
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
 FOR_CORE = """
-__future__ collections dataclasses decimal difflib enum functools hashlib itertools json math operator pathlib re typing
+__future__ collections dataclasses decimal difflib enum functools hashlib heapq itertools json math operator pathlib re
+typing
 numpy pydantic pydantic_core jsonschema referencing re2 reroll
 """.split()
 

@@ -132,6 +132,14 @@ class World:
         self.tokens += len(out)
         return out, "end" if ids and ids[-1] == 0 else "cut", self.outcome(ids)
 
+    def told(self, ids: Any) -> list[Token]:
+        """What a server lists for these tokens, whoever drew them."""
+        q, out = 0, []
+        for token in ids:
+            out.append(self.listing(q, token))
+            q = int(self.moves[q, token])
+        return out
+
     def probability(self, ids: Any) -> float:
         q, p = 0, 1.0
         for token in ids:

@@ -84,44 +84,40 @@ def next_move(search: Enumeration, width: float, alpha: float = 0.05) -> Move:
         return "enumerate"
     recent = search.history[-_RECENT:]
     call = max(1.0, sum(c.tokens for c in recent) / len(recent))
-    failure, success = search.known("fail"), search.known("pass")
-    explored, left = failure + success, search.unexplored
-    error = max(0.0, search.unknown - left)
-    rates = (failure, 1 - success)
-    least = min(calls_for_width(width, min(rate, 1 - rate), alpha) for rate in rates)
-    plain = least * search.mean_tokens()
-    free = search.next_ends()
-    may = search.next_probability() >= search.floor and (
-        free or search.tokens + call <= _ADVANCE * plain + _SAVED * min(1.0, explored) * plain
-    )
-    room = width - error
+    failure, success, left = search.known("fail"), search.known("pass"), search.unexplored
+    explored = failure + success
+    room = width - max(0.0, search.unknown - left)
     if room <= 0:
         return "sample"  # what is not listed alone is more than that, and only grows
     rate = min(0.5, max(0.02, (failure + 0.25 * left) / (explored + 0.5 * left)))
-    drawing = call * calls_for_width(room / left, rate, alpha) if left > room else 0.0
+    dearer = _dearer(search, room / left, rate, width, alpha, call)
+    # Plain sampling's tokens at least, at either end of the bracket; what was found is shorter than the rest.
+    least = min(calls_for_width(width, min(end, 1 - end), alpha) for end in (failure, 1 - success))
+    plain = least * search.mean_tokens()
+    saved = 0.0 if dearer else _SAVED * min(1.0, explored) * plain
+    free = search.next_ends()
+    may = search.next_probability() >= search.floor and (free or search.tokens + call <= _ADVANCE * plain + saved)
+    drawing = min(16 * plain, call * calls_for_width(room / left, rate, alpha))
     gain = search.next_probability() * sum(c.gained for c in recent) / max(sum(c.prefix for c in recent), 1e-300)
     # The draws grow with the mass at least in proportion, at most with its square.
-    worth = 1.5 * min(drawing, 16 * plain) * min(1.0, gain / max(left, 1e-300)) >= call
+    worth = 1.5 * drawing * min(1.0, gain / left) >= call
     if may and (free or worth):
         return "enumerate"
-    if drawing and _dearer(search, room / max(left, 1e-300), rate, width, alpha):
-        return "sample"
-    return "draw"
+    return "sample" if dearer else "draw"
 
 
-def _dearer(search: Enumeration, room: float, rate: float, width: float, alpha: float) -> bool:
+def _dearer(search: Enumeration, room: float, rate: float, width: float, alpha: float, call: float) -> bool:
     """Whether drawing from the stratum takes more than sampling plainly, at the likely rate or where nothing fails.
 
-    It does where the error term eats up what the smaller mass saves.
+    It does where the error term eats up what the smaller mass saves. A draw is taken to be as long as the
+    latest calls, and a plain sample to be one of them where it falls into the stratum.
     """
-    recent = search.history[-_RECENT:]
-    call = sum(c.tokens for c in recent) / len(recent)
     failure, left = search.known("fail"), search.unexplored
-    for q in (rate, 0.0):
-        plain = search.mean_tokens() * calls_for_width(width, failure + left * q, alpha)
-        if call * calls_for_width(room, q, alpha) > 1.02 * plain:
-            return True
-    return False
+    sample = (1 - left) * search.mean_tokens() + left * call
+    return any(
+        call * calls_for_width(room, q, alpha) > 1.02 * sample * calls_for_width(width, failure + left * q, alpha)
+        for q in (rate, 0.0)
+    )
 
 
 def ways_to_certify(
