@@ -599,7 +599,7 @@ def test_pages_of_a_series_hold_every_draw_once_up_to_the_bound(store: Store, by
     add(store, 8)
     request_id, series = (getattr(store.sample(add(store, 9)), name) for name in ("request_id", "series"))
     after = seqs[0]
-    found = []
+    found: list[int] = []
     for page in store.drawn(request_id, series, after=after, until=until, by_index=by_index, size=2):
         add(store, 30 + len(found))  # stored meanwhile
         found += [one.idx for one in page]

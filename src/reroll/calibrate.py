@@ -43,7 +43,7 @@ NEVER = 1 << 30
 _MET_FAILURES = 160
 _NOT_MET_FAILURES = 120
 _HALVINGS = 18  # of log(1 / alpha): thresholds exact to about 1e-5
-_AT_ONCE = 1 << 14  # levels looked for together: a long walk must not need its memory at once
+_AT_ONCE = 1 << 12  # levels looked for together: a long walk must not need its memory at once
 _MARGIN = 1e-9  # keeps rounding from moving a boundary between here and a verdict
 
 

@@ -24,7 +24,7 @@ __all__ = ["Race", "Side", "first_crossing", "forecast", "log_es", "race_thresho
 Side = Literal["met", "not_met"]
 
 _FAR = 1 << 40  # calls; nothing is forecast beyond
-_ROUNDS_AT_ONCE = 1 << 14  # so that the memory it takes stays small however many there are
+_ROUNDS_AT_ONCE = 1 << 12  # so that the memory it takes stays small however many there are
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from reroll.store_rows import (
     request_from_row,
     several,
 )
-from reroll.store_samples import conditions
+from reroll.store_samples import LAST_SEQ, conditions
 from reroll.store_schema import attempts, outcomes, requests, samples
 
 __all__ = [
@@ -97,7 +97,7 @@ class Store(Asked, Concluded, Probes):
     def newest(self) -> int:
         """The newest `seq`, 0 for an empty store."""
         with self._read() as connection:
-            return connection.execute(select(func.max(samples.c.seq))).scalar_one() or 0
+            return connection.execute(LAST_SEQ).scalar_one() or 0
 
     def since(self, seq: int) -> tuple[int, float]:
         """The newest `seq`, and what the samples after the given one cost in US dollars, as far as that is known."""

@@ -32,7 +32,7 @@ from reroll.store_schema import attempts, outcomes, payloads, requests, samples
 from reroll.store_schema import series as series_table
 from reroll.store_tokens import base_of, pack_text, pack_tokens, unpack_all, unpack_text
 
-__all__ = ["Sampled", "conditions"]
+__all__ = ["LAST_SEQ", "Sampled", "conditions"]
 
 # Built once: building costs more than SQLite needs to run them.
 LAST_SEQ = select(func.max(samples.c.seq))
@@ -41,6 +41,22 @@ AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for na
 ADD_ONE = sql.insert_new(samples).returning(samples.c.seq)
 TRIES = select(attempts.c.seq, *(attempts.c[name] for name in ATTEMPT)).order_by(attempts.c.seq, attempts.c.n)
 ADD_SAMPLE, ADD_ATTEMPT, ADD_PAYLOAD = sql.insert_new(samples), attempts.insert(), payloads.insert()
+
+
+def _drawn(by_index: bool) -> Select[Any]:
+    """A page of a series after the `last` one seen, by index or by seq, whichever the database is to walk along."""
+    seq: ColumnElement[Any] = samples.c.seq
+    here = [samples.c[name] == bindparam(name) for name in ("request_id", "series", "source")]
+    if by_index:
+        seq = sql.unindexed(seq)
+    else:
+        here = [sql.unindexed(samples.c[name]) == bindparam(name) for name in ("request_id", "series", "source")]
+    at = samples.c.idx if by_index else samples.c.seq
+    bounds = (seq > bindparam("after"), seq <= bindparam("until"), at > bindparam("last"))
+    return select(samples).where(*here, *bounds).order_by(at).limit(bindparam("size"))
+
+
+DRAWN = {by_index: _drawn(by_index) for by_index in (False, True)}
 
 LOOKED_AT = 50  # earlier samples of a request whose beginnings a new process learns
 TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples were taken in
@@ -229,18 +245,9 @@ class Sampled(Database):
         In the order of storing, which looks at everything that was stored since `after`; or `by_index`, in the order
         of their indices, which looks at the whole series. Nothing that is stored meanwhile comes between.
         """
-        mine = {"request_id": request_id, "series": series, "source": "draw"}
-        if by_index:
-            at: ColumnElement[Any] = samples.c.idx
-            seq: ColumnElement[Any] = sql.unindexed(samples.c.seq)
-            here = [*(samples.c[name] == value for name, value in mine.items()), seq > after]
-            last = -1
-        else:
-            at = seq = samples.c.seq
-            here = [sql.unindexed(samples.c[name]) == value for name, value in mine.items()]
-            last = after
-        query = select(samples).where(*here, seq <= until).order_by(at).limit(size)
-        while page := self._stored(query.where(at > last)):
+        place = {"request_id": request_id, "series": series, "source": "draw", "after": after, "until": until}
+        last = -1 if by_index else after
+        while page := self._stored(DRAWN[by_index], given={**place, "last": last, "size": size}):
             yield page
             if len(page) < size:
                 return
@@ -322,10 +329,12 @@ class Sampled(Database):
             row = connection.execute(select(requests).where(requests.c.id == request_id)).one_or_none()
         return row is not None and any(words in text for text in _strings(request_from_row(row._asdict()).request.body))
 
-    def _stored(self, query: Select[Any], payload: bool = False) -> list[StoredSample]:
+    def _stored(
+        self, query: Select[Any], payload: bool = False, given: Mapping[str, Any] | None = None
+    ) -> list[StoredSample]:
         """The samples that a query over table samples gives, in seq order, with what hangs on them."""
         with self._read() as connection:
-            found = connection.execute(query)
+            found = connection.execute(query, given)
             names = tuple(found.keys())
             rows = sorted((dict(zip(names, row, strict=True)) for row in found), key=lambda row: row["seq"])
             tries: dict[int, list[Attempt]] = {row["seq"]: [] for row in rows}
