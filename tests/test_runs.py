@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reroll import conclude
 from reroll import runs as runs_module
 from reroll.calibrate import met_boundary, not_met_boundary
 from reroll.case import Case
@@ -158,10 +159,13 @@ def test_a_page_more_than_there_is_room_for_takes_no_memory_to_speak_of(session:
     assert held < 1_000_000  # a list of them all: 13 million
 
 
-@given(st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from("abcde")), max_size=40))
-def test_the_commonest_samples_are_those_of_a_plain_count(told: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize("block", [8, 1 << 16])
+@given(told=st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from("abcde")), max_size=40))
+def test_the_commonest_samples_are_those_of_a_plain_count(block: int, told: list[tuple[str, str]]) -> None:
     seen = [Seen(str(k), word, "", text) for k, (word, text) in enumerate(told)]  # type: ignore[arg-type]
-    shown = three_samples([hash((s.outcome, s.text)) for s in seen], [s.outcome for s in seen], seen.__getitem__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conclude, "BLOCK", block)
+        shown = three_samples([hash((s.outcome, s.text)) for s in seen], [s.outcome for s in seen], seen.__getitem__)
     groups = {key: [s.id for s in seen if (s.outcome, s.text) == key] for key in told}
     ranked = sorted(groups, key=lambda key: (-len(groups[key]), int(groups[key][0])))
     passes, fails, invalids = ([key for key in ranked if key[0] == word] for word in WORDS)

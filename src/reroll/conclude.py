@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MOST_SHOWN = 3
-PARTS = 16  # of what was said, looked through one after the other, which takes less memory
+PARTS, BLOCK = 16, 1 << 16
 LuckWord = Literal["worse_than_reference", "bad_luck", "not_reproduced", "undecided"]
 BELOW = ("met", "bad_luck", "not_reproduced")
 ABOVE = ("not_met", "worse_than_reference")
@@ -171,15 +171,26 @@ def three_samples(
 
 
 def _commonest(keys: npt.NDArray[np.int64], codes: Codes) -> dict[int, list[tuple[int, int]]]:
-    """By outcome the commonest keys, as (count, where first), the earlier first where equally common."""
+    """By outcome the commonest keys, as (count, where first), the earlier first where equally common.
+
+    One part of all keys after the other, and that block by block, so that it takes little memory whether most are
+    alike or all differ.
+    """
     best: dict[int, list[tuple[int, int]]] = {code: [] for code in (PASS, FAIL, INVALID)}
-    parts = np.remainder(keys, PARTS, out=np.empty(len(keys), dtype=np.uint8), casting="unsafe")
-    for part in range(PARTS):
-        where = np.flatnonzero(parts == part)
-        _, first, count = np.unique(keys[where], return_index=True, return_counts=True)
-        first = where[first]
-        for code, found in best.items():
+    for part in range(PARTS if len(keys) > BLOCK else 1):
+        found = []
+        for start in range(0, len(keys), BLOCK):
+            block = keys[start : start + BLOCK]
+            where = np.flatnonzero(block % PARTS == part) if len(keys) > BLOCK else np.arange(len(block))
+            key, at, count = np.unique(block[where], return_index=True, return_counts=True)
+            found.append((key, where[at] + start, count))
+        if not found:
+            break
+        key, first, count = (np.concatenate(column) for column in zip(*found, strict=True))
+        _, at, same = np.unique(key, return_index=True, return_inverse=True)
+        first, count = first[at], np.bincount(same, weights=count).astype(np.int64)
+        for code, chosen in best.items():
             mine = np.flatnonzero(codes[first] == code)
             top = mine[np.lexsort((first[mine], -count[mine]))[:MOST_SHOWN]]
-            found += zip(count[top].tolist(), first[top].tolist(), strict=True)
-    return {code: sorted(found, key=lambda one: (-one[0], one[1]))[:MOST_SHOWN] for code, found in best.items()}
+            chosen += zip(count[top].tolist(), first[top].tolist(), strict=True)
+    return {code: sorted(chosen, key=lambda one: (-one[0], one[1]))[:MOST_SHOWN] for code, chosen in best.items()}

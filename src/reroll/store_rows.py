@@ -342,10 +342,10 @@ def ranges(seqs: Iterable[int]) -> list[list[int]]:
     >>> ranges([3, 1, 2, 7])
     [[1, 3], [7, 7]]
     """
-    found = np.unique(np.asarray(seqs) if isinstance(seqs, array) else np.fromiter(seqs, dtype=np.int64))
+    found = np.sort(np.asarray(seqs) if isinstance(seqs, array) else np.fromiter(seqs, dtype=np.int64))
     if not len(found):
         return []
-    ends = np.flatnonzero(np.diff(found) != 1)
+    ends = np.flatnonzero(np.diff(found) > 1)
     runs: list[list[int]] = np.stack([found[np.r_[0, ends + 1]], found[np.r_[ends, -1]]], axis=1).tolist()
     return runs
 
