@@ -77,7 +77,7 @@ def test_futures_that_are_stored_cost_no_call_again(home: Path, capsys: Capsys) 
 
 
 def test_a_budget_stops_futures_and_what_is_known_holds(home: Path, capsys: Capsys) -> None:
-    code, found = run(home, capsys, "futures", "half-seven", "--budget", "2", "--width", "0.001")
+    code, found = run(home, capsys, "futures", "half-seven", "--budget", "2")
     assert code == 4
     assert not found["finished"]
     assert found["calls"] == 2

@@ -20,8 +20,9 @@ from reroll.plan import Plan, next_draws, stop_reason
 from reroll.program import Program
 from reroll.project import Project
 from reroll.rolling import can_roll, roll_case
+from reroll.runs import Runs
 from reroll.sample import Completion, Sample
-from reroll.session import Judged, Options, Session, words
+from reroll.session import Options, Session
 from reroll.store import Store
 from reroll.verdict import certify_path
 
@@ -71,7 +72,7 @@ def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def rolled(
     folder: Path, model: Slow, plan: Plan, options: Options | None = None, then: Callable[[Session], None] | None = None
-) -> tuple[list[Judged], Session]:
+) -> tuple[Runs, Session]:
     """The runs of one command, and its session."""
     project = Project(folder, Program(program="greeting", model="slow"), (CASE,), (), ())
 
@@ -116,7 +117,7 @@ def test_the_verdict_is_that_of_the_order_drawn_and_at_most_an_eighth_is_spent_a
     said, most = script(seed, fails), 120
     plan, model = Plan("certify", target=0.9, concurrency=30), Slow(said, 30)
     runs, session = rolled(tmp_path, model, plan, Options(budget=most))
-    outcomes = words(runs)
+    outcomes = runs.words()
     assert [j.stored.idx for j in runs] == list(range(len(runs)))
     assert stop_reason(plan, outcomes) == "decided" or len(runs) == most
     decided = certify_path(outcomes, 0.9).decided_at or len(runs)
@@ -131,7 +132,7 @@ def test_the_verdict_is_that_of_the_order_drawn_and_at_most_an_eighth_is_spent_a
 def test_no_draw_starts_that_the_plan_would_not_allow_by_what_has_settled_in_order(tmp_path: Path) -> None:
     said = script(9, 0.02)
     plan, model = Plan("certify", target=0.9, concurrency=50), Slow(said, 50)
-    outcomes = words(rolled(tmp_path, model, plan)[0])
+    outcomes = rolled(tmp_path, model, plan)[0].words()
     for started, first_out in model.starts:
         known = outcomes[:first_out]
         assert started <= len(known) + next_draws(Plan("certify", target=0.9, concurrency=10**6), known)
@@ -160,7 +161,7 @@ def test_budget_and_horizon_are_never_overdrawn(budget: int, horizon: int | None
     runs, session = rolled(tmp_path, model, plan, Options(budget=budget, horizon=horizon))
     assert len(model.started) == session.spent.calls == len(runs)
     assert len(runs) <= min(budget, horizon or budget)
-    assert stop_reason(Plan("certify", target=0.9, horizon=horizon, budget=budget), words(runs))
+    assert stop_reason(Plan("certify", target=0.9, horizon=horizon, budget=budget), runs.words())
 
 
 def test_a_person_who_stops_it_gets_what_comes_back_and_nothing_new_starts(tmp_path: Path) -> None:

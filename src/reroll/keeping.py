@@ -63,10 +63,13 @@ class UnderWay:
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
         self.open: set[int] = set()
+        self.failed: BaseException | None = None  # what storing raised
         self._closed = asyncio.Event()
 
-    def close(self, slots: Iterable[int]) -> None:
-        """These are stored, or will never be."""
+    def close(self, slots: Iterable[int], stored: asyncio.Future[None] | None = None) -> None:
+        """These are stored, or will never be; `stored` is what storing them came to."""
+        if stored is not None and not stored.cancelled():
+            self.failed = self.failed or stored.exception()
         self.open.difference_update(slots)
         self._closed.set()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from reroll.case import Case
 from reroll.engine import one_share
-from reroll.errors import ModelError, NotCompleted
+from reroll.errors import ModelError, NotCompleted, StoreError
 from reroll.evidence import Evidence
 from reroll.keeping import UnderWay
 from reroll.outcomes import Outcomes
@@ -70,6 +70,9 @@ async def roll_case(session: Session, case: Case, plan_for: Callable[[Outcomes],
             session.store.mark_outage([id for call in session.silent for id in call])
             session.silent = []
         raise
+    except StoreError as error:
+        # Reading may fail before what is in flight is to be stored: where that is kept is what must be told.
+        raise await calls.end() or error from error.__cause__
     finally:
         await calls.end()
 
@@ -147,9 +150,10 @@ class _Calls:
             batch.result()
         return bool(self.batches)
 
-    async def end(self) -> None:
-        """Nothing is under way any more: what was gets its grace, and is ended then."""
+    async def end(self) -> StoreError | None:
+        """Nothing is under way any more: what was gets its grace, and is ended then. Returns what storing it raised."""
         for batch in self.batches:
             batch.cancel()
-        await asyncio.gather(*self.batches, return_exceptions=True)
+        ended = await asyncio.gather(*self.batches, return_exceptions=True)
         self.batches.clear()
+        return next((one for one in (self.way.failed, *ended) if isinstance(one, StoreError)), None)

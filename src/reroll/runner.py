@@ -81,7 +81,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         new = _new(session, home[draw.case_id, draw.index], program_id, draw, sample)
         stored = [keeper.add(one) for one in several(new)][-1]
         if way:
-            stored.add_done_callback(lambda _: way.close([draw.index]))
+            stored.add_done_callback(lambda done: way.close([draw.index], done))
         return stored
 
     purse = session.spent.purse
