@@ -261,7 +261,9 @@ def bundled(report: Report, number: int) -> None:
         spent = [one.tokens if one.high - one.low <= 2 * half else math.inf for _, one in everyone if one.half == half]
         report.bar(f"bundled: tokens to ±{100 * half:g} points, worst case", max(spent), tokens)
     outside = max(max(one.low - truth, truth - one.high) for truth, one in everyone)
-    report.bar("bundled: exact rate outside by at most (it takes one spelling of the answer as right)", outside, 0.002)
+    report.bar(
+        "bundled: exact rate outside by at most (the server's drift, which is not measured here)", outside, 0.002
+    )
     cpu = max(one.cpu for _, one in everyone if one.half == HALVES[0])
     report.bar("bundled: CPU seconds a case to ±1 point, besides the calls", cpu, 1.0)
 
