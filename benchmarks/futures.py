@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.exact import answer_probability, right_answer
-from tests.worlds import World, flat_world, random_world
+from tests.worlds import World, enumerated, flat_world, random_world
 
 from _report import Report
 from reroll.check import Surroundings, judge_sample, overall
@@ -31,7 +31,6 @@ from reroll.evidence import Evidence, interval_array
 from reroll.futures import Prefix
 from reroll.hybrid import Stratum, freeze, hybrid_rate
 from reroll.models.local import LocalModel, bundled_file
-from reroll.noise import EXACT
 from reroll.project import load_project
 from reroll.sample import Completion, Sample, Token
 from reroll.ways import calls_for_width, next_move
@@ -77,18 +76,6 @@ def samples_needed(rate: float, width: float, runs: int) -> float:
     return float(n[narrow.argmax(1)].mean()) if narrow.any(1).all() else math.inf
 
 
-def enumerate_world(world: World, width: float) -> tuple[Enumeration, str]:
-    found = Enumeration(world.sampling, EXACT, vocabulary=world.logits.shape[1], end_keys={"\x00#0"})
-    while (move := next_move(found, width)) == "enumerate":
-        prefix = found.next_prefix() if found.history else None
-        ids = [i or 0 for i in prefix.ids] if prefix else []
-        if prefix is not None and prefix.ended:
-            found.add([], "end", world.outcome(ids), prefix)
-        else:
-            found.add(*world.complete(ids), prefix)
-    return found, move
-
-
 def stratum_truth(world: World, found: Enumeration, stratum: Stratum) -> tuple[float, float]:
     """The exact failure rate of a draw from the stratum, and its mean number of tokens."""
     fails, left = world.values
@@ -113,7 +100,7 @@ def worlds(report: Report, number: int, runs: int) -> None:
             if math.isinf(plain):
                 continue
             started = time.process_time()
-            found, move = enumerate_world(world, width)
+            found, move = enumerated(world, width)
             cpu = max(cpu, time.process_time() - started)
             tokens = float(found.tokens)
             if move == "sample":

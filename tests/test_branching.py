@@ -60,7 +60,7 @@ def test_branches_are_judged_whole_and_found_again_by_the_next_command(tmp_path:
         assert branch.generated == len(branch.tokens) - branch.prefix
 
     async def again(b: Branches) -> list[Branch]:
-        return b.stored()
+        return b.known()
 
     assert {(b.id, b.prefix, b.greedy, b.outcome.outcome) for b in with_branches(tmp_path, again)} == {
         (b.id, b.prefix, b.greedy, b.outcome.outcome) for b in drawn

@@ -17,7 +17,7 @@ from reroll.futures import Futures
 from reroll.noise import EXACT, Noise
 from reroll.sample import Token
 from reroll.sampler import GREEDY, PLAIN, Sampling
-from tests.worlds import World, random_world
+from tests.worlds import END_KEYS, World, random_world
 
 SAMPLINGS = [
     PLAIN,
@@ -26,9 +26,6 @@ SAMPLINGS = [
     Sampling(temperature=1.5, top_p=0.9),
     Sampling(top_k=3, min_p=0.1),
 ]
-
-
-END_KEYS = {"\x00#0"}
 
 
 def search(world: World, calls: int, noise: Noise = EXACT, **options: Any) -> Enumeration:

@@ -8,12 +8,12 @@ import pytest
 from reroll.enumeration import Enumeration
 from reroll.evidence import Evidence
 from reroll.hybrid import Stratum, freeze, hybrid_rate, stratum_race
-from reroll.noise import EXACT, Noise
+from reroll.noise import Noise
 from reroll.race import Race, first_crossing
 from reroll.sampler import Sampling
-from reroll.ways import calls_for_width, cheapest, next_move, ways_to_certify
-from tests.test_futures import END_KEYS, search
-from tests.worlds import World, flat_world, form_world, random_world
+from reroll.ways import calls_for_width, cheapest, ways_to_certify
+from tests.test_futures import search
+from tests.worlds import END_KEYS, World, enumerated, flat_world, form_world, random_world
 
 
 def outcomes(world: World, found: Enumeration, stratum: Stratum, draws: int, seed: int) -> list[str]:
@@ -101,24 +101,11 @@ def test_what_is_known_alone_may_decide_or_leave_no_way() -> None:
     assert stratum_race(left(0.0, 0.0, 0.005), target=0.99) is None
 
 
-def moved(world: World, width: float) -> tuple[Enumeration, str]:
-    """Enumerate until the planner says otherwise."""
-    found = Enumeration(world.sampling, EXACT, vocabulary=world.logits.shape[1], end_keys=END_KEYS)
-    while (move := next_move(found, width)) == "enumerate":
-        prefix = found.next_prefix() if found.history else None
-        ids = [i or 0 for i in prefix.ids] if prefix else []
-        if prefix is not None and prefix.ended:
-            found.add([], "end", world.outcome(ids), prefix)
-        else:
-            found.add(*world.complete(ids), prefix)
-    return found, move
-
-
 def test_long_flat_worlds_are_left_to_sampling_after_a_few_calls() -> None:
     for seed in range(4):
         world = flat_world(seed, 60)
         world.top = 30
-        found, move = moved(world, 0.1)
+        found, move = enumerated(world, 0.1)
         assert move in ("draw", "sample")
         assert found.tokens <= 0.1 * world.length * calls_for_width(0.1, 0.0)
 
@@ -126,7 +113,7 @@ def test_long_flat_worlds_are_left_to_sampling_after_a_few_calls() -> None:
 def test_a_narrow_world_is_enumerated_for_a_hundredth_of_the_tokens() -> None:
     world = form_world()
     assert 0.02 < world.failure_rate < 0.98
-    found, move = moved(world, 0.02)
+    found, move = enumerated(world, 0.02)
     assert move in ("done", "draw")
     rest = freeze(found)
     draws = 0 if move == "done" else calls_for_width((0.02 - rest.error) / rest.mass, 0.5)

@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from reroll.enumeration import Enumeration
+from reroll.noise import EXACT
 from reroll.sample import Token
 from reroll.sampler import PLAIN, Sampling
 from reroll.tree import Ended
+from reroll.ways import next_move
 
+END_KEYS = {"\x00#0"}
 LETTERS = [chr(0x61 + i) for i in range(26)] + [chr(0x100 + i) for i in range(400)]
 
 
@@ -184,3 +188,16 @@ def form_world(
         p[last, 0] = 1 - odd
     p /= p.sum(1, keepdims=True)
     return World(np.log(p), moves, np.arange(states) >= length, 2 * length)
+
+
+def enumerated(world: World, width: float) -> tuple[Enumeration, str]:
+    """Enumerate until the planner says otherwise."""
+    found = Enumeration(world.sampling, EXACT, vocabulary=world.logits.shape[1], end_keys=END_KEYS)
+    while (move := next_move(found, width)) == "enumerate":
+        prefix = found.next_prefix() if found.history else None
+        ids = [i or 0 for i in prefix.ids] if prefix else []
+        if prefix is not None and prefix.ended:
+            found.add([], "end", world.outcome(ids), prefix)
+        else:
+            found.add(*world.complete(ids), prefix)
+    return found, move

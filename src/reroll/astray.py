@@ -10,16 +10,16 @@ import numpy as np
 
 from reroll.branching import Branch, Branches, Wanted
 from reroll.dud import DudRule, DudSearch, begin, next_step, observe
-from reroll.dud_report import Dud, DudPrice, conclude, price
+from reroll.dud_report import Dud, conclude
 from reroll.errors import UsageError
-from reroll.forking import Draw, Failing, Rollout
+from reroll.forking import Draw, Failing, Outcome, Rollout
 from reroll.models.continuing import Continuer
 from reroll.odds import END, odds, token_key
 from reroll.sample import Sample, Token
 from reroll.sampler import Sampling
 from reroll.tree import path_of
 
-__all__ = ["Astray", "astray", "dud_price", "earlier", "find_dud", "left_at", "shown"]
+__all__ = ["Astray", "astray", "earlier", "find_dud", "left_at", "shown"]
 
 PIECE = re.compile(r"\s*\S+\s*$|\s*\S+")
 
@@ -63,7 +63,9 @@ def astray(sample: Sample, tokens: Sequence[Token], continuer: Continuer, sampli
     return Astray(tuple(tokens), Failing(tuple(names), tuple(probs), tuple(others)), tuple(forced))
 
 
-def earlier(found: Astray, branches: Sequence[Branch], draws: Sequence[tuple[Sample, str]], own: str) -> list[Rollout]:
+def earlier(
+    found: Astray, branches: Sequence[Branch], draws: Sequence[tuple[Sample, Outcome]], own: str
+) -> list[Rollout]:
     """Stored draws and branches that begin like the failing completion, as rollouts that cost nothing.
 
     own: the failing sample's id, which is no evidence: it was picked because it failed.
@@ -71,15 +73,14 @@ def earlier(found: Astray, branches: Sequence[Branch], draws: Sequence[tuple[Sam
     if found.failing.probs is None:
         return []
     rollouts = [
-        Rollout(0, outcome, "stored", None, left_at(found, _path(sample)), 0)  # type: ignore[arg-type]
+        Rollout(0, outcome, "stored", None, left_at(found, sample.completion.tokens))
         for sample, outcome in draws
-        if _path(sample)
+        if sample.completion is not None and sample.completion.tokens
     ]
     for branch in branches:
-        same = left_at(found, branch.tokens) > branch.prefix
-        if not branch.greedy and same and branch.id != own and branch.tokens:
-            where = left_at(found, branch.tokens)
-            rollouts.append(Rollout(branch.prefix, branch.outcome.outcome, "stored", None, where, 0))
+        where = left_at(found, branch.tokens)
+        if not branch.greedy and where > branch.prefix and branch.id != own and branch.tokens:
+            rollouts.append(Rollout(branch.prefix, branch.outcome.outcome, "stored", None, where))
     return rollouts
 
 
@@ -90,10 +91,6 @@ def left_at(found: Astray, tokens: Sequence[Token]) -> int:
         if not same:
             return position
     return len(found.path) + 1 if len(tokens) >= len(found.path) else len(tokens) + 1
-
-
-def _path(sample: Sample) -> tuple[Token, ...]:
-    return sample.completion.tokens if sample.completion else ()
 
 
 async def find_dud(
@@ -113,14 +110,9 @@ async def find_dud(
             return conclude(search, rng), True
         wanted, of = _wanted(found, draws)
         came = await branches.draw(wanted)
-        if len(came) < len(wanted) or any(branch is None for branch in came):
+        if None in came:
             return conclude(search, rng), False
         search = observe(search, draws, [_rollout(found, draw, b) for draw, b in zip(of, came, strict=True) if b])
-
-
-def dud_price(found: Astray, rule: DudRule) -> DudPrice:
-    """What the search will take, before it starts."""
-    return price(found.failing, rule)
 
 
 def _wanted(found: Astray, draws: Sequence[Draw]) -> tuple[list[Wanted], list[Draw]]:
@@ -146,5 +138,5 @@ def _rollout(found: Astray, draw: Draw, branch: Branch) -> Rollout:
 
 
 def shown(name: str) -> str:
-    """A token's name as people read it."""
+    """A token as people read it, by what `odds` knows it by; the one that ends a completion writes nothing."""
     return "(end)" if name == END else name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,9 +16,8 @@ from reroll.errors import ModelError, NotCompleted, RerollError
 from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer
 from reroll.models.model import Capabilities, Draw
-from reroll.program import Request
 from reroll.sample import Completion, Sample, Token
-from reroll.session import Session, Slots, checks_of, seed_of, slots, too_dear
+from reroll.session import Session, Slots, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
 __all__ = ["Branch", "Branches", "Wanted"]
@@ -64,23 +64,24 @@ class Branches:
         self.place: Slots = slots(session, case)
         self.generated = 0  # tokens that this command's branches took
         self.calls = 0
+        self._program_id = session.project.program.id
+        self._known: list[Branch] | None = None
 
-    def stored(self) -> list[Branch]:
-        """What earlier commands drew, in the order of storing; judged by the checks as they are now."""
-        session = self.session
-        found = session.store.samples(
-            program_id=session.project.program.id, case_id=self.case.id, source=SOURCE, payload=True
+    def known(self) -> list[Branch]:
+        """What earlier commands drew, in the order of storing, judged by the checks as they are now; then what this
+        command drew. Branches that brought nothing back are left out."""
+        if self._known is None:
+            self._known = [branch for branch in self._stored() if branch.sample.completion is not None]
+        return list(self._known)
+
+    def _stored(self) -> list[Branch]:
+        found = self.session.store.samples(
+            program_id=self._program_id, case_id=self.case.id, source=SOURCE, payload=True
         )
-        mine = []
-        for one in found:
-            place = PLACE.fullmatch(one.series)
-            if place is not None and place[3] == self.place.request_id and one.sample.completion is not None:
-                mine.append((one, int(place[1]), bool(place[2])))
-        said = session.store.outcomes([one.id for one, _, _ in mine], checks_of(session, self.place))
-        return [
-            Branch(one.id, prefix, greedy, one.sample, self._outcome(one.id, one.sample, said.get(one.id)))
-            for one, prefix, greedy in mine
-        ]
+        placed = [(one, PLACE.fullmatch(one.series)) for one in found]
+        mine = [(one, place) for one, place in placed if place is not None and place[3] == self.place.request_id]
+        said = outcomes_of(self.session, self.place, {one.id: one.sample for one, _ in mine})
+        return [Branch(one.id, int(place[1]), bool(place[2]), one.sample, overall(said[one.id])) for one, place in mine]
 
     async def score(self, tokens: Sequence[Token]) -> tuple[Token, ...]:
         """The tokens with their probabilities for this request: as stored, or asked for now, counted and stored.
@@ -99,18 +100,9 @@ class Branches:
             case_id=self.case.id,
             tally=lambda sample: session.spent.add(sample, control=False),
         )
-        text = "".join(t.text for t in scored)
-        new = NewSample(
-            Sample(completion=Completion(text, "scored", tokens=scored)),
-            request_id=self.place.request_id,
-            series=series,
-            idx=session.store.reserve(self.place.request_id, series, 1)[0],
-            program_id=session.project.program.id,
-            case_id=self.case.id,
-            variant=session.variant,
-            source=SOURCE,
-        )
-        session.store.add_samples([new])
+        sample = Sample(completion=Completion("".join(t.text for t in scored), "scored", tokens=scored))
+        index = session.store.reserve(self.place.request_id, series, 1)[0]
+        session.store.add_samples([self._new(sample, self.place.request_id, series, index)])
         return scored
 
     async def draw(self, wanted: Sequence[Wanted]) -> list[Branch | None]:
@@ -119,13 +111,12 @@ class Branches:
         Raises: ModelError, NotCompleted when the server brings nothing back any more.
         """
         session = self.session
-        wanted = list(wanted)[: max(0, session.left)]
-        if session.stopped or too_dear(session) or session.spent.out_of_time() or not wanted:
-            return [None] * len(wanted)
-        places = [self._place(one) for one in wanted]
-        draws = [Draw(request, self.case.id, index, seed) for request, _, index, seed in places]
-        number = {id(draw): k for k, draw in enumerate(draws)}
         out: list[Branch | None] = [None] * len(wanted)
+        wanted = wanted[: max(0, session.left)]
+        if session.stopped or too_dear(session) or session.spent.out_of_time() or not wanted:
+            return out
+        draws, places = self._draws(wanted)
+        number = {id(draw): k for k, draw in enumerate(draws)}
         came: dict[int, Sample] = {}
         ids: dict[int, str] = {}
 
@@ -134,7 +125,6 @@ class Branches:
                 ids[id(one.sample)] = stored
 
         keeper = Keeper(keep)
-        program_id = session.project.program.id
 
         def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
             k = number[id(draw)]
@@ -143,64 +133,60 @@ class Branches:
             session.got_through |= sample.error is None
             self.calls += 1
             self.generated += sample.usage.completion_tokens or 0
-            return keeper.add(
-                NewSample(
-                    sample,
-                    request_id=places[k][1],
-                    series=self._series(wanted[k]),
-                    idx=draw.index,
-                    program_id=program_id,
-                    case_id=self.case.id,
-                    variant=session.variant,
-                    source=SOURCE,
-                )
-            )
+            return keeper.add(self._new(sample, *places[k], draw.index))
 
         purse = session.spent.purse
-        drawing = asyncio.ensure_future(
-            run_draws(
-                _Going(self.continuer, {id(d): w for d, w in zip(draws, wanted, strict=True)}, session),
-                draws,
-                session.options.concurrency or session.model.concurrency,
-                settled,
-                deadline=session.spent.begin(session.options.max_seconds),
-                enough=purse.shut if purse else None,
-            )
+        drawing = run_draws(
+            _Going(self.continuer, {id(d): w for d, w in zip(draws, wanted, strict=True)}, session),
+            draws,
+            session.options.concurrency or session.model.concurrency,
+            settled,
+            deadline=session.spent.begin(session.options.max_seconds),
+            enough=purse.shut if purse else None,
         )
-        session.drawing.add(drawing)
         try:
-            await drawing
-        except asyncio.CancelledError:
-            if not session.stopped:
-                raise
+            await session.until_done(asyncio.ensure_future(drawing))
         finally:
-            session.drawing.discard(drawing)
             keeper.flush()
+        said = outcomes_of(session, self.place, {ids[id(sample)]: sample for sample in came.values()})
         for k, sample in came.items():
-            said = self._outcome(ids[id(sample)], sample, None)
-            out[k] = Branch(ids[id(sample)], len(wanted[k].prefix), wanted[k].greedy, sample, said)
+            stored = ids[id(sample)]
+            out[k] = Branch(stored, len(wanted[k].prefix), wanted[k].greedy, sample, overall(said[stored]))
+        if self._known is not None:
+            self._known += [branch for branch in out if branch is not None and branch.sample.completion is not None]
         self._still_alive(list(came.values()))
         return out
+
+    def _draws(self, wanted: Sequence[Wanted]) -> tuple[list[Draw], list[tuple[str, str]]]:
+        """A call for each, with the request's id and the series that it is stored under; what is alike is made once."""
+        session, alike = self.session, {}
+        for one, count in Counter(wanted).items():
+            request = self.continuer.request_after(one.prefix, greedy=one.greedy)
+            place = request.id(session.model.identity), self._series(one)
+            session.store.put_request(place[0], request, session.model.identity)
+            alike[one] = request, place, iter(session.store.reserve(*place, count))
+        draws, places = [], []
+        for one in wanted:
+            request, place, indices = alike[one]
+            index = next(indices)
+            draws.append(Draw(request, self.case.id, index, seed_of(session.options.seed, *place, index)))
+            places.append(place)
+        return draws, places
 
     def _series(self, one: Wanted) -> str:
         return f"after {len(one.prefix)} {'greedily ' if one.greedy else ''}of {self.place.request_id}"
 
-    def _place(self, one: Wanted) -> tuple[Request, str, int, int | None]:
-        """The request that is sent, its id, and the index and seed of a new draw there."""
-        session = self.session
-        request = self.continuer.request_after(one.prefix, greedy=one.greedy)
-        request_id = request.id(session.model.identity)
-        session.store.put_request(request_id, request, session.model.identity)
-        index = session.store.reserve(request_id, self._series(one), 1)[0]
-        return request, request_id, index, seed_of(session.options.seed, request_id, self._series(one), index)
-
-    def _outcome(self, id: str, sample: Sample, known: dict[str, Outcome] | None) -> Outcome:
-        session, checks = self.session, checks_of(self.session, self.place)
-        if known is not None and all(check in known for check in checks):
-            return overall(known[check] for check in checks)
-        said = session.checker.judge(self.case, session.judging, sample)
-        session.store.add_all_outcomes({id: [(c, o) for c, o in zip(checks, said, strict=True) if not o.broken]})
-        return overall(said)
+    def _new(self, sample: Sample, request_id: str, series: str, index: int) -> NewSample:
+        return NewSample(
+            sample,
+            request_id=request_id,
+            series=series,
+            idx=index,
+            program_id=self._program_id,
+            case_id=self.case.id,
+            variant=self.session.variant,
+            source=SOURCE,
+        )
 
     def _still_alive(self, came: Sequence[Sample]) -> None:
         errors = [sample.error for sample in came if sample.error]

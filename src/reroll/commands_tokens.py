@@ -32,12 +32,7 @@ def forks(sample: str, common: Common, spending: Spending) -> int:
     project = project_of(common)
     with store_of(common, project, create=False) as store:
         stored = store.sample(sample)
-        case = next((c for c in project.cases if c.id == stored.case_id), None)
-        if case is None:
-            raise UsageError(
-                f"{stored.id} is of case `{stored.case_id}`, which cases.yaml does not have; add it there",
-                slug="no-case",
-            )
+        case = project.case(stored.case_id)
         seed = spending.seed if spending.seed is not None else stored.seq
 
         async def work(sessions: Sequence[Session]) -> Forked:

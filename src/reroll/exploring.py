@@ -89,7 +89,7 @@ def begin(session: Session, opened: Opened, floor: float = 1e-9) -> Exploration:
             asked=opened.continuer.top or None,
         ),
     )
-    for branch in opened.branches.stored():
+    for branch in opened.branches.known():
         if branch.greedy:  # what was drawn for other questions was computed in other batches: more noise than news
             _take(found.search, branch, None)
     found.reused = found.search.calls
@@ -138,7 +138,7 @@ async def explore(
 
 async def check(found: Exploration, draws: int) -> Agreement:
     """Plain draws of the request held against the probabilities that were read; stored ones count, so many in all."""
-    have = [b for b in found.branches.stored() if b.prefix == 0 and not b.greedy]
+    have = [b for b in found.branches.known() if b.prefix == 0 and not b.greedy]
     new = await found.branches.draw([Wanted(())] * max(0, draws - len(have)))
     leaves = []
     for branch in [*have, *(b for b in new if b is not None)]:
@@ -166,14 +166,13 @@ async def _enumerate(found: Exploration) -> str:
     if not asked:
         return "" if search.next_probability() else "nothing is left that could be followed"
     came = await found.branches.draw([Wanted(tokens, greedy=True) for _, tokens in asked])
-    for k, (prefix, _) in enumerate(asked):
-        branch = came[k] if k < len(came) else None
+    for (prefix, _), branch in zip(asked, came, strict=True):
         if branch is None or branch.sample.completion is None:
             if prefix is not None:
                 search.put_back(prefix)
         else:
             _take(search, branch, prefix)
-    if len(came) < len(asked) or any(branch is None for branch in came):
+    if None in came:
         return UP
     found.failed = 0 if any(b and b.sample.completion for b in came) else found.failed + 1
     return "the server brings nothing back for some beginnings" if found.failed >= 3 else ""
@@ -198,7 +197,7 @@ async def _draw(
         came = await found.branches.draw([Wanted(_tokens(search, p)) for p in picks])
         found.drawn += tuple(b.outcome.outcome for b in came if b is not None)
         tell(found)
-        if len(came) < len(picks) or any(b is None for b in came):
+        if None in came:
             return UP
         batch = max(8, len(found.drawn) // 8)
 

@@ -15,6 +15,7 @@ from reroll.exploring import Exploration, Explored, begin, check, explore
 from reroll.models.continuing import Tier
 from reroll.numbers import counts, interval_words, percent
 from reroll.reading import open_case
+from reroll.runner import tell
 from reroll.sampler import Sampling
 from reroll.session import Session
 from reroll.ways import calls_for_width
@@ -111,8 +112,6 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
 
 
 def _tell(session: Session, case: Case, found: Exploration) -> None:
-    from reroll.runner import tell
-
     failure, unknown = found.search.known("fail"), found.search.unknown
     words = f"failing for sure {percent(failure)}, not known {percent(min(1.0, unknown))}"
     tell(session, case.id, Evidence.of(found.drawn), words, session.options.budget)

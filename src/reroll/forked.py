@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from reroll.answer import Cost, to_json
-from reroll.astray import Astray, astray, dud_price, earlier, find_dud
+from reroll.astray import astray, earlier, find_dud, shown
 from reroll.case import Case
 from reroll.check import overall
 from reroll.dud import DudRule, DudSearch
-from reroll.dud_report import Dud, DudPrice
+from reroll.dud_report import Dud, DudPrice, price
 from reroll.errors import ModelError, UsageError
+from reroll.evidence import Evidence
+from reroll.forking import Outcome
 from reroll.models.continuing import Tier
-from reroll.numbers import counts
+from reroll.numbers import counts, percent
 from reroll.odds import END
 from reroll.reading import Opened, open_case
-from reroll.sample import Token
+from reroll.runner import tell
+from reroll.sample import Sample, Token
 from reroll.sampler import Sampling
-from reroll.session import Session, judged, slots
+from reroll.session import Session, Slots, judged, slots
 from reroll.store import StoredSample
 
 __all__ = ["Forked", "ask_forks"]
@@ -52,8 +55,8 @@ class Forked:
         """The shape `reroll.dud/1`."""
         dud = self.dud
         plain = {name: to_json(getattr(dud, name)) for name in dud.__dataclass_fields__ if name != "caveats"}
-        plain["alternatives"] = [{**to_json(row), "token": _name(row.token)} for row in dud.alternatives]
-        plain["token"] = None if dud.token is None else _name(dud.token)
+        plain["alternatives"] = [{**to_json(row), "token": shown(row.token)} for row in dud.alternatives]
+        plain["token"] = None if dud.token is None else shown(dud.token)
         return {
             "schema": "reroll.dud/1",
             **plain,
@@ -74,11 +77,9 @@ class Forked:
         }
 
 
-def _name(key: str) -> str:
-    return "(end)" if key == END else key
-
-
-async def ask_forks(session: Session, case: Case, stored: StoredSample, seed: int, tell_price: Any) -> Forked:
+async def ask_forks(
+    session: Session, case: Case, stored: StoredSample, seed: int, tell_price: Callable[[DudPrice], None]
+) -> Forked:
     """Which token led this sample astray, or that none did.
 
     Args:   tell_price: called with what it will take before the first call.
@@ -112,10 +113,9 @@ async def ask_forks(session: Session, case: Case, stored: StoredSample, seed: in
     sampling = opened.sampling if isinstance(opened.sampling, Sampling) else Sampling()
     found = astray(sample, tokens, opened.continuer, sampling)
     rule = DudRule(alpha=session.options.alpha)
-    price = dud_price(found, rule)
-    tell_price(price)
-    draws = [(j.stored.sample, j.outcome.outcome) for j in _draws(session, case) if j.stored.id != stored.id]
-    before = earlier(found, opened.branches.stored(), draws, stored.id)
+    expected = price(found.failing, rule)
+    tell_price(expected)
+    before = earlier(found, opened.branches.known(), _draws(session, at, stored.id), stored.id)
     rng = np.random.default_rng(seed)
     dud, finished = await find_dud(
         opened.branches, found, before, rule, rng, lambda search: _tell(session, case, search)
@@ -129,28 +129,26 @@ async def ask_forks(session: Session, case: Case, stored: StoredSample, seed: in
         tier=opened.continuer.tier,
         exact=opened.continuer.exact,
         dud=dud,
-        price=price,
-        strip=tuple(_text(t, k, found) for k, t in enumerate(found.path)),
+        price=expected,
+        strip=tuple(
+            t.text or (shown(name) if name == END else "")
+            for t, name in zip(found.path, found.failing.tokens, strict=True)
+        ),
         chances=found.failing.probs or (None,) * len(found.path),
         method=how,
         cost=session.spent.cost(),
         caveats=tuple(_caveats(opened, dud)),
-        text=reply(dud, found),
+        text=reply(dud),
         finished=finished,
         stopped="" if finished else "the calls, the money or the time were up before a verdict fell",
     )
 
 
-def _draws(session: Session, case: Case) -> list[Any]:
-    """The case's draws with their tokens, judged."""
-    at = slots(session, case)
-    said = {j.stored.id: j for j in judged(session, at)}
+def _draws(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcome]]:
+    """The case's other draws with their tokens, and their outcomes."""
+    said = {j.stored.id: j.outcome.outcome for j in judged(session, at)}
     whole = session.store.samples(request_id=at.request_id, series=at.series, source="draw", payload=True)
-    return [type(said[s.id])(s, said[s.id].outcome, said[s.id].each) for s in whole if s.id in said]
-
-
-def _text(token: Token, k: int, found: Astray) -> str:
-    return token.text or ("(end)" if found.failing.tokens[k] == END else "")
+    return [(one.sample, said[one.id]) for one in whole if one.id in said and one.id != own]
 
 
 async def _tokens(opened: Opened, have: Sequence[Token], stored: StoredSample) -> tuple[tuple[Token, ...], str]:
@@ -185,19 +183,13 @@ def _caveats(opened: Opened, dud: Dud) -> list[str]:
 
 
 def _tell(session: Session, case: Case, search: DudSearch) -> None:
-    from reroll.evidence import Evidence
-    from reroll.runner import tell
-
     seen = Evidence.of(search.triage)
     words = {"triage": "is anything lost at all?", "search": "where is it lost?", "certify": "is it really there?"}
     tell(session, case.id, seen, words.get(search.phase, "what else could it have said?"), session.options.budget)
 
 
-def reply(dud: Dud, found: Astray) -> str:
+def reply(dud: Dud) -> str:
     """What one would paste into a thread: at most six sentences, none stronger than the verdict."""
-    del found
-    from reroll.numbers import percent
-
     start = percent(dud.success_at_start.value or 0.0)
     unit = {"token": "token", "turn": "turn", "sentence": "sentence"}[dud.unit]
     if dud.verdict == "doomed":
@@ -217,7 +209,7 @@ def reply(dud: Dud, found: Astray) -> str:
     assert dud.success_before is not None
     assert dud.success_after is not None
     before, after = percent(dud.success_before.value or 0.0), percent(dud.success_after.value or 0.0)
-    name = _name(dud.token).strip() or repr(dud.token)
+    name = shown(dud.token).strip() or repr(dud.token)
     sentences = [
         f"It went wrong at “{name}” ({unit} {dud.position} of the answer): before it such an answer works out in about "
         f"{before} of runs, after it in about {after}.",
@@ -227,7 +219,7 @@ def reply(dud: Dud, found: Astray) -> str:
         sentences.append(f"The model takes it there in {percent(dud.prob)} of runs: {word}.")
     best = max(dud.alternatives, key=lambda row: row.success.value or 0.0, default=None)
     if best is not None and best.success.value is not None:
-        other = _name(best.token).strip() or repr(best.token)
+        other = shown(best.token).strip() or repr(best.token)
         sentences.append(f"With “{other}” there instead it works out in about {percent(best.success.value)} of runs.")
     low = percent(max(0.0, dud.drop.low or 0.0))
     sentences.append(

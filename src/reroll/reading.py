@@ -9,7 +9,6 @@ from reroll.case import Case
 from reroll.models.continuing import Continuer, open_continuer
 from reroll.models.http_wire import HttpModel
 from reroll.models.local import NEUTRAL, LocalModel
-from reroll.models.model import Capabilities
 from reroll.probing import capabilities_of
 from reroll.sampler import Sampling, Unreadable, sampling_of
 from reroll.session import Session
@@ -23,9 +22,7 @@ class Opened:
 
     continuer: Continuer
     branches: Branches
-    can: Capabilities
     sampling: Sampling | Unreadable
-    server: str
 
 
 async def open_case(session: Session, case: Case) -> Opened:
@@ -36,10 +33,10 @@ async def open_case(session: Session, case: Case) -> Opened:
     can = await capabilities_of(session.store, session.model)
     request = session.project.program.render(case.input, case.history)
     continuer = await open_continuer(session.model, request, can)
-    server = await server_of(session)
+    sampled = can.logprobs_mode == "sampled"
     defaults = NEUTRAL if isinstance(session.model, LocalModel) else {}
-    sampling = sampling_of({**defaults, **request.body}, server, drawn_from=can.logprobs_mode == "sampled")
-    return Opened(continuer, Branches(session, case, continuer), can, sampling, server)
+    sampling = sampling_of({**defaults, **request.body}, await server_of(session), drawn_from=sampled)
+    return Opened(continuer, Branches(session, case, continuer), sampling)
 
 
 async def server_of(session: Session) -> str:

@@ -90,18 +90,13 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
     drawing = asyncio.ensure_future(
         session.engine(session.model, draws, width, settled, deadline=deadline, enough=enough)
     )
-    session.drawing.add(drawing)
     try:
-        await drawing
-    except asyncio.CancelledError:
-        if not session.stopped:
-            raise
+        await session.until_done(drawing)
     except ModelError as error:
         if error.slug != "recorded-exhausted":
             raise
         session.exhausted = error
     finally:
-        session.drawing.discard(drawing)
         try:
             keeper.flush()
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ __all__ = [
     "exploratory",
     "judged",
     "one_a_call",
+    "outcomes_of",
     "seed_of",
     "series_of",
     "slots",
@@ -175,6 +176,17 @@ class Session:
         """How many samples each call brings: more than one where the program asks for several completions (n)."""
         return choices_of(self.model, self.project.program.sampling)
 
+    async def until_done(self, drawing: asyncio.Future[int]) -> None:
+        """Wait for draws under way. A person who stops ends them early, which is no error."""
+        self.drawing.add(drawing)
+        try:
+            await drawing
+        except asyncio.CancelledError:
+            if not self.stopped:
+                raise
+        finally:
+            self.drawing.discard(drawing)
+
     def runs(self, case: Case) -> Runs:
         """What is stored of a case by now, judged, in the order of drawing."""
         return judged(self, slots(self, case))
@@ -306,24 +318,29 @@ def _drawn(session: Session, at: Slots, after: int, until: int, so_far: Runs) ->
 
 
 def _judge_all(session: Session, at: Slots, stored: Sequence[StoredSample]) -> list[Judged]:
+    said = outcomes_of(session, at, {s.id: s.sample for s in stored})
+    return [Judged(s, overall(said[s.id]), said[s.id]) for s in stored]
+
+
+def outcomes_of(session: Session, at: Slots, samples: Mapping[str, Sample]) -> dict[str, tuple[Outcome, ...]]:
+    """What the checks of this place's case say of stored samples, by id; outcomes that were missing are stored."""
     ids = checks_of(session, at)
-    have = session.store.outcomes([s.id for s in stored], ids)
+    have = session.store.outcomes(list(samples), ids)
     by_person = any(inner.kind == "person" for check in at.case.checks for inner in check.walk())
     fresh: dict[str, list[tuple[str, Outcome]]] = {}
     try:
-        for sample in stored:
-            if any(i not in have.get(sample.id, {}) for i in ids):
-                said = session.checker.judge(at.case, session.judging, sample.sample)
-                have[sample.id] = dict(zip(ids, said, strict=True))
+        for id, sample in samples.items():
+            if any(i not in have.get(id, {}) for i in ids):
+                said = session.checker.judge(at.case, session.judging, sample)
+                have[id] = dict(zip(ids, said, strict=True))
                 # A check that could not run is asked again next time; a person's word is kept at once.
-                fresh[sample.id] = [(i, o) for i, o in zip(ids, said, strict=True) if not o.broken]
+                fresh[id] = [(i, o) for i, o in zip(ids, said, strict=True) if not o.broken]
                 if by_person:
                     session.store.add_all_outcomes(fresh)
                     fresh = {}
     finally:
         session.store.add_all_outcomes(fresh)
-    said_of = [(s, tuple(have[s.id][i] for i in ids)) for s in stored]
-    return [Judged(s, overall(each), each) for s, each in said_of]
+    return {id: tuple(have[id][i] for i in ids) for id in samples}
 
 
 def seed_of(base: int | None, request_id: str, series: str, index: int) -> int | None:

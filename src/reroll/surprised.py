@@ -10,14 +10,14 @@ from typing import Any, Literal
 
 from reroll.agreement import Agreement
 from reroll.answer import Cost, to_json
-from reroll.branching import Wanted
+from reroll.branching import Branch, Wanted
 from reroll.case import Case
 from reroll.errors import ModelError, UsageError
 from reroll.evidence import Est
 from reroll.exploring import Exploration, begin, check, readable
 from reroll.numbers import counts, percent
 from reroll.reading import Opened, open_case
-from reroll.sample import Completion, Token
+from reroll.sample import Token
 from reroll.sampler import Sampling
 from reroll.session import Session
 from reroll.surprise import (
@@ -134,7 +134,7 @@ async def ask_surprise(
 def _fresh(opened: Opened, found: Exploration, sampling: Sampling) -> list[tuple[float, float]]:
     """Bounds of the log probabilities of the fresh samples of this request."""
     out = []
-    for branch in opened.branches.stored():
+    for branch in opened.branches.known():
         completion = branch.sample.completion
         if branch.prefix == 0 and not branch.greedy and completion is not None and completion.tokens:
             tokens, ended = path_of(completion)
@@ -188,12 +188,18 @@ def _forms(text: str) -> Iterator[tuple[str, str]]:
 
 async def _end(opened: Opened) -> tuple[Token, ...]:
     """The token that ends a completion here, as an earlier completion shows it, or a greedy one."""
-    for branch in [*opened.branches.stored(), *(b for b in await opened.branches.draw([Wanted((), greedy=True)]) if b)]:
-        completion: Completion | None = branch.sample.completion
+    if (end := _shown_end(opened.branches.known())) is None:
+        end = _shown_end([b for b in await opened.branches.draw([Wanted((), greedy=True)]) if b is not None])
+    return () if end is None else (end,)
+
+
+def _shown_end(branches: Sequence[Branch]) -> Token | None:
+    for branch in branches:
+        completion = branch.sample.completion
         if completion is not None and completion.tokens and path_of(completion)[1] == "end":
             last = completion.tokens[-1]
-            return (Token(last.text, id=last.id),)
-    return ()
+            return Token(last.text, id=last.id)
+    return None
 
 
 def reply(verdict: SurpriseVerdict, scored: Scored, counted: Est, per_day: float | None) -> str:

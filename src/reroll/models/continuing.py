@@ -20,10 +20,9 @@ __all__ = ["Continuer", "Tier", "open_continuer"]
 
 Tier = Literal["A", "B", "C", "D"]
 
-MOST_ALTERNATIVES = 20  # asked for per token unless the server is known to give more
+CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}  # vLLM and SGLang want to be told
 # What a chat endpoint does besides sampling tokens; going on from tokens leaves it out, so that programs with
 # these keys are not read token by token.
-CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}  # vLLM and SGLang want to be told
 NOT_BY_TOKENS = (
     "tools",
     "tool_choice",
@@ -247,7 +246,7 @@ async def open_continuer(model: Model, request: Request, can: Capabilities) -> C
     wire = await model.wire() if isinstance(model, LocalModel) else model
     if not isinstance(wire, HttpModel):
         return _without(request, wire, "D", f"{model.name} is no model whose tokens can be asked for")
-    top = min(can.logprobs or 0, 1000) if can.logprobs else 0
+    top = min(can.logprobs or 0, 1000)
     extra = [key for key in NOT_BY_TOKENS if request.body.get(key)]
     if request.raw is not None or extra:
         reason = f"`{extra[0]}` is more than sampling tokens" if extra else "the request is kept as raw bytes"

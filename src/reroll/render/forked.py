@@ -5,13 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from reroll.astray import shown
 from reroll.evidence import Est
 from reroll.forked import Forked
 from reroll.numbers import counts, interval_words, percent
-from reroll.odds import END
 from reroll.render.bars import Row, axis
 from reroll.render.ink import Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, titled
+from reroll.render.said import openness
 
 __all__ = ["show_forked"]
 
@@ -52,7 +53,7 @@ def _strip(found: Forked, pen: Pen) -> Lines:
     for k, (text, p) in enumerate(zip(found.strip, found.chances, strict=True), 1):
         seen = text.replace("\n", "⏎\n")
         inside = dud.verdict == "dud" and dud.first is not None and dud.last is not None and dud.first <= k <= dud.last
-        style = "reverse bold red" if inside else _open(p)
+        style = "reverse bold red" if inside else openness(p)
         out.append_text(pen.text(seen, style))
     lines = pen.wrap(out)
     legend = pen.join(("plain", ""), ": a matter of course  ", ("underlined", "underline"), ": something else in ")
@@ -60,12 +61,6 @@ def _strip(found: Forked, pen: Pen) -> Lines:
     if dud.verdict == "dud":
         legend.append_text(pen.join("  ", ("marked", "reverse bold red"), ": here it went wrong"))
     return [*lines, *pen.wrap(legend.copy(), 3, 7)]
-
-
-def _open(p: float | None) -> str:
-    if p is None or p > 0.9:
-        return ""
-    return "yellow underline" if p <= 0.5 else "underline"
 
 
 def _curve(found: Forked, pen: Pen) -> Lines:
@@ -108,7 +103,7 @@ def _table(found: Forked, pen: Pen) -> Lines:
 
 
 def _name(key: str) -> str:
-    name = "(end)" if key == END else key.replace("\n", "⏎")
+    name = shown(key).replace("\n", "⏎")
     return repr(name) if name.strip() != name or not name else name
 
 

@@ -15,7 +15,16 @@ from reroll.numbers import counts, percent
 from reroll.render.ink import COLOURS, Pen, window
 from reroll.sample import Token
 
-__all__ = ["capability_lines", "clipped", "json_text", "message_lines", "sample_lines", "short", "token_lines"]
+__all__ = [
+    "capability_lines",
+    "clipped",
+    "json_text",
+    "message_lines",
+    "openness",
+    "sample_lines",
+    "short",
+    "token_lines",
+]
 
 WORDS = {"pass": "pass", "fail": "fail", "invalid": "could not be judged"}
 SURE = 0.95  # tokens at least this likely are no place where an answer parts ways
@@ -115,6 +124,13 @@ def token_lines(tokens: Sequence[Token], pen: Pen) -> list[Text]:
     words = [f"{counts('token', rest)} at least {percent(SURE)} likely not shown"] if rest else []
     words += [f"{counts('more open place', len(open_) - MOST_TOKENS)}"] if len(open_) > MOST_TOKENS else []
     return out + (pen.wrap(pen.text("; ".join(words), "dim")) if words else [])
+
+
+def openness(p: float | None) -> str:
+    """The style of a token in a strip, by how often it is taken at its place (None: not known)."""
+    if p is None or p > 0.9:
+        return ""
+    return "yellow underline" if p <= 0.5 else "underline"
 
 
 def _token(text: str, pen: Pen, style: str = "bold") -> Text:

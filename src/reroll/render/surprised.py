@@ -9,6 +9,7 @@ from reroll.numbers import counts, interval_words, percent
 from reroll.render.bars import Row, axis
 from reroll.render.ink import Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, titled
+from reroll.render.said import openness
 from reroll.surprised import Surprised
 
 __all__ = ["show_surprised"]
@@ -49,8 +50,7 @@ def show_surprised(found: Surprised, console: Console) -> None:
 def _strip(found: Surprised, pen: Pen) -> Lines:
     out = Text()
     for token in found.scored.tokens:
-        style = "reverse bold red" if token.left else "yellow underline" if token.prob <= 0.5 else ""
-        style = style or ("underline" if token.prob <= 0.9 else "")
+        style = "reverse bold red" if token.left else openness(token.prob)
         out.append_text(pen.text(token.text.replace("\n", "⏎\n") or "", style))
     legend = pen.join(("underlined", "underline"), ": taken in 9 of 10 and fewer  ", ("yellow", "yellow underline"))
     legend.append_text(pen.join(": in half and fewer  ", ("marked", "reverse bold red"), ": in 1 of 20 and fewer"))
