@@ -107,31 +107,10 @@ async def bare_aiohttp(url: str, folder: Path, calls: int, width: int, chunk: in
     return done
 
 
-async def bare_openai(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
-    import httpx
-    import openai
-
-    todo, done = iter(range(calls)), 0
-    limits = httpx.Limits(max_connections=width, max_keepalive_connections=width)
-    async with openai.AsyncOpenAI(
-        base_url=url, api_key="none", http_client=httpx.AsyncClient(limits=limits, timeout=60)
-    ) as client:
-
-        async def worker() -> None:
-            nonlocal done
-            for _ in todo:
-                got = await client.chat.completions.create(model="m", messages=MESSAGES)  # type: ignore[arg-type]
-                done += bool(got.choices[0].message.content)
-
-        await asyncio.gather(*(worker() for _ in range(width)))
-    return done
-
-
 KINDS: dict[str, Callable[..., Awaitable[int]]] = {
     "reroll": whole,
     "command": command,
     "bare aiohttp": bare_aiohttp,
-    "bare openai": bare_openai,
 }
 
 
@@ -190,7 +169,6 @@ def loops(report: Report, calls: int) -> None:
         ("reroll", calls, 500, 1000),
         ("reroll", calls, 50, 200),
         ("bare aiohttp", calls, 500, 1000),
-        ("bare openai", calls // 5, 500, 200),
     ]:
         found = row(kind, n, ms, width)
         if "failed" in found:

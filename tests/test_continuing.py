@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
+from aiohttp import web
 
 from reroll.errors import ModelError
 from reroll.models.continuing import Continuer, open_continuer, scored_as
@@ -125,3 +126,51 @@ def test_a_token_that_is_not_listed_has_no_probability() -> None:
     assert scored_as(Token("b", id=2), listed).logprob == -3.0
     assert scored_as(Token("c", id=3), listed).logprob is None
     assert scored_as(Token("b"), Token("a", -0.1, (("b", -3.0),))).logprob == -3.0
+
+
+async def serve_like_vllm(calls: list[dict[str, object]]) -> tuple[web.AppRunner, str]:
+    """A server that cuts prompts and scores them in one call, as vLLM documents it; its tokens are 7 and 8."""
+
+    async def tokenize(request: web.Request) -> web.Response:
+        return web.json_response({"tokens": [1, 2, 3]})
+
+    async def complete(request: web.Request) -> web.Response:
+        calls.append(await request.json())
+        rows = [None, {}, {}] + [
+            {str(i): {"logprob": lp, "decoded_token": text} for i, lp, text in row}
+            for row in ([(7, -0.25, "a"), (9, -1.5, "b")], [(9, -0.5, "b")])
+        ]
+        choice = {"text": "x", "finish_reason": "length", "prompt_logprobs": rows}
+        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+
+    app = web.Application()
+    app.router.add_post("/tokenize", tokenize)
+    app.router.add_post("/v1/completions", complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+
+
+def test_a_server_that_scores_prompts_is_asked_once_and_the_call_is_counted() -> None:
+    calls: list[dict[str, object]] = []
+    told: list[Sample] = []
+
+    async def work() -> None:
+        runner, url = await serve_like_vllm(calls)
+        model = open_model("openai:m", base_url=url)
+        try:
+            can = Capabilities(logprobs=2, token_prompt=True, prompt_logprobs=True)
+            continuer = await open_continuer(model, Request("m", url, {"messages": MESSAGES}), can)
+            scored = await continuer.score([Token("a", id=7), Token("c", id=8)], tally=told.append)
+            assert [(t.id, t.logprob, t.top_ids) for t in scored] == [(7, -0.25, (7, 9)), (8, None, (9,))]
+        finally:
+            await model.close()
+            await runner.cleanup()
+
+    asyncio.run(work())
+    assert [call["prompt"] for call in calls] == [[1, 2, 3, 7, 8]]
+    assert calls[0]["prompt_logprobs"] == 2
+    assert len(told) == 1
+    assert told[0].usage.completion_tokens == 1

@@ -50,11 +50,13 @@ class Exploration:
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What was found. `rate`: the failure rate, exact where `method` is enumeration, else partly drawn."""
+    """What was found. `rate`: the failure rate, exact where `method` is enumeration, else partly drawn; `agreement`:
+    what plain draws say of the probabilities that were read."""
 
     futures: Futures
     rate: Est
     method: Method
+    agreement: Agreement
     finished: bool
     stopped: str
 
@@ -102,17 +104,18 @@ async def explore(
     *,
     width: float,
     down_to: float,
+    draws: int,
     alpha: float,
     rng: np.random.Generator,
     tell: Callable[[Exploration], None] = lambda found: None,
 ) -> Explored:
     """Go on until the failure rate is known to `width` and everything likelier than `down_to` was followed.
 
-    What enumeration cannot reach cheaply is drawn from, as one stratum frozen before. Stops where budget, money, time
-    or a person say so; all that was found until then holds.
+    What was read is held against so many plain `draws`, and what enumeration cannot reach cheaply is drawn from, as one
+    stratum frozen before. Stops where budget, money, time or a person say so; all that was found until then holds.
     """
     search, session = found.search, found.session
-    stopped = ""
+    stopped, agreed = "", None
     while not stopped:
         tell(found)
         if not search.history or (down_to < 1 and search.next_probability() >= down_to):
@@ -123,17 +126,20 @@ async def explore(
             stopped = await _enumerate(found)
             continue
         if move == "draw":
+            # A stratum keeps the masses that it was frozen with: what plain draws show of the noise must be in them.
+            agreed = await check(found, draws)
             stopped = await _draw(found, width, alpha, rng, tell)
         elif move == "sample":
             stopped = "its completions are too many and too unlikely to list; `rerun` samples them"
         break
+    agreed = agreed or await check(found, draws)
     futures = search.futures(down_to=min(down_to, 1e-6))
     if found.stratum is not None and found.drawn:
         rate = hybrid_rate(found.stratum, Evidence.of(found.drawn), alpha)
         method: Method = "hybrid"
     else:
         rate, method = futures.failure_rate, "enumeration"
-    return Explored(futures, rate, method, finished=stopped != UP and not session.stopped, stopped=stopped)
+    return Explored(futures, rate, method, agreed, finished=stopped != UP and not session.stopped, stopped=stopped)
 
 
 async def check(found: Exploration, draws: int) -> Agreement:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from reroll.agreement import Agreement
 from reroll.answer import Cost, to_json
 from reroll.case import Case
 from reroll.evidence import Evidence
-from reroll.exploring import Exploration, Explored, begin, check, explore
+from reroll.exploring import Exploration, Explored, begin, explore
 from reroll.models.continuing import Tier
 from reroll.numbers import counts, interval_words, percent
 from reroll.reading import open_case
@@ -40,7 +39,6 @@ class Foreseen:
     caveats: tuple[str, ...]
     text: str
     alpha: float
-    agreement: Agreement
 
     def as_json(self) -> dict[str, Any]:
         """The shape `reroll.futures/1`."""
@@ -59,7 +57,7 @@ class Foreseen:
             "sampling_calls": self.sampling_calls,
             "completions": [to_json(future) for future in found.completions],
             "server_noise": to_json(found.server_noise),
-            "agreement": to_json(self.agreement),
+            "agreement": to_json(self.explored.agreement),
             "case": self.case,
             "program": self.program,
             "model": self.model,
@@ -84,12 +82,14 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
     rng = np.random.default_rng(session.options.seed)
     alpha = session.options.alpha
     explored = await explore(
-        found, width=width, down_to=down_to, alpha=alpha, rng=rng, tell=lambda f: _tell(session, case, f)
+        found,
+        width=width,
+        down_to=down_to,
+        draws=draws,
+        alpha=alpha,
+        rng=rng,
+        tell=lambda f: _tell(session, case, f),
     )
-    agreed = await check(found, draws)
-    explored = replace(explored, futures=found.search.futures(min(down_to, 1e-6)))  # draws are paths, too
-    if explored.method == "enumeration":
-        explored = replace(explored, rate=explored.futures.failure_rate)
     rate = explored.rate
     low, high = rate.low or 0.0, 1.0 if rate.high is None else rate.high
     plain = calls_for_width(max(high - low, 1e-4), min(max(low, 0.0), 0.5), alpha)
@@ -104,10 +104,9 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
         sampling_calls=plain,
         down_to=down_to,
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(opened.sampling, explored, agreed)),
-        text=reply(explored, found.calls, plain, agreed),
+        caveats=tuple(_caveats(opened.sampling, explored)),
+        text=reply(explored, found.calls, plain),
         alpha=alpha,
-        agreement=agreed,
     )
 
 
@@ -117,9 +116,9 @@ def _tell(session: Session, case: Case, found: Exploration) -> None:
     tell(session, case.id, Evidence.of(found.drawn), words, session.options.budget)
 
 
-def reply(explored: Explored, calls: int, plain: int, agreed: Agreement) -> str:
+def reply(explored: Explored, calls: int, plain: int) -> str:
     """What one would paste into a thread, none of it stronger than what was read."""
-    found, rate = explored.futures, explored.rate
+    found, rate, agreed = explored.futures, explored.rate, explored.agreement
     low, high = rate.low or 0.0, 1.0 if rate.high is None else rate.high
     if not agreed.agrees:
         suspect = f"; it looks like {agreed.suspect}" if agreed.suspect else ""
@@ -157,8 +156,8 @@ def plain_words(calls: int) -> str:
     return counts("call", int(float(f"{calls:.2g}")))
 
 
-def _caveats(sampling: object, explored: Explored, agreed: Agreement) -> list[str]:
-    found, said = explored.futures, []
+def _caveats(sampling: object, explored: Explored) -> list[str]:
+    found, agreed, said = explored.futures, explored.agreement, []
     if agreed.draws:
         seen = f"; so many would have shown {' or '.join(agreed.sees[:2])}" if agreed.sees else ""
         said.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -160,7 +161,7 @@ class Continuer:
         """
         if self.tier != "A":
             raise ModelError(self.why, slug="no-prefix")
-        if self.scores_prompts and (scored := await self._score_prompt(tokens)) is not None:
+        if self.scores_prompts and (scored := await self._score_prompt(tokens, case_id, tally)) is not None:
             return scored
         gate = asyncio.Semaphore(at_once)
 
@@ -177,13 +178,17 @@ class Continuer:
 
         return tuple(await asyncio.gather(*(one(k) for k in range(len(tokens)))))
 
-    async def _score_prompt(self, tokens: Sequence[Token]) -> tuple[Token, ...] | None:
+    async def _score_prompt(
+        self, tokens: Sequence[Token], case_id: str, tally: Callable[[Sample], None]
+    ) -> tuple[Token, ...] | None:
         """By vLLM's `prompt_logprobs`: one call for all tokens; None where it does not work out."""
         if not self.exact:
             return None
         request = self.request_after(tokens, most=1)
-        status, data = await self._wire.post("completions", {**request.body, "prompt_logprobs": self.top})
-        rows = _prompt_rows(data) if status == 200 else None
+        asked = replace(request, body={**request.body, "prompt_logprobs": self.top})
+        sample = await self._plain.draw(Draw(asked, case_id, 0))
+        tally(sample)
+        rows = _prompt_rows(sample.raw) if sample.completion is not None and sample.raw else None
         if rows is None or len(rows) < len(tokens):
             return None
         return tuple(_from_row(token, row) for token, row in zip(tokens, rows[len(rows) - len(tokens) :], strict=True))
@@ -222,8 +227,9 @@ def _id(token: Token) -> int:
     return token.id
 
 
-def _prompt_rows(data: Any) -> list[Mapping[str, Any]] | None:
+def _prompt_rows(raw: str) -> list[Mapping[str, Any]] | None:
     """Per token of the prompt what could stand there, by id, of vLLM's answer; its first token has none."""
+    data = json.loads(raw)
     choices = data.get("choices") if isinstance(data, dict) else None
     found = choices[0].get("prompt_logprobs") if isinstance(choices, list) and choices else None
     if not isinstance(found, list):
