@@ -324,7 +324,23 @@ def test_a_setting_that_is_out_of_reach_is_named(tmp_path: Path, capsys: Any, mo
     assert "must lie between 1 and 1,000,000" in said
 
 
-@pytest.mark.parametrize("words", [("--horizon", "355.9"), ("--budget=2.7",), ("--seed", "1.5")])
+@pytest.mark.parametrize("words", [("--horizon", "355.9"), ("--budget=2.7",), ("--seed", "1.5"), ("--actors", "2.5")])
 def test_a_fraction_is_not_rounded_to_a_whole_number(capsys: Any, words: tuple[str, ...]) -> None:
     ran = reroll(capsys, "certify", "x", *words)
     assert "is a whole number, got" in ran.complaint
+
+
+@pytest.mark.parametrize(
+    "words", [("futures", "x", "--draws", "1.5"), ("surprise", "x", "--draws=.5"), ("samples", "--least", "2.")]
+)
+def test_a_commands_own_whole_number_is_not_rounded_either(capsys: Any, words: tuple[str, ...]) -> None:
+    ran = reroll(capsys, *words)
+    assert ran.code == 2
+    assert "is a whole number, got" in ran.complaint
+
+
+@pytest.mark.parametrize("words", [("--draws", "1.5"), ("nope", "--draws", "1.5"), ("--draws=1.5", "futures")])
+def test_a_fraction_without_a_command_is_a_missing_command(capsys: Any, words: tuple[str, ...]) -> None:
+    ran = reroll(capsys, *words)
+    assert ran.code == 2
+    assert "Unknown command" in ran.complaint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -456,27 +457,21 @@ def _readable(words: list[str]) -> None:
             raise UsageError(f"the word {word!r} is not text in UTF-8; write it so")
 
 
-WHOLE = {
-    "--budget",
-    "--horizon",
-    "--concurrency",
-    "--repeats",
-    "--label",
-    "--again",
-    "--limit",
-    "--least",
-    "--check",
-    "--seed",
-}
+FRACTION = re.compile(r"-?\d*\.\d*")
 
 
 def _whole(words: list[str]) -> None:
     """Raises: UsageError for a fraction where a whole number stands: a binding end must not be rounded."""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        option, equals, value = word.partition("=")
-        value = value if equals else after
-        if option in WHOLE and value.lstrip("-").replace(".", "", 1).isdecimal() and "." in value:
-            raise UsageError(f"{option} is a whole number, got {value}")
+    given = [(word.partition("="), after) for word, after in zip(words, [*words[1:], ""], strict=True)]
+    fractions = {
+        name: value for (name, equals, own), after in given if FRACTION.fullmatch(value := own if equals else after)
+    }
+    names, chain, _ = app.parse_commands(words) if fractions else ((), (), [])
+    if not names or names[-1].startswith("-"):  # `--help` and `--version` are commands to it
+        return
+    for argument in chain[-1].assemble_argument_collection():
+        if argument.hint in (int, int | None) and argument.name in fractions:
+            raise UsageError(f"{argument.name} is a whole number, got {fractions[argument.name]}")
 
 
 def _ended(error: BaseException) -> int:
