@@ -56,6 +56,17 @@ def test_what_goes_on_from_a_prefix_begins_with_it() -> None:
     with_bundled(work)
 
 
+def test_from_a_prefix_that_fills_the_token_limit_nothing_is_asked_for() -> None:
+    async def work(c: Continuer) -> None:
+        whole = said(await c.go_on(greedy=True))
+        assert len(whole.tokens) == c.limit == 9
+        again = await c.go_on(whole.tokens)
+        assert (said(again).text, said(again).finish_reason, said(again).tokens) == (whole.text, "length", whole.tokens)
+        assert (again.usage.completion_tokens, len(again.attempts)) == (0, 0)
+
+    with_bundled(work, max_tokens=9)
+
+
 def test_tokens_go_by_id_so_nothing_is_cut_anew_at_the_seam() -> None:
     async def work(c: Continuer) -> None:
         assert (c.tier, c.exact) == ("A", True)

@@ -38,7 +38,7 @@ def search(world: World, calls: int, noise: Noise = EXACT, **options: Any) -> En
             break
         ids = [i for i in prefix.ids if i is not None]
         if prefix.ended:
-            found.add([], "end", world.outcome(ids), prefix)
+            found.add([], prefix.ended, world.outcome(ids), prefix)
         else:
             found.add(*world.complete(ids), prefix)
     return found
@@ -189,7 +189,15 @@ def test_a_token_that_may_be_the_end_is_not_sent_before_it_is_known_to_be_one() 
     found.add([Token("</s>", lp, (("</s>", lp),))], "end", "pass", prefix)
     after = found.next_prefix()
     assert after is not None
-    assert (after.text, after.ended) == ("", True)
+    assert (after.text, after.ended) == ("", "end")
+
+
+def test_what_the_token_limit_cuts_is_known_without_a_call() -> None:
+    world = random_world(3, most=4, top=12)
+    by_calls, found = search(world, 10_000, floor=1e-4), search(world, 10_000, floor=1e-4, limit=4)
+    assert found.calls < by_calls.calls
+    assert found.futures().completions == by_calls.futures().completions
+    assert any(f.ended == "cut" for f in found.futures().completions)
 
 
 def test_bad_numbers_are_refused_before_anything_changes() -> None:

@@ -50,7 +50,8 @@ class Enumeration:
            probability is followed; request: the id of what the tree's completions answer; end_keys: the
            tokens that end a completion (`token_key`), as far as known before: others are learned from
            completions that end. Other special tokens are never sent: what begins with them stays unknown;
-           asked: how many alternatives the server is asked for.
+           asked: how many alternatives the server is asked for; limit: tokens after which a completion is
+           cut (the request's max_tokens).
 
     >>> half, top = math.log(0.5), (("a", math.log(0.5)), ("b", math.log(0.5)))
     >>> search = Enumeration()
@@ -71,6 +72,7 @@ class Enumeration:
         request: str = "",
         end_keys: Set[str] = frozenset(),
         asked: int | None = None,
+        limit: int | None = None,
     ) -> None:
         self.sampling, self.noise, self.vocabulary, self.floor = sampling, noise, vocabulary, floor
         self.tree = Tree(request)
@@ -78,7 +80,7 @@ class Enumeration:
         self.calls = self.tokens = 0
         self.history: list[Call] = []
         self.end_keys = set(end_keys)
-        self.asked = asked
+        self.asked, self.limit = asked, limit
         self._out: set[tuple[int, str]] = set()  # given out by next_prefix, and not come back
         self._begin()
 
@@ -130,7 +132,7 @@ class Enumeration:
         if prefix is not None:
             self._out.discard((prefix.node, prefix.key))
             self._reach(start)
-            ended = "end" if prefix.ended else ended
+            ended = prefix.ended or ended
         path = self.tree.grow(tokens, ended, at=start, outcome=outcome, drawn=drawn, said=said)
         for i, child in enumerate(path[1:]):
             if known <= i < len(tokens) and self.tree.nodes[path[i]].listing is not None:
@@ -174,7 +176,7 @@ class Enumeration:
             (*(n.token_id for n in above), here.ids[place]),
             low,
             value,
-            here.keys[place] == END,
+            self._ends(node, place),
         )
 
     # ---------------------------------------------------------------- what is known
@@ -229,7 +231,7 @@ class Enumeration:
     def next_ends(self) -> bool:
         """Whether that prefix needs no call: its last token ends the completion."""
         self._skip()
-        return bool(self._heap) and self.odds[self._heap[0][1]].keys[self._heap[0][2]] == END
+        return bool(self._heap) and self._ends(*self._heap[0][1:]) is not None
 
     def mean_tokens(self) -> float:
         """How many tokens a completion has, in the mean over those found; 0 before there is one."""
@@ -335,9 +337,14 @@ class Enumeration:
         self._found += math.exp(self._mass[leaf].value)
         self._lengths += math.exp(self._mass[leaf].value) * node.depth
 
+    def _ends(self, node: int, place: int) -> Ended | None:
+        """How the token at this place of the node's list ends the completion, if it does."""
+        if self.odds[node].keys[place] == END:
+            return "end"
+        return "cut" if self.limit is not None and self.tree.nodes[node].depth + 1 >= self.limit else None
+
     def _unsendable(self, node: int, place: int) -> bool:
-        here = self.odds[node]
-        return here.keys[place] != END and _SPECIAL.fullmatch(here.texts[place]) is not None
+        return self._ends(node, place) is None and _SPECIAL.fullmatch(self.odds[node].texts[place]) is not None
 
     def _child_mass(self, node: int, place: int) -> tuple[float, float]:
         mass, here = self._mass[node], self.odds[node]

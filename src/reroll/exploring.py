@@ -89,6 +89,7 @@ def begin(session: Session, opened: Opened, floor: float = 1e-9) -> Exploration:
             request=opened.branches.place.request_id,
             floor=floor,
             asked=opened.continuer.top or None,
+            limit=opened.continuer.limit,
         ),
     )
     for branch in opened.branches.known():
@@ -165,8 +166,8 @@ async def _enumerate(found: Exploration) -> str:
         asked += [(None, ()), (None, ())]  # the same twice, which shows how far the server's numbers move
     while search.history and len(asked) < width and (prefix := search.next_prefix()) is not None:
         if prefix.ended:
-            outcome = _judged(found, prefix.text)
-            search.add([], "end", outcome, prefix)
+            outcome = _judged(found, prefix)
+            search.add([], prefix.ended, outcome, prefix)
         else:
             asked.append((prefix, _tokens(search, prefix)))
     if not asked:
@@ -229,8 +230,8 @@ def _tokens(search: Enumeration, prefix: Prefix) -> tuple[Token, ...]:
     return tuple(out)
 
 
-def _judged(found: Exploration, text: str) -> str:
+def _judged(found: Exploration, prefix: Prefix) -> str:
     """What the checks say of a completion that is known without a call: its last token is one that was listed."""
     session, case = found.session, found.branches.case
-    sample = Sample(completion=Completion(text, "stop"))
+    sample = Sample(completion=Completion(prefix.text, "length" if prefix.ended == "cut" else "stop"))
     return overall(session.checker.judge(case, session.judging, sample)).outcome

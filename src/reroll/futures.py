@@ -18,7 +18,8 @@ class Prefix:
 
     node, key:  its place in the tree; texts, ids: its tokens, the newest last.
     low, prob:  the chance that a completion begins like this: at least, and about.
-    ended:      its last token ends the completion: there is nothing to send, its text only needs judging.
+    ended:      how its last token ends the completion, if it does: there is nothing to send, its text only needs
+                judging. `end`: the token that ends one; `cut`: there is no room for another.
     """
 
     node: int
@@ -27,12 +28,12 @@ class Prefix:
     ids: tuple[int | None, ...]
     low: float
     prob: float
-    ended: bool
+    ended: Ended | None
 
     @property
     def text(self) -> str:
         """What is written up to here; the token that ends a completion writes nothing."""
-        return "".join(self.texts[:-1] if self.ended else self.texts)
+        return "".join(self.texts[:-1] if self.ended == "end" else self.texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from reroll.models.local import LocalModel
 from reroll.models.model import Capabilities, Draw, Model
 from reroll.models.openai import OpenAIModel
 from reroll.program import Request
-from reroll.sample import Completion, Sample, Token
+from reroll.sample import Completion, Sample, Token, Usage
 
 __all__ = ["Continuer", "Tier", "open_continuer"]
 
@@ -66,11 +66,18 @@ class Continuer:
     def exact(self) -> bool:
         return self._way is not None and self._way.prompt is not None
 
+    @property
+    def limit(self) -> int | None:
+        """Tokens after which a completion of this request is cut; None: as many as the server likes."""
+        limit = self.request.body.get("max_completion_tokens", self.request.body.get("max_tokens"))
+        return None if limit is None else int(limit)
+
     def request_after(self, prefix: Sequence[Token], *, greedy: bool = False, most: int | None = None) -> Request:
         """The very request that `go_on` sends; its id names the place where such draws are stored."""
         body = {key: value for key, value in self.request.body.items() if key != "n"}
-        limit = body.pop("max_completion_tokens", body.pop("max_tokens", None))
-        left = None if limit is None else max(1, int(limit) - len(prefix))
+        body.pop("max_tokens", None)
+        body.pop("max_completion_tokens", None)
+        left = None if self.limit is None else max(1, self.limit - len(prefix))
         if most is not None:
             left = most if left is None else min(left, most)
         if left is not None:
@@ -109,6 +116,9 @@ class Continuer:
         """
         if self._way is None:
             raise ModelError(self.why, slug="no-prefix")
+        if self.exact and self.limit is not None and len(prefix) >= self.limit:  # nothing is left to ask for
+            text = await self._text("".join(t.text for t in prefix), prefix)
+            return Sample(completion=Completion(text, "length", tokens=tuple(prefix)), usage=Usage(0, 0, 0.0))
         draw = Draw(self.request_after(prefix, greedy=greedy, most=most), case_id, 0, seed)
         sample = await self._plain.draw(draw)
         if sample.completion is None or not prefix:
@@ -117,10 +127,14 @@ class Continuer:
 
     async def _joined(self, prefix: Sequence[Token], new: Completion) -> Completion:
         tokens = (*prefix, *new.tokens)
-        text = "".join(t.text for t in prefix) + new.text
-        if self.exact and any("�" in t.text for t in tokens):  # a character that is spread over tokens
-            text = await self._spelt([_id(t) for t in tokens], text)
+        text = await self._text("".join(t.text for t in prefix) + new.text, tokens)
         return replace(new, text=text, tokens=tokens)
+
+    async def _text(self, text: str, tokens: Sequence[Token]) -> str:
+        """What these tokens spell, as far as their own texts do not tell."""
+        if self.exact and any("�" in t.text for t in tokens):  # a character that is spread over tokens
+            return await self._spelt([_id(t) for t in tokens], text)
+        return text
 
     async def _spelt(self, ids: Sequence[int], otherwise: str) -> str:
         """The text of these tokens, as the server spells it."""
