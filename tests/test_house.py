@@ -14,7 +14,8 @@ ROOT = Path(reroll.__file__).parent
 CORE = """
 errors numbers sample match params program requirement check case fix variant outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation compare beta judge
-adjudicate retry suite balance plan sampler noise odds tree futures enumeration hybrid ways doubt agreement surprise
+adjudicate retry suite balance plan
+sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain
 forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening
 """.split()

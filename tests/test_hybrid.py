@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reroll.enumeration import Enumeration
 from reroll.evidence import Evidence
 from reroll.hybrid import Stratum, freeze, hybrid_rate, stratum_race
-from reroll.noise import Noise
+from reroll.noise import EXACT, Noise
 from reroll.race import Race, first_crossing
 from reroll.sampler import Sampling
-from reroll.ways import calls_for_width, cheapest, ways_to_certify
+from reroll.verdict import certify_race
+from reroll.ways import calls_for_width, next_move_to_decide, side_shown
 from tests.test_futures import search
-from tests.worlds import END_KEYS, World, enumerated, flat_world, form_world, random_world
+from tests.worlds import END_KEYS, World, enumerated, flat_world, follow, form_world, random_world
 
 
 def outcomes(world: World, found: Enumeration, stratum: Stratum, draws: int, seed: int) -> list[str]:
@@ -120,14 +123,39 @@ def test_a_narrow_world_is_enumerated_for_a_hundredth_of_the_tokens() -> None:
     assert found.tokens + draws * world.length <= 0.01 * world.length * calls_for_width(0.02, world.failure_rate)
 
 
-def test_the_cheapest_way_to_a_certificate_is_foretold() -> None:
-    world = random_world(6, most=8, top=12)
-    found = search(world, 30, end_keys=END_KEYS)
-    ways = ways_to_certify(found, target=0.99)
-    assert [w.method for w in ways] == ["enumeration", "hybrid", "sampling"]
-    best = cheapest(ways)
-    assert best is not None
-    assert all(w.tokens is None or (best.tokens is not None and best.tokens <= w.tokens) for w in ways)
+def decided(world: World, target: float, instead: int = 355) -> tuple[Enumeration, str]:
+    """Read until the planner says otherwise."""
+    found = Enumeration(world.sampling, EXACT, vocabulary=world.logits.shape[1], end_keys=END_KEYS)
+    while (move := next_move_to_decide(found, certify_race(target), instead)) == "enumerate":
+        follow(world, found)
+    return found, move
+
+
+def test_a_narrow_world_is_certified_by_a_few_calls_and_never_wrongly() -> None:
+    world = form_world(turns=((4, 0.002), (11, 0.001)), odd=1e-4)
+    found, move = decided(world, 0.99)
+    assert move == "done"
+    assert found.calls <= 35
+    assert side_shown(certify_race(0.99), *found.bracket()) == ("met" if world.failure_rate < 0.01 else "not_met")
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), target=st.sampled_from([0.5, 0.9, 0.99]))
+def test_what_is_read_decides_rightly_or_not_at_all_and_costs_at_most_a_tenth(seed: int, target: float) -> None:
+    world = random_world(seed, most=30)
+    found, move = decided(world, target)
+    assert found.calls <= 36
+    if move == "done":
+        assert side_shown(certify_race(target), *found.bracket()) == (
+            "met" if world.failure_rate < 1 - target else "not_met"
+        )
+
+
+def test_a_long_flat_world_is_given_up_after_a_few_calls() -> None:
+    for seed in range(4):
+        found, move = decided(flat_world(seed, 60), 0.99)
+        assert move == "sample"
+        assert found.calls <= 3
 
 
 def test_a_width_that_no_interval_reaches_is_not_promised() -> None:

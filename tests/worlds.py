@@ -194,10 +194,15 @@ def enumerated(world: World, width: float) -> tuple[Enumeration, str]:
     """Enumerate until the planner says otherwise."""
     found = Enumeration(world.sampling, EXACT, vocabulary=world.logits.shape[1], end_keys=END_KEYS)
     while (move := next_move(found, width)) == "enumerate":
-        prefix = found.next_prefix() if found.history else None
-        ids = [i or 0 for i in prefix.ids] if prefix else []
-        if prefix is not None and prefix.ended:
-            found.add([], "end", world.outcome(ids), prefix)
-        else:
-            found.add(*world.complete(ids), prefix)
+        follow(world, found)
     return found, move
+
+
+def follow(world: World, found: Enumeration) -> None:
+    """The next prefix completed greedily, the root first."""
+    prefix = found.next_prefix() if found.history else None
+    ids = [i or 0 for i in prefix.ids] if prefix else []
+    if prefix is not None and prefix.ended:
+        found.add([], prefix.ended, world.outcome(ids), prefix)
+    else:
+        found.add(*world.complete(ids), prefix)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
+from reroll.bracket import failure_bracket
 from reroll.evidence import Est
 from reroll.futures import Call, Future, Futures, Prefix
 from reroll.noise import FLOAT32, Noise, drift_between
@@ -191,7 +192,9 @@ class Enumeration:
         unexplored = min(left, math.fsum(low for _, _, low in self.frontier()))
         outside = min(left - unexplored, max(0.0, self._outside))
         judged = failure + success
-        rate = Est(failure / judged if judged else None, failure, max(failure, 1 - success), 0)
+        low, high = self.bracket()
+        low = max(failure, low)
+        rate = Est(failure / judged if judged else None, low, max(low, min(high, 1 - success)), 0)
         return Futures(
             failure,
             success,
@@ -205,6 +208,10 @@ class Enumeration:
             replace(self.seen),
             self._completions(down_to),
         )
+
+    def bracket(self) -> tuple[float, float]:
+        """Bounds of the failure rate, as narrow as what is known allows; takes time in proportion to all lists."""
+        return failure_bracket(self.tree, self.odds)
 
     def frontier(self) -> Iterable[tuple[int, int, float]]:
         """(node, place, least probability) of every listed way that nobody followed and that can be."""

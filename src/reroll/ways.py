@@ -1,4 +1,4 @@
-"""Which way to a failure rate is the cheapest: enumerating on, drawing from what is left, or plain sampling.
+"""Which way to a failure rate, or to a verdict on it, is the cheapest: enumerating on, drawing, or plain sampling.
 
 The worst case is a long flat distribution, of which enumeration explores nothing.  So it may spend a
 twelfth of what plain sampling would spend at least, and beyond that no more than what it has saved already:
@@ -8,7 +8,6 @@ exploring the share x of a distribution saves x of the draws (law of total varia
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -16,28 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from reroll.enumeration import Enumeration
-from reroll.evidence import Evidence, interval_array
-from reroll.race import soonest
-from reroll.verdict import certify_race
+from reroll.evidence import interval_array
+from reroll.race import Race, Side
 
-__all__ = ["Move", "Way", "calls_for_width", "cheapest", "next_move", "ways_to_certify"]
+__all__ = ["Decision", "Move", "calls_for_width", "next_move", "next_move_to_decide", "side_shown"]
 
+Decision = Literal["enumerate", "sample", "done"]
+"""Complete one more prefix; sample plainly; stop, as what is known decides."""
 Move = Literal["enumerate", "draw", "sample", "done"]
 """Complete one more prefix; freeze, and draw from the stratum; sample plainly, as the error term is too large; stop."""
 
 _ADVANCE = 0.08  # of plain sampling's tokens, spent before anything is known to be saved
 _SAVED = 0.9  # of what was saved may be spent on; the rest stays saved
+_READING = 0.1  # of the runs that sampling takes, spent before what is read decides
+_LEAST_CALLS = 3
 _RECENT = 8  # calls from which the next one is foretold
 _MOST = 10**8  # calls; nothing is foretold beyond
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to a verdict and about what it takes; None: it cannot get there, or nobody can say."""
-
-    method: Literal["enumeration", "hybrid", "sampling"]
-    calls: int | None
-    tokens: float | None
 
 
 def calls_for_width(width: float, rate: float, alpha: float = 0.05) -> int:
@@ -120,61 +113,46 @@ def _dearer(search: Enumeration, room: float, rate: float, width: float, alpha: 
     )
 
 
-def ways_to_certify(
-    search: Enumeration, target: float, alpha: float = 0.05, horizon: int | None = None, length: float | None = None
-) -> tuple[Way, Way, Way]:
-    """About what a verdict takes from here by enumeration, by the hybrid and by plain sampling, in this order.
+def next_move_to_decide(search: Enumeration, race: Race, instead: int) -> Decision:
+    """Whether to read on, so that a claim of the race is shown without any draw; `sample` once that is too dear.
 
-    Args:    length: tokens of a plain sample, where the caller knows better than the completions found.
+    Reading costs at most a tenth of what sampling takes, and ends as soon as what is still likely could not decide.
+
+    Args:    instead: runs that sampling takes at least until a claim is shown.
     """
-    tolerated = 1 - target
-    failure, success, left = search.known("fail"), search.known("pass"), search.unexplored
-    explored = failure + success
-    guess = failure / explored if explored else 0.0
-    length = length or search.mean_tokens()
+    low, high = search.bracket()
+    if side_shown(race, low, high) is not None:
+        return "done"
+    if not search.history:
+        return "enumerate"
+    if search.next_probability() < search.floor:
+        return "sample"
+    if search.next_ends():
+        return "enumerate"  # known without a call
+    left = max(_LEAST_CALLS, int(_READING * instead)) - search.calls
+    if left <= 0:
+        return "sample"
+    # What so many calls could still bring, if each brings the share of its prefix that the latest did, times four.
     recent = search.history[-_RECENT:]
-    call = sum(c.tokens for c in recent) / len(recent) if recent else length
-    sampling = _calls(guess, tolerated, alpha, horizon, target)
-    further = _further_calls(search, abs(tolerated - guess)) if explored else None
-    if success > target or failure > tolerated:
-        further = 0
-    draws: int | None = None
-    if left > 0:
-        met = 1 - (target - success) / left
-        not_met = (tolerated - failure) / left
-        draws = 0 if met >= 1 or not_met <= 0 else None
-        if draws is None and guess <= tolerated and met > guess:
-            draws = _calls(guess, met, alpha, horizon, 1 - met)
-        elif draws is None and guess > tolerated and not_met < guess:
-            draws = _calls(guess, not_met, alpha, horizon, 1 - not_met)
-    return (
-        Way("enumeration", further, None if further is None else further * call),
-        Way("hybrid", draws, None if draws is None else draws * call),
-        Way("sampling", sampling, None if sampling is None else sampling * length),
-    )
+    kept = min(1.0, 4 * sum(c.gained for c in recent) / max(sum(c.prefix for c in recent), 1e-300))
+    may = left * search.next_probability() * kept
+    if side_shown(race, low, high - may) is None and side_shown(race, low + may, high) is None:
+        return "sample"
+    met, not_met = (race.met_rate or 0.0) - low, high - (race.not_met_rate or 1.0)  # how little may be open for each
+    likelier = met if low <= (race.met_rate or 0.0) * (1 - high + low) else not_met
+    further = _further_calls(search, likelier)
+    return "enumerate" if further is None or further <= left else "sample"
 
 
-def cheapest(ways: tuple[Way, ...]) -> Way | None:
-    """The way with the fewest tokens; of equals the one that is exact; None if none gets there."""
-    possible = [w for w in ways if w.tokens is not None]
-    return min(possible, key=lambda w: w.tokens or 0.0, default=None)
+def side_shown(race: Race, low: float, high: float) -> Side | None:
+    """The claim that a failure rate between `low` and `high`, known for sure, shows; "not met" where both hold.
 
-
-def _calls(rate: float, tested: float, alpha: float, horizon: int | None, target: float) -> int | None:
-    """Samples until a rate is told from the tested one; exact if none fails."""
-    if not 0 < tested < 1:
-        return None
-    if rate == 0:
-        return soonest(certify_race(target, alpha, horizon), Evidence()) if tested >= 1e-4 else None
-    apart = _divergence(rate, tested)
-    calls = math.ceil(1.25 * math.log(1 / alpha) / apart) if apart > 1e-9 else None
-    return None if calls is None or calls > _MOST or (horizon and calls > horizon) else calls
-
-
-def _divergence(p: float, q: float) -> float:
-    """KL divergence of two coins, in nats: what a sample says at most, in the mean."""
-    first = p * math.log(p / q) if p > 0 else 0.0
-    return first + ((1 - p) * math.log((1 - p) / (1 - q)) if p < 1 else 0.0)
+    >>> side_shown(Race(0.01, 0.01, 0.05), 0.0, 0.004), side_shown(Race(0.01, 0.01, 0.05), 0.0, 0.02)
+    ('met', None)
+    """
+    if race.not_met_rate is not None and low > race.not_met_rate:
+        return "not_met"
+    return "met" if race.met_rate is not None and high < race.met_rate else None
 
 
 def _further_calls(search: Enumeration, tolerance: float) -> int | None:
