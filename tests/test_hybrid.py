@@ -11,10 +11,10 @@ from reroll.enumeration import Enumeration
 from reroll.evidence import Evidence
 from reroll.hybrid import Stratum, freeze, hybrid_rate, stratum_race
 from reroll.noise import EXACT, Noise
-from reroll.race import Race, first_crossing
+from reroll.race import Race, first_crossing, side_shown
 from reroll.sampler import Sampling
 from reroll.verdict import certify_race
-from reroll.ways import calls_for_width, next_move_to_decide, side_shown
+from reroll.ways import calls_for_width, next_move_to_decide
 from tests.test_futures import search
 from tests.worlds import END_KEYS, World, enumerated, flat_world, follow, form_world, random_world
 

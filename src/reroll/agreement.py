@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from reroll.doubt import ALTERNATIVES, added, bets, chances, log_mean, log_ratio
 from reroll.enumeration import Enumeration
 from reroll.tree import CUT, ROOT, STOP, UNKNOWN
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["Agreement", "agreement", "doubt_of_texts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,26 @@ def agreement(search: Enumeration, leaves: Iterable[int], alpha: float = 0.01) -
         None if agrees or math.isinf(most) else ALTERNATIVES[int(np.argmax(total))],
         _sees(search, draws, threshold),
     )
+
+
+def doubt_of_texts(known: float, listed: Sequence[bool]) -> float:
+    """The most evidence, in nats, after any of these runs, that they say more often what is not listed than they may.
+
+    A bet at fixed odds on "not listed": it reaches log(1 / alpha) with chance alpha at most, if the probabilities are
+    true. For runs of which the text alone is known.
+
+    Args:    known: how probable the completions that were found are together, at least; listed: of each run, in the
+             order drawn, whether it said one of them.
+
+    >>> doubt_of_texts(0.99, [True] * 20), round(doubt_of_texts(0.99, [True, False, False]), 1)
+    (0.0, 5.8)
+    """
+    other = max(1 - known, 1e-9)
+    bet = max(0.2, min(1.0, 2 * other))
+    if bet >= 1 or other >= 1:
+        return 0.0
+    steps = [math.log1p(-bet) - math.log1p(-other) if one else math.log(bet / other) for one in listed]
+    return max([0.0, *accumulate(steps)])
 
 
 def _sees(search: Enumeration, draws: int, threshold: float) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ __all__ = [
     "Price",
     "ProgressEvent",
     "Rate",
+    "Reading",
     "Reference",
     "ShownSample",
     "VariantRate",
@@ -45,6 +46,20 @@ class Rate:
     high: float
     alpha: float
     method: Literal["sampling", "enumeration", "hybrid"] = "sampling"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a failure rate was read from the model's own probabilities, where that took fewer calls than runs.
+
+    It holds if the server samples from the probabilities that it lists. calls, tokens: what reading took; checked:
+    plain runs that were held against it, and agree; runs_instead: about so many more would sampling have taken.
+    """
+
+    calls: int
+    tokens: int
+    checked: int
+    runs_instead: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +167,7 @@ class Answer:
     `stopped` says in words why no more calls were made; `text` is the reply for Slack: at most six
     sentences, each backed by a number above; `alpha_total` sums the error chances of all claims.
     `finished` is False where a person or a dead server ended the run before its question was answered.
+    `reading` is there where the rate was read from the model's probabilities, not counted in runs alone.
     """
 
     report: dict[str, Any]
@@ -172,6 +188,7 @@ class Answer:
     samples: tuple[ShownSample, ...] = ()
     stopped: str = ""
     finished: bool = True
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-__all__ = ["About", "CaseSet", "Certify", "Common", "EngineName", "Faked", "Spending"]
+__all__ = ["About", "CaseSet", "Certify", "Common", "EngineName", "Faked", "MethodName", "Spending"]
 
 About = Literal["case", "suite", "population"]
 EngineName = Literal["asyncio", "ray"]
+MethodName = Literal["auto", "sampling"]
 CaseSet = Literal["case", "neighbour", "lookalike", "control"]
 
 
@@ -63,6 +64,7 @@ class Spending:
     "A command that answers for the person: a sample as JSON on its stdin, pass, fail or unsure on its stdout."
     quiet: bool = False
     "No progress line."
+    method: Annotated[MethodName | None, Parameter(parse=False)] = None  # of the commands that answer about one case
 
 
 @dataclass(frozen=True)

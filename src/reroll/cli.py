@@ -7,13 +7,14 @@ import errno
 import re
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from reroll import __version__
-from reroll.arguments import About, CaseSet, Certify, Common, Faked, Spending
+from reroll.arguments import About, CaseSet, Certify, Common, Faked, MethodName, Spending
 from reroll.errors import RerollError, UsageError
 from reroll.output import let_go, show_anything
 
@@ -73,6 +74,7 @@ def investigate(
     model: str | None = None,
     base_url: str | None = None,
     target: float | None = None,
+    method: MethodName | None = None,
     common: Common = COMMON,
     spending: Spending = SPENDING,
 ) -> int:
@@ -100,26 +102,32 @@ def investigate(
         For --request: where that model is served (default: as the project says).
     target
         The success rate to certify, such as 0.99 (default: the project's).
+    method
+        `sampling` counts runs only; `auto` reads the model's own probabilities where that takes fewer calls (default).
     """
     from reroll import commands
     from reroll.intake.reported import Told
 
     told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
-    return commands.investigate(told, target, common, spending)
+    return commands.investigate(told, target, common, replace(spending, method=method))
 
 
 @app.command
-def rerun(case: str, /, *, common: Common = COMMON, spending: Spending = SPENDING) -> int:
+def rerun(
+    case: str, /, *, method: MethodName | None = None, common: Common = COMMON, spending: Spending = SPENDING
+) -> int:
     """Run one case again until it is known how it compares with ordinary requests.
 
     Parameters
     ----------
     case
         The case's id in cases.yaml.
+    method
+        `sampling` counts runs only; `auto` reads the model's own probabilities where that takes fewer calls (default).
     """
     from reroll import commands
 
-    return commands.rerun(case, common, spending)
+    return commands.rerun(case, common, replace(spending, method=method))
 
 
 @app.command
@@ -130,6 +138,7 @@ def certify(
     sets: Annotated[tuple[CaseSet, ...], Parameter(name="--set", negative="", consume_multiple=False)] = (),
     each_check: bool = False,
     explain: bool = False,
+    method: MethodName | None = None,
     common: Common = COMMON,
     spending: Spending = SPENDING,
 ) -> int:
@@ -149,10 +158,14 @@ def certify(
         Every check by itself, each at an equal share of alpha.
     explain
         Make no call: print the rule, its guarantee and its boundary table.
+    method
+        `sampling` counts runs only; `auto` reads the model's own probabilities of one case where that takes fewer
+        calls (default).
     """
     from reroll import commands
 
-    return commands.certify(Certify(cases, target, about, sets, each_check, explain), common, spending)
+    told = Certify(cases, target, about, sets, each_check, explain)
+    return commands.certify(told, common, replace(spending, method=method))
 
 
 @app.command

@@ -196,7 +196,7 @@ def _finish(answer: Answer, schema: str, section: Any, common: Common, spending:
 
 def _about(answer: Answer) -> dict[str, Any]:
     """What a section alone does not say: of what it speaks, and what a reader must know beside it."""
-    names = ("case", "program", "model", "alpha_total", "cost", "caveats", "stopped", "finished")
+    names = ("case", "program", "model", "alpha_total", "cost", "caveats", "stopped", "finished", "reading")
     return {name: to_json(getattr(answer, name)) for name in names}
 
 

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from reroll.answer import CertifySection, LuckSection, NotExamined, OutcomeWord, Price, Rate, Reference, ShownSample
-from reroll.evidence import Evidence, interval_of
+from reroll.evidence import Est, Evidence, interval_of
 from reroll.outcomes import FAIL, INVALID, PASS, Codes, codes_of
-from reroll.verdict import certify_path, luck_path, not_worse_rate, second_try
+from reroll.race import side_shown
+from reroll.verdict import (
+    certify_path,
+    certify_race,
+    luck_path,
+    luck_race,
+    luck_word,
+    not_worse_rate,
+    rounded_claim,
+    second_try,
+)
 
 __all__ = [
     "NOT_BUILT",
     "Seen",
+    "certify_read",
     "certify_section",
     "changed",
     "claim_section",
+    "luck_read",
     "luck_section",
     "rate_of",
+    "rate_read",
     "sum_of_alphas",
     "three_samples",
 ]
@@ -139,6 +152,54 @@ def _standing_luck(verdict: LuckWord, rate: Rate, reference: Reference, tolerabl
     if verdict in ABOVE and reference.rate is not None and changed(verdict, rate, reference.rate):
         return "undecided"
     return verdict
+
+
+def rate_read(outcomes: Sequence[OutcomeWord], known: Est, alpha: float) -> Rate:
+    """A failure rate that was read from the model's probabilities, beside the counts of the plain runs that agree."""
+    seen = Evidence.of(outcomes)
+    low, high = known.low or 0.0, 1.0 if known.high is None else known.high
+    return Rate(seen.failures, seen.n, seen.invalid, known.value, low, high, alpha, "enumeration")
+
+
+def luck_read(
+    outcomes: Sequence[OutcomeWord], rate: Rate, reference: Reference, target: float | None, alpha: float
+) -> LuckSection:
+    """Bad luck or worse than the reference by a rate that is known for sure, as `luck_section` says it of runs."""
+    found = luck_section(outcomes, reference, target, alpha)
+    race = luck_race(reference.rate, target, alpha)
+    side = side_shown(race, rate.low, rate.high)
+    word = luck_word(race, reference.rate, found.tolerable, rate.failures, side)
+    verdict = _standing_luck(word, rate, reference, found.tolerable)
+    works = None if rate.estimate is None else 1 - rate.estimate
+    return replace(
+        found,
+        verdict=verdict,
+        rate=rate,
+        second_try_works=Est(works, 1 - rate.high, 1 - rate.low, rate.n),
+        calls_needed=found.calls_needed if verdict == "undecided" else 0,
+    )
+
+
+def certify_read(
+    outcomes: Sequence[OutcomeWord], rate: Rate, target: float | None, alpha: float
+) -> CertifySection | NotExamined:
+    """Whether the target may be claimed by a rate that is known for sure, as `certify_section` says it of runs.
+
+    No more than the target is claimed, however little is left open: the few runs that agree with what was read would
+    not show a rare departure from it.
+    """
+    found = certify_section(outcomes, target, alpha)
+    if target is None or isinstance(found, NotExamined):
+        return found
+    side = side_shown(certify_race(target, alpha), rate.low, rate.high)
+    claim = min(target, rounded_claim(rate.high))
+    return replace(
+        found,
+        verdict=side or "undecided",
+        rate=rate,
+        claim_today=claim if claim > 0 and side != "not_met" else None,
+        calls_needed=0 if side else found.calls_needed,
+    )
 
 
 def sum_of_alphas(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined) -> float:

@@ -184,9 +184,7 @@ class Enumeration:
 
     def futures(self, down_to: float = 1e-6) -> Futures:
         """All that is known now; masses are taken anew first if the server was seen to be less steady than thought."""
-        if self.seen.body > self.noise.body or self.seen.tail > self.noise.tail:
-            self.noise = self.seen
-            self.again()
+        self.widen()
         failure, success, invalid = (min(1.0, self._known[o]) for o in ("fail", "pass", "invalid"))
         left = max(0.0, 1 - failure - success - invalid)
         unexplored = min(left, math.fsum(low for _, _, low in self.frontier()))
@@ -208,6 +206,12 @@ class Enumeration:
             replace(self.seen),
             self._completions(down_to),
         )
+
+    def widen(self) -> None:
+        """Take the masses anew if the server was seen to be less steady than they allow for."""
+        if self.seen.body > self.noise.body or self.seen.tail > self.noise.tail:
+            self.noise = self.seen
+            self.again()
 
     def bracket(self) -> tuple[float, float]:
         """Bounds of the failure rate, as narrow as what is known allows; takes time in proportion to all lists."""

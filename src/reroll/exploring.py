@@ -17,6 +17,7 @@ from reroll.evidence import Est, Evidence
 from reroll.futures import Futures, Prefix
 from reroll.hybrid import Stratum, freeze, hybrid_rate
 from reroll.models.continuing import scored_as
+from reroll.noise import FLOAT32, Noise
 from reroll.reading import Opened
 from reroll.sample import Completion, Sample, Token
 from reroll.sampler import Sampling
@@ -24,7 +25,7 @@ from reroll.session import Session
 from reroll.tree import path_of
 from reroll.ways import next_move
 
-__all__ = ["Exploration", "Explored", "begin", "check", "explore", "readable"]
+__all__ = ["Exploration", "Explored", "begin", "check", "explore", "follow", "plain_draws", "readable"]
 
 Method = Literal["enumeration", "hybrid"]
 UP = "the calls, the money or the time were up"
@@ -79,13 +80,14 @@ def readable(opened: Opened) -> Sampling:
     return opened.sampling
 
 
-def begin(session: Session, opened: Opened, floor: float = 1e-9) -> Exploration:
-    """The search with all that is stored of this request already: it costs no call."""
+def begin(session: Session, opened: Opened, floor: float = 1e-9, noise: Noise = FLOAT32) -> Exploration:
+    """The search with all that is stored of this request already: it costs no call. `noise`: at least so much."""
     found = Exploration(
         session,
         opened.branches,
         Enumeration(
             readable(opened),
+            noise,
             request=opened.branches.place.request_id,
             floor=floor,
             asked=opened.continuer.top or None,
@@ -120,11 +122,11 @@ async def explore(
     while not stopped:
         tell(found)
         if not search.history or (down_to < 1 and search.next_probability() >= down_to):
-            stopped = await _enumerate(found)
+            stopped = await follow(found)
             continue
         move = next_move(search, width, alpha)
         if move == "enumerate":
-            stopped = await _enumerate(found)
+            stopped = await follow(found)
             continue
         if move == "draw":
             # A stratum keeps the masses that it was frozen with: what plain draws show of the noise must be in them.
@@ -143,9 +145,14 @@ async def explore(
     return Explored(futures, rate, method, agreed, finished=stopped != UP and not session.stopped, stopped=stopped)
 
 
+def plain_draws(found: Exploration) -> list[Branch]:
+    """The draws of the whole request that were made to hold what is read against them, in the order drawn."""
+    return [b for b in found.branches.known() if b.prefix == 0 and not b.greedy]
+
+
 async def check(found: Exploration, draws: int) -> Agreement:
     """Plain draws of the request held against the probabilities that were read; stored ones count, so many in all."""
-    have = [b for b in found.branches.known() if b.prefix == 0 and not b.greedy]
+    have = plain_draws(found)
     new = await found.branches.draw([Wanted(())] * max(0, draws - len(have)))
     leaves = []
     for branch in [*have, *(b for b in new if b is not None)]:
@@ -157,7 +164,7 @@ async def check(found: Exploration, draws: int) -> Agreement:
     return agreement(found.search, leaves)
 
 
-async def _enumerate(found: Exploration) -> str:
+async def follow(found: Exploration) -> str:
     """Follow the likeliest prefixes, several at once; why it could not, if so."""
     search, session = found.search, found.session
     width = min(session.options.concurrency or session.model.concurrency, 1 + search.calls // 2)

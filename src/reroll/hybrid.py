@@ -11,7 +11,6 @@ What lies between the two ends for one q (not listed, noise, not judged) is an e
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,7 +65,7 @@ def freeze(search: Enumeration) -> Stratum:
 
     Measure the server's noise before: a stratum keeps the masses that it was frozen with.
     """
-    search.futures(down_to=math.inf)  # takes the masses anew if more noise was seen
+    search.widen()
     rows = list(search.frontier())
     return Stratum(
         np.array([node for node, _, _ in rows], dtype=np.int64),

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from reroll.answer import Answer, CertifySection, LuckSection, Reference, to_json
+from reroll.answer import (
+    Answer,
+    CertifySection,
+    LuckSection,
+    NotExamined,
+    OutcomeWord,
+    Reference,
+    ShownSample,
+    to_json,
+)
 from reroll.balance import LOOK_FIRST
+from reroll.branching import Branch
 from reroll.case import Case, Report
 from reroll.caveats import about_reference, about_runs, about_verdicts, cut_short, why_stopped
-from reroll.conclude import NOT_BUILT, Seen, certify_section, luck_section, sum_of_alphas, three_samples
+from reroll.conclude import (
+    NOT_BUILT,
+    Seen,
+    certify_read,
+    certify_section,
+    luck_read,
+    luck_section,
+    rate_read,
+    sum_of_alphas,
+    three_samples,
+)
 from reroll.controls import Controls
 from reroll.errors import NotCompleted
+from reroll.evidence import Evidence
+from reroll.foretold import LOOK, Foretold, foretell, worth_reading
 from reroll.looking import said_by
+from reroll.numbers import counts
 from reroll.outcomes import Outcomes
-from reroll.plan import Plan
+from reroll.plan import Plan, next_draws, race_of
 from reroll.rolling import can_roll, roll_case
 from reroll.runner import run_case
 from reroll.runs import Judged, Runs
@@ -65,15 +89,31 @@ async def investigate(session: Session, asked: Asked) -> Answer:
         # Before there is a reference, a look at the case: what it does decides how many controls are worth it.
         return replace(known, concurrency=2, at_least=LOOK_FIRST) if controls.pending else known
 
+    async def look(outcomes: Outcomes) -> Plan | None:
+        """The plan, until so many runs were made that the model's own probabilities may be the shorter way."""
+        known = await plan(outcomes)
+        enough = len(outcomes) >= LOOK and (controls is None or not controls.pending)
+        far = enough and worth_reading(session, asked.case, race_of(known), Evidence.of(outcomes)) is not None
+        return None if far and next_draws(known, outcomes) else known
+
+    read: Foretold | None = None
     try:
         # Control cases are drawn between batches; without them batches may overlap.
         rolls = (controls is None or controls.closed) and can_roll(session, asked.case)
-        runs = await (roll_case if rolls else run_case)(session, asked.case, plan)
+        go_on = roll_case if rolls else run_case
+        session.spent.reused += len(session.runs(asked.case))
+        runs = await go_on(session, asked.case, look)
+        outcomes = runs.words()
+        if await look(outcomes) is None and not session.stopped:
+            known = await plan(outcomes)
+            read = await foretell(session, asked.case, race_of(known), runs)
+            if read is None or read.known is None:
+                runs = await go_on(session, asked.case, plan)
     except NotCompleted as error:
         broken = str(error)
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
-    answer = _answer(session, asked, reference, target, runs, broken)
+    answer = _answer(session, asked, reference, target, runs, broken, read)
     _keep_decisions(session, asked, answer, runs)
     return answer
 
@@ -94,12 +134,28 @@ def plan_for(session: Session, asked: Asked, reference: Reference, target: float
 
 
 def _answer(
-    session: Session, asked: Asked, reference: Reference, target: float | None, runs: Runs, broken: str
+    session: Session,
+    asked: Asked,
+    reference: Reference,
+    target: float | None,
+    runs: Runs,
+    broken: str,
+    read: Foretold | None,
 ) -> Answer:
     options, outcomes, at = session.options, runs.words(), slots(session, asked.case)
-    luck = luck_section(outcomes, reference, target, options.alpha, options.horizon)
-    certify = certify_section(outcomes, target, options.alpha, options.horizon)
     plan = plan_for(session, asked, reference, target)
+    luck: LuckSection
+    certify: CertifySection | NotExamined
+    if read is not None and read.known is not None:
+        outcomes = Outcomes([*outcomes, *(branch.outcome.outcome for branch in read.plain)])
+        rate = rate_read(outcomes, read.known, options.alpha)
+        luck = luck_read(outcomes, rate, reference, target, options.alpha)
+        certify = certify_read(outcomes, rate, target, options.alpha)
+        stopped, reading = "what was read from the model's own probabilities decides the question", read.reading
+    else:
+        luck = luck_section(outcomes, reference, target, options.alpha, options.horizon)
+        certify = certify_section(outcomes, target, options.alpha, options.horizon)
+        stopped, reading = "", None
     verdict = certify.verdict if asked.question == "certify" and isinstance(certify, CertifySection) else luck.verdict
     program = session.project.program
     return Answer(
@@ -123,14 +179,39 @@ def _answer(
             *about_runs(session, [at], [runs]),
             *about_reference(asked.question, reference),
             *about_verdicts(session, at, (luck, certify)),
+            *about_reading(read),
         ),
-        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs)),
+        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs), reading=reading),
         alpha_total=sum_of_alphas(luck, certify),
         outcomes=outcomes,
-        samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
-        stopped=broken or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
+        samples=_samples(runs, outcomes, read.plain if reading and read else ()),
+        stopped=broken or stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
         finished=not broken and not session.stopped and not cut_short(session, verdict),
+        reading=reading,
     )
+
+
+def about_reading(read: Foretold | None) -> Iterator[str]:
+    """By which method an answer speaks where runs were not counted alone, and why reading was given up if it was."""
+    if read is None:
+        return
+    calls = counts("call", read.reading.calls)
+    if read.known is None:
+        yield f"the model's own probabilities were looked at in {calls} and not used: {read.why}"
+    else:
+        yield (
+            f"by enumeration in {calls}, if the server's probabilities are those that it samples from (checked by "
+            f"{counts('run', read.reading.checked)}); about {counts('more run', read.reading.runs_instead)} would have "
+            "been needed (--method sampling counts runs only)"
+        )
+
+
+def _samples(runs: Runs, outcomes: Sequence[OutcomeWord], plain: Sequence[Branch]) -> tuple[ShownSample, ...]:
+    """The commonest things that were said, in the runs and in the plain draws beside them."""
+    beside = [Seen(b.id, b.outcome.outcome, b.outcome.reason, said_by(b.sample), b.outcome.marks) for b in plain]
+    hashes = [hash((one.outcome, one.text, one.reason)) for one in beside]
+    said = [*runs.said, *hashes]
+    return three_samples(said, outcomes, lambda k: _seen(runs[k]) if k < len(runs) else beside[k - len(runs)])
 
 
 def _seen(run: Judged) -> Seen:
@@ -143,7 +224,7 @@ def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Runs) 
     for name, section in (("luck", answer.luck), ("certify", answer.certify)):
         if isinstance(section, LuckSection | CertifySection):
             session.store.add_decision(
-                rule=f"{name}/1",
+                rule=f"{name}/1" if section.rate.method == "sampling" else f"{name}/{section.rate.method}/1",
                 question=asked.question,
                 case_id=asked.case.id,
                 program_id=session.project.program.id,

@@ -10,7 +10,7 @@ from reroll.evidence import Evidence
 from reroll.race import Race, soonest
 from reroll.verdict import certify_path, certify_race, luck_path, luck_race
 
-__all__ = ["Plan", "StopReason", "next_draws", "stop_reason"]
+__all__ = ["Plan", "StopReason", "next_draws", "race_of", "stop_reason"]
 
 StopReason = Literal["decided", "horizon", "budget", "out_of_reach"]
 
@@ -66,7 +66,7 @@ class Plan:
             raise ValueError(f"alpha must lie strictly between 0 and 1, got {self.alpha!r}")
         if self.question == "luck" and self.round_size != 1:
             raise ValueError(f"luck is about one case, got rounds of {self.round_size}")
-        _race(self)
+        race_of(self)
 
 
 def stop_reason(plan: Plan, outcomes: Sequence[str]) -> StopReason | None:
@@ -128,7 +128,8 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
     return max(0, min(-(-batch // size) * size, width, left // size * size) - in_flight)
 
 
-def _race(plan: Plan) -> Race:
+def race_of(plan: Plan) -> Race:
+    """The claims that the plan's question is about."""
     if plan.question == "luck":
         return luck_race(plan.reference_rate, plan.target, plan.alpha, plan.horizon)
     if plan.target is None:
@@ -149,10 +150,10 @@ def _soonest(plan: Plan, outcomes: Sequence[str]) -> int | None:
     evidence = Evidence.of(outcomes)
     if plan.question == "luck" and plan.reference_rate is None and evidence.failures:
         return None  # "not reproduced" is gone, and nothing else can be said without a reference
-    return soonest(_race(plan), evidence)
+    return soonest(race_of(plan), evidence)
 
 
 def _passes_needed(plan: Plan, outcomes: Sequence[str]) -> int | None:
     """Further passes after which the upper claim is certain to be shown; None if it is not raced."""
-    race = _race(plan)
+    race = race_of(plan)
     return soonest(Race(race.met_rate, None, race.alpha, race.horizon, race.round_size), Evidence.of(outcomes))

@@ -19,7 +19,17 @@ from reroll.calibrate import Ints, Thresholds, met_levels, not_met_levels, thres
 from reroll.evidence import Evidence, Mixture, log_e, met_log_e, met_mixture, not_met_log_e, not_met_mixture
 from reroll.outcomes import FAIL, PASS, codes_of
 
-__all__ = ["Race", "Side", "first_crossing", "forecast", "log_es", "race_thresholds", "soonest", "standing"]
+__all__ = [
+    "Race",
+    "Side",
+    "first_crossing",
+    "forecast",
+    "log_es",
+    "race_thresholds",
+    "side_shown",
+    "soonest",
+    "standing",
+]
 
 Side = Literal["met", "not_met"]
 
@@ -70,6 +80,17 @@ def standing(race: Race, evidence: Evidence) -> Side | None:
         if value is not None and threshold is not None and value >= threshold:
             return side
     return None
+
+
+def side_shown(race: Race, low: float, high: float) -> Side | None:
+    """The claim that a failure rate between `low` and `high`, known for sure, shows; "not met" where both hold.
+
+    >>> side_shown(Race(0.01, 0.01, 0.05), 0.0, 0.004), side_shown(Race(0.01, 0.01, 0.05), 0.0, 0.02)
+    ('met', None)
+    """
+    if race.not_met_rate is not None and low > race.not_met_rate:
+        return "not_met"
+    return "met" if race.met_rate is not None and high < race.met_rate else None
 
 
 def first_crossing(race: Race, outcomes: Sequence[str]) -> tuple[Side, int] | None:

@@ -39,7 +39,7 @@ def can_roll(session: Session, case: Case) -> bool:
     return session.options.max_usd is None and session.per_call == 1 and not kinds & set(BLOCKING) and not recorded
 
 
-async def roll_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan]]) -> Runs:
+async def roll_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan | None]]) -> Runs:
     """As `run_case`, for a plan whose making draws nothing; calls overlap, so no batch waits for its slowest.
 
     The plan sees the outcomes up to the first draw that has not settled: quick answers are not favoured.
@@ -49,7 +49,6 @@ async def roll_case(session: Session, case: Case, plan_for: Callable[[Outcomes],
     at = slots(session, case)
     session.store.put_case(case)
     runs = judged(session, at)
-    session.spent.reused += len(runs)
     calls = _Calls(session, at)
     try:
         with one_share():
@@ -86,8 +85,10 @@ class _Seen:
     out: int
 
 
-def _wanted(session: Session, case: Case, plan: Plan, seen: _Seen, calls: _Calls) -> int:
+def _wanted(session: Session, case: Case, plan: Plan | None, seen: _Seen, calls: _Calls) -> int:
     """How many draws to start now."""
+    if plan is None:
+        return 0
     ahead = len(seen.runs) - len(seen.known)
     plan = replace(
         plan,

@@ -168,20 +168,21 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
     )
 
 
-async def run_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan]]) -> Runs:
+async def run_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan | None]]) -> Runs:
     """Draws for one case until its plan says stop, the money is spent, the time is up or a person stops it.
 
-    Asks `plan_for` anew before every batch: what is known of the reference may have changed.
+    Asks `plan_for` anew before every batch: what is known of the reference may have changed. None: no more for now.
     Picks up whatever an earlier run of the same request left in the store.
     """
     at = slots(session, case)
     session.store.put_case(case)
     runs = judged(session, at)
-    session.spent.reused += len(runs)
     while True:
         crashing_check(case, runs)
         seen = runs.words()
         plan = await plan_for(seen)
+        if plan is None:
+            break
         plan = replace(plan, budget=len(runs) + max(0, session.left), per_call=session.per_call)
         wanted = next_draws(plan, seen)
         budget = plan.budget or session.options.budget

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from reroll.answer import Cost, ProgressEvent
 from reroll.case import Case
@@ -48,7 +48,7 @@ N = TypeVar("N", int, float)
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a command was asked for. `budget` and `horizon` in samples, `max_usd` in dollars, `max_seconds` from the
-    first call on; None: no such cap."""
+    first call on; None: no such cap. `method` auto: a verdict may be read from the model's own probabilities."""
 
     alpha: float = 0.05
     budget: int = 400
@@ -58,6 +58,7 @@ class Options:
     seed: int | None = None
     concurrency: int | None = None
     max_seconds: float | None = None
+    method: Literal["auto", "sampling"] = "auto"
 
 
 @dataclass(slots=True)

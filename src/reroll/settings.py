@@ -52,6 +52,12 @@ def _engine(text: str) -> str:
     return text
 
 
+def _method(text: str) -> str:
+    if text not in ("auto", "sampling"):
+        raise ValueError("must be auto or sampling")
+    return text
+
+
 def _flag(text: str) -> int:
     return int(text != "0")
 
@@ -64,6 +70,13 @@ _ALL = (
     Setting("budget", "calls", 400, _count, "Calls a command may make before it stops, undecided if need be."),
     Setting("control_share", "share of budget", 0.25, _between(0, 1), "Most of the budget that control cases may use."),
     Setting("concurrency", "calls in flight", None, _count, "Calls at once; default: what suits the model."),
+    Setting(
+        "method",
+        "auto or sampling",
+        "auto",
+        _method,
+        "Whether a verdict may be read from a model's own probabilities where that takes fewer calls than runs.",
+    ),
     Setting("max_seconds", "seconds", None, _between(0, 1e9), "Wall time that one command may take; default: no end."),
     Setting("engine", "asyncio or ray", "asyncio", _engine, "Where calls are made: in this process, or on a cluster."),
     Setting("cluster", "HOST:PORT", None, str, "The Ray cluster; default: one on this machine for this command."),

@@ -30,7 +30,9 @@ __all__ = [
     "luck",
     "luck_path",
     "luck_race",
+    "luck_word",
     "not_worse_rate",
+    "rounded_claim",
     "second_try",
     "tolerable_rate",
 ]
@@ -209,15 +211,25 @@ def _certify(
 
 def _claim(evidence: Evidence, alpha: float, target: float, side: Side | None) -> float | None:
     """The largest success rate that the same bets certify, its failure rate rounded up to three digits."""
-    limit = refuted_from(evidence.at_worst, evidence.n, alpha)
-    digits = 2 - math.floor(math.log10(limit))
-    scale = 10.0**digits
-    claim = round(1 - math.ceil(limit * scale) / scale, digits)
+    claim = rounded_claim(refuted_from(evidence.at_worst, evidence.n, alpha))
     if side == "met":
         return max(claim, target)
     if claim <= 0 or (side == "not_met" and claim >= target):
         return None
     return claim
+
+
+def rounded_claim(limit: float) -> float:
+    """The success rate that may be claimed where no larger failure rate is possible, that rounded up to three digits.
+
+    >>> rounded_claim(0.008412), rounded_claim(0.0)
+    (0.99158, 1.0)
+    """
+    if limit <= 0:
+        return 1.0
+    digits = 2 - math.floor(math.log10(limit))
+    scale = 10.0**digits
+    return round(1 - math.ceil(limit * scale) / scale, digits)
 
 
 # ---------------------------------------------------------------- luck
@@ -328,7 +340,7 @@ def _luck(
     side: Side | None,
     decided_at: int | None,
 ) -> Luck:
-    verdict = _luck_word(race, reference_rate, tolerable, then, side)
+    verdict = luck_word(race, reference_rate, tolerable, then.failures, side)
     not_worse, worse = log_es(race, then)
     hopeless = reference_rate is None and now.failures > 0
     return Luck(
@@ -344,14 +356,15 @@ def _luck(
     )
 
 
-def _luck_word(
-    race: Race, reference_rate: float | None, tolerable: float, then: Evidence, side: Side | None
+def luck_word(
+    race: Race, reference_rate: float | None, tolerable: float, failures: int, side: Side | None
 ) -> LuckVerdict:
+    """The verdict where this side of `luck_race` was shown, by so many failures among the runs that showed it."""
     if side is None:
         return "undecided"
     if side == "not_met":
         return "worse_than_reference"
-    if then.failures == 0 and race.met_rate is not None and race.met_rate <= tolerable:
+    if failures == 0 and race.met_rate is not None and race.met_rate <= tolerable:
         return "not_reproduced"
     # Without a reference, failures that stay below the tolerable rate are not called luck.
     return "undecided" if reference_rate is None else "bad_luck"

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from reroll.enumeration import Enumeration
 from reroll.evidence import interval_array
-from reroll.race import Race, Side
+from reroll.race import Race, side_shown
 
-__all__ = ["Decision", "Move", "calls_for_width", "next_move", "next_move_to_decide", "side_shown"]
+__all__ = ["Decision", "Move", "calls_for_width", "next_move", "next_move_to_decide"]
 
 Decision = Literal["enumerate", "sample", "done"]
 """Complete one more prefix; sample plainly; stop, as what is known decides."""
@@ -142,17 +142,6 @@ def next_move_to_decide(search: Enumeration, race: Race, instead: int) -> Decisi
     likelier = met if low <= (race.met_rate or 0.0) * (1 - high + low) else not_met
     further = _further_calls(search, likelier)
     return "enumerate" if further is None or further <= left else "sample"
-
-
-def side_shown(race: Race, low: float, high: float) -> Side | None:
-    """The claim that a failure rate between `low` and `high`, known for sure, shows; "not met" where both hold.
-
-    >>> side_shown(Race(0.01, 0.01, 0.05), 0.0, 0.004), side_shown(Race(0.01, 0.01, 0.05), 0.0, 0.02)
-    ('met', None)
-    """
-    if race.not_met_rate is not None and low > race.not_met_rate:
-        return "not_met"
-    return "met" if race.met_rate is not None and high < race.met_rate else None
 
 
 def _further_calls(search: Enumeration, tolerance: float) -> int | None:

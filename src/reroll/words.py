@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from reroll.answer import CertifySection, LuckSection, NotExamined, Pair, Rate, VariantRate
+from reroll.answer import CertifySection, LuckSection, NotExamined, Pair, Rate, Reading, VariantRate
 from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.verdict import not_worse_rate
 
@@ -22,6 +22,7 @@ __all__ = [
     "pair_sentences",
     "points",
     "rate_sentence",
+    "reading_sentence",
     "reply",
 ]
 
@@ -33,16 +34,23 @@ WORTH_SAYING = 0.5  # to rule out a worsening by more than this tells nobody any
 BRIEF = 30  # characters of a variant's name in a sentence
 
 
-def reply(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined, *, fresh: bool = True) -> str:
+def reply(
+    luck: LuckSection | NotExamined,
+    certify: CertifySection | NotExamined,
+    *,
+    fresh: bool = True,
+    reading: Reading | None = None,
+) -> str:
     """What one would paste on Slack: at most six sentences, each backed by a number of the answer.
 
-    `fresh` is False where every run was made by an earlier command.
+    `fresh` is False where every run was made by an earlier command; `reading`: how the rate was read, if it was.
     """
     sentences: list[str] = []
     if isinstance(luck, LuckSection):
         low, high = bounds(luck, certify)
         sentences = [
             rate_sentence(luck.rate, low, high, fresh=fresh),
+            reading_sentence(reading),
             luck_sentence(luck),
             retry_sentence(luck, low, high),
         ]
@@ -78,6 +86,21 @@ def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[fl
 def _ruled_out(luck: LuckSection) -> float:
     """The rate that a not_reproduced verdict has ruled out."""
     return luck.tolerable if luck.reference_rate is None else not_worse_rate(luck.reference_rate)
+
+
+def reading_sentence(reading: Reading | None) -> str:
+    """That the rate was read and not counted, on which condition, and what runs would have taken; empty if it was not.
+
+    >>> reading_sentence(Reading(12, 150, 40, 335))[:75]
+    "That is read from the model's own probabilities in 12 calls, if the server "
+    """
+    if reading is None:
+        return ""
+    return (
+        f"That is read from the model's own probabilities in {counts('call', reading.calls)}, if the server samples "
+        f"from the probabilities that it lists ({counts('run', reading.checked)} agree with them); runs alone would "
+        f"have taken about {reading.runs_instead:,} more."
+    )
 
 
 def _range(low: float, high: float) -> str:

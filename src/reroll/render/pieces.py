@@ -86,10 +86,12 @@ def target_row(certify: CertifySection) -> Row:
     return Row(f"{percent(certify.target)} target allows", f"at most {percent(may)}", mark=may)
 
 
-def legend(pen: Pen) -> Lines:
-    """How to read the lines on the axis."""
+def legend(pen: Pen, rate: Rate | None = None) -> Lines:
+    """How to read the lines on the axis; `rate` is the one that was asked for."""
     ends = f"{pen.glyph('left')}{pen.glyph('line')}{pen.glyph('right')}"
     words = "where the true rate lies, as far as the runs tell; it holds however often one looks"
+    if rate is not None and rate.method != "sampling":
+        words = "where the true rate lies, if the server samples from the probabilities that it lists"
     return pen.wrap(pen.text(f"{ends} {words}", "dim"), 3, 7)
 
 

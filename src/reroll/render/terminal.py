@@ -82,7 +82,7 @@ def show_luck(
     if isinstance(luck, NotExamined):
         lines += pen.wrap(pen.text(luck.not_examined))
     else:
-        lines += titled("How often it fails", [*axis(_luck_rows(luck, _NO_TARGET), pen), *legend(pen)], pen)
+        lines += titled("How often it fails", [*axis(_luck_rows(luck, _NO_TARGET), pen), *legend(pen, luck.rate)], pen)
     lines += runs_lines(outcomes, stopped, pen) + caveat_lines(caveats, pen) + cost_lines(cost, pen)
     pen.put(lines)
 
@@ -104,7 +104,7 @@ def show_certify(
     else:
         lines = [*badge(*certify_words(certify), pen), *_subject(case_id, certify, pen)]
         rows = [certify_row(certify), target_row(certify)]
-        lines += titled("How often it fails", [*axis(rows, pen), *legend(pen)], pen)
+        lines += titled("How often it fails", [*axis(rows, pen), *legend(pen, certify.rate)], pen)
         lines += certify_lines(certify, pen)
     lines += runs_lines(outcomes, stopped, pen) + caveat_lines(caveats, pen) + cost_lines(cost, pen)
     pen.put(lines)
@@ -204,7 +204,9 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
             rows.append(certify_row(certify))
         rows.append(target_row(certify))
     if rows:
-        lines += titled("How often it fails", [*axis(rows, pen), *legend(pen)], pen)
+        asked = luck if isinstance(luck, LuckSection) else certify
+        rate = None if isinstance(asked, NotExamined) else asked.rate
+        lines += titled("How often it fails", [*axis(rows, pen), *legend(pen, rate)], pen)
     lines += runs_lines(answer.outcomes, answer.stopped, pen)
     if isinstance(certify, CertifySection):
         lines += certify_lines(certify, pen)

@@ -1,0 +1,63 @@
+"""A real llama.cpp server with the bundled model, and something between it and its users that changes what they ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from reroll.models.local import LocalModel, bundled_file
+
+Alter = Callable[[str, dict[str, Any]], dict[str, Any] | int]
+"""What becomes of a request (path and body): another body, or the status with which it is turned away."""
+
+
+@contextlib.contextmanager
+def between(alter: Alter = lambda path, body: body) -> Iterator[str]:
+    """The address of the server, in a thread of its own, for a program with `model: openai:bundled`."""
+    started, held = threading.Event(), dict[str, Any]()
+
+    async def serve() -> None:
+        model = LocalModel(bundled_file(), "bundled")
+        wire = await model.wire()
+        upstream = wire.base.removesuffix("/v1")
+        async with aiohttp.ClientSession() as session:
+
+            async def forward(request: web.Request) -> web.Response:
+                body = await request.json() if request.can_read_body else None
+                altered = alter(request.path, body) if isinstance(body, dict) else body
+                if isinstance(altered, int):
+                    return web.json_response({"error": {"message": "not here"}}, status=altered)
+                data = None if altered is None else json.dumps(altered).encode()
+                headers = {"Content-Type": "application/json"}
+                url = upstream + request.path_qs
+                async with session.request(request.method, url, data=data, headers=headers) as got:
+                    return web.Response(body=await got.read(), status=got.status, content_type=got.content_type)
+
+            app = web.Application(client_max_size=1 << 26)
+            app.router.add_route("*", "/{path:.*}", forward)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+            held.update(url=f"http://127.0.0.1:{port}", loop=asyncio.get_running_loop(), done=asyncio.Event())
+            started.set()
+            await held["done"].wait()
+            await runner.cleanup()
+        await model.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(60)
+    try:
+        yield held["url"]
+    finally:
+        held["loop"].call_soon_threadsafe(held["done"].set)
+        thread.join(30)
