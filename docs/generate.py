@@ -25,7 +25,7 @@ from typing import Any
 from cyclopts import App, Argument
 from pydantic import TypeAdapter
 
-from reroll.answer import Answer, Certified, CertifySection, Comparison, Cost, LuckSection
+from reroll.answer import Answer, Certified, CertifySection, Comparison, Cost, LuckSection, Reading
 from reroll.arguments import Common, Spending
 from reroll.cli import app
 from reroll.explain import Explained
@@ -167,6 +167,7 @@ def schemas() -> dict[str, JSON]:
         "caveats": texts,
         "stopped": text,
         "finished": {"type": "boolean"},
+        "reading": {"anyOf": [plain(TypeAdapter(Reading)), {"type": "null"}]},
     }
     listed = plain(TypeAdapter(list[Listed]))
     definitions = listed.pop("$defs", {})
@@ -200,7 +201,7 @@ def certified(around: JSON) -> JSON:
     extra = {name: several["properties"][name] for name in ("cases", "checks", "outcomes")}
     whole["properties"] |= extra
     whole["$defs"] = {**several["$defs"], **whole.get("$defs", {})}
-    whole["required"] = [name for name in whole["required"] if name != "case"]
+    whole["required"] = [name for name in whole["required"] if name not in ("case", "reading")]
     return whole
 
 

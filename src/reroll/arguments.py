@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-__all__ = ["About", "CaseSet", "Certify", "Common", "EngineName", "Faked", "MethodName", "Spending"]
+__all__ = ["About", "Answering", "CaseSet", "Certify", "Common", "EngineName", "Faked", "MethodName", "Spending"]
 
 About = Literal["case", "suite", "population"]
 EngineName = Literal["asyncio", "ray"]
@@ -64,7 +64,15 @@ class Spending:
     "A command that answers for the person: a sample as JSON on its stdin, pass, fail or unsure on its stdout."
     quiet: bool = False
     "No progress line."
-    method: Annotated[MethodName | None, Parameter(parse=False)] = None  # of the commands that answer about one case
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Answering(Spending):
+    """What every command takes that answers a question about one case."""
+
+    method: MethodName | None = None
+    "`sampling` counts runs only; `auto` reads the model's own probabilities where that takes fewer calls (default)."
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ import errno
 import re
 import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from reroll import __version__
-from reroll.arguments import About, CaseSet, Certify, Common, Faked, MethodName, Spending
+from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Spending
 from reroll.errors import RerollError, UsageError
 from reroll.output import let_go, show_anything
 
@@ -31,7 +30,7 @@ app = App(
 )
 
 
-COMMON, SPENDING, FAKED = Common(), Spending(), Faked()
+COMMON, SPENDING, ANSWERING, FAKED = Common(), Spending(), Answering(), Faked()
 
 
 @app.command
@@ -74,9 +73,8 @@ def investigate(
     model: str | None = None,
     base_url: str | None = None,
     target: float | None = None,
-    method: MethodName | None = None,
     common: Common = COMMON,
-    spending: Spending = SPENDING,
+    spending: Answering = ANSWERING,
 ) -> int:
     """Turn “I tried X and it didn't work” into a measured answer.
 
@@ -102,32 +100,26 @@ def investigate(
         For --request: where that model is served (default: as the project says).
     target
         The success rate to certify, such as 0.99 (default: the project's).
-    method
-        `sampling` counts runs only; `auto` reads the model's own probabilities where that takes fewer calls (default).
     """
     from reroll import commands
     from reroll.intake.reported import Told
 
     told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
-    return commands.investigate(told, target, common, replace(spending, method=method))
+    return commands.investigate(told, target, common, spending)
 
 
 @app.command
-def rerun(
-    case: str, /, *, method: MethodName | None = None, common: Common = COMMON, spending: Spending = SPENDING
-) -> int:
+def rerun(case: str, /, *, common: Common = COMMON, spending: Answering = ANSWERING) -> int:
     """Run one case again until it is known how it compares with ordinary requests.
 
     Parameters
     ----------
     case
         The case's id in cases.yaml.
-    method
-        `sampling` counts runs only; `auto` reads the model's own probabilities where that takes fewer calls (default).
     """
     from reroll import commands
 
-    return commands.rerun(case, common, replace(spending, method=method))
+    return commands.rerun(case, common, spending)
 
 
 @app.command
@@ -138,9 +130,8 @@ def certify(
     sets: Annotated[tuple[CaseSet, ...], Parameter(name="--set", negative="", consume_multiple=False)] = (),
     each_check: bool = False,
     explain: bool = False,
-    method: MethodName | None = None,
     common: Common = COMMON,
-    spending: Spending = SPENDING,
+    spending: Answering = ANSWERING,
 ) -> int:
     """Decide whether a success rate is reached. Exits 0 if met, 1 if not met, 3 if undecided.
 
@@ -158,14 +149,10 @@ def certify(
         Every check by itself, each at an equal share of alpha.
     explain
         Make no call: print the rule, its guarantee and its boundary table.
-    method
-        `sampling` counts runs only; `auto` reads the model's own probabilities of one case where that takes fewer
-        calls (default).
     """
     from reroll import commands
 
-    told = Certify(cases, target, about, sets, each_check, explain)
-    return commands.certify(told, common, replace(spending, method=method))
+    return commands.certify(Certify(cases, target, about, sets, each_check, explain), common, spending)
 
 
 @app.command

@@ -46,7 +46,7 @@ def options_of(spending: Spending) -> Options:
         "concurrency": spending.concurrency,
         "control_share": None,
         "max_seconds": spending.max_seconds,
-        "method": spending.method,
+        "method": getattr(spending, "method", None),
     }
     values = {name: setting(name, value) for name, value in given.items()}
     if not 0 < values["alpha"] < 0.5:
