@@ -50,15 +50,16 @@ def show_foreseen(found: Foreseen, console: Console) -> None:
     lines += titled("How often it fails", axis(rows, pen), pen)
     shown, rare = _shown(futures)
     masses = _masses(futures)
-    wide = max(
-        (len(tiny(p)) for p in (*(mass for _, mass, _ in masses), *(f.prob for f in (*shown, *rare)))), default=0
-    )
+    wide = max((len(_share(mass)) for _, mass, _ in masses), default=0)
+    wider = max((len(tiny(f.prob)) for f in (*shown, *rare)), default=0)
+    if pen.width >= ROOMY:  # both parts in the same columns
+        wide = wider = max(wide, wider)
     body: Lines = []
     for words, mass, kind in masses:
-        head = _head(kind, mass, wide, mass if pen.width >= ROOMY else None, pen)
-        body += pen.wrap(pen.join(head, words), 3, 5)
+        head = _head(kind, f"{_share(mass):>{wide}}", mass if pen.width >= ROOMY else None, pen)
+        body += pen.wrap(pen.join(head, words), 3, 3)
     lines += titled("Where the probability is", body, pen)
-    lines += titled("What it can say, the likeliest first", _completions(shown, rare, futures, wide, pen), pen)
+    lines += titled("What it can say, the likeliest first", _completions(shown, rare, futures, wider, pen), pen)
     if explored.stopped:
         lines += pen.wrap(pen.text(f"Stopped: {explored.stopped}.", "dim"), 3, 3)
     lines += caveat_lines(found.caveats, pen)
@@ -85,10 +86,15 @@ def _shown(futures: Futures) -> tuple[list[Future], list[Future]]:
     return list(found[:MOST]), [f for f in found[MOST:] if f.outcome == "fail"][: max(0, MOST // 3)]
 
 
-def _head(kind: str, mass: float, wide: int, share: float | None, pen: Pen) -> Text:
+def _share(mass: float) -> str:
+    """A share of all that can happen."""
+    return percent(mass) if mass >= 1e-5 else "<0.001 %"
+
+
+def _head(kind: str, chance: str, share: float | None, pen: Pen) -> Text:
     """What begins a row: the symbol, the probability, and a bar (a share of its longest; None: no bar)."""
     colour = COLOURS.get(kind, "")
-    line = pen.join((f"{pen.glyph(kind)} ", f"bold {colour}"), f"{tiny(mass):>{wide}}  ")
+    line = pen.join((f"{pen.glyph(kind)} ", f"bold {colour}"), f"{chance}  ")
     if share is not None:
         line.append(f"{bar(share, BAR, pen):<{BAR}}  ", colour)
     return line
@@ -104,7 +110,7 @@ def _completions(shown: list[Future], rare: list[Future], futures: Futures, wide
     for k, future in enumerate([*shown, *rare]):
         if k == len(shown) and rare:
             lines += pen.wrap(pen.text("further down, what could go wrong:", "dim"), 3, 3)
-        head = _head(future.outcome, future.prob, wide, future.prob / scale, pen)
+        head = _head(future.outcome, f"{tiny(future.prob):>{wide}}", future.prob / scale, pen)
         other, colour = first if k else "", COLOURS.get(future.outcome, "")
         room = pen.width - 1 - 3 - head.cell_len
         if pen.width >= ROOMY:

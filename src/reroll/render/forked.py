@@ -88,9 +88,12 @@ def _curve(found: Forked, pen: Pen) -> Lines:
                 f"{percent(point.success)} ({interval_words(point.low, point.high)})",
             )
         )
-    label = max(len(words) for words, _ in rows)
+    room = pen.width - 1 - 3 - 2 - max(len(value) for _, value in rows)
+    label = min(max(room, 12), max(len(words) for words, _ in rows))
     for words, value in rows:
-        lines += pen.wrap(pen.join(f"{words:<{label}}  ", (value, "bold")), 3, 5)
+        line = pen.cut(pen.text(words), label)
+        line.append(" " * (label + 2 - line.cell_len))
+        lines += pen.wrap(pen.join(line, (value, "bold")), 3, 3)
     return lines
 
 

@@ -54,7 +54,7 @@ def _branch(branch: Branch, before: str, last: bool | None, pen: Pen) -> Lines:
         lines += _branch(more, inner, k == len(branch.branches) - 1 and not branch.others, pen)
     if branch.others:
         words = f"{inner}{pen.glyph('last')}and {counts('run', branch.others)} in rarer branches"
-        lines += pen.wrap(pen.text(words, "dim"), 3, 3 + len(inner) + 3)
+        lines.append(pen.join("   ", pen.cut(pen.text(words, "dim"), room)))
     return lines
 
 

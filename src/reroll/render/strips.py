@@ -80,9 +80,11 @@ def token_strip(pieces: Sequence[Piece], pen: Pen, words: str = "") -> list[Text
 def _said(marks: str, words: str, pen: Pen) -> list[Text]:
     """The marks with their words: behind them where these fit, else before them, else below."""
     marked = (marks, f"bold {COLOURS['fail']}")
+    if not words:
+        return [pen.join(" " * INDENT, marked)]
     free = len(marks) - len(marks.lstrip())
     if INDENT + len(marks) + 1 + len(words) < pen.width:
-        return [pen.join(" " * INDENT, marked, f" {words}" if words else "")]
+        return [pen.join(" " * INDENT, marked, f" {words}")]
     if len(words) < free:
         return [pen.join(" " * INDENT, f"{words:>{free - 1}} ", (marks.lstrip(), f"bold {COLOURS['fail']}"))]
     return [pen.join(" " * INDENT, marked), *pen.wrap(pen.text(words), INDENT)]
