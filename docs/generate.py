@@ -116,7 +116,8 @@ def help_of(name: str) -> str:
     if own:
         parts.append(table(own))
     if takes:
-        parts.append(f"Also the {', the '.join(links[which] for which in takes)}.")
+        *first, last = (f"the {links[which]}" for which in takes)
+        parts.append(f"Also {' and '.join([', '.join(first), last] if first else [last])}.")
     return "\n\n".join(parts) + "\n"
 
 

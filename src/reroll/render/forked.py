@@ -13,7 +13,7 @@ from reroll.render.bars import Row, axis
 from reroll.render.curve import success_curve
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, titled
-from reroll.render.said import openness
+from reroll.render.said import openness, short
 from reroll.render.strips import Piece, share_steps, token_strip
 
 __all__ = ["show_forked"]
@@ -82,12 +82,8 @@ def _curve(found: Forked, pen: Pen) -> Lines:
     for i in sorted(chosen):
         point = points[i]
         after = f"after {found.strip[point.prefix - 1].strip() or '␣'!r}" if point.prefix else "at the start"
-        rows.append(
-            (
-                f"{point.prefix:>{digits}} {after}"[:26],
-                f"{percent(point.success)} ({interval_words(point.low, point.high)})",
-            )
-        )
+        value = f"{percent(point.success)} ({interval_words(point.low, point.high)})"
+        rows.append((short(f"{point.prefix:>{digits}} {after}", 26), value))
     room = pen.width - 1 - 3 - 2 - max(len(value) for _, value in rows)
     label = min(max(room, 12), max(len(words) for words, _ in rows))
     for words, value in rows:
