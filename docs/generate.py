@@ -26,7 +26,7 @@ from cyclopts import App, Argument
 from pydantic import TypeAdapter
 
 from reroll.answer import Answer, Certified, CertifySection, Comparison, Cost, LuckSection, Reading
-from reroll.arguments import Common, Spending
+from reroll.arguments import Common, Pictures, Spending
 from reroll.cli import app
 from reroll.explain import Explained
 from reroll.intake.recording import Recording
@@ -52,7 +52,7 @@ reroll export next-friday --out next-friday.jsonl
 reroll import next-friday.jsonl --check 'contains: "2026-11-27"' --into answers
 reroll doctor bundled
 """
-SHARED = {"common": Common, "spending": Spending}
+SHARED = {"common": Common, "spending": Spending, "pictures": Pictures}
 JSON = dict[str, Any]
 
 
@@ -108,6 +108,7 @@ def help_of(name: str) -> str:
     links = {
         "common": "[options of every command](#options-of-every-command)",
         "spending": "[options of commands that make calls](#options-of-commands-that-make-calls)",
+        "pictures": "[options of commands that print a page](#options-of-commands-that-print-a-page)",
     }
     shared = {f.name for which in takes for f in fields(SHARED[which])}
     own = [row for row in rows if row[0] not in shared]
@@ -115,7 +116,8 @@ def help_of(name: str) -> str:
     if own:
         parts.append(table(own))
     if takes:
-        parts.append(f"Also the {' and the '.join(links[which] for which in takes)}.")
+        *first, last = (f"the {links[which]}" for which in takes)
+        parts.append(f"Also {' and '.join([', '.join(first), last] if first else [last])}.")
     return "\n\n".join(parts) + "\n"
 
 

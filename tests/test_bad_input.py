@@ -235,6 +235,7 @@ def test_a_wrong_environment_variable_is_named(
         (["export", "--json"], "--out"),
         (["demo", "--svg", "/nope/x.svg"], "needs the folder /nope"),
         (["demo", "--svg", "/"], "is a folder"),
+        (["demo", "--png", "/nope/x.png"], "needs the folder /nope"),
     ],
 )
 def test_values_that_no_run_could_use(tmp_path: Path, capsys: Any, arguments: list[str], words: str) -> None:

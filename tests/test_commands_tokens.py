@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -177,3 +181,141 @@ def test_runs_of_a_case_are_shown_as_a_tree_that_counts_them_all(home: Path, cap
     assert main(["samples", "half-seven", "--tree", "--project", str(home)]) == 0
     assert "18:30" in capsys.readouterr().out
     assert main(["samples", "--tree", "--project", str(home)]) == 2
+
+
+# -- on the screen and as pictures -------------------------------------------------------------------------------------
+
+
+def told(line: str) -> tuple[int, str]:
+    """What a line of progress says: how many calls were made, and the rest."""
+    found = re.search(r" · ([\d,]+) of 400 calls · (.*)", line)
+    assert found is not None, line
+    return int(found[1].replace(",", "")), found[2]
+
+
+def test_the_live_line_counts_the_calls_that_were_really_made(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    here = ["--project", str(tmp_path)]
+    assert main(["futures", "next-friday", "--json", *here]) == 0
+    out, err = capsys.readouterr()
+    lines, cost = err.splitlines(), json.loads(out)["cost"]
+    assert told(lines[0])[0] == 0
+    assert told(lines[-1])[0] == cost["calls"] > 40, "greedy calls and plain runs alike"
+    assert "fails for sure" in lines[-1]
+    sample = failing(tmp_path, capsys, "half-seven")
+    assert main(["forks", sample, "--json", "--seed", "3", *here]) == 0
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if line.startswith("half-seven")]
+    assert told(lines[-1])[0] == json.loads(out)["cost"]["calls"] > 20
+    assert not any("failed" in line for line in lines), "rollouts are no runs of the case"
+    assert main(["surprise", sample, "--json", *here]) == 0
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if line.startswith("half-seven")]
+    assert told(lines[-1])[0] == json.loads(out)["cost"]["calls"] > 0
+
+
+def drawn(home: Path, capsys: Capsys, *words: str) -> tuple[str, bytes]:
+    """The page of a command as SVG, well-formed, and as PNG where that can be drawn."""
+    svg, png = home / "page.svg", home / "page.png"
+    for path in (svg, png):
+        path.unlink(missing_ok=True)
+    also = ["--png", str(png)] if importlib.util.find_spec("resvg_py") else []
+    quiet = [] if words[0] in ("samples", "show") else ["--quiet"]
+    main([*words, "--project", str(home), *quiet, "--svg", str(svg), *also])
+    capsys.readouterr()
+    text = svg.read_text("utf-8")
+    root = ElementTree.fromstring(text)
+    assert root[0].text == f"reroll {' '.join(w for w in words if w not in ('--seed', '3'))}"
+    if also:
+        assert png.read_bytes().startswith(b"\x89PNG")
+    return " ".join("".join(root.itertext()).replace("\xa0", " ").split()), png.read_bytes() if also else b""
+
+
+def test_the_pages_of_tokens_are_drawn_as_they_are_printed(home: Path, capsys: Capsys) -> None:
+    sample = failing(home, capsys, "half-seven")
+    for words, said in (
+        (("futures", "next-friday"), ("Where the probability is", "fails for sure", '{"date":"2026-11-27"')),
+        (("forks", sample, "--seed", "3"), ("One token led it astray", "here it went wrong", "100 % │")),
+        (("surprise", sample), ("What it said, by surprise", "At least this surprising")),
+        (("rerun", "half-seven"), ("How often it fails",)),
+        (("show", sample), ("What was sent",)),
+    ):
+        page, _ = drawn(home, capsys, *words)
+        for piece in said:
+            assert piece in page, (words, piece)
+
+
+def test_the_same_page_gives_the_same_bytes_with_json_too(home: Path, capsys: Capsys) -> None:
+    failing(home, capsys, "half-seven")
+    first = drawn(home, capsys, "samples", "half-seven", "--tree")
+    svg = (home / "page.svg").read_bytes()
+    assert "18:30" in first[0]
+    assert drawn(home, capsys, "samples", "half-seven", "--tree") == first
+    assert (home / "page.svg").read_bytes() == svg
+    again = home / "again.svg"
+    _, found = run(home, capsys, "samples", "half-seven", "--tree", "--svg", str(again))
+    assert found["schema"] == "reroll.tree/1"
+    assert again.read_bytes() == svg
+
+
+def test_a_picture_that_cannot_be_written_is_known_before_the_first_call(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    here = ["--project", str(tmp_path)]
+    both = str(tmp_path / "x")
+    for words, said in (
+        (
+            ["futures", "next-friday", "--svg", "/nope/x.svg"],
+            "/nope/x.svg needs the folder /nope; choose another --svg",
+        ),
+        (["forks", "s_1", "--png", str(tmp_path)], "is a folder; choose another --png"),
+        (["rerun", "half-seven", "--svg", both, "--png", both], "--svg and --png name the same file"),
+        (["certify", "--explain", "--svg", both], "certify --explain prints no page"),
+        (["show", "s_1", "--request", "--png", both], "show --request prints no page"),
+    ):
+        assert main([*words, *here]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert said in err
+        assert err.endswith("[out]\n")
+    assert not (tmp_path / ".reroll").exists(), "nothing was called, nothing stored"
+
+
+def test_what_a_model_wrote_is_only_text_in_a_picture(tmp_path: Path, capsys: Capsys) -> None:
+    hostile = '</text><script>alert(1)</script><image href="http://evil.example/x"/>{lines} & \x1b[2J 日本語 👩'
+    rows = [{"case_id": "a", "run": i, "model": "m", "messages": [{"role": "user", "content": "a"}]} for i in range(3)]
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps({**r, "completion": hostile}) + "\n" for r in rows))
+    (tmp_path / "program.yaml").write_text("program: p\nmodel: recorded:runs.jsonl\neffects: none\ntarget: 0.9\n")
+    case = {"id": "a", "set": "case", "input": {"request": "a"}, "checks": [{"equals": "ok"}]}
+    (tmp_path / "cases.yaml").write_text(json.dumps({"cases": [case]}))
+    main(["rerun", "a", "--project", str(tmp_path), "--quiet"])
+    capsys.readouterr()
+    for words in (["samples", "a", "--tree"], ["samples", "a"]):
+        page, _ = drawn(tmp_path, capsys, *words)
+        svg = (tmp_path / "page.svg").read_text("utf-8")
+        assert "<script>alert(1)</script>" in page
+        assert "<ESC>[2J" in page
+        assert "<script" not in svg
+        assert "<image" not in svg
+        assert "\x1b" not in svg
+
+
+def test_where_nothing_draws_a_png_a_sentence_says_so(
+    home: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    assert main(["futures", "next-friday", "--project", str(home), "--png", str(home / "no.png")]) == 2
+    assert "resvg-py, which is not installed here" in capsys.readouterr().err
+    assert not (home / "no.png").exists()
+
+
+def test_pages_of_tokens_can_be_read_in_forty_columns(
+    home: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = failing(home, capsys, "half-seven")
+    monkeypatch.setenv("COLUMNS", "40")
+    for words in (["futures", "next-friday"], ["forks", sample, "--seed", "3"], ["surprise", sample]):
+        main([*words, "--project", str(home), "--quiet"])
+        page = capsys.readouterr().out
+        assert max(len(line) for line in page.splitlines()) < 40
+        for line in page.splitlines():
+            assert not re.fullmatch(r" +(\d[\d.]* %|\([\d.]+–[\d.]+ %\))", line), f"a number alone: {line!r}"

@@ -27,8 +27,8 @@ store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking labelling runs session keeping branching reading astray exploring runner rolling forked foreseen surprised
 foretold caveats controls investigation certifying comparing render
-arguments output options opening asking measuring replaying commands commands_compare commands_check commands_tokens
-commands_files fake_faults fake_server commands_fake cli
+arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
+commands_tokens commands_files fake_faults fake_server commands_fake cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

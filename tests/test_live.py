@@ -54,6 +54,13 @@ def test_the_line_says_where_the_run_stands() -> None:
     )
 
 
+def test_calls_that_are_no_runs_of_the_case_are_counted_without_failures() -> None:
+    spent = replace(EVENT, failures=None, estimate=None, question="", doing="where is it lost?")
+    assert progress_line(spent, Pen(plain()[0])).plain == (
+        "next-friday · 14 of 400 calls · where is it lost? · $0.00 · 2.1 s"
+    )
+
+
 def test_where_nobody_watches_a_line_comes_every_few_seconds_and_with_each_phase() -> None:
     console, file = plain()
     clock = Clock()

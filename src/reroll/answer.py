@@ -290,13 +290,17 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """Where a run stands, for a live line: counts so far, the interval, and what is being decided."""
+    """Where a run stands, for a live line: counts so far, the interval, and what is being decided.
+
+    `failures` is None where the calls are no runs of the case, so that nothing is counted; `doing` says what they are
+    for.
+    """
 
     phase: Literal["controls", "case"]
     case_id: str
     calls: int
     budget: int
-    failures: int
+    failures: int | None
     invalid: int
     estimate: float | None
     low: float
@@ -304,6 +308,7 @@ class ProgressEvent:
     question: str
     usd: float | None
     seconds: float
+    doing: str = ""
 
 
 def to_json(value: Any, schema: str | None = None) -> Any:

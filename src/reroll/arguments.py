@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-__all__ = ["About", "Answering", "CaseSet", "Certify", "Common", "EngineName", "Faked", "MethodName", "Spending"]
+__all__ = [
+    "About",
+    "Answering",
+    "CaseSet",
+    "Certify",
+    "Common",
+    "EngineName",
+    "Faked",
+    "MethodName",
+    "Pictures",
+    "Spending",
+]
 
 About = Literal["case", "suite", "population"]
 EngineName = Literal["asyncio", "ray"]
@@ -27,6 +38,17 @@ class Common:
     "Project folder (program.yaml, cases.yaml); `reroll init DIR` makes one."
     store: str | None = None
     "Where samples are kept (path or URL); default: .reroll/store.sqlite in the project."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Pictures:
+    """What every command takes that prints a page."""
+
+    svg: Path | None = None
+    "Also write the page as an SVG picture into this file."
+    png: Path | None = None
+    "Also write the page as a PNG picture into this file."
 
 
 @Parameter(name="*")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reroll.answer import ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.engine import run_draws
@@ -64,8 +65,38 @@ class Branches:
         self.place: Slots = slots(session, case)
         self.generated = 0  # tokens that this command's branches took
         self.calls = 0
+        self._doing = "reading the model's own probabilities"
         self._program_id = session.project.program.id
         self._known: list[Branch] | None = None
+
+    def tell(self, doing: str = "") -> None:
+        """Show what this command has spent by now, whatever it was for; `doing`: what the next calls are for.
+
+        They are no runs of the case, so that no failures are counted here.
+        """
+        self._doing = doing or self._doing
+        session = self.session
+        session.notify(
+            ProgressEvent(
+                phase="case",
+                case_id=self.case.id,
+                calls=session.spent.calls,
+                budget=session.options.budget,
+                failures=None,
+                invalid=0,
+                estimate=None,
+                low=0.0,
+                high=1.0,
+                question="",
+                usd=session.spent.usd,
+                seconds=session.spent.seconds,
+                doing=self._doing,
+            )
+        )
+
+    def _spent(self, sample: Sample) -> None:
+        self.session.spent.add(sample, control=False)
+        self.tell()
 
     def known(self) -> list[Branch]:
         """What earlier commands drew, in the order of storing, judged by the checks as they are now; then what this
@@ -98,7 +129,7 @@ class Branches:
             tokens,
             at_once=session.options.concurrency or session.model.concurrency,
             case_id=self.case.id,
-            tally=lambda sample: session.spent.add(sample, control=False),
+            tally=self._spent,
         )
         sample = Sample(completion=Completion("".join(t.text for t in scored), "scored", tokens=scored))
         index = session.store.reserve(self.place.request_id, series, 1)[0]
@@ -129,7 +160,7 @@ class Branches:
         def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
             k = number[id(draw)]
             came[k] = sample
-            session.spent.add(sample, control=False)
+            self._spent(sample)
             session.got_through |= sample.error is None
             self.calls += 1
             self.generated += sample.usage.completion_tokens or 0

@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from reroll import __version__
-from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Spending
+from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
 from reroll.errors import RerollError, UsageError
 from reroll.output import let_go, show_anything
 
@@ -30,21 +30,15 @@ app = App(
 )
 
 
-COMMON, SPENDING, ANSWERING, FAKED = Common(), Spending(), Answering(), Faked()
+COMMON, SPENDING, ANSWERING, PICTURES, FAKED = Common(), Spending(), Answering(), Pictures(), Faked()
 
 
 @app.command
-def demo(*, common: Common = COMMON, spending: Spending = SPENDING, svg: Path | None = None) -> int:
-    """Investigate one report on the bundled model and example project, in a folder of its own.
-
-    Parameters
-    ----------
-    svg
-        Also write the answer as an SVG picture.
-    """
+def demo(*, common: Common = COMMON, spending: Spending = SPENDING, pictures: Pictures = PICTURES) -> int:
+    """Investigate one report on the bundled model and example project, in a folder of its own."""
     from reroll import commands
 
-    return commands.demo(common, spending, svg)
+    return commands.demo(common, spending, pictures)
 
 
 @app.command
@@ -75,6 +69,7 @@ def investigate(
     target: float | None = None,
     common: Common = COMMON,
     spending: Answering = ANSWERING,
+    pictures: Pictures = PICTURES,
 ) -> int:
     """Turn “I tried X and it didn't work” into a measured answer.
 
@@ -105,11 +100,13 @@ def investigate(
     from reroll.intake.reported import Told
 
     told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
-    return commands.investigate(told, target, common, spending)
+    return commands.investigate(told, target, common, spending, pictures)
 
 
 @app.command
-def rerun(case: str, /, *, common: Common = COMMON, spending: Answering = ANSWERING) -> int:
+def rerun(
+    case: str, /, *, common: Common = COMMON, spending: Answering = ANSWERING, pictures: Pictures = PICTURES
+) -> int:
     """Run one case again until it is known how it compares with ordinary requests.
 
     Parameters
@@ -119,7 +116,7 @@ def rerun(case: str, /, *, common: Common = COMMON, spending: Answering = ANSWER
     """
     from reroll import commands
 
-    return commands.rerun(case, common, spending)
+    return commands.rerun(case, common, spending, pictures)
 
 
 @app.command
@@ -132,6 +129,7 @@ def certify(
     explain: bool = False,
     common: Common = COMMON,
     spending: Answering = ANSWERING,
+    pictures: Pictures = PICTURES,
 ) -> int:
     """Decide whether a success rate is reached. Exits 0 if met, 1 if not met, 3 if undecided.
 
@@ -152,7 +150,7 @@ def certify(
     """
     from reroll import commands
 
-    return commands.certify(Certify(cases, target, about, sets, each_check, explain), common, spending)
+    return commands.certify(Certify(cases, target, about, sets, each_check, explain), common, spending, pictures)
 
 
 @app.command
@@ -165,6 +163,7 @@ def compare(
     repeats: int = 1,
     common: Common = COMMON,
     spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
 ) -> int:
     """Run variants of a program on the same cases until it is known which fails least often.
 
@@ -186,7 +185,7 @@ def compare(
     """
     from reroll import commands_compare
 
-    return commands_compare.compare(variants, case, sets, about, margin, repeats, common, spending)
+    return commands_compare.compare(variants, case, sets, about, margin, repeats, common, spending, pictures)
 
 
 @app.command
@@ -199,6 +198,7 @@ def futures(
     draws: int = 40,
     common: Common = COMMON,
     spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
 ) -> int:
     """List what a call can say with exact probabilities, and so how often it fails.
 
@@ -215,7 +215,7 @@ def futures(
     """
     from reroll import commands_tokens
 
-    return commands_tokens.futures(case, width, down_to, draws, common, spending)
+    return commands_tokens.futures(case, width, down_to, draws, common, spending, pictures)
 
 
 @app.command
@@ -228,6 +228,7 @@ def surprise(
     per_day: float | None = None,
     common: Common = COMMON,
     spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
 ) -> int:
     """Say how likely a reported completion is under its request, and where it left the usual paths.
 
@@ -244,11 +245,13 @@ def surprise(
     """
     from reroll import commands_tokens
 
-    return commands_tokens.surprise(what, saw, draws, per_day, common, spending)
+    return commands_tokens.surprise(what, saw, draws, per_day, common, spending, pictures)
 
 
 @app.command
-def forks(sample: str, /, *, common: Common = COMMON, spending: Spending = SPENDING) -> int:
+def forks(
+    sample: str, /, *, common: Common = COMMON, spending: Spending = SPENDING, pictures: Pictures = PICTURES
+) -> int:
     """Find the token that led a failing sample astray, or say that no single one did.
 
     Parameters
@@ -258,7 +261,7 @@ def forks(sample: str, /, *, common: Common = COMMON, spending: Spending = SPEND
     """
     from reroll import commands_tokens
 
-    return commands_tokens.forks(sample, common, spending)
+    return commands_tokens.forks(sample, common, spending, pictures)
 
 
 @app.command
@@ -307,6 +310,7 @@ def samples(
     tree: bool = False,
     least: int = 1,
     common: Common = COMMON,
+    pictures: Pictures = PICTURES,
 ) -> int:
     """List stored samples with their outcomes, newest last.
 
@@ -323,11 +327,11 @@ def samples(
     """
     from reroll import commands_files
 
-    return commands_files.samples(case, limit, tree, least, common)
+    return commands_files.samples(case, limit, tree, least, common, pictures)
 
 
 @app.command
-def show(sample: str, /, *, request: bool = False, common: Common = COMMON) -> int:
+def show(sample: str, /, *, request: bool = False, common: Common = COMMON, pictures: Pictures = PICTURES) -> int:
     """Show one stored sample whole: its request, completion, outcomes and tokens.
 
     Parameters
@@ -339,7 +343,11 @@ def show(sample: str, /, *, request: bool = False, common: Common = COMMON) -> i
     """
     from reroll import commands_files
 
-    return commands_files.show_request(sample, common) if request else commands_files.show(sample, common)
+    return (
+        commands_files.show_request(sample, common, pictures)
+        if request
+        else commands_files.show(sample, common, pictures)
+    )
 
 
 @app.command

@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reroll.answer import Answer, to_json
-from reroll.arguments import Certify, Common, Spending
+from reroll.arguments import Certify, Common, Pictures, Spending
 from reroll.asking import choose, person_of
 from reroll.case import Case, Report
 from reroll.certifying import Goal, certify_cases
@@ -21,11 +21,15 @@ from reroll.investigation import investigate as run_investigation
 from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
-from reroll.options import chosen_cases, options_of, target_of, within_reach, writable
-from reroll.output import console, print_json
+from reroll.options import chosen_cases, options_of, target_of, within_reach
+from reroll.output import print_json
+from reroll.pictures import can_be_drawn, nothing_to_draw, present
 from reroll.project import Project
 from reroll.session import Session
 from reroll.store import Store
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["certify", "demo", "investigate", "rerun"]
 
@@ -36,27 +40,32 @@ BROKE_OFF = 4
 T = TypeVar("T")
 
 
-def investigate(told: Told, target: float | None, common: Common, spending: Spending) -> int:
+def investigate(told: Told, target: float | None, common: Common, spending: Spending, pictures: Pictures) -> int:
+    can_be_drawn(pictures)
     goal, project = target_of(target), project_of(common, told)
     with store_of(common, project) as store:
         report, project, case = _report(told, project, store, spending)
         exact = told.request is not None or told.sample is not None
         asked = Asked(report, case, "luck", goal, "exact" if exact else "rebuilt")
         answer = _measure(project, store, asked, spending)
-    return _finish(answer, "answer", answer, common, spending)
+    name = f"reroll investigate {answer.case['id']}"
+    return _finish(name, answer, "answer", answer, common, spending, pictures)
 
 
-def rerun(case: str, common: Common, spending: Spending) -> int:
+def rerun(case: str, common: Common, spending: Spending, pictures: Pictures) -> int:
+    can_be_drawn(pictures)
     project = project_of(common)
     with store_of(common, project) as store:
         report, project, chosen = _report(Told(case=case), project, store, spending)
         answer = _measure(project, store, Asked(report, chosen), spending)
-    return _finish(answer, "luck", answer.luck, common, spending)
+    return _finish(f"reroll rerun {case}", answer, "luck", answer.luck, common, spending, pictures)
 
 
-def certify(told: Certify, common: Common, spending: Spending) -> int:
+def certify(told: Certify, common: Common, spending: Spending, pictures: Pictures) -> int:
     if told.explain:
+        nothing_to_draw("certify --explain", pictures)
         return _explain(told, common, spending)
+    can_be_drawn(pictures)
     project = project_of(common)
     goal = target_of(told.target) or project.program.target
     if goal is None:
@@ -68,7 +77,8 @@ def certify(told: Certify, common: Common, spending: Spending) -> int:
         with store_of(common, project) as store:
             report, project, chosen = _report(Told(case=cases[0].id), project, store, spending)
             answer = _measure(project, store, Asked(report, chosen, "certify", goal), spending)
-        return _finish(answer, "certify", answer.certify, common, replace(spending, gate=True))
+        gate, name = replace(spending, gate=True), f"reroll certify {chosen.id}"
+        return _finish(name, answer, "certify", answer.certify, common, gate, pictures)
     if about == "suite" and len(cases) > 1 and options.horizon is not None:
         raise UsageError(
             "a horizon buys nothing for a suite, whose rounds are tested open-ended; leave --horizon out",
@@ -84,13 +94,16 @@ def certify(told: Certify, common: Common, spending: Spending) -> int:
         found = _with_session(
             project, store, spending, cases, lambda session: certify_cases(session, wanted), controls=False
         )
-    if common.json:
-        plain = to_json(found)
-        print_json({"schema": "reroll.certify/1", **plain.pop("certify"), **plain})
-    else:
-        from reroll.render.certified import show_certified
+    from reroll.render.certified import show_certified
 
-        show_certified(found, console())
+    plain = to_json(found)
+    present(
+        f"reroll certify --about {about}",
+        lambda: {"schema": "reroll.certify/1", **plain.pop("certify"), **plain},
+        lambda page: show_certified(found, page),
+        common,
+        pictures,
+    )
     return GATES[found.certify.verdict] if found.finished else BROKE_OFF
 
 
@@ -116,11 +129,10 @@ def _explain(told: Certify, common: Common, spending: Spending) -> int:
     return 0
 
 
-def demo(common: Common, spending: Spending, svg: Path | None) -> int:
+def demo(common: Common, spending: Spending, pictures: Pictures) -> int:
     from reroll.init import init_project
 
-    if svg is not None:
-        writable(svg, "--svg")
+    can_be_drawn(pictures)
     with tempfile.TemporaryDirectory(prefix="reroll-demo-") as folder:
         home = Path(folder) / "meetings"
         init_project(home)
@@ -129,26 +141,14 @@ def demo(common: Common, spending: Spending, svg: Path | None) -> int:
         with store_of(here, project) as store:
             report, project, case = read_report(Told(words=DEMO_WORDS), project, store, choose)
             answer = _measure(project, store, Asked(report, case), spending)
-    code = _finish(answer, "answer", answer, common, spending)
+    code = _finish("reroll demo", answer, "answer", answer, common, spending, pictures)
     if not common.json:
         print(
             "\nThis was a real language model, small enough to ship with reroll. Make the example yours:\n"
             "  reroll init meetings && cd meetings && reroll investigate --case half-seven",
             file=sys.stderr,
         )
-    if svg is not None:
-        _save_picture(answer, svg)
     return code
-
-
-def _save_picture(answer: Answer, svg: Path) -> None:
-    from reroll.render.svg import save_svg
-
-    try:
-        save_svg(answer, svg)
-    except OSError as error:
-        problem = (error.strerror or str(error)).lower()
-        raise UsageError(f"{svg} cannot be written: {problem}; choose another --svg", slug="out") from None
 
 
 def _report(told: Told, project: Project, store: Store, spending: Spending) -> tuple[Report, Project, Case]:
@@ -176,16 +176,19 @@ def _with_session(
     return with_sessions([project], store, spending, cases, priced, lambda sessions: work(sessions[0]), controls)
 
 
-def _finish(answer: Answer, schema: str, section: Any, common: Common, spending: Spending) -> int:
-    """Print the section (or the whole answer) and say how it went.
+def _finish(
+    name: str, answer: Answer, schema: str, section: Any, common: Common, spending: Spending, pictures: Pictures
+) -> int:
+    """Print the section (or the whole answer), draw it where that was asked for, and say how it went.
 
     A run that did not finish never exits 0: 4 when it was stopped or the server went away.
     """
-    if common.json:
-        plain = to_json(section, f"reroll.{schema}/1")
-        print_json(plain if section is answer else plain | _about(answer))
-    else:
-        _show(answer, schema)
+
+    def plain() -> dict[str, Any]:
+        found: dict[str, Any] = to_json(section, f"reroll.{schema}/1")
+        return found if section is answer else found | _about(answer)
+
+    present(name, plain, lambda page: _show(answer, schema, page), common, pictures)
     if not answer.finished:
         return BROKE_OFF
     if not spending.gate:
@@ -200,10 +203,9 @@ def _about(answer: Answer) -> dict[str, Any]:
     return {name: to_json(getattr(answer, name)) for name in names}
 
 
-def _show(answer: Answer, schema: str) -> None:
+def _show(answer: Answer, schema: str, page: Console) -> None:
     from reroll.render import terminal
 
-    page = console()
     about: dict[str, Any] = {
         "case_id": answer.case["id"],
         "outcomes": answer.outcomes,

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from reroll.answer import Comparison, to_json
-from reroll.arguments import About, CaseSet, Certify, Common, Spending
+from reroll.arguments import About, CaseSet, Certify, Common, Pictures, Spending
 from reroll.comparing import Compare, compare_variants
 from reroll.errors import UsageError
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of
-from reroll.output import console, print_json
 from reroll.paired import pair_threshold
+from reroll.pictures import can_be_drawn, present
 from reroll.program import Program
 from reroll.project import Project, load_project
 from reroll.variant import changed_part, with_part
@@ -36,7 +36,11 @@ def compare(
     repeats: int,
     common: Common,
     spending: Spending,
+    pictures: Pictures,
 ) -> int:
+    from reroll.render.compared import show_comparison
+
+    can_be_drawn(pictures)
     project = project_of(common)
     names = _names(variants, project)
     programs = [_program(project, name) for name in names]
@@ -49,12 +53,13 @@ def compare(
         found = with_sessions(
             projects, store, spending, cases, cases, lambda all: compare_variants(all, asked), names=names
         )
-    if common.json:
-        print_json(to_json(found, "reroll.compare/1"))
-    else:
-        from reroll.render.compared import show_comparison
-
-        show_comparison(found, console())
+    present(
+        "reroll compare",
+        lambda: to_json(found, "reroll.compare/1"),
+        lambda page: show_comparison(found, page),
+        common,
+        pictures,
+    )
     if not found.finished:
         return BROKE_OFF
     return _gate(found) if spending.gate else 0

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from reroll.answer import to_json
-from reroll.arguments import Common
+from reroll.arguments import Common, Pictures
 from reroll.errors import UsageError
 from reroll.numbers import counts
 from reroll.opening import model_of, project_of, run, store_of
 from reroll.output import console, fitting, print_json
+from reroll.pictures import can_be_drawn, nothing_to_draw, present
 from reroll.program import Program
 from reroll.project import Project, read_checks
 from reroll.settings import setting
@@ -28,55 +29,66 @@ EXPORTED: tuple[Source, ...] = ("draw", "imported", "reported")
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def samples(case: str | None, limit: int, tree: bool, least: int, common: Common) -> int:
+def samples(case: str | None, limit: int, tree: bool, least: int, common: Common, pictures: Pictures) -> int:
     from reroll.looking import parted_samples, stored_samples
 
     for option, value in (("--limit", limit), ("--least", least)):
         if value < 1:
             raise UsageError(f"{option} must be 1 or more, got {value}", slug="limit")
+    can_be_drawn(pictures)
     project = project_of(common)
     if tree:
         if case is None:
             raise UsageError("--tree is about the runs of one case; name it", slug="no-case")
         with store_of(common, project, create=False) as store:
             parted = parted_samples(project, store, case, least)
-        if common.json:
-            print_json({"schema": "reroll.tree/1", **to_json(parted)})
-        else:
-            from reroll.render.parted import show_parted
+        from reroll.render.parted import show_parted
 
-            show_parted(parted, console())
+        present(
+            f"reroll samples {case} --tree",
+            lambda: {"schema": "reroll.tree/1", **to_json(parted)},
+            lambda page: show_parted(parted, page),
+            common,
+            pictures,
+        )
         return 0
     with store_of(common, project, create=False) as store:
         shown = stored_samples(project, store, case, min(limit, sys.maxsize))
-    if common.json:
-        print_json({"schema": "reroll.samples/1", "samples": to_json(shown)})
-    else:
-        from reroll.render.terminal import show_samples
+    from reroll.render.terminal import show_samples
 
-        show_samples([s.shown for s in shown], console())
+    present(
+        f"reroll samples {case or ''}".strip(),
+        lambda: {"schema": "reroll.samples/1", "samples": to_json(shown)},
+        lambda page: show_samples([s.shown for s in shown], page),
+        common,
+        pictures,
+    )
     return 0
 
 
-def show(sample: str, common: Common) -> int:
+def show(sample: str, common: Common, pictures: Pictures) -> int:
     from reroll.looking import whole_sample
+    from reroll.render.terminal import show_sample
 
+    can_be_drawn(pictures)
     project = project_of(common)
     with store_of(common, project, create=False) as store:
         whole = whole_sample(project, store, sample)
-    if common.json:
-        print_json({"schema": "reroll.sample/1", **to_json(whole)})
-    else:
-        from reroll.render.terminal import show_sample
-
-        more: dict[str, Any] = {name: getattr(whole, name) for name in ("messages", "tokens", "usage", "choice")}
-        show_sample(whole.shown, console(), **more)
+    more: dict[str, Any] = {name: getattr(whole, name) for name in ("messages", "tokens", "usage", "choice")}
+    present(
+        f"reroll show {sample}",
+        lambda: {"schema": "reroll.sample/1", **to_json(whole)},
+        lambda page: show_sample(whole.shown, page, **more),
+        common,
+        pictures,
+    )
     return 0
 
 
-def show_request(sample: str, common: Common) -> int:
+def show_request(sample: str, common: Common, pictures: Pictures) -> int:
     from reroll.replaying import request_bytes
 
+    nothing_to_draw("show --request", pictures)
     if common.json:
         raise UsageError("show --request prints the request as it is; leave --json out")
     project = project_of(common)
@@ -93,7 +105,7 @@ def replay(sample: str, common: Common) -> int:
     project = project_of(common)
     with store_of(common, project, create=False) as store:
         new, answered = replaying.replay(project, store, sample)
-    show(new, common)
+    show(new, common, Pictures())
     return 0 if answered else 4
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from reroll.arguments import Common, Spending
+from reroll.arguments import Common, Pictures, Spending
 from reroll.dud_report import DudPrice
 from reroll.errors import UsageError
 from reroll.foreseen import Foreseen, ask_futures
@@ -16,7 +16,7 @@ from reroll.forked import Forked, ask_forks
 from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
-from reroll.output import console, print_json
+from reroll.pictures import can_be_drawn, present
 from reroll.sample import Token
 from reroll.session import Session
 from reroll.strict_yaml import read_text
@@ -28,7 +28,10 @@ __all__ = ["forks", "futures", "surprise"]
 BROKE_OFF = 4
 
 
-def forks(sample: str, common: Common, spending: Spending) -> int:
+def forks(sample: str, common: Common, spending: Spending, pictures: Pictures) -> int:
+    from reroll.render.forked import show_forked
+
+    can_be_drawn(pictures)
     project = project_of(common)
     with store_of(common, project, create=False) as store:
         stored = store.sample(sample)
@@ -39,12 +42,7 @@ def forks(sample: str, common: Common, spending: Spending) -> int:
             return await ask_forks(sessions[0], case, stored, seed, _told)
 
         found = with_sessions([project], store, spending, (case,), (case,), work)
-    if common.json:
-        print_json(found.as_json())
-    else:
-        from reroll.render.forked import show_forked
-
-        show_forked(found, console())
+    present(f"reroll forks {sample}", found.as_json, lambda page: show_forked(found, page), common, pictures)
     return 0 if found.finished else BROKE_OFF
 
 
@@ -57,12 +55,17 @@ def _told(price: DudPrice) -> None:
     )
 
 
-def futures(case: str, width: float, down_to: float, draws: int, common: Common, spending: Spending) -> int:
+def futures(
+    case: str, width: float, down_to: float, draws: int, common: Common, spending: Spending, pictures: Pictures
+) -> int:
+    from reroll.render.foreseen import show_foreseen
+
     for name, value in (("--width", width), ("--down-to", down_to)):
         if not 0 < value <= 1:
             raise UsageError(f"{name} is a probability above 0 and at most 1, got {value:g}", slug="futures")
     if draws < 0:
         raise UsageError(f"--draws is a number of runs, 0 or more, got {draws}", slug="futures")
+    can_be_drawn(pictures)
     project = project_of(common)
     with store_of(common, project) as store:
         chosen = project.case(case)
@@ -73,20 +76,26 @@ def futures(case: str, width: float, down_to: float, draws: int, common: Common,
             return await ask_futures(sessions[0], chosen, width, down_to, draws)
 
         found = with_sessions([project], store, spending, (chosen,), (chosen,), work)
-    if common.json:
-        print_json(found.as_json())
-    else:
-        from reroll.render.foreseen import show_foreseen
-
-        show_foreseen(found, console())
+    present(f"reroll futures {case}", found.as_json, lambda page: show_foreseen(found, page), common, pictures)
     return 0 if found.explored.finished else BROKE_OFF
 
 
-def surprise(what: str, saw: Path | None, draws: int, per_day: float | None, common: Common, spending: Spending) -> int:
+def surprise(
+    what: str,
+    saw: Path | None,
+    draws: int,
+    per_day: float | None,
+    common: Common,
+    spending: Spending,
+    pictures: Pictures,
+) -> int:
+    from reroll.render.surprised import show_surprised
+
     if draws < 1:
         raise UsageError(f"--draws is a number of fresh runs, 1 or more, got {draws}", slug="futures")
     if per_day is not None and not (math.isfinite(per_day) and per_day > 0):
         raise UsageError(f"--per-day is a number of calls, more than 0, got {per_day:g}", slug="futures")
+    can_be_drawn(pictures)
     project = project_of(common)
     with store_of(common, project) as store:
         ended: Literal["end", "cut"] = "end"
@@ -110,10 +119,5 @@ def surprise(what: str, saw: Path | None, draws: int, per_day: float | None, com
             return await ask_surprise(sessions[0], case, text, tokens, ended, draws, per_day)
 
         found = with_sessions([project], store, spending, (case,), (case,), work)
-    if common.json:
-        print_json(found.as_json())
-    else:
-        from reroll.render.surprised import show_surprised
-
-        show_surprised(found, console())
+    present(f"reroll surprise {what}", found.as_json, lambda page: show_surprised(found, page), common, pictures)
     return 0

@@ -9,12 +9,10 @@ import numpy as np
 
 from reroll.answer import Cost, to_json
 from reroll.case import Case
-from reroll.evidence import Evidence
 from reroll.exploring import Exploration, Explored, begin, explore
 from reroll.models.continuing import Tier
 from reroll.numbers import counts, interval_words, percent
 from reroll.reading import open_case
-from reroll.runner import tell
 from reroll.sampler import Sampling
 from reroll.session import Session
 from reroll.ways import calls_for_width
@@ -88,7 +86,7 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
         draws=draws,
         alpha=alpha,
         rng=rng,
-        tell=lambda f: _tell(session, case, f),
+        tell=_tell,
     )
     rate = explored.rate
     low, high = rate.low or 0.0, 1.0 if rate.high is None else rate.high
@@ -110,10 +108,9 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
     )
 
 
-def _tell(session: Session, case: Case, found: Exploration) -> None:
+def _tell(found: Exploration) -> None:
     failure, unknown = found.search.known("fail"), found.search.unknown
-    words = f"failing for sure {percent(failure)}, not known {percent(min(1.0, unknown))}"
-    tell(session, case.id, Evidence.of(found.drawn), words, session.options.budget)
+    found.branches.tell(f"fails for sure: {percent(failure)}, not known yet: {percent(min(1.0, unknown))}")
 
 
 def reply(explored: Explored, calls: int, plain: int) -> str:

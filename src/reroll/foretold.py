@@ -19,7 +19,6 @@ from reroll.noise import Noise
 from reroll.numbers import counts
 from reroll.race import Race, forecast
 from reroll.reading import open_case, server_of
-from reroll.runner import tell
 from reroll.runs import Runs
 from reroll.session import Session, too_dear
 from reroll.ways import next_move_to_decide
@@ -76,9 +75,9 @@ async def foretell(session: Session, case: Case, race: Race, runs: Runs) -> Fore
     instead = worth_reading(session, case, race, seen)
     if instead is None or not await _known_to_continue(session):
         return None
-    tell(session, case.id, seen, "what do the model's own probabilities say?", session.options.budget)
     try:
         opened = await open_case(session, case)
+        opened.branches.tell("reading the model's own probabilities")
         found = begin(session, opened, noise=UNSTEADY)
         return await _read(found, race, runs, instead)
     except (ModelError, NotCompleted):

@@ -10,18 +10,17 @@ import numpy as np
 
 from reroll.answer import Cost, to_json
 from reroll.astray import astray, earlier, find_dud, shown
+from reroll.branching import Branches
 from reroll.case import Case
 from reroll.check import overall
 from reroll.dud import DudRule, DudSearch
 from reroll.dud_report import Dud, DudPrice, price
 from reroll.errors import ModelError, UsageError
-from reroll.evidence import Evidence
 from reroll.forking import Outcome
 from reroll.models.continuing import Tier
 from reroll.numbers import counts, percent
 from reroll.odds import END
 from reroll.reading import Opened, open_case
-from reroll.runner import tell
 from reroll.sample import Sample, Token
 from reroll.sampler import Sampling
 from reroll.session import Session, Slots, judged, slots
@@ -118,7 +117,7 @@ async def ask_forks(
     before = earlier(found, opened.branches.known(), _draws(session, at, stored.id), stored.id)
     rng = np.random.default_rng(seed)
     dud, finished = await find_dud(
-        opened.branches, found, before, rule, rng, lambda search: _tell(session, case, search)
+        opened.branches, found, before, rule, rng, lambda search: _tell(opened.branches, search)
     )
     finished = finished and not session.stopped
     return Forked(
@@ -182,10 +181,9 @@ def _caveats(opened: Opened, dud: Dud) -> list[str]:
     return said
 
 
-def _tell(session: Session, case: Case, search: DudSearch) -> None:
-    seen = Evidence.of(search.triage)
+def _tell(branches: Branches, search: DudSearch) -> None:
     words = {"triage": "is anything lost at all?", "search": "where is it lost?", "certify": "is it really there?"}
-    tell(session, case.id, seen, words.get(search.phase, "what else could it have said?"), session.options.budget)
+    branches.tell(words.get(search.phase, "what else could it have said?"))
 
 
 def reply(dud: Dud) -> str:

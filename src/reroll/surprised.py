@@ -105,11 +105,13 @@ async def ask_surprise(
     opened = await open_case(session, case)
     sampling = readable(opened)
     found = begin(session, opened)
+    opened.branches.tell("fresh runs that it is held against")
     agreed = await check(found, draws)
     if not agreed.draws:
         raise ModelError(
             "no fresh run came back that the text could be held against; give more --draws", slug="no-score"
         )
+    opened.branches.tell("scoring what was said")
     scored, how = await _scored(opened, found, sampling, text, tokens, ended)
     counted = at_least_this_surprising(scored, _fresh(opened, found, sampling), session.options.alpha)
     enumerated = enumerated_surprise(found.search, scored) if found.calls else None

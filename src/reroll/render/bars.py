@@ -12,7 +12,7 @@ from rich.text import Text
 from reroll.numbers import counts
 from reroll.render.ink import COLOURS, Pen
 
-__all__ = ["Row", "axis", "strip"]
+__all__ = ["Row", "axis", "bar", "strip"]
 
 NARROWEST_PLOT, COMFORTABLE_PLOT, WIDEST_PLOT = 14, 20, 50
 LONGEST_STRIP = 120
@@ -37,7 +37,10 @@ class Row:
 
 
 def axis(rows: Sequence[Row], pen: Pen) -> list[Text]:
-    """The rows below a scale from 0 to 100 %: labels left, numbers right, notes beside or below."""
+    """The rows below a scale from 0 to 100 %: labels left, numbers right, notes beside or below.
+
+    Where that leaves no room, each row's words stand above its line.
+    """
     label = max(cell_len(r.label) for r in rows) + 2
     number = max(cell_len(r.number) for r in rows) + 2
     note = max(cell_len(r.note) for r in rows)
@@ -45,7 +48,7 @@ def axis(rows: Sequence[Row], pen: Pen) -> list[Text]:
     beside = room - note - 2 >= COMFORTABLE_PLOT
     plot = min(room - note - 2 if beside else room, WIDEST_PLOT)
     if plot < NARROWEST_PLOT:
-        return [line for row in rows for line in _in_words(row, pen)]
+        return _stacked(rows, pen)
     out = [_scale(3 + label, plot)]
     for row in rows:
         line = pen.join(f"   {row.label:<{label}}", _plot(row, plot, pen), "  ", (f"{row.number:<{number}}", "bold"))
@@ -66,9 +69,36 @@ def _scale(indent: int, plot: int) -> Text:
     return Text(f"{' ' * indent}0 %{' ' * left}{middle}{' ' * (gap - left - len(middle))}100 %", style="dim", end="")
 
 
-def _in_words(row: Row, pen: Pen) -> list[Text]:
-    """A row where there is no room for a plot."""
-    return pen.wrap(pen.join(f"{row.label}: ", (row.number, "bold"), (f" {row.note}", "dim")), 3, 5)
+def _stacked(rows: Sequence[Row], pen: Pen) -> list[Text]:
+    """The rows where there is no room beside their words: label and number, and the line below."""
+    plot = min(pen.width - 4, WIDEST_PLOT)
+    out: list[Text] = []
+    for row in rows:
+        note = f"  {row.note}" if row.note else ""
+        whole = pen.join(f"{row.label}  ", (row.number, "bold"), (note, "dim"))
+        if 3 + whole.cell_len < pen.width:
+            out += pen.wrap(whole, 3)
+        else:
+            out += [
+                *pen.wrap(pen.text(row.label), 3, 5),
+                *pen.wrap(pen.join((row.number, "bold"), (note, "dim")), 3, 5),
+            ]
+        if plot >= NARROWEST_PLOT and any(at is not None for at in (row.low, row.point, row.mark)):
+            out.append(Text.assemble("   ", _plot(row, plot, pen)))
+    return [_scale(3, plot), *out] if plot >= NARROWEST_PLOT else out
+
+
+def bar(share: float, width: int, pen: Pen) -> str:
+    """A bar as long as the share of so many cells, to half a cell; whatever is more than nothing is seen.
+
+    >>> from rich.console import Console
+    >>> import io
+    >>> pen = Pen(Console(file=io.TextIOWrapper(io.BytesIO(), encoding="utf-8")))
+    >>> bar(1, 4, pen), bar(0.4, 4, pen), bar(1e-9, 4, pen), bar(0, 4, pen)
+    ('━━━━', '━╸', '╸', '')
+    """
+    halves = max(1 if share > 0 else 0, round(2 * width * min(1.0, share)))
+    return pen.glyph("flat") * (halves // 2) + (pen.glyph("half") if halves % 2 else "")
 
 
 def _plot(row: Row, width: int, pen: Pen) -> Text:

@@ -10,9 +10,11 @@ from reroll.evidence import Est
 from reroll.forked import Forked
 from reroll.numbers import counts, interval_words, percent
 from reroll.render.bars import Row, axis
-from reroll.render.ink import Pen
+from reroll.render.curve import success_curve
+from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, titled
-from reroll.render.said import openness
+from reroll.render.said import openness, short
+from reroll.render.strips import Piece, share_steps, token_strip
 
 __all__ = ["show_forked"]
 
@@ -22,7 +24,7 @@ HEAD = {
     "doomed": ("fail", "Lost before the first token"),
     "unsure": ("undecided", "Not shown whether a single token is to blame"),
 }
-MOST_POINTS = 16  # rows of the success curve
+MOST_POINTS = 8  # numbers below the success curve
 
 
 def show_forked(found: Forked, console: Console) -> None:
@@ -47,41 +49,48 @@ def show_forked(found: Forked, console: Console) -> None:
 
 
 def _strip(found: Forked, pen: Pen) -> Lines:
-    """The completion; tokens that were open are marked the more, the dud most."""
-    out = Text()
+    """The completion; under each token how open it was there, the dud marked."""
     dud = found.dud
+    pieces = []
     for k, (text, p) in enumerate(zip(found.strip, found.chances, strict=True), 1):
-        seen = text.replace("\n", "⏎\n")
         inside = dud.verdict == "dud" and dud.first is not None and dud.last is not None and dud.first <= k <= dud.last
-        style = "reverse bold red" if inside else openness(p)
-        out.append_text(pen.text(seen, style))
-    lines = pen.wrap(out)
-    legend = pen.join(("plain", ""), ": a matter of course  ", ("underlined", "underline"), ": something else in ")
-    legend.append_text(pen.join("1 of 10 and more  ", ("yellow", "yellow underline"), ": in half and more"))
-    if dud.verdict == "dud":
-        legend.append_text(pen.join("  ", ("marked", "reverse bold red"), ": here it went wrong"))
-    return [*lines, *pen.wrap(legend.copy(), 3, 7)]
+        style = f"reverse bold {COLOURS['fail']}" if inside else openness(p)
+        pieces.append(Piece(text, share_steps(p), style, inside))
+    steps = pen.glyph("steps")
+    lines = token_strip(pieces, pen, "here it went wrong")
+    if any(piece.step for piece in pieces):
+        words = f"{steps[0]} something else comes there in 1 of 10 runs, {steps[3]} in half, {steps[7]} always"
+        lines += pen.wrap(pen.text(words, "dim"), 3, 5)
+    return lines
 
 
 def _curve(found: Forked, pen: Pen) -> Lines:
-    """Success after each beginning with its band; the rows where it falls most, in order."""
-    points = list(found.dud.curve)
+    """Success after each beginning with its band; the numbers where it falls most, in order."""
+    dud = found.dud
+    points = list(dud.curve)
     if not points:
         return []
+    named = _name(dud.token) if dud.token is not None else ""
+    lines = success_curve(points, pen, dud.position if dud.verdict == "dud" else None, named)
     falls = sorted(range(1, len(points)), key=lambda i: points[i].success - points[i - 1].success)
     chosen = {0, len(points) - 1}
     for i in falls:
         if len(chosen) >= MOST_POINTS or points[i - 1].success - points[i].success < 0.02:
             break
         chosen |= {i, i - 1}
-    rows = []
+    rows, digits = [], len(str(points[-1].prefix))
     for i in sorted(chosen):
         point = points[i]
-        after = "at the start" if point.prefix == 0 else f"after {found.strip[point.prefix - 1].strip() or '␣'!r}"
-        label = f"{point.prefix:>3} {after}"[:26]
+        after = f"after {found.strip[point.prefix - 1].strip() or '␣'!r}" if point.prefix else "at the start"
         value = f"{percent(point.success)} ({interval_words(point.low, point.high)})"
-        rows.append(Row(label, value, "", "pass", point.low, point.success, point.high))
-    return axis(rows, pen)
+        rows.append((short(f"{point.prefix:>{digits}} {after}", 26), value))
+    room = pen.width - 1 - 3 - 2 - max(len(value) for _, value in rows)
+    label = min(max(room, 12), max(len(words) for words, _ in rows))
+    for words, value in rows:
+        line = pen.cut(pen.text(words), label)
+        line.append(" " * (label + 2 - line.cell_len))
+        lines += pen.wrap(pen.join(line, (value, "bold")), 3, 3)
+    return lines
 
 
 def _table(found: Forked, pen: Pen) -> Lines:

@@ -39,6 +39,13 @@ GLYPHS = {
     "bullet": ("•", "-"),
     "levels": ("▁▂▃▄▅▆▇█", ".1234579#"),
     "bar": ("█", "#"),
+    "steps": ("▁▂▃▄▅▆▇█", "12345678"),
+    "flat": ("━", "="),
+    "half": ("╸", "-"),
+    "corners": ("┓┗┛┏", "++++"),
+    "shade": ("░", ":"),
+    "fork": ("├─ ", "|- "),
+    "last": ("└─ ", "`- "),
 }
 # Our own typography in seven bits; anything else that the screen cannot show becomes \u2713.
 TYPEWRITER = str.maketrans(
@@ -180,6 +187,16 @@ class Pen:
                 out.append_text(piece)
             else:
                 out.append_text(self.text(piece) if isinstance(piece, str) else self.text(*piece))
+        return out
+
+    def cut(self, text: Text, cells: int) -> Text:
+        """The text in at most so many cells; where its end is cut off, it says so."""
+        if text.cell_len <= cells:
+            return text
+        dots = self.spell("…")[:cells]
+        out = text.copy()
+        out.truncate(cells - cell_len(dots), overflow="crop")
+        out.append(dots, "dim")
         return out
 
     def flow(self, pieces: Sequence[str], indent: int = 3) -> list[Text]:

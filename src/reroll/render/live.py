@@ -29,11 +29,14 @@ def progress_line(event: ProgressEvent, pen: Pen) -> Text:
         counts("call", event.calls) if event.budget is None else f"{event.calls:,} of {counts('call', event.budget)}"
     )
     pieces: list[tuple[str, str]] = [(short(event.case_id, 40), "bold"), (calls, "")]
-    pieces.append((f"{event.failures:,} failed", COLOURS["fail"] if event.failures else ""))
+    if event.failures is not None:
+        pieces.append((f"{event.failures:,} failed", COLOURS["fail"] if event.failures else ""))
     if event.invalid:
         pieces.append((f"{event.invalid:,} unjudged", COLOURS["invalid"]))
     if event.estimate is not None:
         pieces.append((f"{percent(event.estimate)} ({interval_words(event.low, event.high)})", ""))
+    if event.doing:
+        pieces.append((event.doing, "dim"))
     if event.question:
         pieces.append((f"deciding: {event.question}", "dim"))
     pieces += [(money(event.usd), "dim"), (seconds_words(event.seconds), "dim")]

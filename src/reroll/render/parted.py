@@ -9,12 +9,12 @@ from reroll.looking import Parted
 from reroll.numbers import counts
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines
-from reroll.render.said import short
 from reroll.tree import Branch
 
 __all__ = ["show_parted"]
 
-DEEPEST = 12  # branches within branches on the page; the JSON has all
+DEEPEST = 12  # branches within branches that are set in
+LEAST_TEXT = 24  # cells of words beside the numbers
 ENDS = {"cut": "cut off at the limit of tokens", "stop": "ends", "unknown": "ends", "end": "ends"}
 
 
@@ -23,29 +23,41 @@ def show_parted(parted: Parted, console: Console) -> None:
     pen = Pen(console)
     head = pen.join((f"{counts('run', parted.samples)} of {parted.case_id}", "bold"), (f"  by {parted.by}", "dim"))
     lines: Lines = pen.wrap(head, 1, 3)
-    lines += _branch(parted.tree, 0, pen)
+    lines += _branch(parted.tree, "", None, pen)
     if parted.by == "words":
         note = "by words, as the runs came without tokens; `logprobs: true` in params brings them"
         lines += [Text(), *pen.wrap(pen.text(note, "dim"), 3, 3)]
     pen.put(lines)
 
 
-def _branch(branch: Branch, depth: int, pen: Pen) -> Lines:
-    marks = [
-        (f" {pen.glyph(word)} {n:,}", COLOURS[word])
-        for word, n in (("pass", branch.passes), ("fail", branch.fails), ("invalid", branch.invalid))
-        if n
-    ]
-    indent = "  " * min(depth, DEEPEST)
-    text = branch.text.replace("\n", "⏎")
-    if not text:
-        text = f"({ENDS.get(branch.ended or '', 'parts at once')})"
-    line = pen.join((indent, ""), (f"{branch.samples:>5,} ", "bold"), *marks, "  ")
-    line.append_text(pen.text(short(text, max(16, pen.width - line.cell_len - 3))))
-    lines = pen.wrap(line, 1, 9 + len(indent))
-    for inner in branch.branches:
-        lines += _branch(inner, depth + 1, pen)
+def _branch(branch: Branch, before: str, last: bool | None, pen: Pen) -> Lines:
+    """A branch and what grows from it. `before`: the lines of the branches around; `last`: whether it is the last of
+    its fork (None: the root)."""
+    own, inner = "", before
+    if last is not None:
+        own = pen.glyph("last" if last else "fork")
+        inner = before + ("   " if last else f"{pen.glyph('side')}  ")
+        if len(inner) > 3 * _deepest(pen):
+            inner = before
+    head = pen.join((before + own, "dim"), (f"{branch.samples:,}", "bold"))
+    for word, n in (("pass", branch.passes), ("fail", branch.fails), ("invalid", branch.invalid)):
+        if n:
+            head.append(f" {pen.glyph(word)} {n:,}", COLOURS[word])
+    text = pen.text(branch.text.replace("\n", "⏎") or f"({ENDS.get(branch.ended or '', 'parts at once')})")
+    below = inner + (f"{pen.glyph('side')}  " if branch.branches or branch.others else "   ")
+    room = pen.width - 1 - 3
+    if head.cell_len + 2 + min(LEAST_TEXT, text.cell_len) <= room:
+        lines = [pen.join("   ", head, "  ", pen.cut(text, room - head.cell_len - 2))]
+    else:  # the words below the numbers: beside them they would be a few letters
+        lines = [pen.join("   ", head), pen.join("   ", (below, "dim"), pen.cut(text, max(4, room - len(below))))]
+    for k, more in enumerate(branch.branches):
+        lines += _branch(more, inner, k == len(branch.branches) - 1 and not branch.others, pen)
     if branch.others:
-        words = f"{indent}         and {counts('run', branch.others)} in rarer branches"
-        lines += pen.wrap(pen.text(words, "dim"), 1, 9)
+        words = f"{inner}{pen.glyph('last')}and {counts('run', branch.others)} in rarer branches"
+        lines.append(pen.join("   ", pen.cut(pen.text(words, "dim"), room)))
     return lines
+
+
+def _deepest(pen: Pen) -> int:
+    """How many branches within branches are set in: as many as leave room for words."""
+    return max(1, min(DEEPEST, (pen.width - 30) // 3))

@@ -23,6 +23,7 @@ __all__ = [
     "openness",
     "sample_lines",
     "short",
+    "tiny",
     "token_lines",
 ]
 
@@ -130,7 +131,16 @@ def openness(p: float | None) -> str:
     """The style of a token in a strip, by how often it is taken at its place (None: not known)."""
     if p is None or p > 0.9:
         return ""
-    return "yellow underline" if p <= 0.5 else "underline"
+    return "bold underline" if p <= 0.5 else "underline"
+
+
+def tiny(p: float) -> str:
+    """A probability down to one in a billion.
+
+    >>> tiny(0.372), tiny(0.00004), tiny(2e-7), tiny(0.0)
+    ('37 %', '0.004 %', '1 in 5,000,000', '0 %')
+    """
+    return percent(p) if p >= 1e-5 or p == 0 else f"1 in {float(f'{1 / p:.1g}'):,.0f}"
 
 
 def _token(text: str, pen: Pen, style: str = "bold") -> Text:

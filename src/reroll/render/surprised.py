@@ -9,7 +9,9 @@ from reroll.numbers import counts, interval_words, percent
 from reroll.render.bars import Row, axis
 from reroll.render.ink import Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, titled
-from reroll.render.said import openness
+from reroll.render.said import openness, short, tiny
+from reroll.render.strips import Piece, halvings, token_strip
+from reroll.surprise import ScoredToken
 from reroll.surprised import Surprised
 
 __all__ = ["show_surprised"]
@@ -21,6 +23,7 @@ HEAD = {
     "undecided": ("undecided", "How rare it is, is not known yet"),
 }
 MOST = 10  # open places on the page
+LONGEST = 16  # characters of a token
 
 
 def show_surprised(found: Surprised, console: Console) -> None:
@@ -48,26 +51,50 @@ def show_surprised(found: Surprised, console: Console) -> None:
 
 
 def _strip(found: Surprised, pen: Pen) -> Lines:
-    out = Text()
-    for token in found.scored.tokens:
-        style = "reverse bold red" if token.left else openness(token.prob)
-        out.append_text(pen.text(token.text.replace("\n", "⏎\n") or "", style))
-    legend = pen.join(("underlined", "underline"), ": taken in 9 of 10 and fewer  ", ("yellow", "yellow underline"))
-    legend.append_text(pen.join(": in half and fewer  ", ("marked", "reverse bold red"), ": in 1 of 20 and fewer"))
-    return [*pen.wrap(out), *pen.wrap(legend, 3, 7)]
+    """What was said; under each token a step for each halving of its probability."""
+    pieces = [
+        Piece(token.text, halvings(token.prob), "reverse bold" if token.left else openness(token.prob))
+        for token in found.scored.tokens
+    ]
+    steps = pen.glyph("steps")
+    legend = (
+        f"{steps[0]} taken in half of runs there, {steps[2]} in 1 of 8, {steps[4]} in 1 of 32, {steps[7]} in 1 of 256"
+    )
+    if not any(piece.step for piece in pieces):
+        legend = "every token was a matter of course"
+    return [*token_strip(pieces, pen), *pen.wrap(pen.text(legend, "dim"), 3, 5)]
 
 
 def _open(found: Surprised, pen: Pen) -> Lines:
+    """The open places: the token, how often it is taken there, and what usually is."""
     rows = [(k, t) for k, t in enumerate(found.scored.tokens, 1) if t.prob < 0.9]
     rows.sort(key=lambda row: row[1].prob)
+    shown = [(k, t, _token(t.text)) for k, t in sorted(rows[:MOST], key=lambda row: row[0])]
+    column = max((len(words) for _, _, words in shown), default=0)
+    chances = max((len(_chance(t)) for _, t, _ in shown), default=0)
     lines: Lines = []
-    for k, token in sorted(rows[:MOST]):
-        shown = repr(token.text) if token.text.strip() != token.text or not token.text else token.text
-        line = pen.join((f"{k:>4}  ", "dim"), (f"{shown:<16.16}", "bold"), f" {percent(token.prob):>8}")
+    for k, token, words in shown:
+        line = pen.join((f"{k:>4}  ", "dim"), (f"{words:<{column}}", "bold"), f"  {_chance(token):>{chances}}")
+        usual = ""
         if token.usual and token.usual != token.text:
-            usual = token.usual.replace("\n", "⏎")
-            line.append_text(pen.text(f"   usually {usual!r} ({percent(token.usual_prob)})", "dim"))
-        lines += pen.wrap(line, 0, 6)
+            usual = f"usually {_token(token.usual)} ({percent(token.usual_prob)})"
+        if line.cell_len + 3 + len(usual) < pen.width:
+            lines += pen.wrap(pen.join(line, (f"   {usual}" if usual else "", "dim")), 0, 6)
+        else:
+            lines += [*pen.wrap(line, 0, 6), *pen.wrap(pen.text(usual, "dim"), 6, 8)]
     if len(rows) > MOST:
         lines += pen.wrap(pen.text(f"and {counts('more open place', len(rows) - MOST)} (--json has all)", "dim"))
     return lines
+
+
+def _chance(token: ScoredToken) -> str:
+    """How often it is taken there; of a token that the server does not list only an upper limit is known."""
+    if token.low > 0:
+        return tiny(token.prob)
+    return f"at most {percent(token.high, 'up') if token.high >= 1e-5 else '0.001 %'}"
+
+
+def _token(text: str) -> str:
+    """A token in a few letters, with quotes where its ends could not be seen."""
+    plain = text.strip() == text and text
+    return short(text.replace("\n", "⏎") if plain else repr(text), LONGEST)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from html import unescape
-from pathlib import Path
+from html import escape, unescape
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from reroll.answer import Answer
+from reroll.render.ink import visible
 from reroll.render.terminal import show_answer
 
-__all__ = ["answer_svg", "page_svg", "save_svg"]
+__all__ = ["answer_svg", "page_svg"]
 
 # Calm paper-on-slate: readable on GitHub's light and dark pages alike.
 THEME = TerminalTheme(
@@ -29,6 +29,7 @@ THEME = TerminalTheme(
 # `textLength` on every run of text holds the columns, whichever monospace font is there.
 TEMPLATE = """\
 <svg class="rich-terminal" viewBox="0 22 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
+<title>{name}</title>
 <style>
 .{unique_id}-matrix {{
     font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace;
@@ -62,8 +63,8 @@ def answer_svg(answer: Answer, width: int = 100) -> str:
     return page_svg(lambda console: show_answer(answer, console), width)
 
 
-def page_svg(show: Callable[[Console], None], width: int = 100) -> str:
-    """Whatever `show` prints as SVG text, `width` columns wide."""
+def page_svg(show: Callable[[Console], None], width: int = 100, name: str = "reroll") -> str:
+    """Whatever `show` prints as SVG text, `width` columns wide; `name` is what a screen reader calls it."""
     console = Console(
         record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor", _environ={}
     )
@@ -71,7 +72,8 @@ def page_svg(show: Callable[[Console], None], width: int = 100) -> str:
     show(console)
     console.print()
     # A fixed id keeps the file equal for an equal answer.
-    svg = console.export_svg(title="", theme=THEME, code_format=TEMPLATE, unique_id="reroll")
+    template = TEMPLATE.replace("{name}", escape(_sayable(name)).replace("{", "{{").replace("}", "}}"))
+    svg = console.export_svg(title="", theme=THEME, code_format=template, unique_id="reroll")
     return RUN_OF_TEXT.sub(_true_length, svg)
 
 
@@ -81,6 +83,6 @@ def _true_length(match: re.Match[str]) -> str:
     return f"{match[1]}{float(match[2]) / len(text) * cell_len(text):g}{match[3]}{match[4]}<"
 
 
-def save_svg(answer: Answer, path: str | Path, width: int = 100) -> None:
-    """Write the page to a file as SVG."""
-    Path(path).write_text(answer_svg(answer, width), encoding="utf-8")
+def _sayable(name: str) -> str:
+    """The name without what XML cannot hold or what would steer a reader."""
+    return "".join(visible(char) for char in name.replace("\n", " "))
