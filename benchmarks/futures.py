@@ -1,4 +1,4 @@
-"""Failure rates from enumeration and the hybrid, beside plain sampling: in random worlds, and on the bundled model.
+"""Failure rates and verdicts by enumeration, beside plain sampling: in random worlds, and on the bundled model.
 
     python benchmarks/futures.py [--worlds N] [--runs N] [--cases N] [--out X.json]
 
@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,14 +27,21 @@ from tests.exact import answer_probability, right_answer
 from tests.worlds import World, enumerated, flat_world, random_world
 
 from _report import Report
+from reroll.answer import Answer, CertifySection
+from reroll.case import Case
+from reroll.case import Report as Reported
 from reroll.check import Surroundings, judge_sample, overall
+from reroll.checking import Checker
 from reroll.enumeration import Enumeration
 from reroll.evidence import Evidence, interval_array
 from reroll.futures import Prefix
 from reroll.hybrid import Stratum, freeze, hybrid_rate
+from reroll.investigation import Asked, investigate
 from reroll.models.local import LocalModel, bundled_file
-from reroll.project import load_project
+from reroll.project import Project, load_project
 from reroll.sample import Completion, Sample, Token
+from reroll.session import Options, Session
+from reroll.store import Store
 from reroll.ways import calls_for_width, next_move
 
 WIDTHS = (0.1, 0.03)
@@ -255,10 +264,55 @@ def bundled(report: Report, number: int) -> None:
     report.bar("bundled: CPU seconds a case to ±1 point, besides the calls", cpu, 1.0)
 
 
+# ---------------------------------------------------------------- verdicts
+
+
+async def certified(project: Project, case: Case, method: Literal["auto", "sampling"]) -> tuple[Answer, float]:
+    """What `certify` answers about this case, from an empty store, and its CPU seconds (those of the model too)."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, started = LocalModel(bundled_file(), "bundled"), time.process_time()
+        try:
+            with Store.open(Path(folder) / "store.sqlite") as store, Checker(Path(folder)) as checker:
+                options = Options(budget=2000, seed=1, method=method)
+                session = Session(project, store, model, checker, options)
+                asked = Asked(Reported(case_id=case.id), case, "certify", target=TARGET)
+                return await investigate(session, asked), time.process_time() - started
+        finally:
+            await model.close()
+
+
+TARGET = 0.99
+TEMPERATURES = (1.0, 0.4)
+
+
+def verdicts(report: Report, number: int) -> None:
+    """Calls of `certify --target 0.99` where it may read, beside counting runs only: every case at two temperatures."""
+    found, lines, totals, differ = load_project(bundled_file().parent / "meetings"), [], [0, 0], 0
+    for temperature in TEMPERATURES:
+        params = {**found.program.params, "temperature": temperature}
+        project = replace(found, program=found.program.model_copy(update={"params": params}))
+        for case in project.cases[:number]:
+            (read, cpu), (counted, _) = (asyncio.run(certified(project, case, m)) for m in ("auto", "sampling"))
+            a, b = read.certify, counted.certify
+            assert isinstance(a, CertifySection)
+            assert isinstance(b, CertifySection)
+            differ += {a.verdict, b.verdict} == {"met", "not_met"}
+            totals[0], totals[1] = totals[0] + read.cost.calls, totals[1] + counted.cost.calls
+            runs = f"{b.rate.failures} of {b.rate.n}"
+            mine = (a.verdict, a.rate.method, read.cost.calls, f"{cpu:.1f}")
+            lines.append([case.id, temperature, *mine, b.verdict, counted.cost.calls, runs])
+    head = ["case", "temperature", "verdict", "by", "calls", "CPU s", "by runs alone", "calls", "failed"]
+    report.add("verdicts", f"certify --target {TARGET}, reading where it is shorter, beside runs alone", head, lines)
+    report.bar("verdicts: calls, times those of runs alone, all cases together", totals[0] / totals[1], 1.0)
+    report.bar("verdicts: cases where the two contradict one another", differ, 0)
+
+
 def main() -> int:
     report = Report("futures", __doc__, worlds=200, runs=40, cases=99)
-    worlds(report, report.args.worlds, report.args.runs)
+    if report.args.worlds:
+        worlds(report, report.args.worlds, report.args.runs)
     bundled(report, report.args.cases)
+    verdicts(report, report.args.cases)
     return report.finish()
 
 
