@@ -266,7 +266,7 @@ def phrase(
     case: str,
     /,
     *,
-    tokens: Annotated[tuple[str, ...] | None, Parameter(name="--tokens", negative="", consume_multiple=True)] = None,
+    tokens: Annotated[tuple[str, ...], Parameter(name="--tokens", negative="", consume_multiple=True)] = (),
     sample: str | None = None,
     at: int | None = None,
     width: float = 0.25,
@@ -286,7 +286,8 @@ def phrase(
     sample
         A stored sample whose answer is looked along (default: the commonest failing one).
     at
-        Which token of that answer, counted from 1 (default: where most success is lost, as far as stored runs tell).
+        Which token of that answer, counted from 1 (default: where most success is lost, as far as stored runs tell;
+        of a passing answer, where the wordings differ most).
     width
         How narrow the ranges of the change and of its two parts are to be, as a share of runs.
     """

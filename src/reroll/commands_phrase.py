@@ -23,8 +23,8 @@ BROKE_OFF = 4
 GATES = {"better": 0, "worse": 1, "undecided": 3, None: 3}  # a screen shows nothing: a gate stays shut
 
 
-def phrase(case: str, tokens: Sequence[str] | None, asked: Asked, common: Common, spending: Spending) -> int:
-    if tokens is None:
+def phrase(case: str, tokens: Sequence[str], asked: Asked, common: Common, spending: Spending) -> int:
+    if not tokens:
         raise UsageError(
             "`phrase` compares wordings at one token of the answer: name them with --tokens, such as "
             f'`reroll phrase {case} --tokens baseline "the other words"`',

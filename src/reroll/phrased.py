@@ -16,7 +16,7 @@ from reroll.words import between_points, brief, points
 
 __all__ = ["Chosen", "PathToken", "PhrasePrice", "Phrased", "Read", "TokenRow", "WordingVerdict", "reply"]
 
-Chosen = Literal["dud", "differ", "given"]
+Chosen = Literal["dud", "open", "differ", "given"]
 WordingVerdict = Literal["better", "worse", "undecided"]
 
 

@@ -273,17 +273,18 @@ def place_of(
     """
     if at is not None:
         return Place(at, "given")
-    if found.fails and (position := _likeliest_dud(found, voice, alpha, seed)) is not None:
-        return Place(position, "dud")
+    if found.fails and (place := _likeliest_dud(found, voice, alpha, seed)) is not None:
+        return place
     if (position := furthest(rows)) is not None:
         return Place(position, "differ")
     raise UsageError(
-        f"no token of {found.stored.id} stands out as the place to look at; name one with --at, 1 to {len(found.tokens)}",
+        f"no token of {found.stored.id} stands out as the place to look at; name one with --at, 1 to "
+        f"{len(found.tokens)}",
         slug="phrase",
     )
 
 
-def _likeliest_dud(found: Recorded, voice: Voice, alpha: float, seed: int) -> int | None:
+def _likeliest_dud(found: Recorded, voice: Voice, alpha: float, seed: int) -> Place | None:
     """Where most success was lost, as far as everything that is stored tells; it costs no call.
 
     With nothing stored that is where most else could have stood. Where no token was open enough to lose anything
@@ -298,7 +299,7 @@ def _likeliest_dud(found: Recorded, voice: Voice, alpha: float, seed: int) -> in
     if not len(single):
         return None
     lost = curves_of(search, np.random.default_rng(seed)).drop[:, single].mean(axis=0)
-    return int(search.model.first[single[int(lost.argmax())]])
+    return Place(int(search.model.first[single[int(lost.argmax())]]), "dud" if before else "open")
 
 
 def furthest(rows: Sequence[Sequence[Odds]]) -> int | None:

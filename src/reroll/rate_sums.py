@@ -1,6 +1,6 @@
 """Weighted sums of several success rates, each from runs of its own: their ranges, and which rate to draw next.
 
-Every rate has a bet against "it is s" (Krichevsky and Trofimov's mixture).  The product of the bets over all
+Every rate has a bet against "it is s": a mixture over what else it may be.  The product of the bets over all
 rates is a bet against "they are all as said", so one region of rates holds the truth at any time of looking,
 whatever was drawn next and why.  That spends half of the chance of error, and is what makes sums narrow; the other
 half buys each rate an interval of its own, which keeps a single rate from taking up what all of them may be off.
@@ -54,7 +54,7 @@ def sum_ranges(weights: Sequence[Sequence[float]], rates: Sequence[Measured], al
     >>> ten = Measured(Evidence(failures=0, n=60))
     >>> both, one = sum_ranges([[0.5, 0.5], [1, 0]], [ten, ten])
     >>> both.value, round(both.low, 2), round(one.low, 2)
-    (1.0, 0.93, 0.9)
+    (1.0, 0.95, 0.9)
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha!r}")
@@ -147,7 +147,7 @@ def _most(w: Floats, rates: Sequence[Measured], inside: Sequence[tuple[float, fl
     n = np.array([s.n for _, s, _ in among], np.float64)
     fixed += float(sum(x for x, _, _ in among if x < 0))  # x s = |x| (1 - s) - |x|
     fails = n - passes
-    won = sum(_kt(float(a), float(b)) for a, b in zip(passes, fails, strict=True))
+    won = sum(_mixed(float(a), float(b)) for a, b in zip(passes, fails, strict=True))
     room = -math.log(alpha) - won
     low, high = math.log(1e-9), math.log(1e3)
     for _ in range(_STEPS):
@@ -178,6 +178,10 @@ def _lost(s: Floats, x: Floats, y: Floats) -> float:
         return -float((np.where(x > 0, x * np.log(s), 0.0) + np.where(y > 0, y * np.log1p(-s), 0.0)).sum())
 
 
-def _kt(x: float, y: float) -> float:
-    """log of Beta(x + 1/2, y + 1/2) / Beta(1/2, 1/2)."""
-    return math.lgamma(x + 0.5) + math.lgamma(y + 0.5) - math.lgamma(x + y + 1) - math.log(math.pi)
+def _mixed(x: float, y: float) -> float:
+    """log of the likelihood of x passes and y failures under the mixture: half of it on Jeffreys' prior, and a quarter
+    on each of "always" and "never", since after the right token most answers work out, and after a dud none."""
+    spread = math.lgamma(x + 0.5) + math.lgamma(y + 0.5) - math.lgamma(x + y + 1) - math.log(math.pi)
+    return (
+        math.log(0.5 * math.exp(spread) + 0.25 * (x == 0) + 0.25 * (y == 0)) if spread > -600 else spread - math.log(2)
+    )

@@ -31,6 +31,7 @@ HEAD = {
 }
 CHOSEN = {
     "dud": "where most success is lost, as far as stored runs tell",
+    "open": "where most else could have stood (no stored run tells yet where success is lost)",
     "differ": "where the two wordings are furthest apart",
     "given": "as asked for",
 }
