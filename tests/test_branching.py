@@ -112,6 +112,7 @@ def test_seeds_make_branches_repeatable(tmp_path: Path) -> None:
 def test_branches_of_one_purpose_are_not_those_of_another(tmp_path: Path) -> None:
     async def work(b: Branches) -> None:
         own = Branches(b.session, b.case, b.continuer, "phrase ")
+        assert own.drawn(Wanted(())) == []
         (mine,) = came(await own.draw([Wanted(())]))
         (other,) = came(await b.draw([Wanted(())]))
         assert [x.id for x in own.drawn(Wanted(()))] == [mine.id]

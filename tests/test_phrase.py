@@ -127,6 +127,18 @@ def test_the_same_command_again_makes_no_call_and_says_the_same(home: Path, caps
     assert again["change"] == first["change"]
 
 
+def test_runs_from_before_a_check_was_written_do_not_count_for_it(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    words = ("phrase", "next-friday", "--tokens", "awkward", "--at", "1", "--budget", "48")
+    _, first = run(tmp_path, capsys, *words)
+    _, again = run(tmp_path, capsys, *words)
+    assert again["reused"] == first["runs"] > 0
+    cases = tmp_path / "cases.yaml"
+    cases.write_text(cases.read_text().replace('json: {time: "12:00", duration_min: 60, ', 'json: {time: "12:00", ', 1))
+    _, later = run(tmp_path, capsys, *words)
+    assert later["reused"] == 0
+
+
 def test_a_screen_ranks_wordings_without_a_single_run_of_theirs_and_confirms_nothing(
     home: Path, capsys: Capsys, tmp_path: Path
 ) -> None:

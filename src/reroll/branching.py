@@ -17,7 +17,7 @@ from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer
 from reroll.models.model import Capabilities, Draw
 from reroll.sample import Completion, Sample, Token
-from reroll.session import Session, Slots, outcomes_of, seed_of, slots, too_dear
+from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
 __all__ = ["Branch", "Branches", "Wanted"]
@@ -88,10 +88,16 @@ class Branches:
         return [Branch(one.id, int(place[1]), bool(place[2]), one.sample, overall(said[one.id])) for one, place in mine]
 
     def drawn(self, one: Wanted) -> list[Branch]:
-        """What was drawn of this very call before, for the same purpose, in the order of storing, judged."""
+        """What was drawn of this very call before, for the same purpose, in the order of storing, judged.
+
+        Not what was there before these checks were known: a check that was written after looking would fit it.
+        """
         session = self.session
         request_id = self.continuer.request_after(one.prefix, greedy=one.greedy).id(session.model.identity)
-        found = session.store.samples(request_id=request_id, series=self._series(one), source=SOURCE)
+        known = session.store.first_used(checks_of(session, self.place), self.place.request_id)
+        older = session.store.last_before(known, request_id=request_id, series=self._series(one), source=SOURCE)
+        stored = session.store.samples(request_id=request_id, series=self._series(one), source=SOURCE)
+        found = [each for each in stored if each.seq > older]
         said = outcomes_of(session, self.place, {each.id: each.sample for each in found})
         return [Branch(each.id, len(one.prefix), one.greedy, each.sample, overall(said[each.id])) for each in found]
 

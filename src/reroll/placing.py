@@ -114,12 +114,11 @@ class Namer:
         self._by: dict[int | str, str] = {}
 
     def name(self, key: str, text: str, number: int | None) -> str:
-        if key == END:
+        if key == END or not text:  # a token that writes nothing ends the answer, as in `path_of`
             return END
         by: int | str = text if number is None else number
         if by not in self._by:
-            name = text or f"(token {number})"
-            self._by[by] = f"{name} (token {number})" if name in self._by.values() else name
+            self._by[by] = f"{text} (token {number})" if text in self._by.values() else text
         return self._by[by]
 
     def spread(self, row: Odds) -> Spread:
@@ -127,7 +126,8 @@ class Namer:
         names = [self.name(*each) for each in zip(row.keys, row.texts, row.ids, strict=True)]
         chances = [row.value(i) for i in range(len(names))]
         scale = max(1.0, sum(chances))
-        kept = [i for i in range(len(names)) if chances[i] > 0] or [row.chosen]
+        unknown = {row.chosen} if row.chosen >= row.listed and row.low[row.chosen] == 0 else set()  # only "rare"
+        kept = [i for i in range(len(names)) if chances[i] > 0 and i not in unknown] or [row.chosen]
         probs = dict.fromkeys((names[i] for i in kept), 0.0)
         for i in kept:  # without ids, tokens that look alike are one
             probs[names[i]] += chances[i] / scale

@@ -24,6 +24,8 @@ DIFFERENT = 0.1  # of total variation: tokens at which the two are that far apar
 BESIDE = 70  # columns from which on labels stand beside their words
 MOST = 12  # wordings of a screen on the page; the JSON has all
 SAYS = 240  # characters of a wording
+LONGEST = 16  # characters of a token
+RARE = 1e-5  # below it a chance is not worth its digits
 HEAD = {
     "better": ("pass", "B works more often from this token on"),
     "worse": ("fail", "B works less often from this token on"),
@@ -105,17 +107,14 @@ def _place(found: Phrased, pen: Pen) -> Lines:
 def _tokens(found: Phrased, pen: Pen) -> Lines:
     """Each token with a bar for its chance under every wording that was run, and the success after it."""
     lines: Lines = []
-    pad = max((len(_name(row)) for row in found.tokens), default=0)
-    pad = min(max(pad, 4), 16)
-    for row in found.tokens:
+    names = [pen.text(short(_name(row), LONGEST), "bold reverse" if row.watched else "bold") for row in found.tokens]
+    pad = max((name.cell_len for name in names), default=0)
+    for row, name in zip(found.tokens, names, strict=True):
         for i, est in enumerate(row.success):
             read = found.wordings[i]
             p = row.probs[i]
-            label = short(_name(row), pad) if i == 0 else ""
-            style = "bold reverse" if row.watched and i == 0 else "bold"
-            head = Text("   ")
-            head.append_text(pen.text(label, style))
-            head.append(" " * (pad - len(label) + 2))
+            label = name if i == 0 else Text()
+            head = Text.assemble("   ", label, " " * (pad - label.cell_len + 2))
             head.append_text(pen.join(read.id if len(row.success) > 1 else "", " " if len(row.success) > 1 else ""))
             bar = pen.glyph("line") * round(BAR * (p or 0.0))
             head.append_text(pen.join((f"{bar:<{BAR}} ", "bold"), f"{_percent(p):>7}"))
@@ -225,11 +224,11 @@ def _row(label: str, words: str, pen: Pen, *, bold: bool = False) -> Lines:
 
 
 def _name(row: TokenRow) -> str:
-    return quoted(row.token).replace("\n", "⏎")
+    return quoted(row.token)
 
 
 def _percent(p: float | None) -> str:
-    return "rare" if p is None else percent(min(1.0, p)).replace("less than 0.001 %", "0 %")
+    return "rare" if p is None or p < RARE else percent(min(1.0, p))
 
 
 def _est(est: Est) -> str:
