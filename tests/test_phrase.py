@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from reroll.cli import main
 from reroll.flattening import Distribution, split_change
 from reroll.init import init_project
+from reroll.render.ink import Pen
 from reroll.store import Store
 
 Capsys = Any
@@ -308,3 +311,22 @@ def test_a_model_without_tokens_names_what_is_missing_and_what_is_left(tmp_path:
     err = capsys.readouterr().err
     assert "is no model whose tokens can be asked for" in err
     assert "`reroll compare`" in err
+
+
+def test_a_screen_of_seven_bits_gets_a_minus_that_it_can_show(home: Path, capsys: Capsys) -> None:
+    pen = Pen(Console(file=io.TextIOWrapper(io.BytesIO(), encoding="ascii")))
+    shown = pen.ready(pen.text(awkward(home, capsys)["text"])).plain
+    assert shown.isascii()
+    assert "between -" in shown
+
+
+def test_at_temperature_0_what_is_never_said_is_said_to_come_hardly_ever(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    program = tmp_path / "program.yaml"
+    program.write_text(program.read_text().replace("temperature: 1,", "temperature: 0,"))
+    _, found = run(tmp_path, capsys, "phrase", "next-friday", "--tokens", "awkward", "--budget", "120")
+    a, b = found["wordings"]
+    assert (found["at"]["sample_of"], a["prob"], b["prob"]) == ("awkward", None, 1.0)
+    assert (a["margin"], b["margin"]) == (None, None)
+    assert "in hardly any run with A" in found["text"]
+    assert found["change"]["high"] < 0

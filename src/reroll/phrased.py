@@ -34,7 +34,7 @@ class PhrasePrice:
 class Read:
     """One wording at the place; the first one is what the others are held against.
 
-    prob:       of the watched token (the one that the recorded completion has there); None: not listed.
+    prob:       of the watched token (the one that the recorded completion has there); None: cut off, or not listed.
     reach:      chance that an answer comes to the place by these very tokens; None: the way was not scored.
     success:    how often answers from the place on work out; None: not run.
     predicted:  of a screen: what its success at the place would change by, if what follows each token stayed the same.
@@ -61,7 +61,7 @@ class Read:
 class TokenRow:
     """What may stand at the place: its chance under each wording, and how often answers that go on so work out.
 
-    probs: None where the server did not list it; success: under each wording that was run; moved, rest: this token's
+    probs: None where it is cut off, or not listed; success: under each wording that was run; moved, rest: this token's
     parts of the change, as estimated.
     """
 
@@ -218,7 +218,7 @@ def _chance(name: str, p: float | None) -> str:
 
 
 def _often(p: float | None) -> str:
-    return "too few runs to be listed" if p is None else f"{percent(min(1.0, p))} of runs"
+    return "hardly any run" if p is None else f"{percent(min(1.0, p))} of runs"
 
 
 def _rate(est: Est) -> str:

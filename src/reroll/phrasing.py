@@ -22,7 +22,6 @@ from reroll.placing import (
     Place,
     Recorded,
     Voice,
-    can_be_at,
     distances,
     furthest,
     longest,
@@ -31,6 +30,7 @@ from reroll.placing import (
     recorded_of,
     scoring,
     stored_of,
+    where_they_differ,
 )
 from reroll.session import Session
 from reroll.store import StoredSample
@@ -75,10 +75,10 @@ async def ask_phrase(
     price = _price(voices, stored)
     tell_price(price)
     found = await recorded_of(voices, stored)
-    can_be_at(found, asked.at)
-    rows = await _scored(voices, found, needed=asked.at is None and not found.fails)
     alpha = lead.options.alpha
-    place = place_of(found, voices[found.voice], rows, asked.at, alpha, found.stored.seq if seed is None else seed)
+    likely = place_of(found, voices[found.voice], asked.at, alpha, found.stored.seq if seed is None else seed)
+    rows = await _scored(voices, found, needed=likely is None)
+    place = likely or where_they_differ(found, rows)
     namer = Namer()
     spreads = [namer.spread(row) for row in await _at_place(voices, found, place, rows)]
     what = followed_of(voices, found, place, spreads, alpha)

@@ -35,13 +35,13 @@ __all__ = [
     "Recorded",
     "Spread",
     "Voice",
-    "can_be_at",
     "longest",
     "open_voice",
     "place_of",
     "recorded_of",
     "scoring",
     "stored_of",
+    "where_they_differ",
 ]
 
 PURPOSE = "phrase "  # its branches are its own: the place was chosen by what was drawn there before
@@ -251,8 +251,12 @@ def scoring(voice: Voice, tokens: Sequence[Token], first: int = 0) -> int:
     return 1 if continuer.scores_prompts and continuer.exact else len(tokens) - first
 
 
-def can_be_at(found: Recorded, at: int | None) -> None:
-    """Raises: UsageError for a position that the completion does not have."""
+def place_of(found: Recorded, voice: Voice, at: int | None, alpha: float, seed: int) -> Place | None:
+    """The position asked for; without one the likeliest dud of a failing completion; None where there is none.
+
+    Args:    voice: the wording that the completion is of; seed: for the curves.
+    Raises:  UsageError: no such position.
+    """
     length = len(found.tokens)
     if at is not None and not 1 <= at <= length:
         raise UsageError(
@@ -260,28 +264,25 @@ def can_be_at(found: Recorded, at: int | None) -> None:
             f"got {at}",
             slug="phrase",
         )
-
-
-def place_of(
-    found: Recorded, voice: Voice, rows: Sequence[Sequence[Odds]], at: int | None, alpha: float, seed: int
-) -> Place:
-    """The position asked for; without one the likeliest dud of a failing completion, else where the first two
-    wordings are furthest apart.
-
-    Args:    rows: of each wording that was scored along the whole completion; seed: for the curves.
-    Raises:  UsageError: none stands out.
-    """
     if at is not None:
         return Place(at, "given")
-    if found.fails and (place := _likeliest_dud(found, voice, alpha, seed)) is not None:
-        return place
-    if (position := furthest(rows)) is not None:
-        return Place(position, "differ")
-    raise UsageError(
-        f"no token of {found.stored.id} stands out as the place to look at; name one with --at, 1 to "
-        f"{len(found.tokens)}",
-        slug="phrase",
-    )
+    return _likeliest_dud(found, voice, alpha, seed) if found.fails else None
+
+
+def where_they_differ(found: Recorded, rows: Sequence[Sequence[Odds]]) -> Place:
+    """The position at which the first two wordings are furthest apart.
+
+    Args:    rows: of each wording that was scored along the whole completion.
+    Raises:  UsageError: the two were not both scored.
+    """
+    position = furthest(rows)
+    if position is None:
+        raise UsageError(
+            f"no token of {found.stored.id} stands out as the place to look at; name one with --at, 1 to "
+            f"{len(found.tokens)}",
+            slug="phrase",
+        )
+    return Place(position, "differ")
 
 
 def _likeliest_dud(found: Recorded, voice: Voice, alpha: float, seed: int) -> Place | None:

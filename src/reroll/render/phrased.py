@@ -246,7 +246,7 @@ def _points(est: Est) -> str:
 
 
 def _nats(found: Range) -> str:
-    low, high = f"{found.low:.2f}", f"{found.high:.2f}"
+    low, high = f"{max(0.0, found.low):.2f}", f"{max(0.0, found.high):.2f}"
     return low if low == high else f"{low}–{high}"
 
 
