@@ -286,11 +286,13 @@ def test_a_sample_of_another_request_is_refused(home: Path, capsys: Capsys) -> N
     assert "answered another request" in capsys.readouterr().err
 
 
-def test_a_case_that_never_fails_says_so_and_how_to_go_on(home: Path, capsys: Capsys) -> None:
-    words = ["phrase", "clear-friday", "--tokens", "Coffee with Lena this Friday at 10:00 for 60 minutes"]
-    code = main([*words, "--budget", "16", "--project", str(home), "--quiet", "--seed", "1"])
+def test_a_case_that_never_fails_says_so_and_how_to_go_on(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    case = {"id": "any", "input": {"request": "Tea with Ana"}, "checks": [{"not": {"equals": "no meeting"}}]}
+    (tmp_path / "cases.yaml").write_text(json.dumps({"cases": [case]}))
+    words = ("phrase", "any", "--tokens", "Some tea with Ana", "--budget", "16", "--project", str(tmp_path))
+    assert main([*words, "--quiet"]) == 2
     err = capsys.readouterr().err
-    assert code == 2
     assert "none of 16 runs failed" in err
     assert "--sample" in err
 
