@@ -46,6 +46,7 @@ reroll certify next-friday --target 0.99
 reroll certify --about suite --target 0.9
 reroll compare 'system.note=Next Friday means the Friday of next week, not of this week.' --case next-friday
 reroll futures next-friday
+reroll phrase next-friday --tokens awkward
 reroll samples next-friday --limit 1
 reroll show SAMPLE
 reroll export next-friday --out next-friday.jsonl

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 from reroll.branching import Branch, Branches, Wanted
 from reroll.checking import Checker
@@ -104,3 +107,33 @@ def test_seeds_make_branches_repeatable(tmp_path: Path) -> None:
 
     first = with_branches(tmp_path / "a", work, seed=7)
     assert with_branches(tmp_path / "b", work, seed=7) == first
+
+
+def test_branches_of_one_purpose_are_not_those_of_another(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        own = Branches(b.session, b.case, b.continuer, "phrase ")
+        assert own.drawn(Wanted(())) == []
+        (mine,) = came(await own.draw([Wanted(())]))
+        (other,) = came(await b.draw([Wanted(())]))
+        assert [x.id for x in own.drawn(Wanted(()))] == [mine.id]
+        assert [x.id for x in b.drawn(Wanted(()))] == [other.id]
+        assert [x.id for x in Branches(b.session, b.case, b.continuer).known()] == [other.id]
+        assert own.drawn(Wanted((), greedy=True)) == []
+
+    with_branches(tmp_path, work)
+
+
+def test_a_place_can_be_scored_alone_and_is_asked_for_once(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        (greedy,) = came(await b.draw([Wanted((), greedy=True)]))
+        tokens = [replace(t, logprob=None, top=(), top_ids=()) for t in greedy.tokens[:5]]
+        before = b.session.spent.calls
+        scored = await b.score(tokens, first=4)
+        assert b.session.spent.calls == before + 1
+        assert [t.logprob for t in scored[:4]] == [None] * 4
+        assert scored[4].logprob == pytest.approx(greedy.tokens[4].logprob, abs=1e-3)
+        assert await b.score(tokens, first=4) == scored
+        assert b.session.spent.calls == before + 1
+        assert b.scored(tokens) is None, "the whole was not scored"
+
+    with_branches(tmp_path, work)

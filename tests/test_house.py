@@ -17,18 +17,18 @@ verdict drift_rule drift population shrinkage variation compare beta judge
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain
-forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening
+forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening rate_sums
 """.split()
 EDGES = """
-settings keys strict_yaml complaints init project person check_process checking
+settings keys strict_yaml complaints init project wording person check_process checking
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
 store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking labelling runs session keeping branching reading astray exploring runner rolling forked foreseen surprised
-foretold caveats controls investigation certifying comparing render
+foretold caveats phrased placing following phrasing controls investigation certifying comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_files fake_faults fake_server commands_fake cli
+commands_tokens commands_phrase commands_files fake_faults fake_server commands_fake cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

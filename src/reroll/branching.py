@@ -18,7 +18,7 @@ from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer
 from reroll.models.model import Capabilities, Draw
 from reroll.sample import Completion, Sample, Token
-from reroll.session import Session, Slots, outcomes_of, seed_of, slots, too_dear
+from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
 __all__ = ["Branch", "Branches", "Wanted"]
@@ -58,10 +58,14 @@ class Branch:
 
 
 class Branches:
-    """All branches of one request: those that are stored, and new ones."""
+    """All branches of one request: those that are stored, and new ones.
 
-    def __init__(self, session: Session, case: Case, continuer: Continuer) -> None:
-        self.session, self.case, self.continuer = session, case, continuer
+    purpose: whose branches these are, where they must not be mixed with those of other questions: a question that
+    chose its place by what was drawn there before must not count that again.
+    """
+
+    def __init__(self, session: Session, case: Case, continuer: Continuer, purpose: str = "") -> None:
+        self.session, self.case, self.continuer, self.purpose = session, case, continuer, purpose
         self.place: Slots = slots(session, case)
         self.generated = 0  # tokens that this command's branches took
         self.calls = 0
@@ -114,19 +118,42 @@ class Branches:
         said = outcomes_of(self.session, self.place, {one.id: one.sample for one, _ in mine})
         return [Branch(one.id, int(place[1]), bool(place[2]), one.sample, overall(said[one.id])) for one, place in mine]
 
-    async def score(self, tokens: Sequence[Token]) -> tuple[Token, ...]:
-        """The tokens with their probabilities for this request: as stored, or asked for now, counted and stored.
+    def drawn(self, one: Wanted) -> list[Branch]:
+        """What was drawn of this very call before, for the same purpose, in the order of storing, judged.
 
-        Raises: ModelError where the server cannot score them.
+        Not what was there before these checks were known: a check that was written after looking would fit it.
         """
-        session, series = self.session, f"scored of {self.place.request_id}"
-        found = session.store.samples(request_id=self.place.request_id, series=series, source=SOURCE, payload=True)
+        session = self.session
+        request_id = self.continuer.request_after(one.prefix, greedy=one.greedy).id(session.model.identity)
+        known = session.store.first_used(checks_of(session, self.place), self.place.request_id)
+        older = session.store.last_before(known, request_id=request_id, series=self._series(one), source=SOURCE)
+        stored = session.store.samples(request_id=request_id, series=self._series(one), source=SOURCE)
+        found = [each for each in stored if each.seq > older]
+        said = outcomes_of(session, self.place, {each.id: each.sample for each in found})
+        return [Branch(each.id, len(one.prefix), one.greedy, each.sample, overall(said[each.id])) for each in found]
+
+    def scored(self, tokens: Sequence[Token], first: int = 0) -> tuple[Token, ...] | None:
+        """The tokens with their probabilities for this request, from `first` on, if they are stored."""
+        found = self.session.store.samples(
+            request_id=self.place.request_id, series=self._scores(first), source=SOURCE, payload=True
+        )
         for one in found:
             have = one.sample.completion.tokens if one.sample.completion else ()
             if [(t.id, t.text) for t in have] == [(t.id, t.text) for t in tokens]:
                 return have
+        return None
+
+    async def score(self, tokens: Sequence[Token], first: int = 0) -> tuple[Token, ...]:
+        """The tokens with their probabilities for this request: as stored, or asked for now, counted and stored.
+
+        first: those before this place need none. Raises: ModelError where the server cannot score them.
+        """
+        session, series = self.session, self._scores(first)
+        if (have := self.scored(tokens, first)) is not None:
+            return have
         scored = await self.continuer.score(
             tokens,
+            first=first,
             at_once=session.options.concurrency or session.model.concurrency,
             case_id=self.case.id,
             tally=self._spent,
@@ -204,8 +231,11 @@ class Branches:
             places.append(place)
         return draws, places
 
+    def _scores(self, first: int) -> str:
+        return f"scored {f'from {first} ' if first else ''}of {self.place.request_id}"
+
     def _series(self, one: Wanted) -> str:
-        return f"after {len(one.prefix)} {'greedily ' if one.greedy else ''}of {self.place.request_id}"
+        return f"{self.purpose}after {len(one.prefix)} {'greedily ' if one.greedy else ''}of {self.place.request_id}"
 
     def _new(self, sample: Sample, request_id: str, series: str, index: int) -> NewSample:
         return NewSample(

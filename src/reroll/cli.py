@@ -265,6 +265,43 @@ def forks(
 
 
 @app.command
+def phrase(
+    case: str,
+    /,
+    *,
+    tokens: Annotated[tuple[str, ...], Parameter(name="--tokens", negative="", consume_multiple=True)] = (),
+    sample: str | None = None,
+    at: int | None = None,
+    width: float = 0.25,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
+) -> int:
+    """Hold other wordings of a case's request against each other at one token of its answer.
+
+    Parameters
+    ----------
+    case
+        The case's id in cases.yaml.
+    tokens
+        Two wordings, or one to be held against the baseline; with more, a screen of them by the first one's runs.
+        Each is `baseline`, another case's id, the other words themselves, PART=VALUE such as system.role=TEXT or
+        input.request=TEXT, a folder with a program.yaml, or @FILE with a wording on each line.
+    sample
+        A stored sample whose answer is looked along (default: the commonest failing one).
+    at
+        Which token of that answer, counted from 1 (default: where most success is lost, as far as stored runs tell;
+        of a passing answer, where the wordings differ most).
+    width
+        How narrow the ranges of the change and of its two parts are to be, as a share of runs.
+    """
+    from reroll import commands_phrase
+    from reroll.phrasing import Asked
+
+    return commands_phrase.phrase(case, tokens, Asked(sample, at, width), common, spending, pictures)
+
+
+@app.command
 def check(
     name: str | None = None,
     /,

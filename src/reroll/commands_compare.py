@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from reroll.answer import Comparison, to_json
 from reroll.arguments import About, CaseSet, Certify, Common, Pictures, Spending
@@ -17,14 +16,13 @@ from reroll.options import chosen_cases, options_of
 from reroll.paired import pair_threshold
 from reroll.pictures import can_be_drawn, present
 from reroll.program import Program
-from reroll.project import Project, load_project
-from reroll.variant import changed_part, with_part
+from reroll.project import Project
+from reroll.wording import BASELINE, variant_of
 
 __all__ = ["compare"]
 
 BROKE_OFF = 4
 GATES = {"better": 0, "no_different": 0, "worse": 1, "undecided": 3}
-BASELINE = "baseline"
 
 
 def compare(
@@ -43,7 +41,7 @@ def compare(
     can_be_drawn(pictures)
     project = project_of(common)
     names = _names(variants, project)
-    programs = [_program(project, name) for name in names]
+    programs = [variant_of(project, name) for name in names]
     _differ(names, programs)
     _fits(about, margin, repeats, len(names), spending)
     kind, cases = chosen_cases(Certify(tuple(case), about=about, sets=tuple(sets)), project)
@@ -78,23 +76,6 @@ def _names(variants: Sequence[str], project: Project) -> list[str]:
         hint = f"; program.yaml names as alternatives: {', '.join(known)}" if known else ""
         raise UsageError(f"name variants to compare, such as `system.role=` or another program.yaml{hint}")
     return [BASELINE, *variants] if len(variants) == 1 else list(variants)
-
-
-def _program(project: Project, name: str) -> Program:
-    """The variant of this name: the baseline, a part changed (PART=VALUE), or another program file."""
-    if name == BASELINE:
-        return project.program
-    if (change := changed_part(name)) is not None:
-        return with_part(project.program, *change)
-    path = Path(name)
-    folder = path.parent if path.name == "program.yaml" else path
-    if not (folder / "program.yaml").is_file():
-        raise UsageError(
-            f"no variant `{name}`: it is neither `{BASELINE}`, nor PART=VALUE such as params.temperature=0, "
-            "nor a folder with a program.yaml",
-            slug="no-variant",
-        )
-    return load_project(folder).program
 
 
 def _differ(names: Sequence[str], programs: Sequence[Program]) -> None:

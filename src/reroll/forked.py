@@ -26,7 +26,7 @@ from reroll.sampler import Sampling
 from reroll.session import Session, Slots, judged, slots
 from reroll.store import StoredSample
 
-__all__ = ["Forked", "ask_forks"]
+__all__ = ["Forked", "ask_forks", "draws_of", "tokens_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ async def ask_forks(
         )
     if opened.continuer.tier == "A" and not isinstance(opened.sampling, Sampling):
         raise ModelError(f"what is sampled cannot be read: {opened.sampling.why}", slug="no-prefix")
-    tokens, how = await _tokens(opened, sample.completion.tokens if sample.completion else (), stored)
+    tokens, how = await tokens_of(opened, sample.completion.tokens if sample.completion else (), stored)
     sampling = opened.sampling if isinstance(opened.sampling, Sampling) else Sampling()
     found = astray(sample, tokens, opened.continuer, sampling)
     rule = DudRule(alpha=session.options.alpha)
     expected = price(found.failing, rule)
     tell_price(expected)
-    before = earlier(found, opened.branches.known(), _draws(session, at, stored.id), stored.id)
+    before = earlier(found, opened.branches.known(), draws_of(session, at, stored.id), stored.id)
     rng = np.random.default_rng(seed)
     dud, finished = await find_dud(
         opened.branches, found, before, rule, rng, lambda search: _tell(opened.branches, search)
@@ -143,14 +143,14 @@ async def ask_forks(
     )
 
 
-def _draws(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcome]]:
+def draws_of(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcome]]:
     """The case's other draws with their tokens, and their outcomes."""
     said = {j.stored.id: j.outcome.outcome for j in judged(session, at)}
     whole = session.store.samples(request_id=at.request_id, series=at.series, source="draw", payload=True)
     return [(one.sample, said[one.id]) for one in whole if one.id in said and one.id != own]
 
 
-async def _tokens(opened: Opened, have: Sequence[Token], stored: StoredSample) -> tuple[tuple[Token, ...], str]:
+async def tokens_of(opened: Opened, have: Sequence[Token], stored: StoredSample) -> tuple[tuple[Token, ...], str]:
     """The sample's tokens with probabilities: as they came, or scored now."""
     assert stored.sample.completion is not None
     if opened.continuer.tier == "B":

@@ -163,6 +163,7 @@ class Continuer:
         self,
         tokens: Sequence[Token],
         *,
+        first: int = 0,
         at_once: int = 8,
         case_id: str = "",
         tally: Callable[[Sample], None] = lambda sample: None,
@@ -170,8 +171,8 @@ class Continuer:
         """The same tokens with the probability that the server gives each of them after those before it.
 
         A token that the server does not list keeps logprob None: it is less likely than all that it lists. By a
-        call per token (teacher forcing), or one call where the server scores prompts. tally: is told of each call that
-        was made. Raises: ModelError.
+        call per token (teacher forcing), or one call where the server scores prompts. first: the tokens before this
+        place are left as they are; tally: is told of each call that was made. Raises: ModelError.
         """
         if self.tier != "A":
             raise ModelError(self.why, slug="no-prefix")
@@ -190,7 +191,7 @@ class Continuer:
                 )
             return scored_as(tokens[k], said.tokens[k])
 
-        return tuple(await asyncio.gather(*(one(k) for k in range(len(tokens)))))
+        return (*tokens[:first], *await asyncio.gather(*(one(k) for k in range(first, len(tokens)))))
 
     async def _score_prompt(
         self, tokens: Sequence[Token], case_id: str, tally: Callable[[Sample], None]

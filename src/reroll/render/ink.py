@@ -49,7 +49,20 @@ GLYPHS = {
 }
 # Our own typography in seven bits; anything else that the screen cannot show becomes \u2713.
 TYPEWRITER = str.maketrans(
-    {"–": "-", "—": "-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'", "·": "-", "×": "x", "␣": "_", "±": "+-"}
+    {
+        "–": "-",
+        "—": "-",
+        "−": "-",
+        "…": "...",
+        "“": '"',
+        "”": '"',
+        "‘": "'",
+        "’": "'",
+        "·": "-",
+        "×": "x",
+        "␣": "_",
+        "±": "+-",
+    }
     | {unicode: ascii for unicode, ascii in GLYPHS.values() if len(unicode) == 1 and unicode != "·"}
 )
 
