@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from reroll.arguments import Common, Spending
-from reroll.dud_report import DudPrice
+from reroll.associated import Associated
+from reroll.association import LAST_LOOK
 from reroll.errors import UsageError
 from reroll.foreseen import Foreseen, ask_futures
-from reroll.forked import Forked, ask_forks
+from reroll.forked import By, Forked, ask_forks
 from reroll.measuring import with_sessions
-from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.output import console, print_json
 from reroll.sample import Token
@@ -28,19 +28,25 @@ __all__ = ["forks", "futures", "surprise"]
 BROKE_OFF = 4
 
 
-def forks(sample: str, common: Common, spending: Spending) -> int:
+def forks(sample: str, by: By | None, draws: int, common: Common, spending: Spending) -> int:
+    if not 1 <= draws <= LAST_LOOK:
+        raise UsageError(f"--draws is a number of runs from 1 to {LAST_LOOK:,}, got {draws}", slug="futures")
     project = project_of(common)
     with store_of(common, project, create=False) as store:
         stored = store.sample(sample)
         case = project.case(stored.case_id)
         seed = spending.seed if spending.seed is not None else stored.seq
 
-        async def work(sessions: Sequence[Session]) -> Forked:
-            return await ask_forks(sessions[0], case, stored, seed, _told)
+        async def work(sessions: Sequence[Session]) -> Forked | Associated:
+            return await ask_forks(sessions[0], case, stored, seed, _told, by, draws)
 
         found = with_sessions([project], store, spending, (case,), (case,), work)
     if common.json:
         print_json(found.as_json())
+    elif isinstance(found, Associated):
+        from reroll.render.associated import show_associated
+
+        show_associated(found, console())
     else:
         from reroll.render.forked import show_forked
 
@@ -48,13 +54,9 @@ def forks(sample: str, common: Common, spending: Spending) -> int:
     return 0 if found.finished else BROKE_OFF
 
 
-def _told(price: DudPrice) -> None:
-    """What the search will take, before its first call."""
-    print(
-        f"a search takes about {counts('call', price.rollouts)} and {counts('generated token', price.tokens)}, at the "
-        f"very most {counts('call', price.most_rollouts)}; Ctrl-C stops it, --budget limits it",
-        file=sys.stderr,
-    )
+def _told(price: str) -> None:
+    """What it will take, before the first call."""
+    print(price, file=sys.stderr)
 
 
 def futures(case: str, width: float, down_to: float, draws: int, common: Common, spending: Spending) -> int:

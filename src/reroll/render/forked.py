@@ -12,16 +12,17 @@ from reroll.numbers import counts, interval_words, percent
 from reroll.render.bars import Row, axis
 from reroll.render.ink import Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, titled
-from reroll.render.said import openness
+from reroll.render.said import openness, short
 
 __all__ = ["show_forked"]
 
 HEAD = {
-    "dud": ("fail", "One token led it astray"),
-    "slide": ("undecided", "No single token is to blame: it was lost little by little"),
-    "doomed": ("fail", "Lost before the first token"),
-    "unsure": ("undecided", "Not shown whether a single token is to blame"),
+    "dud": ("fail", "One {unit} led it astray"),
+    "slide": ("undecided", "No single {unit} is to blame: it was lost little by little"),
+    "doomed": ("fail", "Lost before the first {unit}"),
+    "unsure": ("undecided", "Not shown whether a single {unit} is to blame"),
 }
+MOST_OF_TURN = 150  # characters of a turn in a conversation
 MOST_POINTS = 16  # rows of the success curve
 
 
@@ -30,10 +31,11 @@ def show_forked(found: Forked, console: Console) -> None:
     pen = Pen(console)
     dud = found.dud
     kind, words = HEAD[dud.verdict]
-    lines = badge(kind, words, pen)
+    lines = badge(kind, words.format(unit="place" if dud.tier == "B" and dud.unit == "token" else dud.unit), pen)
     lines += pen.wrap(pen.text(f"{found.sample} of {found.case} on {found.model}, tier {found.tier}", "dim"), 3, 3)
     lines += [Text(), *pen.wrap(pen.text(found.text), Text.assemble("   ", (pen.glyph("side"), "dim"), "  "))]
-    lines += titled("What it said, by how much else could have stood there", _strip(found, pen), pen)
+    strip = "What was said" if dud.unit == "turn" else "What it said, by how much else could have stood there"
+    lines += titled(strip, _strip(found, pen), pen)
     lines += titled("How often such a beginning works out", _curve(found, pen), pen)
     lines += titled("What else it could have said there", _table(found, pen), pen)
     lines += caveat_lines(found.caveats, pen)
@@ -55,12 +57,24 @@ def _strip(found: Forked, pen: Pen) -> Lines:
         inside = dud.verdict == "dud" and dud.first is not None and dud.last is not None and dud.first <= k <= dud.last
         style = "reverse bold red" if inside else openness(p)
         out.append_text(pen.text(seen, style))
+    if dud.unit == "turn":
+        return _turns(found, pen)
     lines = pen.wrap(out)
     legend = pen.join(("plain", ""), ": a matter of course  ", ("underlined", "underline"), ": something else in ")
     legend.append_text(pen.join("1 of 10 and more  ", ("yellow", "yellow underline"), ": in half and more"))
     if dud.verdict == "dud":
         legend.append_text(pen.join("  ", ("marked", "reverse bold red"), ": here it went wrong"))
     return [*lines, *pen.wrap(legend.copy(), 3, 7)]
+
+
+def _turns(found: Forked, pen: Pen) -> Lines:
+    """The assistant's turns, a line or two of each; the one that cost the success is marked."""
+    lines: Lines = []
+    for k, text in enumerate(found.strip, 1):
+        said = short(" ".join(text.split()), MOST_OF_TURN) or "(empty)"
+        style = "reverse bold red" if found.dud.verdict == "dud" and found.dud.position == k else ""
+        lines += pen.wrap(pen.text(said, style), pen.join((f"{k:>5}  ", "dim")), 7)
+    return lines
 
 
 def _curve(found: Forked, pen: Pen) -> Lines:
