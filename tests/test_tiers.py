@@ -194,7 +194,8 @@ def test_tools_that_an_answer_calls_are_among_its_words(tmp_path: Path, capsys: 
         return web.json_response(completion(None, message={"tool_calls": [call]}))
 
     program = "tools: [{type: function, function: {name: weather, parameters: {type: object}}}]\n"
-    cases = "cases:\n  - {id: meet, input: {request: x}, checks: [{tool_call: {name: weather, arguments: {place: Oslo}}}]}\n"
+    check = "{tool_call: {name: weather, arguments: {place: Oslo}}}"
+    cases = f"cases:\n  - {{id: meet, input: {{request: x}}, checks: [{check}]}}\n"
     with in_background(act) as (_, url):
         project = write_project(tmp_path, url, program, cases)
         found = forks(capsys, project, failing(capsys, project, "meet"))
@@ -303,7 +304,7 @@ def test_a_stateless_chat_is_searched_turn_by_turn(tmp_path: Path, capsys: Any) 
         assert (found["position"], found["token"]) == (2, "I would take the plane.")
         assert found["drop"]["low"] > 0.05
         assert found["success_before"]["high"] > 0.6 > 0.3 > found["success_after"]["low"]
-        assert "turn 2 of the conversation" in found["text"]
+        assert "turn 2 of the assistant" in found["text"]
         assert any("replayed as recorded" in caveat for caveat in found["caveats"])
         assert found["cost"]["calls"] <= server.calls - before
         assert re.search(r"about \d+ conversations on, in about [\d,]+ calls", found["told"])
@@ -357,7 +358,7 @@ def test_turns_with_tools_stay_as_they_were_recorded(tmp_path: Path, capsys: Any
         assert found["position"] == 2
         assert any("1 turn of the assistant with tools" in caveat for caveat in found["caveats"])
         for body in server.bodies[before:]:
-            said = [m for m in json.loads(body)["messages"]]
+            said = json.loads(body)["messages"]
             places = [k for k, m in enumerate(said) if m.get("role") == "tool"]
             assert all(said[k - 1].get("tool_calls") for k in places)
 

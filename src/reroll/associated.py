@@ -45,7 +45,7 @@ class AssociationPrice:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Neighbouring words that the same samples have. `first`, `last`: positions from 1; `shown`: they go with failure."""
+    """Words side by side that the same samples have, at `first`...`last` (from 1). `shown`: they go with failure."""
 
     first: int
     last: int
@@ -158,7 +158,8 @@ async def ask_association(
     price = AssociationPrice(missing, reused, None if each is None else each * missing)
     tell_price(price)
     while missing > 0 and not _over(session):
-        tell(session, case.id, Evidence.of([o for _, o in have]), "which words go with failure?", session.options.budget)
+        seen = Evidence.of([outcome for _, outcome in have])
+        tell(session, case.id, seen, "which words go with failure?", session.options.budget)
         await draw_more(session, [at], min(missing, BATCH, session.left))
         missing -= max(1, len(new := _runs(session, at, stored.id)) - len(have))
         have = new
@@ -283,7 +284,8 @@ def _phrases(test: WordTest, pieces: Sequence[str]) -> tuple[Phrase, ...]:
 
 def reply(test: WordTest, phrases: Sequence[Phrase], why: str, next_look: int | None, sample: str) -> str:
     """What one would paste into a thread: at most six sentences, none stronger than the verdict."""
-    return " ".join([*_finding(test, phrases, next_look, sample), f"Where it went wrong cannot be tested, because {why}."])
+    limit = f"Where it went wrong cannot be tested, because {why}."
+    return " ".join([*_finding(test, phrases, next_look, sample), limit])
 
 
 def _finding(test: WordTest, phrases: Sequence[Phrase], next_look: int | None, sample: str) -> list[str]:
@@ -291,7 +293,8 @@ def _finding(test: WordTest, phrases: Sequence[Phrase], next_look: int | None, s
     runs = counts("run", test.samples)
     more = "No affordable number of further runs would show more."
     if next_look is not None:
-        more = f"About {next_look:,} runs in all would decide it, if they look like these (--draws {look_from(next_look)})."
+        asked = f"--draws {look_from(next_look)}"
+        more = f"About {next_look:,} runs in all would decide it, if they look like these ({asked})."
     if test.verdict == "doomed":
         return [
             f"This request fails nearly always, whatever it says: it works out in about {success} of {runs}.",
@@ -300,13 +303,11 @@ def _finding(test: WordTest, phrases: Sequence[Phrase], next_look: int | None, s
     if not test.samples:
         return [f"Too few runs of this request are known to say which words of {sample} go with failure.", more]
     if test.p_value is None:
-        what = "all fail" if test.success.value == 0 else "none fails" if test.success.value == 1 else "its words differ"
-        said = {
-            "all fail": f"All of {runs} fail, so no word can be told from the others.",
-            "none fails": f"None of {runs} fails, so no word can go with failure among them.",
-            "its words differ": f"In {runs} no word of this answer comes in some and is missing in others often enough "
-            "to say anything about it.",
-        }[what]
+        if test.success.value == 0:
+            return [f"All of {runs} fail, so no word can be told from the others.", more]
+        if test.success.value == 1:
+            return [f"None of {runs} fails, so no word can go with failure among them.", more]
+        said = f"In {runs} no word of this answer comes in some and is missing in others often enough to tell anything."
         return [said, more]
     if test.verdict == "undecided":
         return [
@@ -332,8 +333,8 @@ def _caveats(test: WordTest, have: int) -> list[str]:
     said = ["words that go with failure need not cause it; words that follow from an early slip go with it as well"]
     if have > test.samples and test.samples < LAST_LOOK and test.samples:
         said.append(
-            f"{test.samples} of {have} runs are looked at: looks lie at 32, 64, 128, … runs, so that asking often costs "
-            "no certainty"
+            f"{test.samples} of {have} runs are looked at: looks lie at 32, 64, 128, … runs, so that asking often "
+            "costs no certainty"
         )
     if have > LAST_LOOK:
         said.append(f"the first {LAST_LOOK:,} runs are looked at, no more")
@@ -347,4 +348,3 @@ def _caveats(test: WordTest, have: int) -> list[str]:
         said.append(f"{counts('run', test.invalid)} could not be judged, and say nothing about words")
     said.append("ranges of rates hold in about 90 % of cases each; the p-value is for all words together")
     return said
-

@@ -206,7 +206,7 @@ def associations(
 
 @dataclass(frozen=True, slots=True)
 class _Tested:
-    """words: strongest first; strongest: the best score seen; shuffled: the best scores of shuffled outcomes, sorted."""
+    """words: strongest first; strongest: the best score seen; shuffled: the best ones of shuffled outcomes, sorted."""
 
     words: tuple[Association, ...] = ()
     strongest: float = 0.0

@@ -264,7 +264,7 @@ def forks(
     sample
         A stored failing sample's id, or its beginning.
     by
-        Look at tokens, at the turns of a conversation, or at words over whole runs (default: the first that can be done).
+        Look at tokens, at turns of a conversation, or at words over whole runs (default: the first that can be done).
     draws
         Runs that words are looked at over; stored ones count.
     """

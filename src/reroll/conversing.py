@@ -12,6 +12,7 @@ from reroll.astray import Run
 from reroll.branching import settle, still_alive
 from reroll.case import Case
 from reroll.check import overall
+from reroll.dud import DudRule
 from reroll.dud_report import DudPrice, price
 from reroll.errors import UsageError
 from reroll.forking import Draw, Failing, Outcome, Rollout
@@ -109,10 +110,9 @@ class Conversing:
     session: Session
     case: Case
     talk: Conversation
-    calls: int = 0
     lost: int = 0  # conversations that ended early: in an error, or in a call of a tool
 
-    def price(self, rule: Any, tokens: float) -> tuple[DudPrice, int, int]:
+    def price(self, rule: DudRule, tokens: float) -> tuple[DudPrice, int, int]:
         """What a search will take in conversations and generated tokens; and in calls: about, at the very most."""
         calls = price(self.talk.failing(), rule)
         return price(self.talk.failing(tokens), rule), calls.tokens, calls.most_tokens
@@ -120,9 +120,8 @@ class Conversing:
     def earlier(self, draws: Sequence[tuple[Sample, Outcome]], own: str) -> list[Rollout]:
         """What is known already: plain runs keep all earlier turns; other commands may have played on from any."""
         at = slots(self.session, self.case)
-        known = [
-            Rollout(self.talk.length - 1, outcome, "stored") for sample, outcome in draws if sample.completion is not None
-        ]
+        whole = self.talk.length - 1
+        known = [Rollout(whole, outcome, "stored") for sample, outcome in draws if sample.completion is not None]
         found = self.session.store.samples(
             program_id=self.session.project.program.id, case_id=self.case.id, source="continued", payload=True
         )
@@ -158,17 +157,21 @@ class Conversing:
             if session.stopped or too_dear(session) or session.spent.out_of_time():
                 return False
             calls = self._calls(open_ways)
-            place = {id(call): (way, where) for way, (call, where) in zip(open_ways, calls, strict=True)}
-            came = await settle(
-                session, session.model, [call for call, _ in calls], lambda c, s: self._new(s, *place[id(c)][1], c.index)
-            )
-            self.calls += len(came)
-            for key, (stored, sample) in came.items():
-                self._take(place[key][0], stored, sample)
+            came = await self._settle(calls)
+            for way, (call, _) in zip(open_ways, calls, strict=True):
+                if id(call) in came:
+                    self._take(way, *came[id(call)])
             still_alive(session, [sample for _, sample in came.values()], "calls of a conversation")
             if len(came) < len(calls):
                 return False
         return True
+
+    async def _settle(self, calls: Sequence[tuple[Call, tuple[str, str]]]) -> dict[int, tuple[str, Sample]]:
+        place = {id(call): where for call, where in calls}
+        session = self.session
+        return await settle(
+            session, session.model, [call for call, _ in calls], lambda c, s: self._new(s, *place[id(c)], c.index)
+        )
 
     def _calls(self, ways: Sequence[_Way]) -> list[tuple[Call, tuple[str, str]]]:
         """The next call of each way, and the request and series that it is stored under; what is alike is made once."""

@@ -38,6 +38,7 @@ By = Literal["tokens", "turns", "words"]
 FALLS_BACK = ("no-prefix", "no-score", "model-no-answer")
 USUAL_LIST = 20  # alternatives that servers list at most, mostly, and that are asked for
 WINDOW = 10  # tokens on either side that a place may take in where no probabilities are known
+STOPS = "Ctrl-C stops it, --budget limits it"
 MOST_SHOWN = 60  # characters of a turn in a sentence
 
 
@@ -116,7 +117,7 @@ async def ask_forks(
     opened = await open_case(session, case)
     tier, why = _reach(opened, stored.sample)
     talk = conversation_of(session, case, stored.sample)
-    if by is None and not why or by == "tokens":
+    if (by is None and not why) or by == "tokens":
         if why:
             raise ModelError(f"{why}; without --by tokens the best remaining method is used", slug="no-prefix")
         try:
@@ -125,7 +126,7 @@ async def ask_forks(
             if by == "tokens" or problem.slug not in FALLS_BACK:
                 raise
             tier, why = _poorer(opened), str(problem)
-    if by == "turns" or by is None and not isinstance(talk, str):
+    if by == "turns" or (by is None and not isinstance(talk, str)):
         return await _by_turns(session, case, stored, seed, tell_price, need_conversation(talk, stored.id), tier, why)
     return await ask_association(
         session,
@@ -228,8 +229,7 @@ async def _by_turns(
     expected, calls, most = conversing.price(rule, each)
     tell_price(
         f"a search plays about {counts('conversation', expected.rollouts)} on, in about {counts('call', calls)} and "
-        f"{counts('generated token', expected.tokens)}, at the very most {counts('call', most)}; Ctrl-C stops it, "
-        "--budget limits it"
+        f"{counts('generated token', expected.tokens)}, at the very most {counts('call', most)}; {STOPS}"
     )
     before = conversing.earlier(_draws(session, slots(session, case), stored.id), stored.id)
     dud, finished = await find_dud(
@@ -277,8 +277,8 @@ def _answered(session: Session, case: Case, stored: StoredSample, dud: Dud, fini
 def _conversed(conversing: Conversing, why: str) -> list[str]:
     """What to keep in mind where turns were asked for anew."""
     said = [
-        "the later turns of the user were replayed as recorded, whatever the assistant said before them; a person might "
-        "have answered otherwise",
+        "the later turns of the user were replayed as recorded, whatever the assistant said before them; a person "
+        "might have answered otherwise",
     ]
     if conversing.talk.kept:
         said.append(
@@ -297,8 +297,8 @@ def _conversed(conversing: Conversing, why: str) -> list[str]:
 
 def _price_words(expected: DudPrice) -> str:
     return (
-        f"a search takes about {counts('call', expected.rollouts)} and {counts('generated token', expected.tokens)}, at "
-        f"the very most {counts('call', expected.most_rollouts)}; Ctrl-C stops it, --budget limits it"
+        f"a search takes about {counts('call', expected.rollouts)} and {counts('generated token', expected.tokens)}, "
+        f"at the very most {counts('call', expected.most_rollouts)}; {STOPS}"
     )
 
 
@@ -307,7 +307,7 @@ def _association_words(expected: AssociationPrice) -> str:
     if not expected.samples:
         return f"no call is needed: {counts('stored run', expected.stored)} are looked at"
     tokens = "" if expected.tokens is None else f", about {counts('generated token', expected.tokens)}"
-    return f"words are looked at over {counts('more run', expected.samples)}{stored}{tokens}; Ctrl-C stops it, --budget limits it"
+    return f"words are looked at over {counts('more run', expected.samples)}{stored}{tokens}; {STOPS}"
 
 
 def _draws(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcome]]:
@@ -371,8 +371,8 @@ def _caveats(opened: Opened, tokens: Sequence[Token], sampling: Sampling | None,
     listed = max((len(t.top) for t in tokens), default=0)
     if sampling is not None and listed < USUAL_LIST:
         said.append(
-            f"at most {counts('token', listed)} are listed at each place, not {USUAL_LIST}; what is not listed cannot be "
-            "tried there"
+            f"at most {counts('token', listed)} are listed at each place, not {USUAL_LIST}; what is not listed cannot "
+            "be tried there"
         )
     if sampling is not None and sampling.unsure:
         said.append(
@@ -414,14 +414,14 @@ def reply(dud: Dud, unit: str = "", path: Sequence[str] = ()) -> str:
     assert dud.success_after is not None
     before, after = percent(dud.success_before.value or 0.0), percent(dud.success_after.value or 0.0)
     name, at = shown(dud.token), "at"
-    place = f"{unit} {dud.position} of the {whole}"
+    place = f"{unit} {dud.position} of the {'assistant' if dud.unit == 'turn' else whole}"
     if dud.first is not None and dud.last is not None and dud.first < dud.last:
         name, at = "".join(path[dud.first - 1 : dud.last]) or name, "somewhere in"
         place = f"{unit}s {dud.first} to {dud.last} of the {whole}"
     name = _short(name.strip() or repr(name))
     sentences = [
-        f"It went wrong {at} “{name}” ({place}): before it such {what} works out in about {before} of runs, after it in "
-        f"about {after}.",
+        f"It went wrong {at} “{name}” ({place}): before it such {what} works out in about {before} of runs, after it "
+        f"in about {after}.",
     ]
     if dud.prob is not None:
         word = {"unlucky": "a draw against the odds", "trap": "the model's own preference"}[dud.kind or "unlucky"]
