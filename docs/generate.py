@@ -239,7 +239,7 @@ def associated() -> JSON:
 
     est = plain(TypeAdapter(Est))
     text, number, whole, truth = ({"type": name} for name in ("string", "number", "integer", "boolean"))
-    texts = {"type": "array", "items": text}
+    texts, maybe = {"type": "array", "items": text}, {"type": ["integer", "null"]}
     word = {
         **dict.fromkeys(("first", "last"), whole),
         "text": text,
@@ -260,7 +260,7 @@ def associated() -> JSON:
             "success": est,
             "words": {"type": "array", "items": with_more({}, word)},
             **dict.fromkeys(("untested", "samples", "invalid", "stored", "drawn"), whole),
-            **dict.fromkeys(("more_samples", "next_look"), {"type": ["integer", "null"]}),
+            **dict.fromkeys(("more_samples", "next_look"), maybe),
             "completion": {"type": "array", "items": piece},
             **dict.fromkeys(("sample", "case", "model", "text", "stopped"), text),
             "program": {"type": "object"},

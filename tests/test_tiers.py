@@ -17,8 +17,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from reroll.astray import astray, unnatural
+from reroll.branching import Branch
+from reroll.check import Outcome
 from reroll.init import init_project
 from reroll.models.registry import open_model
+from reroll.sample import Completion, Sample
 from reroll.store import Store
 from tests.background import in_background, reroll, write_project
 from tests.fake_server import Act, completion, error
@@ -376,6 +380,60 @@ def test_a_budget_that_is_too_small_for_one_round_of_conversations_ends_the_sear
         assert server.calls >= before
 
 
+@contextlib.contextmanager
+def claude(say: Callable[[random.Random], str]) -> Iterator[str]:
+    """Anthropic's messages as Claude 4.6 and later take them: no prefill, no probabilities; the address."""
+    started = threading.Event()
+    held: dict[str, Any] = {}
+    rng = random.Random(6)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        if body["messages"][-1]["role"] == "assistant":
+            said = "This model does not support assistant message prefill."
+            wrong = {"type": "error", "error": {"type": "invalid_request_error", "message": said}}
+            return web.json_response(wrong, status=400)
+        text = [{"type": "text", "text": say(rng)}]
+        usage = {"input_tokens": 9, "output_tokens": 7}
+        return web.json_response({"type": "message", "content": text, "stop_reason": "end_turn", "usage": usage})
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_post("/v1/messages", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        held.update(port=runner.addresses[0][1], loop=asyncio.get_running_loop(), done=asyncio.Event())
+        started.set()
+        await held["done"].wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(60)
+    try:
+        yield f"http://127.0.0.1:{held['port']}/v1"
+    finally:
+        held["loop"].call_soon_threadsafe(held["done"].set)
+        thread.join(60)
+
+
+def test_a_claude_that_forbids_prefill_is_looked_at_by_its_words(tmp_path: Path, capsys: Any) -> None:
+    with claude(lambda rng: meeting([], rng)) as url:
+        project = write_project(tmp_path, url, cases=MEETING)
+        program = project / "program.yaml"
+        text = program.read_text().replace("openai", "anthropic")
+        program.write_text(re.sub(r"base_url: .*", f"base_url: {url}", text))
+        sample = failing(capsys, project, "meet")
+        found = forks(capsys, project, sample)
+        assert (found["schema"], found["tier"]) == ("reroll.association/1", "D")
+        assert "http 400, This model does not support assistant message prefill" in found["why"]
+        assert [w["text"] for w in found["words"] if w["shown"]] == ["18:30"]
+        said = reroll(capsys, "futures", "meet", "--project", project, "--yes").complaint
+        assert "does not support assistant message prefill" in said
+        assert "`rerun` and `certify` sample instead" in said
+
+
 # -- llama.cpp behind a server that gives less
 
 EARLY = '{"date":"2026-11-20","time":"18:30"'
@@ -477,6 +535,21 @@ def test_prefixes_alone_give_a_window_that_says_so(tmp_path: Path, capsys: Any) 
     assert again["reused"] > found["reused"]
 
 
+def test_a_beginning_that_no_run_goes_on_from_as_the_answer_did_is_doubted() -> None:
+    """As where a text is cut in the middle of what was one token: then the place shows the cut, not the answer."""
+
+    def branches(*texts: str) -> list[Branch]:
+        return [Branch(f"s_{k}", 3, False, Sample(Completion(t)), Outcome("fail", "")) for k, t in enumerate(texts)]
+
+    found = astray(Sample(Completion('{"on":"18:30"}')), (), None)
+    assert found.failing.tokens == ('{"', "on", '":"', "18:30", '"}')
+    cut, natural = '{"on":"{"on"', '{"on":"18:30"}'
+    assert unnatural(found, branches(*[cut] * 8), 3) == 8
+    assert unnatural(found, branches(*[cut] * 8, natural), 3) == 0
+    assert unnatural(found, branches(*[cut] * 7), 3) == 0, "too few to say"
+    assert unnatural(found, branches(*[cut] * 8), 5) == 0, "nothing comes after the end"
+
+
 def test_a_server_that_lists_few_alternatives_is_searched_and_the_caveat_says_how_few(
     tmp_path: Path, capsys: Any
 ) -> None:
@@ -485,6 +558,20 @@ def test_a_server_that_lists_few_alternatives_is_searched_and_the_caveat_says_ho
         found = forks(capsys, project, failing(capsys, project, "half-seven", EARLY), "--seed", "3")
     assert (found["tier"], found["verdict"], found["token"]) == ("A", "dud", "18")
     assert any(caveat.startswith("at most 2 tokens are listed at each place, not 20") for caveat in found["caveats"])
+
+
+def test_a_server_that_lists_few_alternatives_leaves_futures_and_surprise_wider_and_says_so(
+    tmp_path: Path, capsys: Any
+) -> None:
+    with holding_back(Less(most=2)) as url:
+        project = meetings(tmp_path, url)
+        said = ("--project", project, "--yes", "--json")
+        found = reroll(capsys, "futures", "half-seven", "--draws", "20", *said).json
+        assert found["outside_top_k"] > 1e-4
+        assert any("begins with tokens that the server does not list" in caveat for caveat in found["caveats"])
+        (project / "saw.txt").write_text("Dear Omar, dinner is at eight.")
+        found = reroll(capsys, "surprise", "half-seven", "--saw", project / "saw.txt", *said).json
+        assert any("the server did not list one of its tokens" in caveat for caveat in found["caveats"])
 
 
 def test_a_server_that_cuts_a_prefix_anew_gives_a_place_that_is_called_approximate(tmp_path: Path, capsys: Any) -> None:

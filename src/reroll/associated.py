@@ -151,22 +151,21 @@ async def ask_association(
             "says how often this request fails",
             slug="no-completion",
         )
-    have = _runs(session, at, stored.id)
+    have = _outcomes(session, at, stored.id)
     reused, wanted = len(have), look_from(draws)
     missing = max(0, wanted - reused)
     each = stored.sample.usage.completion_tokens
     price = AssociationPrice(missing, reused, None if each is None else each * missing)
     tell_price(price)
     while missing > 0 and not _over(session):
-        seen = Evidence.of([outcome for _, outcome in have])
-        tell(session, case.id, seen, "which words go with failure?", session.options.budget)
+        tell(session, case.id, Evidence.of(list(have.values())), "which words go with failure?", session.options.budget)
         await draw_more(session, [at], min(missing, BATCH, session.left))
-        missing -= max(1, len(new := _runs(session, at, stored.id)) - len(have))
+        missing -= max(1, len(new := _outcomes(session, at, stored.id)) - len(have))
         have = new
         if session.exhausted:
             break
     session.spent.reused += reused
-    unit, failing, said = _read(own, have)
+    unit, failing, said = _read(own, _whole(session, at, have))
     # The same samples give the same answer: chance has no seed of its own here.
     test = word_test(failing, said, np.random.default_rng(0), session.options.alpha, LEAST)
     texts = pieces_of(own, unit)
@@ -207,9 +206,9 @@ def _why_stopped(session: Session, have: int, wanted: int) -> str:
     return f"the calls, the money or the time were up after {have} of {wanted} runs"
 
 
-def _runs(session: Session, at: Slots, own: str) -> list[tuple[Sample, str]]:
-    """Every counted run of this request, whatever series it was drawn for, in the order of storing, with its outcome;
-    from zero (`--fresh`) those of this command alone.
+def _outcomes(session: Session, at: Slots, own: str) -> dict[str, str]:
+    """The outcome of every counted run of this request, by its id, whatever series it was drawn for; from zero
+    (`--fresh`) those of this command alone.
 
     own: the failing sample's id, which is no evidence: it was picked because it failed.
     """
@@ -218,8 +217,13 @@ def _runs(session: Session, at: Slots, own: str) -> list[tuple[Sample, str]]:
     said: dict[str, str] = {}
     for name in series:
         said |= {j.stored.id: j.outcome.outcome for j in judged(session, replace(at, series=name, whole=True))}
+    return {one.id: said[one.id] for one in drawn if one.id in said and one.id != own}
+
+
+def _whole(session: Session, at: Slots, outcomes: dict[str, str]) -> list[tuple[Sample, str]]:
+    """These runs with their tokens, in the order of storing."""
     whole = session.store.samples(request_id=at.request_id, source="draw", payload=True)
-    return [(one.sample, said[one.id]) for one in whole if one.id in said and one.id != own]
+    return [(one.sample, outcomes[one.id]) for one in whole if one.id in outcomes]
 
 
 # ---------------------------------------------------------------- words

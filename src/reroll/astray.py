@@ -18,10 +18,13 @@ from reroll.sample import Sample, Token
 from reroll.sampler import Sampling
 from reroll.tree import path_of
 
-__all__ = ["Astray", "Run", "astray", "by_tokens", "earlier", "find_dud", "left_at", "shown"]
+__all__ = ["Astray", "Run", "astray", "by_tokens", "earlier", "find_dud", "left_at", "shown", "unnatural"]
 
-# Where a server shows no tokens: words and runs of signs, about as long as tokens are, each after its white space.
-PIECE = re.compile(r"\s*(?:\w+|[^\w\s]+)(?:\s+$)?")
+# Where a server shows no tokens: words and runs of signs, each after its white space. Dates, times and numbers stay
+# whole: a server that is given half of a date cuts it into tokens that no answer has, and goes on from those like
+# from nothing that it ever wrote (the bundled model then fails always, where it wrote the date in every answer).
+PIECE = re.compile(r"\s*(?:\w+(?:[-:.,/'’]\w+)*|[^\w\s]+)(?:\s+$)?")
+NATURAL = 8  # continuations of which one at least must go on as the answer did
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,18 @@ def by_tokens(branches: Branches, found: Astray) -> Run:
         return [_rollout(found, draw, branch) for draw, branch in zip(of, came, strict=True) if branch]
 
     return run
+
+
+def unnatural(found: Astray, branches: Sequence[Branch], prefix: int) -> int:
+    """How many continuations of this prefix there are where none goes on as the failing completion did; 0 where some
+    do, or too few are known. Then the server cut the prefix's text into other tokens than the answer's, maybe.
+    """
+    if prefix >= len(found.path):
+        return 0
+    start, further = ("".join(t.text for t in found.path[:k]) for k in (prefix, prefix + 1))
+    said = [b.sample.completion.text for b in branches if b.prefix == prefix and not b.greedy and b.sample.completion]
+    here = [text for text in said if text.startswith(start)]
+    return len(here) if len(here) >= NATURAL and not any(text.startswith(further) for text in here) else 0
 
 
 def _wanted(found: Astray, draws: Sequence[Draw]) -> tuple[list[Wanted], list[Draw]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from reroll.fork_search import drop_at
 from reroll.forking import Draw, Failing, Forks, Outcome, Place, Rollout
 from reroll.success_curve import Curves, Floats
 
-__all__ = ["Alternative", "CurvePoint", "Dud", "DudPrice", "conclude", "price", "replay", "run_draws"]
+__all__ = ["Alternative", "CurvePoint", "Dud", "DudPrice", "conclude", "doubted", "price", "replay", "run_draws"]
 
 _BAND = 0.9  # of the posterior, for rates along the curve: measured to hold that often (benchmarks/tokens.py)
 
@@ -161,6 +161,28 @@ def conclude(search: DudSearch, rng: np.random.Generator) -> Dud:
         invalid=search.invalid,
         tokens_spent=search.tokens,
         caveats=_caveats(search, place),
+    )
+
+
+def doubted(dud: Dud, reason: str) -> Dud:
+    """The same, `unsure`: what was shown may have another cause than the token."""
+    return replace(
+        dud,
+        verdict="unsure",
+        reason=reason,
+        position=None,
+        first=None,
+        last=None,
+        token=None,
+        prob=None,
+        kind=None,
+        success_before=None,
+        success_after=None,
+        drop=None,
+        share_of_failures=None,
+        alternatives=(),
+        banning=None,
+        regret=None,
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from reroll.answer import Cost, to_json
 from reroll.associated import DRAWS, Associated, AssociationPrice, ask_association
-from reroll.astray import astray, by_tokens, earlier, find_dud, shown
+from reroll.astray import astray, by_tokens, earlier, find_dud, shown, unnatural
 from reroll.case import Case
 from reroll.check import overall
 from reroll.conversing import Conversation, Conversing, conversation_of, need_conversation
 from reroll.dud import DudRule, DudSearch
-from reroll.dud_report import Dud, DudPrice, price
+from reroll.dud_report import Dud, DudPrice, doubted, price
 from reroll.errors import ModelError, UsageError
 from reroll.evidence import Evidence
 from reroll.forking import Outcome
@@ -193,6 +193,8 @@ async def _by_tokens(
         by_tokens(opened.branches, found),
         lambda search: _tell(session, case, search),
     )
+    if not opened.continuer.exact and dud.last is not None:
+        dud = _at_seam(dud, unnatural(found, opened.branches.known(), dud.last))
     texts = zip(found.path, found.failing.tokens, strict=True)
     return _answered(
         session,
@@ -211,6 +213,17 @@ async def _by_tokens(
         caveats=_caveats(opened, tokens, sampling, dud),
         text=reply(dud, "word" if not tokens else "token", [t.text for t in found.path]),
     )
+
+
+def _at_seam(dud: Dud, others: int) -> Dud:
+    """Not sure after all, where no continuation went on as the answer did: the text's seam may have done it."""
+    if not others:
+        return dud
+    reason = (
+        f"none of {others} runs from the place that was found went on as this answer did, so the server may have cut "
+        "that beginning into other tokens, and the loss may come from that"
+    )
+    return doubted(dud, reason)
 
 
 async def _by_turns(
@@ -279,6 +292,7 @@ def _conversed(conversing: Conversing, why: str) -> list[str]:
     said = [
         "the later turns of the user were replayed as recorded, whatever the assistant said before them; a person "
         "might have answered otherwise",
+        "the recorded turns are held against what this model says now, whoever wrote them",
     ]
     if conversing.talk.kept:
         said.append(
@@ -398,8 +412,9 @@ def reply(dud: Dud, unit: str = "", path: Sequence[str] = ()) -> str:
     whole, what = ("conversation", "a conversation") if dud.unit == "turn" else ("answer", "an answer")
     if dud.verdict == "doomed":
         return (
-            f"No single {unit} is to blame: this request fails nearly always, whatever is sampled first (it works in "
-            f"about {start} of runs). Look at the prompt or the model, not at luck."
+            f"No single {unit} is to blame: this request fails nearly always, whatever is "
+            f"{'said' if dud.unit == 'turn' else 'sampled'} first (it works in about {start} of runs). Look at the "
+            "prompt or the model, not at luck."
         )
     if dud.verdict == "slide":
         half = f" It takes {counts(unit, dud.half_life)} to lose half of its chances." if dud.half_life else ""
