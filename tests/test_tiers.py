@@ -602,6 +602,7 @@ def test_a_server_that_comes_to_refuse_beginnings_after_it_was_probed_is_looked_
         forks(capsys, project, sample, "--budget", "4")  # probed: it goes on from beginnings
         less.prefill = False
         found = forks(capsys, project, sample, "--budget", "900")
+        assert "sample instead" not in found["why"]
     assert (found["schema"], found["tier"]) == ("reroll.association/1", "D")
     assert "refuses to go on from a given beginning (http 400" in found["why"]
     assert [w["text"] for w in found["words"] if w["shown"]] == ["18:30"]

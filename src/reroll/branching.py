@@ -20,12 +20,13 @@ from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
-__all__ = ["Branch", "Branches", "Wanted", "settle", "still_alive"]
+__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "settle", "still_alive"]
 
 SOURCE: Literal["continued"] = "continued"
 PLACE = re.compile(r"after (\d+) (greedily |)of (.+)")
 REFUSALS = ("http 400", "http 404", "http 405", "http 422")  # the same call would be turned down again
 FEW_REFUSED = 2
+INSTEAD = "; `rerun` and `certify` sample instead"
 DEAD_AFTER = 8  # calls in a row that bring nothing back: the server is down
 
 
@@ -140,7 +141,7 @@ class Branches:
         """Raises: ModelError where the server turns down every beginning: it was probed when it was another one."""
         if len(came) >= FEW_REFUSED and all((sample.error or "").startswith(REFUSALS) for sample in came):
             raise ModelError(
-                f"{self.session.model.name} refuses to go on from a given beginning ({came[-1].error})",
+                f"{self.session.model.name} refuses to go on from a given beginning ({came[-1].error}){INSTEAD}",
                 slug="no-prefix",
             )
 

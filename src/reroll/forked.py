@@ -11,6 +11,7 @@ import numpy as np
 from reroll.answer import Cost, to_json
 from reroll.associated import DRAWS, Associated, AssociationPrice, ask_association
 from reroll.astray import astray, by_tokens, earlier, find_dud, shown, unnatural
+from reroll.branching import INSTEAD
 from reroll.case import Case
 from reroll.check import overall
 from reroll.conversing import Conversation, Conversing, conversation_of, need_conversation
@@ -125,7 +126,7 @@ async def ask_forks(
         except ModelError as problem:
             if by == "tokens" or problem.slug not in FALLS_BACK:
                 raise
-            tier, why = _poorer(opened), str(problem)
+            tier, why = _poorer(opened), str(problem).removesuffix(INSTEAD)
     if by == "turns" or (by is None and not isinstance(talk, str)):
         return await _by_turns(session, case, stored, seed, tell_price, need_conversation(talk, stored.id), tier, why)
     return await ask_association(
