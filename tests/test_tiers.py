@@ -147,7 +147,11 @@ def test_where_no_word_goes_with_failure_none_is_named(tmp_path: Path, capsys: A
     act = choosing(lambda rng: " ".join(rng.choice(pair) for pair in pairs))
     with in_background(act) as (_, url):
         project = write_project(tmp_path, url, cases=checked(even))
-        found = forks(capsys, project, failing(capsys, project, "meet"))
+        sample = failing(capsys, project, "meet")
+        found = forks(capsys, project, sample)
+        page = reroll(capsys, "forks", sample, "--project", project, "--yes").out
+    assert "No word is shown to go with failure" in page
+    assert "not shown, p = " in page
     assert found["verdict"] == "undecided"
     assert found["p_value"] > found["alpha"]
     assert not any(w["shown"] for w in found["words"])
@@ -160,7 +164,10 @@ def test_a_request_that_fails_nearly_always_is_not_blamed_on_words(tmp_path: Pat
     act = choosing(lambda rng: rng.choice(["one day", "some day"]) if rng.random() < 0.97 else "Friday")
     with in_background(act) as (_, url):
         project = write_project(tmp_path, url, cases=checked("Friday"))
-        found = forks(capsys, project, failing(capsys, project, "meet"))
+        sample = failing(capsys, project, "meet")
+        found = forks(capsys, project, sample)
+        page = reroll(capsys, "forks", sample, "--project", project, "--yes").out
+    assert "It fails nearly always, whatever it says" in page
     assert found["verdict"] == "doomed"
     assert not any(w["shown"] for w in found["words"])
     assert "fails nearly always, whatever it says" in found["text"]
