@@ -20,6 +20,7 @@ from aiohttp import web
 from reroll.astray import astray, unnatural
 from reroll.branching import Branch
 from reroll.check import Outcome
+from reroll.errors import UsageError
 from reroll.init import init_project
 from reroll.models.registry import open_model
 from reroll.sample import Completion, Sample
@@ -259,6 +260,12 @@ def test_an_empty_answer_has_no_words_and_the_sentence_says_what_remains(tmp_pat
         assert "is empty, so no word of it can go with failure; `reroll rerun greet`" in said
         said = reroll(capsys, "surprise", sample, "--project", project, "--yes").complaint
         assert "empty" in said
+
+
+@pytest.mark.parametrize(("text", "what"), [("", "is empty"), (" \n", "white space alone")])
+def test_an_answer_without_words_has_none_that_led_anywhere_where_prefixes_go(text: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        astray(Sample(Completion(text)), (), None)
 
 
 def test_a_model_that_thinks_in_hidden_tokens_is_looked_at_by_its_words(tmp_path: Path, capsys: Any) -> None:
@@ -534,7 +541,7 @@ def test_prefixes_alone_give_a_window_that_says_so(tmp_path: Path, capsys: Any) 
     assert found["verdict"] == "dud"
     said = "".join(piece["text"] for piece in found["tokens"][found["first"] - 1 : found["last"]])
     assert "18" in said
-    assert found["last"] - found["first"] <= 4, "a window of a tenth of the answer on each side"
+    assert found["last"] - found["first"] <= 4, "a window, not the whole answer"
     assert "somewhere in" in found["text"] or found["first"] == found["last"]
     assert found["prob"] is None
     assert any("window" in caveat for caveat in found["caveats"])

@@ -49,11 +49,19 @@ def astray(sample: Sample, tokens: Sequence[Token], sampling: Sampling | None) -
     """
     completion = sample.completion
     if completion is None or not (completion.text or tokens):
-        raise UsageError("this sample has no completion, so no token of it led anywhere", slug="no-completion")
+        raise UsageError(
+            "this sample's completion is empty, so no token of it led anywhere; `reroll rerun` says how often its "
+            "request fails",
+            slug="no-completion",
+        )
     if sampling is None:
         pieces = tuple(tokens) or tuple(Token(piece) for piece in PIECE.findall(completion.text))
         if not pieces:
-            raise UsageError("this completion is white space alone, which cannot be cut", slug="no-completion")
+            raise UsageError(
+                "this sample's completion is white space alone, so no word of it led anywhere; `reroll rerun` says how "
+                "often its request fails",
+                slug="no-completion",
+            )
         return Astray(pieces, Failing(tuple(piece.text for piece in pieces)), ({},) * len(pieces))
     _, ended = path_of(replace(completion, tokens=tuple(tokens)))
     ends = frozenset({token_key(tokens[-1].text, tokens[-1].id)} if ended == "end" else ())

@@ -327,7 +327,7 @@ def _regret(search: DudSearch, rows: Sequence[Alternative], after: Est) -> Est |
 def _caveats(search: DudSearch, place: Place | None) -> tuple[str, ...]:
     said = []
     if search.failing.probs is None and search.failing.unit == "token":
-        said.append("the server shows no probabilities, so the place is a window, not a token")
+        said.append("without probabilities that can be read, the place is a window, not a token")
     if place is not None and search.failing.probs is not None:
         missing = sum(search.failing.unlisted(k) for k in range(place.first, place.last + 1))
         if missing > 0.005:

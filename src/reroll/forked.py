@@ -180,7 +180,8 @@ async def _by_tokens(
     at = slots(session, case)
     tokens, sampling, how = await _tokens(opened, stored)
     found = astray(stored.sample, tokens, sampling)
-    # Without probabilities a window is named: at most ten to each side, and no more than about a tenth of the answer.
+    # Without probabilities a window is named: a twentieth of the answer to each side, ten tokens at most. Ten to each
+    # side of a short answer would be all of it, and measured no cheaper there.
     reach = None if sampling is not None else min(WINDOW, max(1, round(found.failing.length / (2 * WINDOW))))
     rule = DudRule(alpha=session.options.alpha, reach=reach)
     expected = price(found.failing, rule)
