@@ -181,7 +181,7 @@ async def _by_tokens(
     tokens, sampling, how = await _tokens(opened, stored)
     found = astray(stored.sample, tokens, sampling)
     # Without probabilities a window is named: a twentieth of the answer to each side, ten tokens at most. Ten to each
-    # side of a short answer would be all of it, and measured no cheaper there.
+    # side of a short answer would be nearly all of it: that takes fewer runs, and says nothing.
     reach = None if sampling is not None else min(WINDOW, max(1, round(found.failing.length / (2 * WINDOW))))
     rule = DudRule(alpha=session.options.alpha, reach=reach)
     expected = price(found.failing, rule)
