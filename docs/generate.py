@@ -180,6 +180,7 @@ def schemas() -> dict[str, JSON]:
         "answer": named("answer", plain(TypeAdapter(Answer))),
         "luck": named("luck", with_more(plain(TypeAdapter(LuckSection)), around)),
         "certify": named("certify", certified(around)),
+        "association": named("association", associated()),
         "explain": named("explain", plain(TypeAdapter(Explained))),
         "compare": named("compare", plain(TypeAdapter(Comparison))),
         "check": named("check", checked()),
@@ -230,6 +231,47 @@ def checked() -> JSON:
             "labels_to_halve": {"type": ["integer", "null"]},
             "cases": cases,
             "caveats": {"type": "array", "items": {"type": "string"}},
+        },
+    )
+
+
+def associated() -> JSON:
+    """What `forks` prints where it can only say which words go with failure."""
+    from reroll.associated import AssociationPrice
+    from reroll.association import WordTest
+    from reroll.evidence import Est
+
+    est = plain(TypeAdapter(Est))
+    text, number, whole, truth = ({"type": name} for name in ("string", "number", "integer", "boolean"))
+    texts, maybe = {"type": "array", "items": text}, {"type": ["integer", "null"]}
+    word = {
+        **dict.fromkeys(("first", "last"), whole),
+        "text": text,
+        "shown": truth,
+        "p_value": number,
+        **dict.fromkeys(("success_with", "success_without", "difference", "lost"), est),
+    }
+    piece = with_more({}, {"text": text, "shown": truth})
+    return with_more(
+        {},
+        {
+            "verdict": plain(TypeAdapter(WordTest))["properties"]["verdict"],
+            "tier": {"enum": ["A", "B", "C", "D"]},
+            "why": text,
+            "unit": {"enum": ["token", "word"]},
+            "p_value": {"type": ["number", "null"]},
+            **dict.fromkeys(("alpha", "least"), number),
+            "success": est,
+            "words": {"type": "array", "items": with_more({}, word)},
+            **dict.fromkeys(("untested", "samples", "invalid", "stored", "drawn"), whole),
+            **dict.fromkeys(("more_samples", "next_look"), maybe),
+            "completion": {"type": "array", "items": piece},
+            **dict.fromkeys(("sample", "case", "model", "text", "stopped"), text),
+            "program": {"type": "object"},
+            "price": plain(TypeAdapter(AssociationPrice)),
+            "cost": plain(TypeAdapter(Cost)),
+            "caveats": texts,
+            "finished": truth,
         },
     )
 

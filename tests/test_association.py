@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reroll.association import aligned, associations
+from reroll.association import LAST_LOOK, aligned, associations, look_alpha, look_at, look_from, word_test
 
 
 def samples(rng: np.random.Generator, n: int, effect: float) -> list[tuple[list[str], str]]:
@@ -45,3 +45,56 @@ def test_too_few_samples_or_only_one_outcome_say_nothing() -> None:
     assert associations(FAILING, [], rng) == ()
     assert associations(FAILING, [(FAILING, "fail")] * 50, rng) == ()
     assert associations(FAILING, [(FAILING, "invalid")] * 50, rng) == ()
+
+
+def test_the_error_chances_of_all_looks_sum_to_no_more_than_alpha() -> None:
+    looks = [32 << k for k in range(7)]
+    assert looks[-1] == LAST_LOOK
+    assert sum(look_alpha(0.05, n) for n in looks) <= 0.05
+    assert max(looks, key=lambda n: look_alpha(0.05, n)) == 128, "the default is where most of it is spent"
+    assert [look_at(n) for n in looks] == [look_from(n) for n in looks] == looks
+
+
+def test_samples_after_a_look_change_nothing_until_the_next_one() -> None:
+    drawn = samples(np.random.default_rng(1), 64, 0.6)
+    one, more = (word_test(FAILING, drawn[:n], np.random.default_rng(0)) for n in (32, 63))
+    assert one.words == more.words
+    assert (one.samples, more.samples) == (32, 32)
+    assert word_test(FAILING, drawn, np.random.default_rng(0)).samples == 64
+
+
+def test_looking_at_every_look_names_a_word_without_cause_in_at_most_alpha_of_cases() -> None:
+    wrong = 0
+    for seed in range(40):
+        drawn = samples(np.random.default_rng([seed, 9]), 128, 0.0)
+        tests = [word_test(FAILING, drawn[:n], np.random.default_rng(0), least=0.0) for n in (32, 64, 128)]
+        wrong += any(t.verdict in ("associated", "weak") for t in tests)
+    assert wrong <= 5  # 2 expected at most: more than 5 has probability 0.014
+
+
+def test_a_strong_word_is_associated_and_a_weaker_one_weak() -> None:
+    strong = word_test(FAILING, samples(np.random.default_rng(1), 128, 0.6), np.random.default_rng(0), least=0.2)
+    assert strong.verdict == "associated"
+    assert strong.shown(strong.words[0])
+    assert strong.words[0].token == "w4"
+    assert strong.p_value == strong.words[0].p_value
+    weak = word_test(FAILING, samples(np.random.default_rng(1), 128, 0.6), np.random.default_rng(0), least=0.5)
+    assert weak.verdict == "weak"
+
+
+def test_a_request_that_is_shown_to_fail_nearly_always_is_doomed_whatever_its_words() -> None:
+    drawn = [(FAILING[: k % 12], "pass" if k == 7 else "fail") for k in range(64)]
+    found = word_test(FAILING, drawn, np.random.default_rng(0))
+    assert found.verdict == "doomed"
+    assert not any(found.shown(word) for word in found.words)
+
+
+def test_how_many_more_samples_would_decide_is_the_distance_to_a_look() -> None:
+    few = word_test(FAILING, samples(np.random.default_rng(1), 20, 0.6), np.random.default_rng(0))
+    assert (few.verdict, few.samples, few.more) == ("undecided", 0, 12)
+    open_ = word_test(FAILING, samples(np.random.default_rng(4), 40, 0.35), np.random.default_rng(0))
+    assert open_.verdict == "undecided"
+    assert open_.more is not None
+    assert look_at(40 + open_.more) == 40 + open_.more
+    alike = word_test(FAILING, [(FAILING, "fail" if k % 2 else "pass") for k in range(64)], np.random.default_rng(0))
+    assert (alike.verdict, alike.p_value, alike.more, alike.untested) == ("undecided", None, None, 12)

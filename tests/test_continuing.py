@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from reroll.errors import ModelError
-from reroll.models.continuing import Continuer, open_continuer, scored_as
+from reroll.models.continuing import Continuer, _Way, open_continuer, scored_as
 from reroll.models.model import Capabilities
 from reroll.models.registry import open_model
 from reroll.program import Request
@@ -185,3 +185,25 @@ def test_a_server_that_scores_prompts_is_asked_once_and_the_call_is_counted() ->
     assert calls[0]["prompt_logprobs"] == 2
     assert len(told) == 1
     assert told[0].usage.completion_tokens == 1
+
+
+def listed(*texts: str) -> tuple[Token, ...]:
+    return tuple(Token(text, -0.1) for text in texts)
+
+
+def test_a_server_that_lists_the_tokens_of_the_prefix_again_has_them_cut_off() -> None:
+    """It repeats the beginning in text and tokens; the text is cut off by the wire already."""
+
+    async def work(c: Continuer) -> None:
+        as_text = Continuer(c.request, c._wire, _Way(None), "A", 20, "")
+        prefix = listed('{"', "date")
+        for tokens, kept in (
+            (listed('{"', "date", '":"', "x"), ('{"', "date", '":"', "x")),  # repeated
+            (listed('":"', "x"), ('{"', "date", '":"', "x")),  # not repeated
+            (listed('{"da', 'te":"', "x"), ('{"', "date")),  # cut otherwise: one lies over the seam
+        ):
+            joined = await as_text._joined(prefix, Completion('":"x', tokens=tokens))
+            assert joined.text == '{"date":"x'
+            assert tuple(t.text for t in joined.tokens) == kept
+
+    with_bundled(work)

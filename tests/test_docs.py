@@ -189,6 +189,7 @@ PRINTED = {
     "compare": ["compare", "model=recorded:other.jsonl"],
     "samples": ["samples", "tea"],
     "sample": ["show", "SAMPLE"],
+    "association": ["forks", "SAMPLE"],
     "check": ["check", "--labels", "LABELS"],
     "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
@@ -204,7 +205,8 @@ def test_what_is_printed_fits_its_schema(
     words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new"), "OUT": str(tmp_path / "out.jsonl")}
     for name, line in PRINTED.items():
         command = [words.get(word, word) for word in line]
-        assert main([*command, "--json", "--project", str(project)]) in (0, 1), name
+        # 4: this recording is at its end before it could be said which words go with failure.
+        assert main([*command, "--json", "--project", str(project)]) in (0, 1, 4), name
         printed = json.loads(capsys.readouterr().out)
         schema = json.loads(read(DOCS / "schemas" / f"{name}.json"))
         jsonschema.validate(printed, schema)

@@ -10,7 +10,7 @@ from benchmarks._worlds import World, worlds
 
 from reroll.answer import to_json
 from reroll.dud import DudRule, DudSearch, begin, next_step, observe
-from reroll.dud_report import Dud, conclude, price, replay, run_draws
+from reroll.dud_report import Dud, conclude, doubted, price, replay, run_draws
 from reroll.fork_certificate import Certificate, certificate_alpha, certified_drop, pair_draws, with_pairs
 from reroll.fork_search import exits, information, standing
 from reroll.forking import Failing, Outcome, Place, Rollout
@@ -64,6 +64,10 @@ def test_a_collapse_is_a_dud_with_its_numbers() -> None:
     assert dud.share_of_failures.value > 0.7
     assert dud.alpha_spent == pytest.approx(0.04)
     assert to_json(dud, "reroll.dud/1")["verdict"] == "dud"
+    unsure = doubted(dud, "it may be something else")
+    assert (unsure.verdict, unsure.reason) == ("unsure", "it may be something else")
+    assert (unsure.position, unsure.drop, unsure.alternatives, unsure.banning) == (None, None, (), None)
+    assert (unsure.curve, unsure.success_at_start) == (dud.curve, dud.success_at_start)
 
 
 def test_a_model_that_prefers_the_bad_token_fell_into_a_trap() -> None:

@@ -311,7 +311,7 @@ def test_a_model_without_tokens_names_what_is_missing_and_what_is_left(tmp_path:
     (tmp_path / "cases.yaml").write_text(json.dumps({"cases": [case]}))
     assert main(["phrase", "tea", "--tokens", "some tea please", "--project", str(tmp_path), "--quiet"]) == 2
     err = capsys.readouterr().err
-    assert "is no model whose tokens can be asked for" in err
+    assert "is a recording, which can be read but not asked anew" in err
     assert "`reroll compare`" in err
 
 

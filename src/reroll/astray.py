@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,22 +13,26 @@ from reroll.dud import DudRule, DudSearch, begin, next_step, observe
 from reroll.dud_report import Dud, conclude
 from reroll.errors import UsageError
 from reroll.forking import Draw, Failing, Outcome, Rollout
-from reroll.models.continuing import Continuer
 from reroll.odds import END, odds, token_key
 from reroll.sample import Sample, Token
 from reroll.sampler import Sampling
 from reroll.tree import path_of
 
-__all__ = ["Astray", "astray", "earlier", "find_dud", "left_at", "shown"]
+__all__ = ["Astray", "Run", "astray", "by_tokens", "earlier", "find_dud", "left_at", "shown", "unnatural"]
 
-PIECE = re.compile(r"\s*\S+\s*$|\s*\S+")
+# Where a server shows no tokens: words and runs of signs, each after its white space. Dates, times and numbers stay
+# whole: a server that is given half of a date cuts it into tokens that no answer has, and goes on from those like
+# from nothing that it ever wrote (the bundled model then fails always, where it wrote the date in every answer).
+PIECE = re.compile(r"\s*(?:\w+(?:[-:.,/'’]\w+)*|[^\w\s]+)(?:\s+$)?")
+NATURAL = 8  # continuations of which one at least must go on as the answer did
 
 
 @dataclass(frozen=True, slots=True)
 class Astray:
     """One failing completion, ready to be searched.
 
-    path: its tokens, in tier B pieces of its text; forced: by position and name the token that can be put there.
+    path: its tokens, or pieces of its text where prefixes go as text and no probabilities are known; forced: by
+    position and name the token that can be put there.
     """
 
     path: tuple[Token, ...]
@@ -36,18 +40,29 @@ class Astray:
     forced: tuple[dict[str, Token], ...]
 
 
-def astray(sample: Sample, tokens: Sequence[Token], continuer: Continuer, sampling: Sampling) -> Astray:
+def astray(sample: Sample, tokens: Sequence[Token], sampling: Sampling | None) -> Astray:
     """The failing completion with what else might have stood at each position, as its server samples.
 
-    Args:  tokens: with probabilities (of the sample, or scored); not looked at in tier B.
+    Args:  tokens: with probabilities (of the sample, or scored); without `sampling` they need none, and where there are
+           none at all the text is cut into pieces; sampling: None where the probabilities are not known.
     Raises: UsageError where there is nothing to search.
     """
     completion = sample.completion
-    if completion is None or not completion.text:
-        raise UsageError("this sample has no completion, so no token of it led anywhere", slug="no-completion")
-    if continuer.tier == "B":
-        pieces = tuple(Token(piece) for piece in PIECE.findall(completion.text))
-        return Astray(pieces, Failing(tuple(f"{i} {p.text}" for i, p in enumerate(pieces, 1))), ({},) * len(pieces))
+    if completion is None or not (completion.text or tokens):
+        raise UsageError(
+            "this sample's completion is empty, so no token of it led anywhere; `reroll rerun` says how often its "
+            "request fails",
+            slug="no-completion",
+        )
+    if sampling is None:
+        pieces = tuple(tokens) or tuple(Token(piece) for piece in PIECE.findall(completion.text))
+        if not pieces:
+            raise UsageError(
+                "this sample's completion is white space alone, so no word of it led anywhere; `reroll rerun` says how "
+                "often its request fails",
+                slug="no-completion",
+            )
+        return Astray(pieces, Failing(tuple(piece.text for piece in pieces)), ({},) * len(pieces))
     _, ended = path_of(replace(completion, tokens=tuple(tokens)))
     ends = frozenset({token_key(tokens[-1].text, tokens[-1].id)} if ended == "end" else ())
     steps = odds(tokens, sampling, end_keys=ends)
@@ -71,7 +86,7 @@ def earlier(
     own: the failing sample's id, which is no evidence: it was picked because it failed.
     """
     if found.failing.probs is None:
-        return []
+        return _earlier_prefixes(found, branches, draws, own)
     rollouts = [
         Rollout(0, outcome, "stored", None, left_at(found, sample.completion.tokens))
         for sample, outcome in draws
@@ -84,6 +99,20 @@ def earlier(
     return rollouts
 
 
+def _earlier_prefixes(
+    found: Astray, branches: Sequence[Branch], draws: Sequence[tuple[Sample, Outcome]], own: str
+) -> list[Rollout]:
+    """The same where no probabilities are known: where they left does not matter, only what they began with."""
+    rollouts = [Rollout(0, outcome, "stored") for sample, outcome in draws if sample.completion is not None]
+    for branch in branches:
+        prefix = found.path[: branch.prefix]
+        said = branch.sample.completion
+        alike = said is not None and said.text.startswith("".join(t.text for t in prefix))
+        if alike and not branch.greedy and branch.id != own and branch.prefix < len(found.path):
+            rollouts.append(Rollout(branch.prefix, branch.outcome.outcome, "stored"))
+    return rollouts
+
+
 def left_at(found: Astray, tokens: Sequence[Token]) -> int:
     """The first position at which a completion differs from the failing one; L + 1 where it does at none."""
     for position, (mine, other) in enumerate(zip(found.path, tokens, strict=False), 1):
@@ -93,26 +122,54 @@ def left_at(found: Astray, tokens: Sequence[Token]) -> int:
     return len(found.path) + 1 if len(tokens) >= len(found.path) else len(tokens) + 1
 
 
+Run = Callable[[Sequence[Draw]], Awaitable[list[Rollout] | None]]
+"""Makes a batch of draws: a rollout for each, in order; None where some were not drawn, because it was stopped."""
+
+
 async def find_dud(
-    branches: Branches,
-    found: Astray,
+    failing: Failing,
     stored: Sequence[Rollout],
     rule: DudRule,
     rng: np.random.Generator,
+    run: Run,
     tell: Callable[[DudSearch], None] = lambda search: None,
 ) -> tuple[Dud, bool]:
     """The verdict, and whether the search came to its end (not stopped by a person, budget, money or time)."""
-    search = begin(found.failing, rule, stored)
+    search = begin(failing, rule, stored)
     while True:
         search, draws = next_step(search, rng)
         tell(search)
         if not draws:
             return conclude(search, rng), True
+        rollouts = await run(draws)
+        if rollouts is None:
+            return conclude(search, rng), False
+        search = observe(search, draws, rollouts)
+
+
+def by_tokens(branches: Branches, found: Astray) -> Run:
+    """Draws as completions gone on with from a prefix of the failing one."""
+
+    async def run(draws: Sequence[Draw]) -> list[Rollout] | None:
         wanted, of = _wanted(found, draws)
         came = await branches.draw(wanted)
         if None in came:
-            return conclude(search, rng), False
-        search = observe(search, draws, [_rollout(found, draw, b) for draw, b in zip(of, came, strict=True) if b])
+            return None
+        return [_rollout(found, draw, branch) for draw, branch in zip(of, came, strict=True) if branch]
+
+    return run
+
+
+def unnatural(found: Astray, branches: Sequence[Branch], prefix: int) -> int:
+    """How many continuations of this prefix there are where none goes on as the failing completion did; 0 where some
+    do, or too few are known. Then the server cut the prefix's text into other tokens than the answer's, maybe.
+    """
+    if prefix >= len(found.path):
+        return 0
+    start, further = ("".join(t.text for t in found.path[:k]) for k in (prefix, prefix + 1))
+    said = [b.sample.completion.text for b in branches if b.prefix == prefix and not b.greedy and b.sample.completion]
+    here = [text for text in said if text.startswith(start)]
+    return len(here) if len(here) >= NATURAL and not any(text.startswith(further) for text in here) else 0
 
 
 def _wanted(found: Astray, draws: Sequence[Draw]) -> tuple[list[Wanted], list[Draw]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,18 +13,21 @@ from reroll.answer import ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.engine import run_draws
-from reroll.errors import ModelError, NotCompleted, RerollError
+from reroll.errors import ModelError, NotCompleted
 from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer
-from reroll.models.model import Capabilities, Draw
+from reroll.models.model import Capabilities, Draw, Model
 from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
-__all__ = ["Branch", "Branches", "Wanted"]
+__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "settle", "still_alive"]
 
 SOURCE: Literal["continued"] = "continued"
 PLACE = re.compile(r"after (\d+) (greedily |)of (.+)")
+REFUSALS = ("http 400", "http 404", "http 405", "http 422")  # the same call would be turned down again
+FEW_REFUSED = 2
+INSTEAD = "; `rerun` and `certify` sample instead"
 DEAD_AFTER = 8  # calls in a row that bring nothing back: the server is down
 
 
@@ -174,46 +177,33 @@ class Branches:
         if session.stopped or too_dear(session) or session.spent.out_of_time() or not wanted:
             return out
         draws, places = self._draws(wanted)
-        number = {id(draw): k for k, draw in enumerate(draws)}
-        came: dict[int, Sample] = {}
-        ids: dict[int, str] = {}
-
-        def keep(new: Sequence[NewSample]) -> None:
-            for one, stored in zip(new, session.store.add_samples(new), strict=True):
-                ids[id(one.sample)] = stored
-
-        keeper = Keeper(keep)
-
-        def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
-            k = number[id(draw)]
-            came[k] = sample
-            self._spent(sample)
-            session.got_through |= sample.error is None
-            self.calls += 1
-            self.generated += sample.usage.completion_tokens or 0
-            return keeper.add(self._new(sample, *places[k], draw.index))
-
-        purse = session.spent.purse
-        drawing = run_draws(
-            _Going(self.continuer, {id(d): w for d, w in zip(draws, wanted, strict=True)}, session),
-            draws,
-            session.options.concurrency or session.model.concurrency,
-            settled,
-            deadline=session.spent.begin(session.options.max_seconds),
-            enough=purse.shut if purse else None,
+        going = _Going(self.continuer, {id(d): w for d, w in zip(draws, wanted, strict=True)}, session)
+        new = {id(draw): place for draw, place in zip(draws, places, strict=True)}
+        settled = await settle(
+            session, going, draws, lambda d, sample: self._new(sample, *new[id(d)], d.index), self.tell
         )
-        try:
-            await session.until_done(asyncio.ensure_future(drawing))
-        finally:
-            keeper.flush()
+        number = {id(draw): k for k, draw in enumerate(draws)}
+        came = {number[draw]: sample for draw, (_, sample) in settled.items()}
+        ids = {id(sample): stored for stored, sample in settled.values()}
+        self.calls += len(came)
+        self.generated += sum(sample.usage.completion_tokens or 0 for sample in came.values())
         said = outcomes_of(session, self.place, {ids[id(sample)]: sample for sample in came.values()})
         for k, sample in came.items():
             stored = ids[id(sample)]
             out[k] = Branch(stored, len(wanted[k].prefix), wanted[k].greedy, sample, overall(said[stored]))
         if self._known is not None:
             self._known += [branch for branch in out if branch is not None and branch.sample.completion is not None]
-        self._still_alive(list(came.values()))
+        self._not_refused([came[k] for k in came if wanted[k].prefix])
+        still_alive(session, list(came.values()), "calls that go on from a given beginning")
         return out
+
+    def _not_refused(self, came: Sequence[Sample]) -> None:
+        """Raises: ModelError where the server turns down every beginning: it was probed when it was another one."""
+        if len(came) >= FEW_REFUSED and all((sample.error or "").startswith(REFUSALS) for sample in came):
+            raise ModelError(
+                f"{self.session.model.name} refuses to go on from a given beginning ({came[-1].error}){INSTEAD}",
+                slug="no-prefix",
+            )
 
     def _draws(self, wanted: Sequence[Wanted]) -> tuple[list[Draw], list[tuple[str, str]]]:
         """A call for each, with the request's id and the series that it is stored under; what is alike is made once."""
@@ -249,17 +239,60 @@ class Branches:
             source=SOURCE,
         )
 
-    def _still_alive(self, came: Sequence[Sample]) -> None:
-        errors = [sample.error for sample in came if sample.error]
-        if len(errors) == len(came) and (len(came) >= DEAD_AFTER or (came and not self.session.got_through)):
-            raise self._dead(errors[-1])
 
-    def _dead(self, last: str) -> RerollError:
-        name = self.session.model.name
-        said = f"calls that go on from a given beginning; the last error was: {last}; what was drawn is stored"
-        if self.session.got_through:
-            return NotCompleted(f"{name} stopped answering {said}", slug="model-stopped-answering")
-        return ModelError(f"{name} does not answer {said}", slug="model-no-answer")
+async def settle(
+    session: Session,
+    model: Model,
+    draws: Sequence[Draw],
+    new: Callable[[Draw, Sample], NewSample],
+    told: Callable[[], None] = lambda: None,
+) -> dict[int, tuple[str, Sample]]:
+    """By `id` of the draw, the stored sample's id and the sample; draws that were stopped, or not begun, are left out.
+
+    Each is stored the moment that it is settled, and counted as spent. new: where it is stored; told: is called then.
+    """
+    ids: dict[int, str] = {}
+    came: dict[int, Sample] = {}
+
+    def keep(rows: Sequence[NewSample]) -> None:
+        for one, stored in zip(rows, session.store.add_samples(rows), strict=True):
+            ids[id(one.sample)] = stored
+
+    keeper = Keeper(keep)
+
+    def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
+        came[id(draw)] = sample
+        session.spent.add(sample, control=False)
+        session.got_through |= sample.error is None
+        told()
+        return keeper.add(new(draw, sample))
+
+    purse = session.spent.purse
+    drawing = run_draws(
+        model,
+        draws,
+        session.options.concurrency or session.model.concurrency,
+        settled,
+        deadline=session.spent.begin(session.options.max_seconds),
+        enough=purse.shut if purse else None,
+    )
+    try:
+        await session.until_done(asyncio.ensure_future(drawing))
+    finally:
+        keeper.flush()
+    return {draw: (ids[id(sample)], sample) for draw, sample in came.items()}
+
+
+def still_alive(session: Session, came: Sequence[Sample], what: str) -> None:
+    """Raises: ModelError, NotCompleted where a server brings nothing back any more. what: the calls that it gets."""
+    errors = [sample.error for sample in came if sample.error]
+    if len(errors) != len(came) or not (len(came) >= DEAD_AFTER or (came and not session.got_through)):
+        return
+    name = session.model.name
+    said = f"{what}; the last error was: {errors[-1]}; what was drawn is stored"
+    if session.got_through:
+        raise NotCompleted(f"{name} stopped answering {said}", slug="model-stopped-answering")
+    raise ModelError(f"{name} does not answer {said}", slug="model-no-answer")
 
 
 class _Going:

@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -250,7 +250,14 @@ def surprise(
 
 @app.command
 def forks(
-    sample: str, /, *, common: Common = COMMON, spending: Spending = SPENDING, pictures: Pictures = PICTURES
+    sample: str,
+    /,
+    *,
+    by: Literal["tokens", "turns", "words"] | None = None,
+    draws: int = 128,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
 ) -> int:
     """Find the token that led a failing sample astray, or say that no single one did.
 
@@ -258,10 +265,14 @@ def forks(
     ----------
     sample
         A stored failing sample's id, or its beginning.
+    by
+        Look at tokens, at turns of a conversation, or at words over whole runs (default: the first that can be done).
+    draws
+        Runs that words are looked at over; stored ones count.
     """
     from reroll import commands_tokens
 
-    return commands_tokens.forks(sample, common, spending, pictures)
+    return commands_tokens.forks(sample, by, draws, common, spending, pictures)
 
 
 @app.command

@@ -6,15 +6,15 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from reroll.arguments import Common, Pictures, Spending
-from reroll.dud_report import DudPrice
+from reroll.associated import Associated
+from reroll.association import LAST_LOOK
 from reroll.errors import UsageError
 from reroll.foreseen import Foreseen, ask_futures
-from reroll.forked import Forked, ask_forks
+from reroll.forked import By, Forked, ask_forks
 from reroll.measuring import with_sessions
-from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.pictures import can_be_drawn, present
 from reroll.sample import Token
@@ -23,14 +23,20 @@ from reroll.strict_yaml import read_text
 from reroll.surprised import Surprised, ask_surprise
 from reroll.tree import path_of
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 __all__ = ["forks", "futures", "surprise"]
 
 BROKE_OFF = 4
 
 
-def forks(sample: str, common: Common, spending: Spending, pictures: Pictures) -> int:
+def forks(sample: str, by: By | None, draws: int, common: Common, spending: Spending, pictures: Pictures) -> int:
+    from reroll.render.associated import show_associated
     from reroll.render.forked import show_forked
 
+    if not 1 <= draws <= LAST_LOOK:
+        raise UsageError(f"--draws is a number of runs from 1 to {LAST_LOOK:,}, got {draws}", slug="futures")
     can_be_drawn(pictures)
     project = project_of(common)
     with store_of(common, project, create=False) as store:
@@ -38,21 +44,24 @@ def forks(sample: str, common: Common, spending: Spending, pictures: Pictures) -
         case = project.case(stored.case_id)
         seed = spending.seed if spending.seed is not None else stored.seq
 
-        async def work(sessions: Sequence[Session]) -> Forked:
-            return await ask_forks(sessions[0], case, stored, seed, _told)
+        async def work(sessions: Sequence[Session]) -> Forked | Associated:
+            return await ask_forks(sessions[0], case, stored, seed, _told, by, draws)
 
         found = with_sessions([project], store, spending, (case,), (case,), work)
-    present(f"reroll forks {sample}", found.as_json, lambda page: show_forked(found, page), common, pictures)
+
+    def show(page: Console) -> None:
+        if isinstance(found, Associated):
+            show_associated(found, page)
+        else:
+            show_forked(found, page)
+
+    present(f"reroll forks {sample}", found.as_json, show, common, pictures)
     return 0 if found.finished else BROKE_OFF
 
 
-def _told(price: DudPrice) -> None:
-    """What the search will take, before its first call."""
-    print(
-        f"a search takes about {counts('call', price.rollouts)} and {counts('generated token', price.tokens)}, at the "
-        f"very most {counts('call', price.most_rollouts)}; Ctrl-C stops it, --budget limits it",
-        file=sys.stderr,
-    )
+def _told(price: str) -> None:
+    """What it will take, before the first call."""
+    print(price, file=sys.stderr)
 
 
 def futures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from reroll.fork_search import drop_at
 from reroll.forking import Draw, Failing, Forks, Outcome, Place, Rollout
 from reroll.success_curve import Curves, Floats
 
-__all__ = ["Alternative", "CurvePoint", "Dud", "DudPrice", "conclude", "price", "replay", "run_draws"]
+__all__ = ["Alternative", "CurvePoint", "Dud", "DudPrice", "conclude", "doubted", "price", "replay", "run_draws"]
 
 _BAND = 0.9  # of the posterior, for rates along the curve: measured to hold that often (benchmarks/tokens.py)
 
@@ -164,6 +164,28 @@ def conclude(search: DudSearch, rng: np.random.Generator) -> Dud:
     )
 
 
+def doubted(dud: Dud, reason: str) -> Dud:
+    """The same, `unsure`: what was shown may have another cause than the token."""
+    return replace(
+        dud,
+        verdict="unsure",
+        reason=reason,
+        position=None,
+        first=None,
+        last=None,
+        token=None,
+        prob=None,
+        kind=None,
+        success_before=None,
+        success_after=None,
+        drop=None,
+        share_of_failures=None,
+        alternatives=(),
+        banning=None,
+        regret=None,
+    )
+
+
 def price(failing: Failing, rule: DudRule | None = None) -> DudPrice:
     """What a search of this completion will take, before it starts.
 
@@ -305,7 +327,7 @@ def _regret(search: DudSearch, rows: Sequence[Alternative], after: Est) -> Est |
 def _caveats(search: DudSearch, place: Place | None) -> tuple[str, ...]:
     said = []
     if search.failing.probs is None and search.failing.unit == "token":
-        said.append("the server shows no probabilities, so the place is a window, not a token")
+        said.append("without probabilities that can be read, the place is a window, not a token")
     if place is not None and search.failing.probs is not None:
         missing = sum(search.failing.unlisted(k) for k in range(place.first, place.last + 1))
         if missing > 0.005:

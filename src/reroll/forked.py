@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from reroll.answer import Cost, to_json
-from reroll.astray import astray, earlier, find_dud, shown
-from reroll.branching import Branches
+from reroll.associated import DRAWS, Associated, AssociationPrice, ask_association
+from reroll.astray import astray, by_tokens, earlier, find_dud, shown, unnatural
+from reroll.branching import INSTEAD, Branches
 from reroll.case import Case
 from reroll.check import overall
+from reroll.conversing import Conversation, Conversing, conversation_of, need_conversation
 from reroll.dud import DudRule, DudSearch
-from reroll.dud_report import Dud, DudPrice, price
+from reroll.dud_report import Dud, DudPrice, doubted, price
 from reroll.errors import ModelError, UsageError
 from reroll.forking import Outcome
 from reroll.models.continuing import Tier
+from reroll.models.thoughts import thought_in
 from reroll.numbers import counts, percent
 from reroll.odds import END
 from reroll.reading import Opened, open_case
@@ -26,12 +29,25 @@ from reroll.sampler import Sampling
 from reroll.session import Session, Slots, judged, slots
 from reroll.store import StoredSample
 
-__all__ = ["Forked", "ask_forks", "draws_of", "tokens_of"]
+__all__ = ["By", "Forked", "ask_forks", "draws_of", "tokens_of"]
+
+By = Literal["tokens", "turns", "words"]
+
+# What a server may turn out not to do although it was probed: then the next best method is used.
+FALLS_BACK = ("no-prefix", "no-score", "model-no-answer")
+USUAL_LIST = 20  # alternatives that servers list at most, mostly, and that are asked for
+WINDOW = 10  # tokens on either side that a place may take in where no probabilities are known
+STOPS = "Ctrl-C stops it, --budget limits it"
+MOST_SHOWN = 60  # characters of a turn in a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Forked:
-    """The answer of `forks`. `strip` and `chances`: the failing completion's tokens and how likely each was."""
+    """The answer of `forks` where something can be run again: tokens, or turns of a conversation.
+
+    `strip` and `chances`: the failing completion's tokens (or the conversation's turns) and how likely each was; `why`:
+    why not by tokens and probabilities, if so; `calls`: how many a search takes about, and at the very most.
+    """
 
     sample: str
     case: str
@@ -49,6 +65,8 @@ class Forked:
     text: str
     finished: bool
     stopped: str = ""
+    why: str = ""
+    calls: tuple[int, int] = (0, 0)
 
     def as_json(self) -> dict[str, Any]:
         """The shape `reroll.dud/1`."""
@@ -66,7 +84,8 @@ class Forked:
             "model": self.model,
             "exact": self.exact,
             "method": self.method,
-            "price": to_json(self.price),
+            "why": self.why,
+            "price": {**to_json(self.price), "calls": self.calls[0], "most_calls": self.calls[1]},
             "tokens": [{"text": t, "prob": p} for t, p in zip(self.strip, self.chances, strict=True)],
             "cost": to_json(self.cost),
             "caveats": list(self.caveats),
@@ -77,70 +96,234 @@ class Forked:
 
 
 async def ask_forks(
-    session: Session, case: Case, stored: StoredSample, seed: int, tell_price: Callable[[DudPrice], None]
-) -> Forked:
-    """Which token led this sample astray, or that none did.
+    session: Session,
+    case: Case,
+    stored: StoredSample,
+    seed: int,
+    tell_price: Callable[[str], None],
+    by: By | None = None,
+    draws: int = DRAWS,
+) -> Forked | Associated:
+    """Which token or turn led this sample astray, or that none did; else which words go with failure.
 
-    Args:   tell_price: called with what it will take before the first call.
-    Raises: UsageError where the sample cannot be searched; ModelError where its server cannot do it.
+    Args:   tell_price: called with what it will take, in a sentence, before the first call; by: what to look at; None:
+            tokens where its server lets them be run again, else turns where it is a conversation, else words; draws:
+            runs that words are looked at over.
+    Raises: UsageError where the sample cannot be searched; ModelError where its server cannot do what was asked for.
     """
-    sample = stored.sample
     at = slots(session, case)
+    _failing(session, case, stored, at)
+    opened = await open_case(session, case)
+    tier, why = _reach(opened, stored.sample)
+    talk = conversation_of(session, case, stored.sample)
+    if (by is None and not why) or by == "tokens":
+        if why:
+            raise ModelError(f"{why}; without --by tokens the best remaining method is used", slug="no-prefix")
+        try:
+            return await _by_tokens(session, case, stored, seed, tell_price, opened)
+        except ModelError as problem:
+            if by == "tokens" or problem.slug not in FALLS_BACK:
+                raise
+            tier, why = _poorer(opened), str(problem).removesuffix(INSTEAD)
+    if by == "turns" or (by is None and not isinstance(talk, str)):
+        found = need_conversation(talk, stored.id)
+        return await _by_turns(session, case, stored, seed, tell_price, found, opened, tier, why)
+    return await ask_association(
+        session,
+        case,
+        stored,
+        at,
+        tier=tier,
+        why=why or "words were asked for (--by words), not places",
+        draws=draws,
+        tell_price=lambda price: tell_price(_association_words(price)),
+    )
+
+
+def _failing(session: Session, case: Case, stored: StoredSample, at: Slots) -> None:
+    """Raises: UsageError where the sample is none of this request, or did not fail."""
     if stored.request_id != at.request_id and not stored.series.endswith(f"of {at.request_id}"):
         raise UsageError(
             f"{stored.id} answered another request than case `{case.id}` makes now (program, case or model has "
             f"changed); draw a new one with `reroll rerun {case.id}`",
             slug="other-request",
         )
-    said = overall(session.checker.judge(case, session.judging, sample))
+    said = overall(session.checker.judge(case, session.judging, stored.sample))
     if said.outcome != "fail":
         raise UsageError(
             f"{stored.id} did not fail ({said.outcome}: {said.reason}); name a failing one: "
             f"`reroll samples {case.id}` lists them",
             slug="no-failure",
         )
-    opened = await open_case(session, case)
-    if opened.continuer.tier in ("C", "D"):
-        raise ModelError(
-            f"{opened.continuer.why}, so no fork can be run again there; "
-            f"`reroll samples {case.id} --tree` shows where its completions part",
-            slug="no-prefix",
-        )
-    if opened.continuer.tier == "A" and not isinstance(opened.sampling, Sampling):
-        raise ModelError(f"what is sampled cannot be read: {opened.sampling.why}", slug="no-prefix")
-    tokens, how = await tokens_of(opened, sample.completion.tokens if sample.completion else (), stored)
-    sampling = opened.sampling if isinstance(opened.sampling, Sampling) else Sampling()
-    found = astray(sample, tokens, opened.continuer, sampling)
-    rule = DudRule(alpha=session.options.alpha)
+
+
+def _reach(opened: Opened, sample: Sample) -> tuple[Tier, str]:
+    """What can be done with this sample's tokens, and why they cannot be run again, if so."""
+    continuer = opened.continuer
+    if continuer.tier in ("C", "D"):
+        return continuer.tier, continuer.why
+    if thought_in(sample.raw):
+        return _poorer(opened), "the model thought before it answered, and those tokens are hidden"
+    if sample.completion is not None and sample.completion.tool_calls:
+        return _poorer(opened), "this answer calls a tool, which is more than its tokens"
+    return ("A" if isinstance(opened.sampling, Sampling) and continuer.tier == "A" else "B"), ""
+
+
+def _poorer(opened: Opened) -> Tier:
+    return "C" if opened.continuer.top else "D"
+
+
+async def _by_tokens(
+    session: Session, case: Case, stored: StoredSample, seed: int, tell_price: Callable[[str], None], opened: Opened
+) -> Forked:
+    at = slots(session, case)
+    tokens, sampling, how = await tokens_of(opened, stored)
+    found = astray(stored.sample, tokens, sampling)
+    # Without probabilities a window is named: a twentieth of the answer to each side, ten tokens at most. Ten to each
+    # side of a short answer would be nearly all of it: that takes fewer runs, and says nothing.
+    reach = None if sampling is not None else min(WINDOW, max(1, round(found.failing.length / (2 * WINDOW))))
+    rule = DudRule(alpha=session.options.alpha, reach=reach)
     expected = price(found.failing, rule)
-    tell_price(expected)
+    tell_price(_price_words(expected))
     before = earlier(found, opened.branches.known(), draws_of(session, at, stored.id), stored.id)
-    rng = np.random.default_rng(seed)
     dud, finished = await find_dud(
-        opened.branches, found, before, rule, rng, lambda search: _tell(opened.branches, search)
+        found.failing,
+        before,
+        rule,
+        np.random.default_rng(seed),
+        by_tokens(opened.branches, found),
+        lambda search: _tell(opened.branches, search),
     )
-    finished = finished and not session.stopped
+    if not opened.continuer.exact and dud.last is not None:
+        dud = _at_seam(dud, unnatural(found, opened.branches.known(), dud.last))
+    texts = zip(found.path, found.failing.tokens, strict=True)
+    return _answered(
+        session,
+        case,
+        stored,
+        dud,
+        finished and not session.stopped,
+        tier="B" if sampling is None else "A",
+        exact=opened.continuer.exact,
+        price=expected,
+        calls=(expected.rollouts, expected.most_rollouts),
+        strip=tuple(t.text or (shown(name) if name == END else "") for t, name in texts),
+        chances=found.failing.probs or (None,) * len(found.path),
+        method=how,
+        why="" if sampling is not None else _why_no_chances(opened),
+        caveats=_caveats(opened, tokens, sampling, dud),
+        text=reply(dud, "word" if not tokens else "token", [t.text for t in found.path]),
+    )
+
+
+def _at_seam(dud: Dud, others: int) -> Dud:
+    """Not sure after all, where no continuation went on as the answer did: the text's seam may have done it."""
+    if not others:
+        return dud
+    reason = (
+        f"none of {others} runs from the place that was found went on as this answer did, so the server may have cut "
+        "that beginning into other tokens, and the loss may come from that"
+    )
+    return doubted(dud, reason)
+
+
+async def _by_turns(
+    session: Session,
+    case: Case,
+    stored: StoredSample,
+    seed: int,
+    tell_price: Callable[[str], None],
+    talk: Conversation,
+    opened: Opened,
+    tier: Tier,
+    why: str,
+) -> Forked:
+    each = float(stored.sample.usage.completion_tokens or max(1, len(talk.text[-1]) // 4))
+    rule, failing = DudRule(alpha=session.options.alpha), talk.failing(each)
+    conversing = Conversing(session, case, talk)
+    expected, calls, most = conversing.price(rule, each)
+    tell_price(
+        f"a search plays about {counts('conversation', expected.rollouts)} on, in about {counts('call', calls)} and "
+        f"{counts('generated token', expected.tokens)}, at the very most {counts('call', most)}; {STOPS}"
+    )
+    before = conversing.earlier(draws_of(session, slots(session, case), stored.id), stored.id)
+    dud, finished = await find_dud(
+        failing,
+        before,
+        rule,
+        np.random.default_rng(seed),
+        conversing.run(),
+        lambda search: _tell(opened.branches, search),
+    )
+    return _answered(
+        session,
+        case,
+        stored,
+        dud,
+        finished and not session.stopped,
+        tier=tier,
+        exact=False,
+        price=expected,
+        calls=(calls, most),
+        strip=talk.text,
+        chances=(None,) * talk.length,
+        method="the assistant's turns, asked for anew one after the other",
+        why=why,
+        caveats=[*dud.caveats, *_conversed(conversing, why)],
+        text=reply(dud),
+    )
+
+
+def _answered(session: Session, case: Case, stored: StoredSample, dud: Dud, finished: bool, **more: Any) -> Forked:
+    """The answer with what is the same for tokens and turns."""
     return Forked(
         sample=stored.id,
         case=case.id,
         program={"name": session.project.program.program, "id": session.project.program.id},
         model=session.model.identity,
-        tier=opened.continuer.tier,
-        exact=opened.continuer.exact,
         dud=dud,
-        price=expected,
-        strip=tuple(
-            t.text or (shown(name) if name == END else "")
-            for t, name in zip(found.path, found.failing.tokens, strict=True)
-        ),
-        chances=found.failing.probs or (None,) * len(found.path),
-        method=how,
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(opened, dud)),
-        text=reply(dud),
         finished=finished,
         stopped="" if finished else "the calls, the money or the time were up before a verdict fell",
+        **{**more, "caveats": tuple(more["caveats"])},
     )
+
+
+def _conversed(conversing: Conversing, why: str) -> list[str]:
+    """What to keep in mind where turns were asked for anew."""
+    said = [
+        "the later turns of the user were replayed as recorded, whatever the assistant said before them; a person "
+        "might have answered otherwise",
+        "the recorded turns are held against what this model says now, whoever wrote them",
+    ]
+    if conversing.talk.kept:
+        said.append(
+            f"{counts('turn', conversing.talk.kept)} of the assistant with tools, and what the tools said, stayed as "
+            "recorded"
+        )
+    if conversing.lost:
+        said.append(
+            f"{counts('conversation', conversing.lost)} could not be played to the end (an error, or a tool was called "
+            "whose result nobody recorded)"
+        )
+    if why:
+        said.append(f"turns, not tokens, because {why}")
+    return said
+
+
+def _price_words(expected: DudPrice) -> str:
+    return (
+        f"a search takes about {counts('call', expected.rollouts)} and {counts('generated token', expected.tokens)}, "
+        f"at the very most {counts('call', expected.most_rollouts)}; {STOPS}"
+    )
+
+
+def _association_words(expected: AssociationPrice) -> str:
+    stored = f" ({expected.stored:,} stored ones count)" if expected.stored else ""
+    if not expected.samples:
+        return f"no call is needed: {counts('stored run', expected.stored)} are looked at"
+    tokens = "" if expected.tokens is None else f", about {counts('generated token', expected.tokens)}"
+    return f"words are looked at over {counts('more run', expected.samples)}{stored}{tokens}; {STOPS}"
 
 
 def draws_of(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcome]]:
@@ -150,32 +333,66 @@ def draws_of(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcom
     return [(one.sample, said[one.id]) for one in whole if one.id in said and one.id != own]
 
 
-async def tokens_of(opened: Opened, have: Sequence[Token], stored: StoredSample) -> tuple[tuple[Token, ...], str]:
-    """The sample's tokens with probabilities: as they came, or scored now."""
-    assert stored.sample.completion is not None
-    if opened.continuer.tier == "B":
-        return (), "pieces of the text: the server shows no tokens"
-    if have and all(t.logprob is not None and t.top and (t.id is not None or not opened.continuer.exact) for t in have):
-        return tuple(have), "the sample's own tokens"
-    if have and all(t.id is not None for t in have):
-        return await opened.branches.score(have), "the sample's own tokens, scored now"
-    cut = await opened.continuer.cut(stored.sample.completion.text)
-    if cut is None:
-        raise ModelError(
-            f"{stored.id} came without token probabilities, and this server does not cut a text into tokens; "
-            "set `logprobs: true` and `top_logprobs: 20` in the program's params and draw again",
-            slug="no-score",
-        )
-    return await opened.branches.score(cut), "the text cut into tokens anew, and scored now"
+async def tokens_of(opened: Opened, stored: StoredSample) -> tuple[tuple[Token, ...], Sampling | None, str]:
+    """The sample's tokens with probabilities, as they came or scored now, and how they were drawn from those.
+
+    None for how where that is not known: then places are found without, over its tokens, or over pieces of its text
+    where there are none. Raises: ModelError where neither goes.
+    """
+    continuer, completion = opened.continuer, stored.sample.completion
+    assert completion is not None
+    have = completion.tokens
+    sampling = opened.sampling if isinstance(opened.sampling, Sampling) and continuer.tier == "A" else None
+    known = bool(have) and all(t.id is not None for t in have)
+    pieces = ((), None, "pieces of the text")
+    if sampling is None:
+        if not continuer.exact:
+            return pieces
+        if known:
+            return have, None, "the sample's own tokens"
+    listed = bool(have) and all(t.logprob is not None and t.top for t in have)
+    if sampling is not None and listed and (known or not continuer.exact):
+        return have, sampling, "the sample's own tokens"
+    how = "the sample's own tokens, scored now"
+    if not known:
+        cut = await continuer.cut(completion.text)
+        if cut is None and not continuer.exact:
+            return pieces
+        if cut is None:
+            raise ModelError(
+                f"{stored.id} came without token probabilities, and this server does not cut a text into tokens",
+                slug="no-score",
+            )
+        have, how = cut, "the text cut into tokens anew, and scored now"
+    if sampling is None:
+        return have, None, "the text cut into tokens anew"
+    try:
+        return await opened.branches.score(have), sampling, how
+    except ModelError:
+        return (have if continuer.exact else ()), None, "tokens, whose probabilities did not come"
 
 
-def _caveats(opened: Opened, dud: Dud) -> list[str]:
+def _why_no_chances(opened: Opened) -> str:
+    if not isinstance(opened.sampling, Sampling):
+        return opened.sampling.why
+    return opened.continuer.why or "no token probabilities came"
+
+
+def _caveats(opened: Opened, tokens: Sequence[Token], sampling: Sampling | None, dud: Dud) -> list[str]:
     said = list(dud.caveats)
+    if sampling is None:
+        said.append(f"places are found by prefixes alone, because {_why_no_chances(opened)}")
     if not opened.continuer.exact:
         said.append("prefixes go as text, which the server cuts into tokens anew at the seam: the place is approximate")
-    if isinstance(opened.sampling, Sampling) and opened.sampling.unsure:
+    listed = max((len(t.top) for t in tokens), default=0)
+    if sampling is not None and listed < USUAL_LIST:
         said.append(
-            f"{counts('setting', len(opened.sampling.unsure))} of the sampler ({', '.join(opened.sampling.unsure)}) "
+            f"at most {counts('token', listed)} are listed at each place, not {USUAL_LIST}; what is not listed cannot "
+            "be tried there"
+        )
+    if sampling is not None and sampling.unsure:
+        said.append(
+            f"{counts('setting', len(sampling.unsure))} of the sampler ({', '.join(sampling.unsure)}) "
             "is left to the server; the probabilities are read as if it did nothing"
         )
     return said
@@ -186,19 +403,24 @@ def _tell(branches: Branches, search: DudSearch) -> None:
     branches.tell(words.get(search.phase, "what else could it have said?"))
 
 
-def reply(dud: Dud) -> str:
-    """What one would paste into a thread: at most six sentences, none stronger than the verdict."""
+def reply(dud: Dud, unit: str = "", path: Sequence[str] = ()) -> str:
+    """What one would paste into a thread: at most six sentences, none stronger than the verdict.
+
+    unit: what its places are called; default: as in the search; path: the tokens, of which a window is shown whole.
+    """
     start = percent(dud.success_at_start.value or 0.0)
-    unit = {"token": "token", "turn": "turn", "sentence": "sentence"}[dud.unit]
+    unit = unit or dud.unit
+    whole, what = ("conversation", "a conversation") if dud.unit == "turn" else ("answer", "an answer")
     if dud.verdict == "doomed":
         return (
-            f"No single {unit} is to blame: this request fails nearly always, whatever is sampled first (it works in "
-            f"about {start} of runs). Look at the prompt or the model, not at luck."
+            f"No single {unit} is to blame: this request fails nearly always, whatever is "
+            f"{'said' if dud.unit == 'turn' else 'sampled'} first (it works in about {start} of runs). Look at the "
+            "prompt or the model, not at luck."
         )
     if dud.verdict == "slide":
         half = f" It takes {counts(unit, dud.half_life)} to lose half of its chances." if dud.half_life else ""
         return (
-            f"No single {unit} is to blame: the answer lost its chances little by little.{half} The request works "
+            f"No single {unit} is to blame: the {whole} lost its chances little by little.{half} The request works "
             f"in about {start} of runs."
         )
     if dud.verdict == "unsure" or dud.token is None:
@@ -207,10 +429,15 @@ def reply(dud: Dud) -> str:
     assert dud.success_before is not None
     assert dud.success_after is not None
     before, after = percent(dud.success_before.value or 0.0), percent(dud.success_after.value or 0.0)
-    name = shown(dud.token).strip() or repr(dud.token)
+    name, at = shown(dud.token), "at"
+    place = f"{unit} {dud.position} of the {'assistant' if dud.unit == 'turn' else whole}"
+    if dud.first is not None and dud.last is not None and dud.first < dud.last:
+        name, at = "".join(path[dud.first - 1 : dud.last]) or name, "somewhere in"
+        place = f"{unit}s {dud.first} to {dud.last} of the {whole}"
+    name = _short(name.strip() or repr(name))
     sentences = [
-        f"It went wrong at “{name}” ({unit} {dud.position} of the answer): before it such an answer works out in about "
-        f"{before} of runs, after it in about {after}.",
+        f"It went wrong {at} “{name}” ({place}): before it such {what} works out in about {before} of runs, after it "
+        f"in about {after}.",
     ]
     if dud.prob is not None:
         word = {"unlucky": "a draw against the odds", "trap": "the model's own preference"}[dud.kind or "unlucky"]
@@ -224,3 +451,9 @@ def reply(dud: Dud) -> str:
         f"Fresh pairs of runs show that the place costs at least {low} points of success.".replace(" %", "")
     )
     return " ".join(sentences)
+
+
+def _short(text: str) -> str:
+    """A turn may be long: its beginning, on one line."""
+    line = " ".join(text.split()) if "\n" in text else text
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"

@@ -176,7 +176,9 @@ async def recorded_of(voices: Sequence[Voice], have: tuple[StoredSample, int] | 
     if completion is None or not completion.text:
         raise UsageError(f"{stored.id} has no completion, so it has no tokens to look along", slug="no-completion")
     said = overall(voice.session.checker.judge(voice.case, voice.session.judging, stored.sample))
-    tokens, method = await tokens_of(voice.opened, completion.tokens, stored)
+    tokens, sampling, method = await tokens_of(voice.opened, stored)
+    if sampling is None:
+        raise ModelError(f"the tokens of {stored.id} could not be scored", slug="no-score")
     return Recorded(stored, at, said.outcome == "fail", tokens, method)
 
 
@@ -292,7 +294,7 @@ def _likeliest_dud(found: Recorded, voice: Voice, alpha: float, seed: int) -> Pl
     there is none.
     """
     session = voice.session
-    ready = astray(found.stored.sample, found.tokens, voice.opened.continuer, voice.sampling)
+    ready = astray(found.stored.sample, found.tokens, voice.sampling)
     draws = draws_of(session, slots(session, voice.case), found.stored.id)
     before = earlier(ready, voice.opened.branches.known(), draws, found.stored.id)
     search = begin(ready.failing, DudRule(alpha=alpha), before)

@@ -103,7 +103,7 @@ async def ask_surprise(
     session.store.put_program(session.project.program)
     session.store.put_case(case)
     opened = await open_case(session, case)
-    sampling = readable(opened)
+    sampling = _scorable(opened, case)
     found = begin(session, opened)
     opened.branches.tell("fresh runs that it is held against")
     agreed = await check(found, draws)
@@ -131,6 +131,24 @@ async def ask_surprise(
         caveats=tuple(_caveats(scored, agreed, how)),
         text=reply(verdict, scored, counted, per_day),
     )
+
+
+def _scorable(opened: Opened, case: Case) -> Sampling:
+    """How this case's tokens are sampled. Raises: ModelError in one sentence where no text can be scored."""
+    why = ""
+    if opened.continuer.tier != "A":
+        why = opened.continuer.why
+    elif not opened.continuer.exact:
+        why = "this server takes prefixes as text only, which it cuts into tokens anew"
+    elif not isinstance(opened.sampling, Sampling):
+        why = opened.sampling.why
+    if why:
+        raise ModelError(
+            f"{why}, so the chance of a text cannot be read; `reroll rerun {case.id}` draws answers, and "
+            f"`reroll samples {case.id} --tree` shows how often they go the same way",
+            slug="no-score",
+        )
+    return readable(opened)
 
 
 def _fresh(opened: Opened, found: Exploration, sampling: Sampling) -> list[tuple[float, float]]:

@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from reroll.errors import ModelError
 from reroll.models.completions import CompletionsModel
+from reroll.models.endpoint import EndpointModel
 from reroll.models.http_wire import HttpModel
 from reroll.models.local import LocalModel
 from reroll.models.model import Capabilities, Draw, Model
 from reroll.models.openai import OpenAIModel
+from reroll.models.probe import REFUSED, THINKS
 from reroll.program import Request
 from reroll.sample import Completion, Sample, Token, Usage
 
@@ -126,7 +128,7 @@ class Continuer:
         return replace(sample, completion=await self._joined(prefix, sample.completion))
 
     async def _joined(self, prefix: Sequence[Token], new: Completion) -> Completion:
-        tokens = (*prefix, *new.tokens)
+        tokens = (*prefix, *self._only_new(prefix, new))
         text = await self._text("".join(t.text for t in prefix) + new.text, tokens)
         return replace(new, text=text, tokens=tokens)
 
@@ -135,6 +137,17 @@ class Continuer:
         if self.exact and any("�" in t.text for t in tokens):  # a character that is spread over tokens
             return await self._spelt([_id(t) for t in tokens], text)
         return text
+
+    def _only_new(self, prefix: Sequence[Token], new: Completion) -> tuple[Token, ...]:
+        """The tokens of what was newly written: a server that repeats a text prefix may list its tokens, too."""
+        before = "".join(t.text for t in prefix)
+        if self.exact or "".join(t.text for t in new.tokens) != before + new.text:
+            return new.tokens
+        spelt, k = "", 0
+        while k < len(new.tokens) and spelt != before:
+            spelt, k = spelt + new.tokens[k].text, k + 1
+        # A token over the seam is nobody's: without its tokens the completion still has its text.
+        return new.tokens[k:] if spelt == before else ()
 
     async def _spelt(self, ids: Sequence[int], otherwise: str) -> str:
         """The text of these tokens, as the server spells it."""
@@ -266,14 +279,20 @@ async def open_continuer(model: Model, request: Request, can: Capabilities) -> C
     """
     wire = await model.wire() if isinstance(model, LocalModel) else model
     if not isinstance(wire, HttpModel):
-        return _without(request, wire, "D", f"{model.name} is no model whose tokens can be asked for")
+        return _without(request, wire, "D", _no_tokens(model))
+    if isinstance(wire, EndpointModel):
+        why = f"{request.model} is a product, and its answers are made of more than one model's tokens"
+        return _without(request, wire, "D", why)
     top = min(can.logprobs or 0, 1000)
     extra = [key for key in NOT_BY_TOKENS if request.body.get(key)]
     if request.raw is not None or extra:
         reason = f"`{extra[0]}` is more than sampling tokens" if extra else "the request is kept as raw bytes"
         return _without(
-            request, wire, "C" if top else "D", f"{model.name} cannot go on from a prefix here: {reason}", top
+            request, wire, "C" if top else "D", f"{model.name} cannot go on from a prefix here ({reason})", top
         )
+    if any(note.startswith(THINKS) for note in can.notes):
+        why = f"{model.name} thinks before it answers, and those tokens are hidden"
+        return _without(request, wire, "C" if top else "D", why, top)
     if isinstance(wire, OpenAIModel) and top and can.token_prompt:
         ids = await prompt_ids(wire, request)
         if ids is not None:
@@ -283,7 +302,18 @@ async def open_continuer(model: Model, request: Request, can: Capabilities) -> C
         why = "" if top else f"{model.name} gives no token probabilities"
         told = any("continue_final_message" in note for note in can.notes)
         return Continuer(request, wire, _Way(None, told), tier, top, why)
-    return _without(request, wire, "C" if top else "D", f"{model.name} does not go on from a given beginning", top)
+    said = next((note for note in can.notes if note.startswith(REFUSED)), "").partition(": ")[2].rstrip(".")
+    why = f"{model.name} does not go on from a given beginning{f' ({said})' if said else ''}"
+    return _without(request, wire, "C" if top else "D", why, top)
+
+
+def _no_tokens(model: Model) -> str:
+    kind = model.name.partition(":")[0]
+    if kind == "python":
+        return f"{model.name} is a function of yours, and its answers are made of more than one model's tokens"
+    if kind == "recorded":
+        return f"{model.name} is a recording, which can be read but not asked anew"
+    return f"{model.name} is no model whose tokens can be asked for"
 
 
 def _without(request: Request, wire: Any, tier: Tier, why: str, top: int = 0) -> Continuer:

@@ -16,9 +16,13 @@ from reroll.models.probe_tokens import (
     prompt_logprobs,
     token_prompt,
 )
+from reroll.models.thoughts import thought_over
 from reroll.sample import served
 
-__all__ = ["probe"]
+__all__ = ["REFUSED", "THINKS", "probe"]
+
+REFUSED = "A given beginning of an answer is"  # how the note on prefixes begins
+THINKS = "It thinks before it answers"  # how the note on hidden reasoning begins
 
 ASK = ({"role": "user", "content": "Write six random words."},)
 MOST_TOKENS = 12
@@ -65,6 +69,8 @@ async def probe(post: Post) -> Capabilities:
         json_schema=await asks.json_schema(),
         tools=await asks.tools(),
     )
+    if heard.thoughts:
+        notes.append(f"{THINKS}, and those tokens are hidden: its answers cannot be read token by token.")
     return replace(found, notes=tuple(notes), versions=tuple(heard.versions))
 
 
@@ -74,6 +80,7 @@ class _Heard:
     def __init__(self, post: Post) -> None:
         self.post = post
         self.versions: list[str] = []
+        self.thoughts = False  # some answer was thought over in tokens of its own
 
     async def __call__(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         status, data = await self.post(path, body)
@@ -81,6 +88,7 @@ class _Heard:
             names = (data.get("model"), data.get("system_fingerprint"))
             if version := served(*(name if isinstance(name, str) else None for name in names)):
                 self.versions = [v for v in self.versions if v != version] + [version]
+            self.thoughts |= thought_over(data)
         return status, data
 
 
@@ -172,7 +180,7 @@ class _Asks:
             if not both:
                 self.notes.append("A prefix is continued when `continue_final_message: true` is sent along.")
                 return True
-        self.notes.append(f"A given beginning of an answer is not continued{f': {why}' if why else ''}.")
+        self.notes.append(f"{REFUSED} not continued{f': {why}' if why else ''}.")
         return False
 
     async def first_at(self, temperature: float) -> Mapping[str, float]:

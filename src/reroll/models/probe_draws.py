@@ -8,8 +8,9 @@ from typing import Any
 
 from reroll.errors import RerollError
 from reroll.models.model import Capabilities, Draw, Model
-from reroll.models.probe import ANY_IDS, ASK, MOST_TOKENS, PREFIX, SCHEMA, SCHEMA_TRIES, TOOL
+from reroll.models.probe import ANY_IDS, ASK, MOST_TOKENS, PREFIX, REFUSED, SCHEMA, SCHEMA_TRIES, THINKS, TOOL
 from reroll.models.probe_tokens import Post, logprobs_mode, post_sampling, prompt_logprobs, token_prompt
+from reroll.models.thoughts import thought_in
 from reroll.program import Request
 from reroll.sample import Completion, served
 
@@ -58,6 +59,8 @@ async def probe_draws(
             asks.notes.append(cannot[name])
         else:
             found[name] = await ask()
+    if asks.thoughts:
+        asks.notes.append(f"{THINKS}, and those tokens are hidden: its answers cannot be read token by token.")
     return Capabilities(**found, notes=tuple(asks.notes), versions=tuple(asks.versions))
 
 
@@ -69,6 +72,7 @@ class _Draws:
         self.most = 0  # how many alternatives are asked for, once it is known
         self.siblings = 0  # how many others came with the last completion
         self.versions: list[str] = []
+        self.thoughts = False  # some answer was thought over in tokens of its own
 
     async def ask(
         self, *extra: Mapping[str, Any], seed: int | None = None, **params: Any
@@ -82,6 +86,7 @@ class _Draws:
         self.siblings = sum(one.completion is not None for one in sample.siblings)
         if version := served(sample.model, sample.fingerprint):
             self.versions = [v for v in self.versions if v != version] + [version]
+        self.thoughts |= thought_in(sample.raw)
         said = " ".join((sample.error or "").split())[:200].rstrip(".")
         return sample.completion, said.replace(": ", ", ", 1)
 
@@ -148,7 +153,7 @@ class _Draws:
     async def prefix(self) -> bool:
         completion, why = await self.ask({"role": "assistant", "content": PREFIX})
         if completion is None:
-            self.notes.append(f"A given beginning of an answer is refused: {why}.")
+            self.notes.append(f"{REFUSED} refused: {why}.")
         return completion is not None
 
     async def json_schema(self) -> bool:

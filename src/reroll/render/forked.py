@@ -19,11 +19,12 @@ from reroll.render.strips import Piece, share_steps, token_strip
 __all__ = ["show_forked"]
 
 HEAD = {
-    "dud": ("fail", "One token led it astray"),
-    "slide": ("undecided", "No single token is to blame: it was lost little by little"),
-    "doomed": ("fail", "Lost before the first token"),
-    "unsure": ("undecided", "Not shown whether a single token is to blame"),
+    "dud": ("fail", "One {unit} led it astray"),
+    "slide": ("undecided", "No single {unit} is to blame: it was lost little by little"),
+    "doomed": ("fail", "Lost before the first {unit}"),
+    "unsure": ("undecided", "Not shown whether a single {unit} is to blame"),
 }
+MOST_OF_TURN = 150  # characters of a turn in a conversation
 MOST_POINTS = 8  # numbers below the success curve
 
 
@@ -32,10 +33,11 @@ def show_forked(found: Forked, console: Console) -> None:
     pen = Pen(console)
     dud = found.dud
     kind, words = HEAD[dud.verdict]
-    lines = badge(kind, words, pen)
+    lines = badge(kind, words.format(unit="place" if dud.tier == "B" and dud.unit == "token" else dud.unit), pen)
     lines += pen.wrap(pen.text(f"{found.sample} of {found.case} on {found.model}, tier {found.tier}", "dim"), 3, 3)
     lines += [Text(), *pen.wrap(pen.text(found.text), Text.assemble("   ", (pen.glyph("side"), "dim"), "  "))]
-    lines += titled("What it said, by how much else could have stood there", _strip(found, pen), pen)
+    strip = "What was said" if dud.unit == "turn" else "What it said, by how much else could have stood there"
+    lines += titled(strip, _strip(found, pen), pen)
     lines += titled("How often such a beginning works out", _curve(found, pen), pen)
     lines += titled("What else it could have said there", _table(found, pen), pen)
     lines += caveat_lines(found.caveats, pen)
@@ -51,6 +53,8 @@ def show_forked(found: Forked, console: Console) -> None:
 def _strip(found: Forked, pen: Pen) -> Lines:
     """The completion; under each token how open it was there, the dud marked."""
     dud = found.dud
+    if dud.unit == "turn":
+        return _turns(found, pen)
     pieces = []
     for k, (text, p) in enumerate(zip(found.strip, found.chances, strict=True), 1):
         inside = dud.verdict == "dud" and dud.first is not None and dud.last is not None and dud.first <= k <= dud.last
@@ -61,6 +65,16 @@ def _strip(found: Forked, pen: Pen) -> Lines:
     if any(piece.step for piece in pieces):
         words = f"{steps[0]} something else comes there in 1 of 10 runs, {steps[3]} in half, {steps[7]} always"
         lines += pen.wrap(pen.text(words, "dim"), 3, 5)
+    return lines
+
+
+def _turns(found: Forked, pen: Pen) -> Lines:
+    """The assistant's turns, a line or two of each; the one that cost the success is marked."""
+    lines: Lines = []
+    for k, text in enumerate(found.strip, 1):
+        said = short(" ".join(text.split()), MOST_OF_TURN) or "(empty)"
+        style = f"reverse bold {COLOURS['fail']}" if found.dud.verdict == "dud" and found.dud.position == k else ""
+        lines += pen.wrap(pen.text(said, style), pen.join((f"{k:>5}  ", "dim")), 7)
     return lines
 
 
