@@ -17,8 +17,10 @@ __all__ = [
     "CheckClaim",
     "Comparison",
     "Cost",
+    "DudSection",
     "LuckSection",
     "NotExamined",
+    "OtherToken",
     "Pair",
     "Price",
     "ProgressEvent",
@@ -129,6 +131,44 @@ class NotExamined:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherToken:
+    """What else could have stood at a place: how likely it was, and how often an answer works out with it."""
+
+    token: str
+    prob: float | None
+    success: Est
+
+
+@dataclass(frozen=True, slots=True)
+class DudSection:
+    """Where one failing run went wrong, as `reroll forks` finds it. Rates are success rates.
+
+    `token`, `position` (from 1) and all that is about them are None where no single place is to blame; `drop` holds at
+    any time of looking, wrong with chance `alpha` at most; `calls` and `tokens` are what the search took.
+    """
+
+    verdict: Literal["dud", "slide", "doomed", "unsure"]
+    sample: str
+    tier: str
+    unit: str
+    token: str | None
+    position: int | None
+    kind: Literal["unlucky", "trap"] | None
+    prob: float | None
+    success_before: Est | None
+    success_after: Est | None
+    drop: Est | None
+    share_of_failures: Est | None
+    alternatives: tuple[OtherToken, ...]
+    method: str
+    calls: int
+    tokens: int
+    text: str
+    caveats: tuple[str, ...]
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What this answer took. `reused` counts stored samples that cost no new call; `usd` None means unknown.
 
@@ -177,7 +217,7 @@ class Answer:
     luck: LuckSection | NotExamined
     certify: CertifySection | NotExamined
     cause: NotExamined
-    dud: NotExamined
+    dud: DudSection | NotExamined
     surprise: NotExamined
     fixes: tuple[Any, ...]
     cost: Cost

@@ -67,6 +67,7 @@ def investigate(
     model: str | None = None,
     base_url: str | None = None,
     target: float | None = None,
+    forks: Annotated[bool | None, Parameter(negative="--no-forks")] = None,
     common: Common = COMMON,
     spending: Answering = ANSWERING,
     pictures: Pictures = PICTURES,
@@ -95,12 +96,15 @@ def investigate(
         For --request: where that model is served (default: as the project says).
     target
         The success rate to certify, such as 0.99 (default: the project's).
+    forks
+        Also find the token at which a failing run went wrong (default: where its calls cost nothing, as the model runs
+        here; else its price is told).
     """
     from reroll import commands
     from reroll.intake.reported import Told
 
     told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
-    return commands.investigate(told, target, common, spending, pictures)
+    return commands.investigate(told, target, forks, common, spending, pictures)
 
 
 @app.command

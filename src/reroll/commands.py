@@ -40,13 +40,15 @@ BROKE_OFF = 4
 T = TypeVar("T")
 
 
-def investigate(told: Told, target: float | None, common: Common, spending: Spending, pictures: Pictures) -> int:
+def investigate(
+    told: Told, target: float | None, forks: bool | None, common: Common, spending: Spending, pictures: Pictures
+) -> int:
     can_be_drawn(pictures)
     goal, project = target_of(target), project_of(common, told)
     with store_of(common, project) as store:
         report, project, case = _report(told, project, store, spending)
         exact = told.request is not None or told.sample is not None
-        asked = Asked(report, case, "luck", goal, "exact" if exact else "rebuilt")
+        asked = Asked(report, case, "luck", goal, "exact" if exact else "rebuilt", forks, _teller(spending))
         answer = _measure(project, store, asked, spending)
     name = f"reroll investigate {answer.case['id']}"
     return _finish(name, answer, "answer", answer, common, spending, pictures)
@@ -140,7 +142,7 @@ def demo(common: Common, spending: Spending, pictures: Pictures) -> int:
         project = project_of(here)
         with store_of(here, project) as store:
             report, project, case = read_report(Told(words=DEMO_WORDS), project, store, choose)
-            answer = _measure(project, store, Asked(report, case), spending)
+            answer = _measure(project, store, Asked(report, case, forks=None), spending)
     code = _finish("reroll demo", answer, "answer", answer, common, spending, pictures)
     if not common.json:
         print(
@@ -149,6 +151,11 @@ def demo(common: Common, spending: Spending, pictures: Pictures) -> int:
             file=sys.stderr,
         )
     return code
+
+
+def _teller(spending: Spending) -> Callable[[str], None]:
+    """What says on stderr what a search will take, before it starts."""
+    return (lambda words: None) if spending.quiet else lambda words: print(words, file=sys.stderr)
 
 
 def _report(told: Told, project: Project, store: Store, spending: Spending) -> tuple[Report, Project, Case]:

@@ -9,7 +9,17 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from reroll.answer import CertifySection, LuckSection, NotExamined, OutcomeWord, Price, Rate, Reference, ShownSample
+from reroll.answer import (
+    CertifySection,
+    DudSection,
+    LuckSection,
+    NotExamined,
+    OutcomeWord,
+    Price,
+    Rate,
+    Reference,
+    ShownSample,
+)
 from reroll.evidence import Est, Evidence, interval_of
 from reroll.outcomes import FAIL, INVALID, PASS, Codes, codes_of
 from reroll.race import side_shown
@@ -202,9 +212,11 @@ def certify_read(
     )
 
 
-def sum_of_alphas(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined) -> float:
+def sum_of_alphas(
+    luck: LuckSection | NotExamined, certify: CertifySection | NotExamined, dud: DudSection | NotExamined | None = None
+) -> float:
     """The chance that anything claimed is ever wrong: verdicts, the shown interval, the reference's limit."""
-    total = 0.0
+    total = dud.alpha if isinstance(dud, DudSection) and dud.verdict == "dud" else 0.0
     if isinstance(luck, LuckSection):
         total += luck.alpha + luck.rate.alpha + luck.reference.alpha
     if isinstance(certify, CertifySection):

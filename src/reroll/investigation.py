@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reroll.answer import (
     Answer,
     CertifySection,
+    DudSection,
     LuckSection,
     NotExamined,
     OutcomeWord,
+    Price,
     Reference,
     ShownSample,
     to_json,
@@ -34,6 +36,7 @@ from reroll.conclude import (
 from reroll.controls import Controls
 from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
+from reroll.fallen import where_it_went_wrong
 from reroll.foretold import LOOK, Foretold, foretell, worth_reading
 from reroll.looking import said_by
 from reroll.numbers import counts
@@ -50,6 +53,7 @@ __all__ = ["Asked", "investigate"]
 Question = Literal["luck", "certify"]
 # Where neither a reference nor a target is given, the question is whether it works this often (DESIGN.md section 5).
 TOLERABLE_SUCCESS = 0.95
+SURPRISE_DRAWS = 60  # fresh runs that `surprise` makes, stored ones counted
 NO_REFERENCE = Reference(None, "none")
 # With nothing to compare with, the rate itself is the answer, and two runs are none.
 RUNS_WITHOUT_REFERENCE = 10
@@ -57,13 +61,19 @@ RUNS_WITHOUT_REFERENCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be answered: luck stops when bad luck or not is known, certify when the target is."""
+    """What is to be answered: luck stops when bad luck or not is known, certify when the target is.
+
+    forks: whether the token is sought at which a failing run went wrong; None: where its calls cost nothing. told: is
+    given its price in words before it starts.
+    """
 
     report: Report
     case: Case
     question: Question = "luck"
     target: float | None = None
     fidelity: Literal["exact", "rebuilt"] = "rebuilt"
+    forks: bool | None = False
+    told: Callable[[str], None] = lambda words: None
 
 
 async def investigate(session: Session, asked: Asked) -> Answer:
@@ -113,7 +123,8 @@ async def investigate(session: Session, asked: Asked) -> Answer:
         broken = str(error)
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
-    answer = _answer(session, asked, reference, target, runs, broken, read)
+    dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
+    answer = _answer(session, asked, reference, target, runs, broken, read, dud)
     _keep_decisions(session, asked, answer, runs)
     return answer
 
@@ -141,6 +152,7 @@ def _answer(
     runs: Runs,
     broken: str,
     read: Foretold | None,
+    dud: DudSection | NotExamined,
 ) -> Answer:
     options, outcomes, at = session.options, runs.words(), slots(session, asked.case)
     plan = plan_for(session, asked, reference, target)
@@ -171,8 +183,8 @@ def _answer(
         luck=luck,
         certify=certify,
         cause=NOT_BUILT,
-        dud=NOT_BUILT,
-        surprise=NOT_BUILT,
+        dud=dud,
+        surprise=_surprise(asked),
         fixes=(),
         cost=session.spent.cost(),
         caveats=(
@@ -181,8 +193,8 @@ def _answer(
             *about_verdicts(session, at, (luck, certify)),
             *about_reading(read),
         ),
-        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs), reading=reading),
-        alpha_total=sum_of_alphas(luck, certify),
+        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs), reading=reading, dud=dud),
+        alpha_total=sum_of_alphas(luck, certify, dud),
         outcomes=outcomes,
         samples=_samples(runs, outcomes, read.plain if reading and read else ()),
         stopped=broken or stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
@@ -204,6 +216,17 @@ def about_reading(read: Foretold | None) -> Iterator[str]:
             f"{counts('run', read.reading.checked)}); about {counts('more run', read.reading.runs_instead)} would have "
             "been needed (--method sampling counts runs only)"
         )
+
+
+def _surprise(asked: Asked) -> NotExamined:
+    """How unlikely the reported completion is: offered, where there is one."""
+    if asked.report.sample is not None:
+        offer = f"`reroll surprise {asked.report.sample}` says"
+    elif asked.report.saw:
+        offer = f"`reroll surprise {asked.case.id} --saw FILE`, with what was seen in a file, says"
+    else:
+        return NotExamined("nobody told what was seen (--saw FILE, or --sample ID)", Price(None, None))
+    return NotExamined(offer, Price(SURPRISE_DRAWS, None))
 
 
 def _samples(runs: Runs, outcomes: Sequence[OutcomeWord], plain: Sequence[Branch]) -> tuple[ShownSample, ...]:

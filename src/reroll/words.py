@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from reroll.answer import CertifySection, LuckSection, NotExamined, Pair, Rate, Reading, VariantRate
+from reroll.answer import CertifySection, DudSection, LuckSection, NotExamined, Pair, Rate, Reading, VariantRate
 from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.verdict import not_worse_rate
 
@@ -15,6 +15,7 @@ __all__ = [
     "brief",
     "certify_sentence",
     "compare_reply",
+    "dud_sentence",
     "headline",
     "invalid_sentence",
     "luck_sentence",
@@ -40,10 +41,12 @@ def reply(
     *,
     fresh: bool = True,
     reading: Reading | None = None,
+    dud: DudSection | NotExamined | None = None,
 ) -> str:
     """What one would paste on Slack: at most six sentences, each backed by a number of the answer.
 
-    `fresh` is False where every run was made by an earlier command; `reading`: how the rate was read, if it was.
+    `fresh` is False where every run was made by an earlier command; `reading`: how the rate was read, if it was;
+    `dud`: where one failing run went wrong, if that was looked into.
     """
     sentences: list[str] = []
     if isinstance(luck, LuckSection):
@@ -57,6 +60,7 @@ def reply(
         sentences.append(invalid_sentence(luck.rate))
     if isinstance(certify, CertifySection):
         sentences.append(certify_sentence(certify))
+    sentences.append(dud_sentence(dud))
     if isinstance(luck, LuckSection) and luck.rate.failures:
         sentences.append("Why it fails has not been looked into yet.")
     return " ".join([s for s in sentences if s][:MOST_SENTENCES])
@@ -224,6 +228,23 @@ def certify_sentence(certify: CertifySection) -> str:
     today = f"; today no more than {percent(certify.claim_today, 'down')} may be claimed" if certify.claim_today else ""
     more = f", and about {counts('more run', certify.calls_needed)} would decide it" if certify.calls_needed else ""
     return f"Whether it is {target} is still open{today}{more}."
+
+
+def dud_sentence(dud: DudSection | NotExamined | None) -> str:
+    """Where one failing run went wrong, no stronger than its verdict; empty where that is not shown."""
+    if not isinstance(dud, DudSection):
+        return ""
+    if dud.verdict == "doomed":
+        return f"Such an answer is lost before its first {dud.unit}, so the prompt or the model is to blame, not luck."
+    if dud.verdict == "slide":
+        return f"A failing answer loses its chances little by little, at no single {dud.unit}."
+    if dud.verdict == "unsure" or dud.success_before is None or dud.success_after is None:
+        return ""
+    before, after = (percent(est.value or 0.0) for est in (dud.success_before, dud.success_after))
+    return (
+        f"One failing answer went wrong at “{dud.token}” ({dud.unit} {dud.position}): before it such an answer works "
+        f"out in about {before} of runs, after it in about {after}."
+    )
 
 
 def invalid_sentence(rate: Rate) -> str:

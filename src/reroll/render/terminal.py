@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from reroll.answer import Answer, CertifySection, Cost, LuckSection, NotExamined, Price, ShownSample
+from reroll.answer import Answer, CertifySection, Cost, DudSection, LuckSection, NotExamined, Price, ShownSample
 from reroll.models.model import Capabilities
 from reroll.numbers import counts, interval_words, money, percent
 from reroll.probing import Change
@@ -56,6 +56,7 @@ SECTIONS = (
     ("surprise", "How unlikely what you saw was"),
 )
 MOST_SAMPLES = 3
+MOST_OTHERS = 3  # tokens that could have stood where one went wrong
 
 _NO_TARGET = NotExamined("no target was named", Price(None, None))
 
@@ -213,6 +214,7 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     shown = [line for s in answer.samples[:MOST_SAMPLES] for line in (Text(), *said.sample_lines(s, pen))]
     if shown:
         lines += titled("What it said", shown[1:], pen)
+    lines += _dud(answer, pen)
     lines += _not_examined(answer, pen) + caveat_lines(answer.caveats, pen) + cost_lines(answer.cost, pen)
     total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}."
     return lines + pen.wrap(pen.text(total, "dim"))
@@ -299,6 +301,25 @@ def price_words(price: Price) -> str:
     if price.calls is None:
         return "" if price.usd is None else money(price.usd)
     return f"about {counts('call', price.calls)}, {money(price.usd)}"
+
+
+def _dud(answer: Answer, pen: Pen) -> Lines:
+    """Where one failing run went wrong: in words, and what else could have stood there."""
+    dud = answer.dud
+    if not isinstance(dud, DudSection):
+        return []
+    body = pen.wrap(pen.text(dud.text), 3)
+    choices = [] if dud.token is None else [(f"“{said.short(dud.token, 12)}”", dud.success_after, "fail")]
+    choices += [(f"“{said.short(o.token, 12)}” instead", o.success, "pass") for o in dud.alternatives[:MOST_OTHERS]]
+    rows = [
+        Row(label, percent(est.value), "", kind, est.low, est.value, est.high)
+        for label, est, kind in choices
+        if est is not None and est.value is not None
+    ]
+    if rows:
+        body += [Text(), *axis(rows, pen), *pen.wrap(pen.text("how often an answer works out with it", "dim"), 3)]
+    body += pen.wrap(pen.text(f"`reroll forks {dud.sample}` shows the whole search.", "dim"), 3)
+    return titled("Where a bad answer went wrong", body, pen)
 
 
 def _not_examined(answer: Answer, pen: Pen) -> Lines:

@@ -1,0 +1,84 @@
+"""Where a failing run went wrong, as a section of an answer: searched for, or offered with its price."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from reroll.answer import DudSection, NotExamined, OtherToken, Price
+from reroll.astray import shown
+from reroll.case import Case
+from reroll.dud_report import price
+from reroll.errors import ModelError, NotCompleted, UsageError
+from reroll.forked import Forked, ask_forks
+from reroll.forking import Failing
+from reroll.models.local import LocalModel
+from reroll.numbers import counts
+from reroll.runs import Runs
+from reroll.session import Session, too_dear
+from reroll.store import StoredSample
+
+__all__ = ["where_it_went_wrong"]
+
+NOTHING = Price(None, None)
+
+
+async def where_it_went_wrong(
+    session: Session, case: Case, runs: Runs, wanted: bool | None, told: Callable[[str], None]
+) -> DudSection | NotExamined:
+    """The token at which a run went wrong that failed as most did, or why nobody looked, and what it would take.
+
+    Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand.
+    """
+    said = [key for key, outcome in zip(runs.said, runs.words(), strict=True) if outcome == "fail"]
+    if not said:
+        return NotExamined("no run failed", NOTHING)
+    failing = runs[list(runs.said).index(Counter(said).most_common(1)[0][0])].stored
+    offer = NotExamined(f"`reroll forks {failing.id}` finds the token at which that run went wrong", _price(failing))
+    if wanted is None:
+        wanted = isinstance(session.model, LocalModel)
+    if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
+        return offer
+    if offer.price.calls is not None and session.left < offer.price.calls:
+        left = counts("call", max(0, session.left))
+        return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)
+    try:
+        found = await ask_forks(session, case, failing, failing.seq, told, by="tokens")
+    except (ModelError, NotCompleted, UsageError) as problem:
+        return NotExamined(str(problem), NOTHING)
+    return _section(found, session.options.alpha) if isinstance(found, Forked) else offer
+
+
+def _price(failing: StoredSample) -> Price:
+    """About what the search takes, by how long the answer is: nothing else of it is known before it is scored."""
+    completion = failing.sample.completion
+    length = failing.sample.usage.completion_tokens or (len(completion.tokens) if completion else 0)
+    if not length:
+        return NOTHING
+    names = tuple(map(str, range(length)))
+    return Price(price(Failing(names, (1.0,) * length, ((),) * length)).rollouts + length, None)
+
+
+def _section(found: Forked, alpha: float) -> DudSection:
+    dud = found.dud
+    return DudSection(
+        verdict=dud.verdict,
+        sample=found.sample,
+        tier=found.tier,
+        unit=dud.unit,
+        token=None if dud.token is None else shown(dud.token),
+        position=dud.position,
+        kind=dud.kind,
+        prob=dud.prob,
+        success_before=dud.success_before,
+        success_after=dud.success_after,
+        drop=dud.drop,
+        share_of_failures=dud.share_of_failures,
+        alternatives=tuple(OtherToken(shown(a.token), a.prob, a.success) for a in dud.alternatives),
+        method=found.method,
+        calls=dud.rollouts,
+        tokens=dud.tokens_spent,
+        text=found.text,
+        caveats=found.caveats,
+        alpha=alpha,
+    )
