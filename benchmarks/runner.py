@@ -137,7 +137,7 @@ def row(kind: str, calls: int, ms: int, width: int, *server: str, chunk: int | N
         command = [sys.executable, __file__, "--inside", json.dumps(told)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            return {"failed": done.stderr.strip().splitlines()[-1]}
+            return {"failed": (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]}
         found: dict[str, Any] = json.loads(done.stdout)
         found["server"] = stats(url)
         found["attempts"] = 0

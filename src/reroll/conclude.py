@@ -152,7 +152,7 @@ def sum_of_alphas(luck: LuckSection | NotExamined, certify: CertifySection | Not
 
 
 def three_samples(
-    said: Sequence[int], outcomes: Sequence[OutcomeWord], seen: Callable[[int], Seen]
+    said: Sequence[int] | memoryview[int], outcomes: Sequence[OutcomeWord], seen: Callable[[int], Seen]
 ) -> tuple[ShownSample, ...]:
     """At most three different samples: the commonest failures first, then the commonest pass.
 
