@@ -58,13 +58,13 @@ async def whole(url: str, folder: Path, calls: int, width: int, chunk: int) -> i
         store.put_program(found.program)
         store.put_case(found.cases[0])
         at = slots(session, found.cases[0])
-        done, n = 0, 0
-        while done < calls:
-            await draw_more(session, [at], min(chunk, calls - done))
-            done += min(chunk, calls - done)
-            n = len(judged(session, at)) if chunk >= calls else done
+        runs = judged(session, at)  # none yet; but only what is drawn after its checks were known counts
+        while len(runs) < calls:
+            await draw_more(session, [at], min(chunk, calls - len(runs)))
+            runs = judged(session, at, runs)
         await model.close()
-    return n
+    assert runs.words().count("pass") == len(runs)
+    return len(runs)
 
 
 async def command(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
