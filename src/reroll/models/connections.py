@@ -60,13 +60,16 @@ class Connections:
         if body or method != "GET":
             head["Content-Length"] = str(len(body))
         data = request_head(method, url.raw_path_qs, head) + body
-        async with asyncio.timeout(seconds):
-            link = self._kept() or await self._connect()
-            try:
-                got = await link.call(data)
-            except BaseException:  # whatever still comes would be taken for the next call's response
-                link.abort()
-                raise
+        until = self._loop.time() + seconds
+        link = self._kept()
+        if link is None:
+            async with asyncio.timeout_at(until):
+                link = await self._connect()
+        try:
+            got = await link.call(data, until)
+        except BaseException:  # whatever still comes would be taken for the next call's response
+            link.abort()
+            raise
         if got.keeps and not link.busy:
             link.since = self._loop.time()
             self._idle.append(link)
@@ -148,12 +151,17 @@ class _Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._among.add(self)
 
-    async def call(self, data: bytes) -> Incoming:
-        """The response to what is sent."""
+    async def call(self, data: bytes, until: float) -> Incoming:
+        """The response to what is sent. Raises: TimeoutError at `until`, by the loop's clock."""
+        loop = asyncio.get_running_loop()
         self._incoming = Incoming()
-        self._waiting = asyncio.get_running_loop().create_future()
+        self._waiting = loop.create_future()
         self._transport.write(data)
-        return await self._waiting
+        late = loop.call_at(until, self._settle, TimeoutError())
+        try:
+            return await self._waiting
+        finally:
+            late.cancel()
 
     @property
     def busy(self) -> bool:

@@ -31,8 +31,8 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     >>> request_head("GET", "/v1/models", {"Host": "localhost"})
     b'GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n'
     """
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    if any(UNSENDABLE.search(line) for line in lines):
+    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
+    if UNSENDABLE.search("".join(lines)):
         raise ValueError("a header can hold no line break")
     return "\r\n".join([*lines, "", ""]).encode()
 
@@ -120,8 +120,7 @@ class Incoming:
                 raise Garbled("a body whose end cannot be told")
             self._chunked = True
         elif length is not None:
-            lengths = {one.strip() for one in length.split(",")}  # some proxies write it twice
-            if len(lengths) > 1 or not DIGITS.fullmatch(length := lengths.pop()):
+            if not DIGITS.fullmatch(length):
                 raise Garbled("a body whose end cannot be told")
             self._length = int(length)
         said = self.headers.get("connection", "").lower()
