@@ -58,12 +58,11 @@ async def whole(url: str, folder: Path, calls: int, width: int, chunk: int) -> i
         store.put_program(found.program)
         store.put_case(found.cases[0])
         at = slots(session, found.cases[0])
-        runs = judged(session, at)  # none yet; but only what is drawn after its checks were known counts
+        runs = judged(session, at)  # none yet: only what is drawn after its checks were known counts
         while len(runs) < calls:
             await draw_more(session, [at], min(chunk, calls - len(runs)))
             runs = judged(session, at, runs)
         await model.close()
-    assert runs.words().count("pass") == len(runs)
     return len(runs)
 
 
