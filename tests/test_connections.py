@@ -228,6 +228,42 @@ def test_where_the_server_closes_after_an_answer_the_next_call_opens_anew(said: 
     assert opened == 3
 
 
+def test_a_connection_that_was_kept_too_long_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = 0
+
+    async def patient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        await saying(sized(b"yes"), sized(b"yes"), sized(b"yes"))(reader, writer)
+
+    async def run() -> None:
+        async with listening(patient) as url, connected_to(url) as kept:
+            await call(kept, url)
+            await call(kept, url)
+            assert opened == 1
+            monkeypatch.setattr(connections, "KEPT", -1.0)
+            await call(kept, url)
+            assert opened == 2
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://localhost:80/v1", "localhost"),
+        ("https://localhost:443/v1", "localhost"),
+        ("https://localhost:8443/v1", "localhost:8443"),
+        ("http://[::1]:8080/v1", "[::1]:8080"),
+    ],
+)
+def test_the_server_is_called_by_its_name_and_a_port_that_is_not_usual(url: str, host: str) -> None:
+    async def place() -> str:
+        return Connections(URL(url))._place
+
+    assert asyncio.run(place()) == host
+
+
 def test_what_comes_too_late_is_not_taken_for_the_next_answer() -> None:
     asked = 0
 
