@@ -58,13 +58,12 @@ async def whole(url: str, folder: Path, calls: int, width: int, chunk: int) -> i
         store.put_program(found.program)
         store.put_case(found.cases[0])
         at = slots(session, found.cases[0])
-        done, n = 0, 0
-        while done < calls:
-            await draw_more(session, [at], min(chunk, calls - done))
-            done += min(chunk, calls - done)
-            n = len(judged(session, at)) if chunk >= calls else done
+        runs = judged(session, at)  # none yet: only what is drawn after its checks were known counts
+        while len(runs) < calls:
+            await draw_more(session, [at], min(chunk, calls - len(runs)))
+            runs = judged(session, at, runs)
         await model.close()
-    return n
+    return len(runs)
 
 
 async def command(url: str, folder: Path, calls: int, width: int, chunk: int) -> int:
@@ -137,7 +136,7 @@ def row(kind: str, calls: int, ms: int, width: int, *server: str, chunk: int | N
         command = [sys.executable, __file__, "--inside", json.dumps(told)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            return {"failed": done.stderr.strip().splitlines()[-1]}
+            return {"failed": (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]}
         found: dict[str, Any] = json.loads(done.stdout)
         found["server"] = stats(url)
         found["attempts"] = 0

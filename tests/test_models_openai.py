@@ -10,14 +10,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp.client_reqrep import ConnectionKey
 
 from reroll.engine import gate_of, run_draws
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.keys import holds
 from reroll.models.conformance import check_model
+from reroll.models.connections import Unreachable
 from reroll.models.model import Draw
 from reroll.models.openai import OpenAIModel, base_address
 from reroll.models.quirks import QUIRKS
@@ -550,7 +549,7 @@ def test_check_tells_refused_dns_and_tls_apart() -> None:
         held.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{held.getsockname()[1]}"
         assert "connection refused by 127.0.0.1" in check(None, url=closed)
-    dns = aiohttp.ClientConnectorDNSError(ConnectionKey("nowhere", 80, False, True, None, None, None), OSError("?"))
+    dns = Unreachable("nowhere", 80, socket.gaierror(socket.EAI_NONAME, "?"))
     assert connection_words(dns, 1) == "host name `nowhere` is not known (DNS)"
 
     async def plain_where_tls_is_expected() -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import aiohttp
 import pytest
 
+from reroll.models import connections
+from reroll.models.connections import look_up
 from reroll.store import Store, StoredSample
 from tests.background import reroll, reroll_apart, write_project
 
@@ -199,8 +201,7 @@ def lost(project: Path) -> list[StoredSample]:
 def test_tls_that_breaks_after_the_check_is_a_recorded_try_of_every_draw(
     certificates: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, then: Mode, words: str
 ) -> None:
-    trust = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trust)  # read from the environment once
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
     monkeypatch.setenv("REROLL_TRIES", "1")
     with listening(certificates, "good", then) as place:
         project = write_project(tmp_path, f"https://{place}")
@@ -219,16 +220,15 @@ def test_a_name_that_is_lost_after_the_check_is_a_recorded_try_of_every_draw(
     """With a resolver of our own: a name cannot be taken away from the real one between two calls."""
     asked = 0
 
-    class Forgetful(aiohttp.DefaultResolver):  # type: ignore[misc, valid-type]
-        async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:
-            nonlocal asked
-            asked += 1
-            if asked > 1:
-                raise OSError(None, "Name or service not known")
-            return await super().resolve("127.0.0.1", port, family)
+    async def forgetful(name: str, port: int) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return await look_up("127.0.0.1", port)
 
-    monkeypatch.setattr("aiohttp.connector.DefaultResolver", Forgetful)
-    monkeypatch.setattr("aiohttp.connector._DNSCacheTable.expired", lambda self, key: True)  # it keeps names for 10 s
+    monkeypatch.setattr(connections, "look_up", forgetful)
+    monkeypatch.setattr(connections, "NAMES_KEPT", -1.0)
     monkeypatch.setenv("REROLL_TRIES", "2")
     with listening(certificates, "plain") as place:
         project = write_project(tmp_path, f"http://{NOWHERE}:{place.partition(':')[2]}")

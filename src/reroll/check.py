@@ -198,7 +198,7 @@ def judge_sample(
         found = _judge(check, sample, surroundings, foreign)
     except Exception as error:
         found = Outcome("invalid", f"check {name} crashed: {show_error(error)}", broken=True)
-    return replace(found, check=name, marks=found.marks if found.outcome == "fail" else ())
+    return Outcome(found.outcome, found.reason, name, found.marks if found.outcome == "fail" else (), found.broken)
 
 
 def show_error(error: BaseException) -> str:
@@ -284,10 +284,11 @@ def _unfit(check: Check, completion: Completion, around: Surroundings) -> str | 
     An answer that never says no is not right for having refused. `all` and `any` have nothing of
     their own here: their parts were asked.
     """
-    if check.kind in ("all", "any") or all(c.kind in (*SEE_ALL, *COMBINE) for c in check.walk()):
+    endings = list(_endings(completion))
+    if not endings or check.kind in ("all", "any") or all(c.kind in (*SEE_ALL, *COMBINE) for c in check.walk()):
         return None
     asked_empty = check.kind == "equals" and not _text(fill_known(check.value, around.known)).strip()
-    for ending, words in _endings(completion):
+    for ending, words in endings:
         if not (ending == "cut" and check.kind in SEE_PART) and not (ending == "empty" and asked_empty):
             return words
     return None

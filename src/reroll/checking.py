@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -89,13 +90,19 @@ class Checker:
 
         Raises: FileError where a python check's file or function is missing; UsageError for judges.
         """
+        return self.judging(case, program)(sample)
+
+    def judging(self, case: Case, program: Program) -> Callable[[Sample], list[Outcome]]:
+        """What does so for any number of samples. Raises: as judge."""
         self._prepare(case)
         around = surroundings_of(case, program)
-        with self._lock:
-            return [
-                judge_sample(check, sample, around, self._run, name)
-                for name, check in zip(case.check_names(), case.checks, strict=True)
-            ]
+        named = list(zip(case.check_names(), case.checks, strict=True))
+
+        def judge(sample: Sample) -> list[Outcome]:
+            with self._lock:
+                return [judge_sample(check, sample, around, self._run, name) for name, check in named]
+
+        return judge
 
     def ids(self, case: Case, program: Program) -> list[str]:
         """The content id of each check of the case, as it stands in this case and program. Raises: as judge."""

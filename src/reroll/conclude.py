@@ -225,7 +225,7 @@ def sum_of_alphas(
 
 
 def three_samples(
-    said: Sequence[int], outcomes: Sequence[OutcomeWord], seen: Callable[[int], Seen]
+    said: Sequence[int] | memoryview[int], outcomes: Sequence[OutcomeWord], seen: Callable[[int], Seen]
 ) -> tuple[ShownSample, ...]:
     """At most three different samples: the commonest failures first, then the commonest pass.
 

@@ -118,7 +118,7 @@ def fill_known(value: JSON, known: Mapping[str, JSON], quote: Callable[[str], st
         return {k: fill_known(v, known, quote) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [fill_known(v, known, quote) for v in value]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "{" not in value:
         return value
     whole = HOLE.fullmatch(value)
     if whole and whole.group(2) in known and quote is str:

@@ -134,17 +134,18 @@ class Runs(Sequence[Judged]):
         return Outcomes.of_codes(codes[: len(self)])
 
     @property
-    def seqs(self) -> array[int]:
-        """The `seq` of each."""
-        return self._kept.seqs[: len(self)]
+    def seqs(self) -> memoryview[int]:
+        """The `seq` of each, where they are: nothing can be added while somebody holds this."""
+        return memoryview(self._kept.seqs)[: len(self)]
 
     @property
-    def said(self) -> array[int]:
+    def said(self) -> memoryview[int]:
         """A number for each, equal for those with the same outcome, text and reason; others differ but by a chance.
 
-        Numbers of 64 bits: that any two of a million different runs share one has a chance below 1e-7.
+        Of 64 bits: that any two of a million different runs share one has a chance below 1e-7. Nothing can be added
+        while somebody holds this.
         """
-        return self._kept.said[: len(self)]
+        return memoryview(self._kept.said)[: len(self)]
 
     def days(self) -> list[int]:
         """The days on which they settled, since 1970 (UTC), sorted."""

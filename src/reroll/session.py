@@ -329,10 +329,11 @@ def outcomes_of(session: Session, at: Slots, samples: Mapping[str, Sample]) -> d
     have = session.store.outcomes(list(samples), ids)
     by_person = any(inner.kind == "person" for check in at.case.checks for inner in check.walk())
     fresh: dict[str, list[tuple[str, Outcome]]] = {}
+    judge = session.checker.judging(at.case, session.judging)
     try:
         for id, sample in samples.items():
             if any(i not in have.get(id, {}) for i in ids):
-                said = session.checker.judge(at.case, session.judging, sample)
+                said = judge(sample)
                 have[id] = dict(zip(ids, said, strict=True))
                 # A check that could not run is asked again next time; a person's word is kept at once.
                 fresh[id] = [(i, o) for i, o in zip(ids, said, strict=True) if not o.broken]

@@ -342,7 +342,7 @@ def ranges(seqs: Iterable[int]) -> list[list[int]]:
     >>> ranges([3, 1, 2, 7])
     [[1, 3], [7, 7]]
     """
-    found = np.sort(np.asarray(seqs) if isinstance(seqs, array) else np.fromiter(seqs, dtype=np.int64))
+    found = np.sort(np.asarray(seqs) if isinstance(seqs, array | memoryview) else np.fromiter(seqs, dtype=np.int64))
     if not len(found):
         return []
     ends = np.flatnonzero(np.diff(found) > 1)

@@ -9,18 +9,17 @@ import os
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-from aiohttp.payload import BytesPayload
 from yarl import URL
 
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.keys import hide
 from reroll.models import wire
 from reroll.models.choices import with_siblings
+from reroll.models.connections import Connections
 from reroll.models.model import Capabilities, Draw
 from reroll.models.parse import Malformed, Parsed, without
 from reroll.models.prices import price
@@ -30,6 +29,9 @@ from reroll.models.wire import Policy, Reply
 from reroll.program import Request
 from reroll.sample import Completion, Sample, Usage
 
+if TYPE_CHECKING:
+    from reroll.models.proxied import Proxied
+
 __all__ = ["HttpModel", "base_address", "split_address"]
 
 H = TypeVar("H", bound="HttpModel")
@@ -37,6 +39,8 @@ H = TypeVar("H", bound="HttpModel")
 CHECK_SECONDS = 15.0  # `check` asks for a small list; whoever needs longer is as good as down
 # What servers write under `owned_by`, and what they are.
 OWNERS = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang", "library": "ollama"}
+PLAIN_HEADERS = {"User-Agent": "reroll", "Content-Type": "application/json"}
+UNKNOWN_TYPE = "application/octet-stream"
 PAYLOADS = 256  # requests whose bytes are remembered
 PATHS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
 
@@ -113,11 +117,11 @@ class HttpModel(ABC):
         self._defaults = dict(defaults or {})
         self._rng = rng or random.Random()
         self._sleep = sleep
-        self._session: aiohttp.ClientSession | None = None
+        self._server: Connections | Proxied | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._proxy = self._find_proxy()
         self._quirks = quirks_of(self.base)
-        self._payloads: dict[int, tuple[Request, BytesPayload]] = {}
+        self._payloads: dict[int, tuple[Request, bytes]] = {}
         self._answered = False  # whether any draw brought a completion
         self._asked_for_name = False  # whether a 404 made us look at the list of models
 
@@ -138,46 +142,39 @@ class HttpModel(ABC):
         host = parts.hostname or ""
         return None if is_loopback(host) or proxy_bypass(host) else getproxies().get(parts.scheme)
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> Connections | Proxied:
         loop = asyncio.get_running_loop()
-        if self._session is None or self._session.closed or self._loop is not loop:
+        if self._server is None or self._loop is not loop:
             self._loop = loop
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "reroll", "Content-Type": "application/json"},
-            )
-        return self._session
+            if self._proxy is None:
+                self._server = Connections(URL(self.base))
+            else:
+                from reroll.models.proxied import Proxied  # with aiohttp, which takes long to import
+
+                self._server = Proxied(self._proxy)
+        return self._server
 
     async def _send(
         self,
         method: str,
         url: str | URL,
-        data: bytes | BytesPayload | None,
+        data: bytes,
         seconds: float,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """One HTTP exchange, read to its end. Raises what aiohttp raises."""
-        async with self._open().request(
-            method,
-            url,
-            data=data,
-            headers=self.headers() if headers is None else headers,
-            proxy=self._proxy,
-            allow_redirects=False,  # a redirect would take prompts to an address that nobody named
-            timeout=aiohttp.ClientTimeout(total=seconds),
-        ) as response:
-            body = await response.read()
-            got = response.headers
-            waits = (got.get("Retry-After"), got.get("Date"), got.get("retry-after-ms"))
-            return Reply(
-                response.status,
-                body,
-                response.content_type,
-                wire.retry_after(*waits) if response.status >= 400 else None,
-                got.get("x-request-id") or got.get("request-id"),
-                got.get("Location"),
-            )
+        """One HTTP exchange, read to its end. Raises: OSError, what `Connections.send` says."""
+        headers = {**PLAIN_HEADERS, **(self.headers() if headers is None else headers)}
+        got = await self._open().send(method, URL(url), headers, data, seconds)
+        said = got.headers.get
+        waits = (said("retry-after"), said("date"), said("retry-after-ms"))
+        return Reply(
+            got.status,
+            got.body,
+            said("content-type", UNKNOWN_TYPE).partition(";")[0].strip().lower() or UNKNOWN_TYPE,
+            wire.retry_after(*waits) if got.status >= 400 else None,
+            said("x-request-id") or said("request-id"),
+            said("location"),
+        )
 
     def headers(self) -> dict[str, str]:
         """Headers of a call; the only place where the key goes."""
@@ -244,7 +241,7 @@ class HttpModel(ABC):
         twin.__dict__ = self.__dict__
         return twin
 
-    def _bytes_of(self, draw: Draw) -> bytes | BytesPayload:
+    def _bytes_of(self, draw: Draw) -> bytes:
         """The payload; made once for all draws of a request without seeds, which send the same bytes."""
         if draw.seed is not None:
             return self.payload(draw)
@@ -252,7 +249,7 @@ class HttpModel(ABC):
         if known is None or known[0] is not draw.request:
             if len(self._payloads) >= PAYLOADS:
                 self._payloads.clear()
-            known = self._payloads[id(draw.request)] = draw.request, BytesPayload(self.payload(draw))
+            known = self._payloads[id(draw.request)] = draw.request, self.payload(draw)
         return known[1]
 
     def url(self) -> str:
@@ -267,8 +264,8 @@ class HttpModel(ABC):
         if reply.status == 404 and not self._asked_for_name:
             self._asked_for_name = True
             try:
-                listed = await self._send("GET", f"{self.base}/models", None, min(CHECK_SECONDS, self.policy.timeout))
-            except (aiohttp.ClientError, TimeoutError, OSError):
+                listed = await self._send("GET", f"{self.base}/models", b"", min(CHECK_SECONDS, self.policy.timeout))
+            except OSError:
                 return
             if listed.status == 200 and (words := self._no_such_name(listed)):
                 raise self._stopped(words, "unknown-model")
@@ -310,7 +307,7 @@ class HttpModel(ABC):
             data = json.dumps({"model": self.name, **body}).encode()
             reply = await self._send("POST", url, data, self.policy.timeout)
             return reply.status, hide(json.loads(reply.body), self._key.value)
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except OSError:
             return 0, None
         except (ValueError, RecursionError):
             return reply.status, None
@@ -328,8 +325,8 @@ class HttpModel(ABC):
             )
         seconds = min(CHECK_SECONDS, self.policy.timeout)
         try:
-            reply = await self._send("GET", f"{self.base}/models", None, seconds)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reply = await self._send("GET", f"{self.base}/models", b"", seconds)
+        except OSError as error:
             words = scrub(wire.connection_words(error, seconds), self._key.value)
             cut = words == "connection reset" and self.base.startswith("http:")
             hint = "does the server want https://?" if cut else "is base_url right?"
@@ -348,19 +345,10 @@ class HttpModel(ABC):
     async def server_kind(self) -> str:
         """Which software answers, as its list of models tells: llama.cpp, vllm, sglang, ollama; else `openai`."""
         try:
-            reply = await self._send("GET", f"{self.base}/models", None, min(CHECK_SECONDS, self.policy.timeout))
+            reply = await self._send("GET", f"{self.base}/models", b"", min(CHECK_SECONDS, self.policy.timeout))
             rows = json.loads(reply.body)["data"]
             owner = str(rows[0].get("owned_by")) if rows else ""
-        except (
-            aiohttp.ClientError,
-            TimeoutError,
-            OSError,
-            ValueError,
-            RecursionError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
             return "openai"
         return OWNERS.get(owner, "openai")
 
@@ -394,6 +382,6 @@ class HttpModel(ABC):
 
     async def close(self) -> None:
         """Let go of all connections. The model may be used again afterwards."""
-        session, self._session = self._session, None
-        if session is not None and self._loop is asyncio.get_running_loop():
-            await session.close()
+        server, self._server = self._server, None
+        if server is not None and self._loop is asyncio.get_running_loop():
+            await server.close()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Generic, Literal, TypeVar
 
-import aiohttp
-
 from reroll.keys import hide
+from reroll.models.connections import Unreachable
+from reroll.models.http_bytes import BrokenOff, Garbled
 from reroll.models.model import sent_away
 from reroll.models.parse import Malformed, ServerSaid
 from reroll.models.secrets import scrub
@@ -161,32 +163,36 @@ def connection_words(error: BaseException, timeout: float) -> str:
     """What went wrong below HTTP, in a few words that name the layer."""
     if isinstance(error, TimeoutError):
         return f"time-out after {timeout:g} s"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"host name `{error.host}` is not known (DNS)"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return f"TLS failed ({_tls_words(error)})"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        inner = error.os_error
-        if isinstance(inner, ConnectionResetError | ConnectionAbortedError):
-            return "connection reset"
-        refused = isinstance(inner, ConnectionRefusedError) or "refused" in str(inner).lower()
-        where = f"{error.host}:{error.port}"
-        return f"connection refused by {where}" if refused else f"no connection to {where} ({inner.strerror or inner})"
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | aiohttp.ClientOSError):
-        return "connection reset"
-    if isinstance(error, aiohttp.ClientPayloadError):
+    if isinstance(error, Unreachable):
+        return _unreachable_words(error.host, error.port, error.cause)
+    if isinstance(error, BrokenOff):
         return "connection broke in the middle of the body"
+    if isinstance(error, Garbled):
+        return f"the answer is no HTTP ({error})"
+    if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        return "connection reset"
     return f"connection failed ({type(error).__name__})"
 
 
-def _tls_words(error: BaseException) -> str:
+def _unreachable_words(host: str, port: int, cause: OSError) -> str:
+    if isinstance(cause, socket.gaierror):
+        return f"host name `{host}` is not known (DNS)"
+    if isinstance(cause, ssl.SSLError):
+        return f"TLS failed ({_tls_words(cause)})"
+    if isinstance(cause, ConnectionResetError | ConnectionAbortedError):
+        return "connection reset"
+    if isinstance(cause, ConnectionRefusedError) or "refused" in str(cause).lower():
+        return f"connection refused by {host}:{port}"
+    return f"no connection to {host}:{port} ({cause.strerror or cause})"
+
+
+def _tls_words(error: ssl.SSLError) -> str:
     """Why TLS failed, in OpenSSL's words where there are none of ours."""
-    reason = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
-    if (said := getattr(reason, "verify_message", None)) is not None:
-        return str(said)
-    if getattr(reason, "reason", None) in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
         return "the server does not speak TLS; is it http://?"
-    return str(reason)
+    return str(error)
 
 
 async def settle(
@@ -257,7 +263,7 @@ async def _try(
         final = error.status is not None and 400 <= error.status < 500 and error.status not in (408, 429)
         kind: Literal["final", "broken", "throttled"] = "throttled" if error.status in (429, 529) else "broken"
         return None, Fault(words, "final" if final else kind), reply
-    except aiohttp.ClientConnectorCertificateError as error:
-        return None, Fault(connection_words(error, policy.timeout), "final"), None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return None, Fault(scrub(connection_words(error, policy.timeout), *secrets), "broken"), None
+    except OSError as error:
+        words = scrub(connection_words(error, policy.timeout), *secrets)
+        untrusted = isinstance(error, Unreachable) and isinstance(error.cause, ssl.SSLCertVerificationError)
+        return None, Fault(words, "final" if untrusted else "broken"), None
