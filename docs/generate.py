@@ -71,7 +71,8 @@ def option_rows(command: App) -> Iterator[tuple[str, str, str]]:
         name = argument.names[0]
         if name == "*":
             continue
-        form = name if argument.hint is bool or not name.startswith("-") else f"{name} {metavar(argument.hint)}"
+        flag = bool in (argument.hint, *typing.get_args(argument.hint))
+        form = name if flag or not name.startswith("-") else f"{name} {metavar(argument.hint)}"
         form = form.replace("|", "\\|")
         field = argument.keys[0] if argument.keys else ""
         yield field, form, " ".join((argument.parameter.help or "").split()).replace("|", "\\|")
