@@ -14,13 +14,16 @@ from aiohttp import web
 
 from reroll.models.local import LocalModel, bundled_file
 
-Alter = Callable[[str, dict[str, Any]], dict[str, Any] | int]
-"""What becomes of a request (path and body): another body, or the status with which it is turned away."""
+Alter = Callable[[str, dict[str, Any]], dict[str, Any] | tuple[int, str]]
+"""What becomes of a request (path and body): another body, or the status and the words with which it is turned away."""
 
 
 @contextlib.contextmanager
-def between(alter: Alter = lambda path, body: body) -> Iterator[str]:
-    """The address of the server, in a thread of its own, for a program with `model: openai:bundled`."""
+def between(alter: Alter = lambda path, body: body, reply: Callable[[Any], Any] = lambda said: said) -> Iterator[str]:
+    """The address of the server, in a thread of its own, for a program with `model: openai:bundled`.
+
+    reply: what becomes of a response (JSON).
+    """
     started, held = threading.Event(), dict[str, Any]()
 
     async def serve() -> None:
@@ -32,13 +35,13 @@ def between(alter: Alter = lambda path, body: body) -> Iterator[str]:
             async def forward(request: web.Request) -> web.Response:
                 body = await request.json() if request.can_read_body else None
                 altered = alter(request.path, body) if isinstance(body, dict) else body
-                if isinstance(altered, int):
-                    return web.json_response({"error": {"message": "not here"}}, status=altered)
+                if isinstance(altered, tuple):
+                    return web.json_response({"error": {"message": altered[1]}}, status=altered[0])
                 data = None if altered is None else json.dumps(altered).encode()
                 headers = {"Content-Type": "application/json"}
                 url = upstream + request.path_qs
                 async with session.request(request.method, url, data=data, headers=headers) as got:
-                    return web.Response(body=await got.read(), status=got.status, content_type=got.content_type)
+                    return web.json_response(reply(await got.json()), status=got.status)
 
             app = web.Application(client_max_size=1 << 26)
             app.router.add_route("*", "/{path:.*}", forward)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -22,10 +21,10 @@ from reroll.branching import Branch
 from reroll.check import Outcome
 from reroll.errors import UsageError
 from reroll.init import init_project
-from reroll.models.registry import open_model
 from reroll.sample import Completion, Sample
 from reroll.store import Store
 from tests.background import in_background, reroll, write_project
+from tests.between import between
 from tests.fake_server import Act, completion, error
 
 Say = Callable[[list[dict[str, Any]], random.Random], str]
@@ -465,55 +464,25 @@ class Less:
 @contextlib.contextmanager
 def holding_back(less: Less) -> Iterator[str]:
     """The bundled model on a real llama.cpp server, behind one that passes chat completions through; its address."""
-    started = threading.Event()
-    held: dict[str, Any] = {}
 
-    async def serve() -> None:
-        model = open_model("bundled")
-        inner = (await model.wire()).base.removesuffix("/v1")  # type: ignore[attr-defined]
-        async with aiohttp.ClientSession() as session:
+    def alter(path: str, body: dict[str, Any]) -> dict[str, Any] | tuple[int, str]:
+        chat = path.endswith("chat/completions")
+        if not less.ids and not chat:
+            return 404, "not here"
+        if chat and body["messages"][-1]["role"] == "assistant" and not less.prefill:
+            return 400, "This model does not support assistant message prefill."
+        if less.most:
+            return body
+        return {key: value for key, value in body.items() if key not in ("logprobs", "top_logprobs")}
 
-            async def ask(request: web.Request) -> web.StreamResponse:
-                chat = request.path.endswith("chat/completions")
-                if not less.ids and not chat:
-                    raise web.HTTPNotFound
-                body = await request.json()
-                if chat and body["messages"][-1]["role"] == "assistant" and not less.prefill:
-                    return await error(400, "This model does not support assistant message prefill.")(request)
-                if not less.most:
-                    body = {key: value for key, value in body.items() if key not in ("logprobs", "top_logprobs")}
-                async with session.post(inner + request.path, json=body) as answer:
-                    data = await answer.json()
-                    for choice in data.get("choices") or [] if isinstance(data, dict) else []:
-                        for token in (choice.get("logprobs") or {}).get("content") or []:
-                            token["top_logprobs"] = token["top_logprobs"][: less.most]
-                    return web.json_response(data, status=answer.status)
+    def fewer(said: Any) -> Any:
+        for choice in said.get("choices") or [] if isinstance(said, dict) else []:
+            for token in (choice.get("logprobs") or {}).get("content") or []:
+                token["top_logprobs"] = token["top_logprobs"][: less.most]
+        return said
 
-            async def models(request: web.Request) -> web.StreamResponse:
-                async with session.get(inner + request.path) as answer:
-                    return web.json_response(await answer.json(), status=answer.status)
-
-            app = web.Application()
-            app.router.add_get("/{path:.*}", models)
-            app.router.add_post("/{path:.*}", ask)
-            runner = web.AppRunner(app)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            port = runner.addresses[0][1]
-            held.update(url=f"http://127.0.0.1:{port}/v1", loop=asyncio.get_running_loop(), done=asyncio.Event())
-            started.set()
-            await held["done"].wait()
-            await runner.cleanup()
-        await model.close()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
-    thread.start()
-    assert started.wait(60)
-    try:
-        yield held["url"]
-    finally:
-        held["loop"].call_soon_threadsafe(held["done"].set)
-        thread.join(60)
+    with between(alter, fewer) as url:
+        yield f"{url}/v1"
 
 
 def meetings(folder: Path, url: str) -> Path:
