@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from aiohttp import web
+from yarl import URL
 
 from reroll.models import connections
 from reroll.models.connections import look_up
+from reroll.opening import run
 from reroll.store import Store, StoredSample
 from tests.background import reroll, reroll_apart, write_project
 
@@ -235,3 +238,41 @@ def test_a_name_that_is_lost_after_the_check_is_a_recorded_try_of_every_draw(
         reroll(capsys, "rerun", "greet", "--budget", "2", "--concurrency", "1", "--project", project)
     (first, *_) = lost(project)
     assert [a.error for a in first.sample.attempts] == [f"host name `{NOWHERE}` is not known (DNS)"] * 2
+
+
+def test_large_requests_and_answers_over_tls_share_one_connection(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "ca.pem"))
+    context, ports = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), set[int]()
+    context.load_cert_chain(certificates / "good.pem", certificates / "good.key")
+
+    async def echo(request: web.Request) -> web.StreamResponse:
+        data = await request.read()
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername")[1])
+        answer = web.StreamResponse()
+        answer.enable_chunked_encoding()
+        await answer.prepare(request)
+        for start in range(0, len(data), 70_000):
+            await answer.write(data[start : start + 70_000])
+        await answer.write_eof()
+        return answer
+
+    async def work() -> None:
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_post("/", echo)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        url = URL(f"https://127.0.0.1:{runner.addresses[0][1]}/")
+        server = connections.Connections(url)
+        for size in (10, 100_000, 5_000_000):
+            data = b"0123456789" * (size // 10)
+            got = await server.send("POST", url, {}, data, 60)
+            assert (got.status, got.body) == (200, data)
+        await server.close()
+        await runner.cleanup()
+
+    run(work())
+    assert len(ports) == 1
