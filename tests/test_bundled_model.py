@@ -99,7 +99,11 @@ def test_the_demo_tells_the_truth_about_the_model(capsys: Any) -> None:
         assert answer["certify"]["verdict"] == "not_met"
         assert answer["cost"]["usd"] == 0
         assert answer["text"].count(". ") <= 5
-        calls.append(answer["cost"]["calls"])
+        calls.append(len(answer["outcomes"]))
+        dud = answer["dud"]
+        assert dud["verdict"] in ("dud", "unsure")
+        assert dud["token"] in ("20", None), "the day of the wrong Friday"
+        assert answer["cost"]["calls"] <= len(answer["outcomes"]) + 120, "with the search for that token"
     assert median(calls) <= 40, calls  # a single run may draw few failures at first and need twice as many
 
 

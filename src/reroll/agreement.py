@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -72,24 +72,34 @@ def agreement(search: Enumeration, leaves: Iterable[int], alpha: float = 0.01) -
     )
 
 
-def doubt_of_texts(known: float, listed: Sequence[bool]) -> float:
-    """The most evidence, in nats, after any of these runs, that they say more often what is not listed than they may.
+def doubt_of_texts(chances: Sequence[float], other: float, said: Sequence[int | None]) -> float:
+    """The most evidence, in nats, after any of these runs, that they say things more or less often than they should.
 
-    A bet at fixed odds on "not listed": it reaches log(1 / alpha) with chance alpha at most, if the probabilities are
-    true. For runs of which the text alone is known.
+    For runs of which the text alone is known. Each bet spreads 1 otherwise over the known texts and all others: hotter,
+    colder, or more on what is not known. What it wins is divided by the largest chance that a text may have, so the
+    mean over the bets reaches log(1 / alpha) with chance alpha at most, if the probabilities are true.
 
-    Args:    known: how probable the completions that were found are together, at least; listed: of each run, in the
-             order drawn, whether it said one of them.
+    Args:    chances: of each known text, at most; other: of all others together, at most; said: of each run, in the
+             order drawn, which text it was; None: another one.
+    Source:  Ville 1939; a mean of test martingales is one.
 
-    >>> doubt_of_texts(0.99, [True] * 20), round(doubt_of_texts(0.99, [True, False, False]), 1)
-    (0.0, 5.8)
+    >>> doubt_of_texts([0.99], 0.02, [0] * 20) < 1, round(doubt_of_texts([0.99], 0.02, [0, None, None]), 1)
+    (True, 4.8)
     """
-    other = max(1 - known, 1e-9)
-    bet = max(0.2, min(1.0, 2 * other))
-    if bet >= 1 or other >= 1:
+    p = np.clip(np.array([*chances, other], np.float64), 1e-9, 1.0)
+    bets = [*(p**power / (p**power).sum() for power in _POWERS)]
+    bets += [np.append(p[:-1] / max(p[:-1].sum(), 1e-9) * (1 - share), share) for share in _SHARES]
+    at = [len(chances) if k is None else k for k in said]
+    won = np.log(np.maximum(np.array(bets), 1e-300))[:, at] - np.log(p)[at]
+    if not at:
         return 0.0
-    steps = [math.log1p(-bet) - math.log1p(-other) if one else math.log(bet / other) for one in listed]
-    return max([0.0, *accumulate(steps)])
+    total = won.cumsum(1)
+    top = total.max(0)
+    return max(0.0, float((top + np.log(np.exp(total - top).mean(0))).max()))
+
+
+_POWERS = (0.3, 0.5, 0.7, 1.5, 2.0, 3.0)  # of every chance: hotter, then colder
+_SHARES = (0.5, 0.2, 0.05, 0.01)  # of what is not known
 
 
 def _sees(search: Enumeration, draws: int, threshold: float) -> tuple[str, ...]:

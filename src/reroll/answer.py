@@ -55,13 +55,14 @@ class Reading:
     """How a failure rate was read from the model's own probabilities, where that took fewer calls than runs.
 
     It holds if the server samples from the probabilities that it lists. calls, tokens: what reading took; checked:
-    plain runs that were held against it, and agree; runs_instead: about so many more would sampling have taken.
+    runs that were held against it, and agree; runs_instead: about so many would sampling have taken besides the first
+    ones; None: more than the budget.
     """
 
     calls: int
     tokens: int
     checked: int
-    runs_instead: int
+    runs_instead: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ __all__ = [
 ]
 
 MOST_SHOWN = 3
+NARROW = 0.25  # of its upper end
 PARTS, BLOCK = 16, 1 << 16
 LuckWord = Literal["worse_than_reference", "bad_luck", "not_reproduced", "undecided"]
 BELOW = ("met", "bad_luck", "not_reproduced")
@@ -165,10 +166,16 @@ def _standing_luck(verdict: LuckWord, rate: Rate, reference: Reference, tolerabl
 
 
 def rate_read(outcomes: Sequence[OutcomeWord], known: Est, alpha: float) -> Rate:
-    """A failure rate that was read from the model's probabilities, beside the counts of the plain runs that agree."""
+    """A failure rate that was read from the model's probabilities, beside the counts of the runs that agree.
+
+    What was followed first is what mostly works, so only where little is left open is the share of it the estimate;
+    else that of the runs, as far as it lies in the range.
+    """
     seen = Evidence.of(outcomes)
     low, high = known.low or 0.0, 1.0 if known.high is None else known.high
-    return Rate(seen.failures, seen.n, seen.invalid, known.value, low, high, alpha, "enumeration")
+    value = known.value if high - low <= NARROW * high else seen.estimate
+    value = None if value is None else min(max(value, low), high)
+    return Rate(seen.failures, seen.n, seen.invalid, value, low, high, alpha, "enumeration")
 
 
 def luck_read(
@@ -216,7 +223,7 @@ def sum_of_alphas(
     luck: LuckSection | NotExamined, certify: CertifySection | NotExamined, dud: DudSection | NotExamined | None = None
 ) -> float:
     """The chance that anything claimed is ever wrong: verdicts, the shown interval, the reference's limit."""
-    total = dud.alpha if isinstance(dud, DudSection) and dud.verdict == "dud" else 0.0
+    total = dud.alpha if isinstance(dud, DudSection) and dud.verdict in ("dud", "doomed") else 0.0
     if isinstance(luck, LuckSection):
         total += luck.alpha + luck.rate.alpha + luck.reference.alpha
     if isinstance(certify, CertifySection):

@@ -22,10 +22,10 @@ from reroll.reading import Opened
 from reroll.sample import Completion, Sample, Token
 from reroll.sampler import Sampling
 from reroll.session import Session
-from reroll.tree import path_of
+from reroll.tree import Ended, path_of
 from reroll.ways import next_move
 
-__all__ = ["Exploration", "Explored", "begin", "check", "explore", "follow", "plain_draws", "readable"]
+__all__ = ["Exploration", "Explored", "begin", "check", "explore", "follow", "readable"]
 
 Method = Literal["enumeration", "hybrid"]
 UP = "the calls, the money or the time were up"
@@ -145,36 +145,38 @@ async def explore(
     return Explored(futures, rate, method, agreed, finished=stopped != UP and not session.stopped, stopped=stopped)
 
 
-def plain_draws(found: Exploration) -> list[Branch]:
-    """The draws of the whole request that were made to hold what is read against them, in the order drawn."""
-    return [b for b in found.branches.known() if b.prefix == 0 and not b.greedy]
-
-
 async def check(found: Exploration, draws: int) -> Agreement:
     """Plain draws of the request held against the probabilities that were read; stored ones count, so many in all."""
-    have = plain_draws(found)
+    have = [b for b in found.branches.known() if b.prefix == 0 and not b.greedy]
     new = await found.branches.draw([Wanted(())] * max(0, draws - len(have)))
     leaves = []
     for branch in [*have, *(b for b in new if b is not None)]:
         completion = branch.sample.completion
         if completion is not None and completion.tokens:
             tokens, ended = path_of(completion)
-            found.search.add(tokens, ended, branch.outcome.outcome, drawn=True, said=completion.text)
+            try:
+                found.search.add(tokens, ended, branch.outcome.outcome, drawn=True, said=completion.text)
+            except ValueError as problem:
+                raise _no_probabilities(problem) from None
             leaves.append(found.search.tree.grow(tokens, ended)[-1])
     return agreement(found.search, leaves)
 
 
-async def follow(found: Exploration) -> str:
-    """Follow the likeliest prefixes, several at once; why it could not, if so."""
+async def follow(found: Exploration, most: int | None = None) -> str:
+    """Follow the likeliest prefixes, several at once, in at most so many calls; why it could not, if so.
+
+    Raises: ModelError where what the server lists are no probabilities.
+    """
     search, session = found.search, found.session
     width = min(session.options.concurrency or session.model.concurrency, 1 + search.calls // 2)
+    width = width if most is None else max(1, min(width, most))
     asked: list[tuple[Prefix | None, tuple[Token, ...]]] = []
     if not search.history:
         asked += [(None, ()), (None, ())]  # the same twice, which shows how far the server's numbers move
     while search.history and len(asked) < width and (prefix := search.next_prefix()) is not None:
         if prefix.ended:
-            outcome = _judged(found, prefix)
-            search.add([], prefix.ended, outcome, prefix)
+            text = await found.branches.continuer.spelling(prefix.text, _written(search, prefix))
+            search.add([], prefix.ended, _judged(found, text, prefix.ended), prefix, said=text)
         else:
             asked.append((prefix, _tokens(search, prefix)))
     if not asked:
@@ -188,6 +190,8 @@ async def follow(found: Exploration) -> str:
             _take(search, branch, prefix)
     if None in came:
         return UP
+    if not search.history and any(b and b.sample.completion for b in came):
+        return "the server does not list the tokens of what it says"
     found.failed = 0 if any(b and b.sample.completion for b in came) else found.failed + 1
     return "the server brings nothing back for some beginnings" if found.failed >= 3 else ""
 
@@ -223,7 +227,18 @@ def _take(search: Enumeration, branch: Branch, prefix: Prefix | None) -> None:
         return
     tokens, ended = path_of(completion)
     new = tokens if prefix is None else tokens[branch.prefix :]
-    search.add(new, ended, branch.outcome.outcome, prefix, said=completion.text)
+    try:
+        search.add(new, ended, branch.outcome.outcome, prefix, said=completion.text)
+    except ValueError as problem:
+        raise _no_probabilities(problem) from None
+
+
+def _no_probabilities(problem: ValueError) -> ModelError:
+    return ModelError(
+        f"what the server lists are no probabilities ({problem}), so nothing can be read from them; `rerun` and "
+        "`certify` sample instead",
+        slug="no-score",
+    )
 
 
 def _tokens(search: Enumeration, prefix: Prefix) -> tuple[Token, ...]:
@@ -237,8 +252,14 @@ def _tokens(search: Enumeration, prefix: Prefix) -> tuple[Token, ...]:
     return tuple(out)
 
 
-def _judged(found: Exploration, prefix: Prefix) -> str:
+def _written(search: Enumeration, prefix: Prefix) -> tuple[Token, ...]:
+    """The prefix's tokens that write something: not the one that ends it."""
+    tokens = _tokens(search, prefix)
+    return tokens[:-1] if prefix.ended == "end" else tokens
+
+
+def _judged(found: Exploration, text: str, ended: Ended) -> str:
     """What the checks say of a completion that is known without a call: its last token is one that was listed."""
     session, case = found.session, found.branches.case
-    sample = Sample(completion=Completion(prefix.text, "length" if prefix.ended == "cut" else "stop"))
+    sample = Sample(completion=Completion(text, "length" if ended == "cut" else "stop"))
     return overall(session.checker.judge(case, session.judging, sample)).outcome

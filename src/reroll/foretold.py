@@ -7,32 +7,37 @@ from dataclasses import dataclass
 
 from reroll.agreement import doubt_of_texts
 from reroll.answer import Reading
-from reroll.branching import Branch
 from reroll.case import Case
 from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted
-from reroll.evidence import Est, Evidence, interval_of
-from reroll.exploring import Exploration, begin, check, follow, plain_draws
+from reroll.evidence import Est, Evidence
+from reroll.exploring import Exploration, begin, follow
 from reroll.models.http_wire import HttpModel
 from reroll.models.local import LocalModel
 from reroll.noise import Noise
 from reroll.numbers import counts
-from reroll.race import Race, forecast
-from reroll.reading import open_case, server_of
+from reroll.race import Race, forecast, log_es
+from reroll.reading import Opened, open_case, server_of
+from reroll.runner import draw_more
 from reroll.runs import Runs
-from reroll.session import Session, too_dear
-from reroll.ways import next_move_to_decide
+from reroll.sampler import Sampling
+from reroll.session import Session, judged, slots, too_dear
+from reroll.ways import calls_left, next_move_to_decide
 
 __all__ = ["CHECKED", "LOOK", "Foretold", "foretell", "worth_reading"]
 
 LOOK = 20
 """Runs that come first: a case that fails often is decided by then, with fewer calls than reading takes."""
 CHECKED = 40
-"""Plain runs that what was read is held against before it speaks."""
+"""Runs besides, that what was read is held against before it speaks: as the program makes them, so that nothing that a
+server does to the program's requests alone goes unseen."""
 UNSTEADY = Noise(body=0.1, tail=0.3)
 """No server's numbers are taken to be steadier for a verdict: llama.cpp's log-odds move by 0.04 and 0.12 between
 batches, caches and runs (docs/futures.md)."""
-CONTRADICTED = 0.01  # chance that runs are wrongly taken to contradict what was read
+CONTRADICTED = -math.log(0.01)  # evidence in nats: chance of 1 % that runs wrongly contradict what was read
+FIRST = 8  # calls that even a small case takes to be read
+ENOUGH_KNOWN = 0.5  # of all that may be said: with less, what runs say cannot be held against it
+LEAST_CLAIM = 1e-4  # no failure rate nearer to 0 or 1 is tested against runs
 MOST = 200  # runs whose texts are looked at
 CONTINUING = ("llama.cpp", "vllm", "sglang")  # servers that are asked what they can do before anybody wanted to know
 BY_OTHERS = ("person", "judge")  # checks that cost more than the call that they judge
@@ -40,98 +45,122 @@ BY_OTHERS = ("person", "judge")  # checks that cost more than the call that they
 
 @dataclass(frozen=True, slots=True)
 class Foretold:
-    """What reading came to. `known`: the failure rate, for sure; None where it decides nothing, `why` says so.
-
-    plain: the plain runs that were drawn beside it.
-    """
+    """What reading came to. `known`: the failure rate, for sure; None where it decides nothing, `why` says so."""
 
     known: Est | None
     reading: Reading
-    plain: tuple[Branch, ...] = ()
     why: str = ""
 
 
-def worth_reading(session: Session, case: Case, race: Race, seen: Evidence) -> int | None:
-    """About how many runs sampling would still take, where reading might take fewer; None where it cannot.
-
-    Where no number of runs would tell, as the rate seen is so near the tested one, it is what the budget allows.
-    """
+def worth_reading(session: Session, case: Case, race: Race, seen: Evidence) -> bool:
+    """Whether reading might take fewer calls than sampling still does; where no number of runs would tell, it might."""
     options = session.options
     kinds = {inner.kind for one in case.checks for inner in one.walk()}
     if options.method == "sampling" or options.horizon is not None or session.fresh or kinds & set(BY_OTHERS):
-        return None
+        return False
     if session.engine is not run_draws or session.per_call > 1 or too_dear(session):
-        return None
-    further = forecast(race, seen) or session.left
-    return further if min(further, session.left) >= 2 * CHECKED else None
+        return False
+    further = forecast(race, seen)
+    return (further is None or further >= 2 * CHECKED) and session.left >= CHECKED + FIRST
 
 
 async def foretell(session: Session, case: Case, race: Race, runs: Runs) -> Foretold | None:
-    """A claim of the race read from the model's probabilities, after these runs; None: it cannot be.
+    """A claim of the race read from the model's probabilities, after these runs; None: it was not tried.
 
-    What was read speaks only where plain runs agree with it. All that was drawn is stored, and reused.
+    What was read speaks only where runs agree with it, these and CHECKED more, which are drawn as any run of the case
+    and count as such whatever comes of it. All that was drawn is stored, and reused.
     """
     seen = Evidence.of(runs.words())
-    instead = worth_reading(session, case, race, seen)
-    if instead is None or not await _known_to_continue(session):
+    if not worth_reading(session, case, race, seen) or not await _known_to_continue(session):
         return None
+    further = forecast(race, seen)
+    found: Exploration | None = None
     try:
         opened = await open_case(session, case)
+        if why := _unreadable(opened):
+            return Foretold(None, Reading(0, 0, 0, further), why)
         opened.branches.tell("reading the model's own probabilities")
         found = begin(session, opened, noise=UNSTEADY)
-        return await _read(found, race, runs, instead)
-    except (ModelError, NotCompleted):
-        return None  # this server does not show what is needed, or no longer: runs will tell
+        return await _read(found, case, race, runs, further)
+    except (ModelError, NotCompleted) as problem:  # runs will tell
+        calls, tokens = (found.calls, found.search.tokens) if found else (0, 0)
+        return Foretold(None, Reading(calls, tokens, 0, further), str(problem))
 
 
-async def _read(found: Exploration, race: Race, runs: Runs, instead: int) -> Foretold:
-    search, checked, why = found.search, False, ""
+def _unreadable(opened: Opened) -> str:
+    """Why no verdict may rest on this server's lists, before any call; empty where one may.
+
+    What is left to a server's own settings may cut off what fails: a list that it was not told to sample from plainly
+    says nothing sure.
+    """
+    sampling = opened.sampling
+    if isinstance(sampling, Sampling) and sampling.unsure:
+        verb = "is" if len(sampling.unsure) == 1 else "are"
+        return (
+            f"{', '.join(sampling.unsure)} {verb} left to the server, and may cut off what fails; name "
+            f"{'it' if len(sampling.unsure) == 1 else 'them'} in the program's params"
+        )
+    return ""
+
+
+async def _read(found: Exploration, case: Case, race: Race, runs: Runs, further: int | None) -> Foretold:
+    search, session, checked, why = found.search, found.session, 0, ""
+    instead = session.left if further is None else further
     while not why:
         move = next_move_to_decide(search, race, instead)
         if move == "enumerate":
-            why = await follow(found)
+            why = await follow(found, calls_left(search, instead))
         elif move == "sample":
             why = "the model has too many and too unlikely answers to list"
         elif checked:
             break
         else:
-            checked, why = True, await _contradicted(found, runs)
+            runs = await _more(session, case, runs)
+            checked, why = len(runs.first(MOST)), _contradicted(found, runs)
             search.widen()
-    plain = tuple(plain_draws(found))
-    reading = Reading(found.calls, search.tokens, len(plain), instead)
-    return Foretold(None if why else search.futures().failure_rate, reading, plain, why)
+    reading = Reading(found.calls, search.tokens, checked, further)
+    return Foretold(None if why else search.futures().failure_rate, reading, why)
 
 
-async def _contradicted(found: Exploration, runs: Runs) -> str:
-    """Why plain runs forbid to trust what was read; empty where they agree with it.
+async def _more(session: Session, case: Case, runs: Runs) -> Runs:
+    """Runs as the program makes them, until there are so many that what was read can be held against them."""
+    at = slots(session, case)
+    missing = LOOK + CHECKED - len(runs)
+    if missing > 0 and session.left >= missing:
+        await draw_more(session, [at], missing)
+    return judged(session, at)
 
-    The runs before came as the program sends its requests, the ones drawn now as beginnings are sent: what a server
-    does to the one alone (a template, a system prompt) shows in what the first ones said.
+
+def _contradicted(found: Exploration, runs: Runs) -> str:
+    """Why these runs forbid to trust what was read; empty where they agree with it.
+
+    They are held against it in three ways: what they say, how that is judged, and how often they fail.
     """
-    if (what := _otherwise(found, runs)) is not None:
-        return what
-    agreed = await check(found, CHECKED)
-    if not agreed.agrees:
-        suspect = f"; it looks like {agreed.suspect}" if agreed.suspect else ""
-        return f"{counts('plain run', agreed.draws)} contradict them{suspect}"
-    if agreed.draws < CHECKED:
-        return "too few plain runs could be drawn to check them"
-    plain = Evidence.of(runs.words()) + Evidence.of([branch.outcome.outcome for branch in plain_draws(found)])
-    low, high = interval_of(plain, CONTRADICTED)
-    least, most = found.search.bracket()
-    return "" if low <= most and least <= high else f"{counts('plain run', plain.n)} fail otherwise than they say"
-
-
-def _otherwise(found: Exploration, runs: Runs) -> str | None:
-    """That the runs say what is not among the likely completions; None where they do not say so too often."""
-    search = found.search
-    listed = {future.text.strip() for future in search.futures(down_to=0.0).completions}
-    known = sum(search.known(outcome) for outcome in ("pass", "fail", "invalid"))
-    said = [one.completion.text.strip() for one in (run.stored.sample for run in runs.first(MOST)) if one.completion]
-    inside = [text in listed for text in said]
-    if doubt_of_texts(known, inside) < -math.log(CONTRADICTED):
-        return None
-    return f"{inside.count(False)} of {counts('run', len(said))} said what is not among the likely answers"
+    search, first = found.search, runs.first(MOST)
+    if len(first) < LOOK + CHECKED:
+        return "too few runs could be made to check them"
+    completions = search.futures(down_to=0.0).completions
+    if sum(future.low for future in completions) < ENOUGH_KNOWN:
+        return "too little is known of what it may say for runs to check it"
+    known = {(future.text.strip(), future.outcome): k for k, future in enumerate(completions)}
+    texts = {text for text, _ in known}
+    said: list[int | None] = []
+    for run in first:
+        completion = run.stored.sample.completion
+        text = None if completion is None else completion.text.strip()
+        place = None if text is None else known.get((text, run.outcome.outcome))
+        if place is None and text in texts:
+            return "the checks do not always say the same of the same answer"
+        said.append(place)
+    other = 1 - sum(future.low for future in completions)
+    if doubt_of_texts([future.high for future in completions], other, said) >= CONTRADICTED:
+        return f"{counts('run', len(first))} do not say what they should as often as they should"
+    low, high = search.bracket()
+    claim = Race(max(low, LEAST_CLAIM) if low < 1 else None, min(max(high, LEAST_CLAIM), 1 - LEAST_CLAIM), 0.01)
+    fewer, more = log_es(claim, Evidence.of(runs.words()))
+    if max(fewer or 0.0, more or 0.0) >= CONTRADICTED:
+        return f"{counts('run', len(runs))} fail otherwise than they say"
+    return ""
 
 
 async def _known_to_continue(session: Session) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,14 +12,11 @@ from reroll.answer import (
     DudSection,
     LuckSection,
     NotExamined,
-    OutcomeWord,
     Price,
     Reference,
-    ShownSample,
     to_json,
 )
 from reroll.balance import LOOK_FIRST
-from reroll.branching import Branch
 from reroll.case import Case, Report
 from reroll.caveats import about_reference, about_runs, about_verdicts, cut_short, why_stopped
 from reroll.conclude import (
@@ -103,7 +100,7 @@ async def investigate(session: Session, asked: Asked) -> Answer:
         """The plan, until so many runs were made that the model's own probabilities may be the shorter way."""
         known = await plan(outcomes)
         enough = len(outcomes) >= LOOK and (controls is None or not controls.pending)
-        far = enough and worth_reading(session, asked.case, race_of(known), Evidence.of(outcomes)) is not None
+        far = enough and worth_reading(session, asked.case, race_of(known), Evidence.of(outcomes))
         return None if far and next_draws(known, outcomes) else known
 
     read: Foretold | None = None
@@ -117,6 +114,7 @@ async def investigate(session: Session, asked: Asked) -> Answer:
         if await look(outcomes) is None and not session.stopped:
             known = await plan(outcomes)
             read = await foretell(session, asked.case, race_of(known), runs)
+            runs = session.runs(asked.case)
             if read is None or read.known is None:
                 runs = await go_on(session, asked.case, plan)
     except NotCompleted as error:
@@ -159,7 +157,6 @@ def _answer(
     luck: LuckSection
     certify: CertifySection | NotExamined
     if read is not None and read.known is not None:
-        outcomes = Outcomes([*outcomes, *(branch.outcome.outcome for branch in read.plain)])
         rate = rate_read(outcomes, read.known, options.alpha)
         luck = luck_read(outcomes, rate, reference, target, options.alpha)
         certify = certify_read(outcomes, rate, target, options.alpha)
@@ -196,7 +193,7 @@ def _answer(
         text=reply(luck, certify, fresh=bool(session.spent.calls or not runs), reading=reading, dud=dud),
         alpha_total=sum_of_alphas(luck, certify, dud),
         outcomes=outcomes,
-        samples=_samples(runs, outcomes, read.plain if reading and read else ()),
+        samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
         stopped=broken or stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
         finished=not broken and not session.stopped and not cut_short(session, verdict),
         reading=reading,
@@ -207,15 +204,17 @@ def about_reading(read: Foretold | None) -> Iterator[str]:
     """By which method an answer speaks where runs were not counted alone, and why reading was given up if it was."""
     if read is None:
         return
-    calls = counts("call", read.reading.calls)
+    calls, instead = counts("call", read.reading.calls), read.reading.runs_instead
     if read.known is None:
-        yield f"the model's own probabilities were looked at in {calls} and not used: {read.why}"
-    else:
-        yield (
-            f"by enumeration in {calls}, if the server's probabilities are those that it samples from (checked by "
-            f"{counts('run', read.reading.checked)}); about {counts('more run', read.reading.runs_instead)} would have "
-            "been needed (--method sampling counts runs only)"
-        )
+        if read.reading.calls or read.why:
+            yield f"the model's own probabilities were looked at in {calls} and not used: {read.why}"
+        return
+    needed = "more runs than the budget allows" if instead is None else f"about {counts('more run', instead)}"
+    yield (
+        f"by enumeration in {calls}, if the server's probabilities are those that it samples from (checked by "
+        f"{counts('run', read.reading.checked)}); {needed} would have been needed without them (--method sampling "
+        "counts runs only)"
+    )
 
 
 def _surprise(asked: Asked) -> NotExamined:
@@ -227,14 +226,6 @@ def _surprise(asked: Asked) -> NotExamined:
     else:
         return NotExamined("nobody told what was seen (--saw FILE, or --sample ID)", Price(None, None))
     return NotExamined(offer, Price(SURPRISE_DRAWS, None))
-
-
-def _samples(runs: Runs, outcomes: Sequence[OutcomeWord], plain: Sequence[Branch]) -> tuple[ShownSample, ...]:
-    """The commonest things that were said, in the runs and in the plain draws beside them."""
-    beside = [Seen(b.id, b.outcome.outcome, b.outcome.reason, said_by(b.sample), b.outcome.marks) for b in plain]
-    hashes = [hash((one.outcome, one.text, one.reason)) for one in beside]
-    said = [*runs.said, *hashes]
-    return three_samples(said, outcomes, lambda k: _seen(runs[k]) if k < len(runs) else beside[k - len(runs)])
 
 
 def _seen(run: Judged) -> Seen:
@@ -259,5 +250,9 @@ def _keep_decisions(session: Session, asked: Asked, answer: Answer, runs: Runs) 
                 verdict=section.verdict,
                 stop_reason=answer.stopped,
                 seqs=runs.seqs,
-                evidence={**to_json(section), "series": slots(session, asked.case).series},
+                evidence={
+                    **to_json(section),
+                    "series": slots(session, asked.case).series,
+                    **({} if answer.reading is None else {"reading": to_json(answer.reading)}),
+                },
             )

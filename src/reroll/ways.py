@@ -18,7 +18,7 @@ from reroll.enumeration import Enumeration
 from reroll.evidence import interval_array
 from reroll.race import Race, side_shown
 
-__all__ = ["Decision", "Move", "calls_for_width", "next_move", "next_move_to_decide"]
+__all__ = ["Decision", "Move", "calls_for_width", "calls_left", "next_move", "next_move_to_decide"]
 
 Decision = Literal["enumerate", "sample", "done"]
 """Complete one more prefix; sample plainly; stop, as what is known decides."""
@@ -129,7 +129,7 @@ def next_move_to_decide(search: Enumeration, race: Race, instead: int) -> Decisi
         return "sample"
     if search.next_ends():
         return "enumerate"  # known without a call
-    left = max(_LEAST_CALLS, int(_READING * instead)) - search.calls
+    left = calls_left(search, instead)
     if left <= 0:
         return "sample"
     # What so many calls could still bring, if each brings the share of its prefix that the latest did, times four.
@@ -142,6 +142,11 @@ def next_move_to_decide(search: Enumeration, race: Race, instead: int) -> Decisi
     likelier = met if low <= (race.met_rate or 0.0) * (1 - high + low) else not_met
     further = _further_calls(search, likelier)
     return "enumerate" if further is None or further <= left else "sample"
+
+
+def calls_left(search: Enumeration, instead: int) -> int:
+    """How many more calls reading may take, where sampling takes so many."""
+    return max(_LEAST_CALLS, int(_READING * instead)) - search.calls
 
 
 def _further_calls(search: Enumeration, tolerance: float) -> int | None:

@@ -95,15 +95,16 @@ def _ruled_out(luck: LuckSection) -> float:
 def reading_sentence(reading: Reading | None) -> str:
     """That the rate was read and not counted, on which condition, and what runs would have taken; empty if it was not.
 
-    >>> reading_sentence(Reading(12, 150, 40, 335))[:75]
+    >>> reading_sentence(Reading(12, 150, 60, 335))[:75]
     "That is read from the model's own probabilities in 12 calls, if the server "
     """
     if reading is None:
         return ""
     return (
         f"That is read from the model's own probabilities in {counts('call', reading.calls)}, if the server samples "
-        f"from the probabilities that it lists ({counts('run', reading.checked)} agree with them); runs alone would "
-        f"have taken about {reading.runs_instead:,} more."
+        f"from the probabilities that it lists ({counts('run', reading.checked)} agree with them); by runs alone "
+        f"{'more than the budget allows' if reading.runs_instead is None else f'about {reading.runs_instead:,}'} would "
+        "have been needed."
     )
 
 
@@ -238,9 +239,10 @@ def dud_sentence(dud: DudSection | NotExamined | None) -> str:
         return f"Such an answer is lost before its first {dud.unit}, so the prompt or the model is to blame, not luck."
     if dud.verdict == "slide":
         return f"A failing answer loses its chances little by little, at no single {dud.unit}."
-    if dud.verdict == "unsure" or dud.success_before is None or dud.success_after is None:
+    rates = [est.value for est in (dud.success_before, dud.success_after) if est is not None and est.value is not None]
+    if dud.verdict == "unsure" or len(rates) < 2:
         return ""
-    before, after = (percent(est.value or 0.0) for est in (dud.success_before, dud.success_after))
+    before, after = map(percent, rates)
     return (
         f"One failing answer went wrong at “{dud.token}” ({dud.unit} {dud.position}): before it such an answer works "
         f"out in about {before} of runs, after it in about {after}."

@@ -119,7 +119,7 @@ class Continuer:
         if self._way is None:
             raise ModelError(self.why, slug="no-prefix")
         if self.exact and self.limit is not None and len(prefix) >= self.limit:  # nothing is left to ask for
-            text = await self._text("".join(t.text for t in prefix), prefix)
+            text = await self.spelling("".join(t.text for t in prefix), prefix)
             return Sample(completion=Completion(text, "length", tokens=tuple(prefix)), usage=Usage(0, 0, 0.0))
         draw = Draw(self.request_after(prefix, greedy=greedy, most=most), case_id, 0, seed)
         sample = await self._plain.draw(draw)
@@ -129,11 +129,11 @@ class Continuer:
 
     async def _joined(self, prefix: Sequence[Token], new: Completion) -> Completion:
         tokens = (*prefix, *self._only_new(prefix, new))
-        text = await self._text("".join(t.text for t in prefix) + new.text, tokens)
+        text = await self.spelling("".join(t.text for t in prefix) + new.text, tokens)
         return replace(new, text=text, tokens=tokens)
 
-    async def _text(self, text: str, tokens: Sequence[Token]) -> str:
-        """What these tokens spell, as far as their own texts do not tell."""
+    async def spelling(self, text: str, tokens: Sequence[Token]) -> str:
+        """What these tokens spell: their texts, or what the server says where a character is spread over some."""
         if self.exact and any("�" in t.text for t in tokens):  # a character that is spread over tokens
             return await self._spelt([_id(t) for t in tokens], text)
         return text
