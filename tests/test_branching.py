@@ -188,3 +188,31 @@ def test_a_longer_list_than_was_asked_for_tells_nothing_of_another_token(tmp_pat
         assert b.session.spent.calls == before + 1
 
     with_branches(tmp_path, work)
+
+
+def test_runs_of_the_same_request_tell_the_beginning_that_a_text_shares_with_them(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        (run,) = came(await b.draw([Wanted(())]))
+        bare = [replace(t, logprob=None, top=(), top_ids=()) for t in run.tokens[:6]]
+        before = b.session.spent.calls
+        assert await b.score(bare, runs=[run.tokens[:2], run.tokens]) == run.tokens[:6]
+        assert b.session.spent.calls == before
+
+    with_branches(tmp_path, work)
+
+
+def test_what_a_run_does_not_tell_of_its_tokens_is_asked_for(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        (run,) = came(await b.draw([Wanted(())]))
+        bare = [replace(t, logprob=None, top=(), top_ids=()) for t in run.tokens[:5]]
+        hollow = [*run.tokens[:2], bare[2], *run.tokens[3:]]
+        other = Token(run.tokens[4].top[-1][0], id=run.tokens[4].top_ids[-1])
+        before = b.session.spent.calls
+        scored = await b.score([*bare[:4], other], runs=[hollow])
+        assert scored[:2] == run.tokens[:2]
+        assert all(t.top for t in scored)
+        assert b.session.spent.calls == before + 3, (
+            "also the token that differs: a run's list may be that of another place"
+        )
+
+    with_branches(tmp_path, work)

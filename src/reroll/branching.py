@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,13 +145,17 @@ class Branches:
         )
         return [one.sample.completion.tokens for one in found if one.sample.completion]
 
-    def _begun(self, tokens: Sequence[Token]) -> tuple[Token, ...]:
-        """As much of the beginning of these tokens as texts that were scored before tell, with its probabilities.
+    def _begun(self, tokens: Sequence[Token], runs: Iterable[Sequence[Token]]) -> tuple[Token, ...]:
+        """As much of the beginning of these tokens as runs, and texts that were scored before, tell of it.
 
         What comes after the same tokens has the same probabilities: they are told up to the first token that differs,
-        and that one, too, where it stands in the list that came for its place.
+        and that one, too, where it stands in the list that came for its place. Not of a run: where a character takes
+        several tokens, some servers list one for it, whose place is another.
         """
         longest: tuple[Token, ...] = ()
+        for run in runs:
+            told = next((k for k, t in enumerate(run) if t.logprob is None or not t.top), len(run))
+            longest = max(longest, tuple(run[: min(told, _alike(run, tokens))]), key=len)
         for have in self._scored(0):
             same = _alike(have, tokens)
             begun = have[:same]
@@ -164,16 +168,19 @@ class Branches:
             longest = max(longest, begun, key=len)
         return longest
 
-    async def score(self, tokens: Sequence[Token], first: int = 0) -> tuple[Token, ...]:
+    async def score(
+        self, tokens: Sequence[Token], first: int = 0, runs: Iterable[Sequence[Token]] = ()
+    ) -> tuple[Token, ...]:
         """The tokens with their probabilities for this request: as stored, or asked for now, counted and stored.
 
         Of a text that begins as one that was scored before only the rest is asked for. first: those before this place
-        need none. Raises: ModelError where the server cannot score them.
+        need none; runs: the tokens of completions of this very request, at its own temperature, which tell as much.
+        Raises: ModelError where the server cannot score them.
         """
         session, series = self.session, self._scores(first)
         if (have := self.scored(tokens, first)) is not None:
             return have
-        begun = self._begun(tokens)
+        begun = self._begun(tokens, runs)
         scored = await self.continuer.score(
             (*begun, *tokens[len(begun) :]),
             first=max(first, len(begun)),

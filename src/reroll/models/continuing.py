@@ -246,7 +246,8 @@ class Continuer:
             scored = zip(tokens, rows[len(rows) - len(tokens) :], strict=True)
             return tuple(_from_row(token, row) for token, row in scored)[first:]
         if self._scores == "echo":
-            return _from_echo(tokens[first:], sample, len(self._way.prompt) + first)
+            echoed = _from_echo(tokens, sample, len(self._way.prompt))
+            return None if echoed is None else echoed[first:]
         return None
 
 
