@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -14,12 +14,16 @@ from aiohttp import web
 
 from reroll.models.local import LocalModel, bundled_file
 
+Own = Callable[[aiohttp.ClientSession, str, dict[str, Any]], Awaitable[Any]]
+"""What is answered to this body without asking the server (a session and its address are there); None: it is asked."""
 Alter = Callable[[str, dict[str, Any]], dict[str, Any] | tuple[int, str]]
 """What becomes of a request (path and body): another body, or the status and the words with which it is turned away."""
 
 
 @contextlib.contextmanager
-def between(alter: Alter = lambda path, body: body, reply: Callable[[Any], Any] = lambda said: said) -> Iterator[str]:
+def between(
+    alter: Alter = lambda path, body: body, reply: Callable[[Any], Any] = lambda said: said, own: Own | None = None
+) -> Iterator[str]:
     """The address of the server, in a thread of its own, for a program with `model: openai:bundled`.
 
     reply: what becomes of a response (JSON).
@@ -34,6 +38,12 @@ def between(alter: Alter = lambda path, body: body, reply: Callable[[Any], Any] 
 
             async def forward(request: web.Request) -> web.Response:
                 body = await request.json() if request.can_read_body else None
+                if (
+                    own is not None
+                    and isinstance(body, dict)
+                    and (said := await own(session, upstream, body)) is not None
+                ):
+                    return web.json_response(said)
                 altered = alter(request.path, body) if isinstance(body, dict) else body
                 if isinstance(altered, tuple):
                     return web.json_response({"error": {"message": altered[1]}}, status=altered[0])

@@ -17,6 +17,7 @@ from reroll.models.continuing import open_continuer
 from reroll.models.model import Capabilities
 from reroll.models.registry import open_model
 from reroll.project import load_project
+from reroll.sample import Token
 from reroll.session import Options, Session, judged, slots
 from reroll.store import Store
 
@@ -135,5 +136,83 @@ def test_a_place_can_be_scored_alone_and_is_asked_for_once(tmp_path: Path) -> No
         assert await b.score(tokens, first=4) == scored
         assert b.session.spent.calls == before + 1
         assert b.scored(tokens) is None, "the whole was not scored"
+
+    with_branches(tmp_path, work)
+
+
+def test_a_text_that_begins_as_one_that_was_scored_is_asked_for_from_where_they_part(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        (greedy,) = came(await b.draw([Wanted((), greedy=True)]))
+        bare = [replace(t, logprob=None, top=(), top_ids=()) for t in greedy.tokens[:6]]
+        whole = await b.score(bare)
+
+        async def calls(tokens: list[Token]) -> tuple[int, tuple[Token, ...]]:
+            before = b.session.spent.calls
+            scored = await b.score(tokens)
+            assert [(t.id, t.text) for t in scored] == [(t.id, t.text) for t in tokens]
+            return b.session.spent.calls - before, scored
+
+        assert await calls(bare[:4]) == (0, whole[:4])
+        # Another token that was listed there is told without a call; what comes after it is not.
+        second = next(k for k, i in enumerate(whole[3].top_ids) if i != bare[3].id)
+        other = Token(whole[3].top[second][0], id=whole[3].top_ids[second])
+        count, scored = await calls([*bare[:3], other])
+        assert (count, scored[3].logprob) == (0, whole[3].top[second][1])
+        count, scored = await calls([*bare[:3], other, *bare[4:]])
+        assert (count, scored[:3]) == (2, whole[:3])
+        fresh = await b.continuer.score([*bare[:3], other, *bare[4:]])
+        for told, asked in zip(scored, fresh, strict=True):
+            assert told.logprob == pytest.approx(asked.logprob, abs=0.1), (
+                "rare tokens move by as much from call to call"
+            )
+        unlisted = next(i for i in range(300, 400) if i not in whole[2].top_ids)
+        count, scored = await calls([*bare[:2], Token("x", id=unlisted), *bare[3:]])
+        assert (count, scored[2].logprob) == (4, None)
+        count, scored = await calls([Token("x", id=unlisted), *bare[1:]])
+        assert (count, scored[0].logprob) == (6, None)
+
+    with_branches(tmp_path, work)
+
+
+def test_a_longer_list_than_was_asked_for_tells_nothing_of_another_token(tmp_path: Path) -> None:
+    """The token that was asked about was put behind it, and others may be likelier than that one."""
+
+    async def work(b: Branches) -> None:
+        (greedy,) = came(await b.draw([Wanted((), greedy=True)]))
+        bare = [replace(t, logprob=None, top=(), top_ids=()) for t in greedy.tokens[:3]]
+        whole = await b.score(bare)
+        other = Token(whole[2].top[1][0], id=whole[2].top_ids[1])
+        b.continuer.top = 5
+        before = b.session.spent.calls
+        await b.score([*bare[:2], other])
+        assert b.session.spent.calls == before + 1
+
+    with_branches(tmp_path, work)
+
+
+def test_runs_of_the_same_request_tell_the_beginning_that_a_text_shares_with_them(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        (run,) = came(await b.draw([Wanted(())]))
+        bare = [replace(t, logprob=None, top=(), top_ids=()) for t in run.tokens[:6]]
+        before = b.session.spent.calls
+        assert await b.score(bare, runs=[run.tokens[:2], run.tokens]) == run.tokens[:6]
+        assert b.session.spent.calls == before
+
+    with_branches(tmp_path, work)
+
+
+def test_what_a_run_does_not_tell_of_its_tokens_is_asked_for(tmp_path: Path) -> None:
+    async def work(b: Branches) -> None:
+        (run,) = came(await b.draw([Wanted(())]))
+        bare = [replace(t, logprob=None, top=(), top_ids=()) for t in run.tokens[:5]]
+        hollow = [*run.tokens[:2], bare[2], *run.tokens[3:]]
+        other = Token(run.tokens[4].top[-1][0], id=run.tokens[4].top_ids[-1])
+        before = b.session.spent.calls
+        scored = await b.score([*bare[:4], other], runs=[hollow])
+        assert scored[:2] == run.tokens[:2]
+        assert all(t.top for t in scored)
+        assert b.session.spent.calls == before + 3, (
+            "also the token that differs: a run's list may be that of another place"
+        )
 
     with_branches(tmp_path, work)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
@@ -185,6 +187,159 @@ def test_a_server_that_scores_prompts_is_asked_once_and_the_call_is_counted() ->
     assert calls[0]["prompt_logprobs"] == 2
     assert len(told) == 1
     assert told[0].usage.completion_tokens == 1
+
+
+Lists = dict[str, list[Any]]
+NEW = {"tokens": ["!"], "token_logprobs": [-0.75], "top_logprobs": [{"!": -0.75}]}
+PROMPT: Lists = {
+    "tokens": ["<s>", "Hi", "\n", "Fri", "day"],
+    "token_logprobs": [None, -2.0, -1.0, -0.25, -4.0],
+    "top_logprobs": [None, {"Hi": -2.0}, {"\n": -1.0}, {"Fri": -0.25, "Sat": -1.5}, {"": -0.125, "s": -2.5}],
+}
+
+
+def longer(lists: Lists) -> Lists:
+    return {key: [*lists[key], *NEW[key]] for key in lists}
+
+
+def changed(key: str, at: int, value: Any) -> Lists:
+    return {k: [value if (k, i) == (key, at) else one for i, one in enumerate(found)] for k, found in PROMPT.items()}
+
+
+@contextlib.asynccontextmanager
+async def serve_echo(lists: Lists, counted: int | None = 5, **more: Any) -> AsyncIterator[tuple[list[Any], str]]:
+    """A server that repeats the prompt with these lists, as SGLang does; a new token is the likeliest in its place."""
+    calls: list[dict[str, Any]] = []
+
+    async def tokenize(request: web.Request) -> web.Response:
+        return web.json_response({"tokens": [1, 2, 3]})
+
+    async def complete(request: web.Request) -> web.Response:
+        body = await request.json()
+        calls.append(body)
+        said = lists
+        if not body.get("echo"):
+            at = len(body["prompt"])
+            top = PROMPT["top_logprobs"][at]
+            likeliest = max(top, key=lambda text: float(top[text]))
+            said = {"tokens": [likeliest], "token_logprobs": [top[likeliest]], "top_logprobs": [top]}
+        choice = {"text": "".join(said["tokens"]), "finish_reason": "length", "logprobs": said, **more}
+        usage = {"prompt_tokens": counted if body.get("echo") else len(body["prompt"]), "completion_tokens": 1}
+        return web.json_response({"choices": [choice], "usage": usage})
+
+    app = web.Application()
+    app.router.add_post("/tokenize", tokenize)
+    app.router.add_post("/v1/completions", complete)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield calls, f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+ECHOES = Capabilities(logprobs=2, token_prompt=True, echo=True, logprobs_mode="raw")
+ASKED = (Token(" Fri", id=7), Token("day", id=8))
+
+
+def scored_by_echo(
+    lists: Lists, counted: int | None = 5, can: Capabilities = ECHOES, first: int = 0, more: Any = None, **params: Any
+) -> tuple[tuple[Token, ...], list[dict[str, Any]], int]:
+    """The tokens scored, the calls that the server got, and how many were told of."""
+    told: list[Sample] = []
+
+    async def work() -> tuple[tuple[Token, ...], list[dict[str, Any]]]:
+        async with serve_echo(lists, counted, **(more or {})) as (calls, url):
+            model = open_model("openai:m", base_url=url, environment={})
+            request = Request("m", url, {"messages": MESSAGES, **params})
+            continuer = await open_continuer(model, request, can)
+            scored = await continuer.score(ASKED, first=first, tally=told.append)
+            await model.close()
+            return scored, calls
+
+    return *asyncio.run(work()), len(told)
+
+
+@pytest.mark.parametrize("lists", [PROMPT, longer(PROMPT)], ids=["nothing new", "a new token behind"])
+@pytest.mark.parametrize("counted", [5, None])
+def test_a_server_that_repeats_the_prompt_scores_it_in_one_call(lists: Lists, counted: int | None) -> None:
+    scored, calls, told = scored_by_echo(lists, counted, top_p=0.9)
+    assert [call["prompt"] for call in calls] == [[1, 2, 3, 7, 8]]
+    assert (calls[0]["echo"], calls[0]["logprobs"], calls[0]["max_tokens"], told) == (True, 2, 1, 1)
+    assert scored == (
+        Token(" Fri", -0.25, ((" Fri", -0.25), ("Sat", -1.5)), 7),  # spelt with its space, as it was handed in
+        Token("day", -4.0, (("", -0.125), ("s", -2.5)), 8),  # not listed, and still told
+    )
+
+
+@pytest.mark.parametrize(
+    ("lists", "counted"),
+    [
+        ({key: found[1:] for key, found in PROMPT.items()}, 5),  # without the token that the prompt begins with
+        (longer(longer(PROMPT)), 5),
+        (changed("tokens", 4, "days"), 5),  # cut anew
+        (longer({key: found[1:] for key, found in PROMPT.items()}), 5),  # as many, but one too far
+        (PROMPT, 6),  # a token of beginning was put before it
+        (changed("top_logprobs", 4, None), 5),
+        ({**PROMPT, "top_logprobs": []}, 5),
+        (NEW, 5),  # it passes over echo
+    ],
+)
+def test_an_echo_that_does_not_line_up_is_counted_and_the_tokens_are_asked_for_one_by_one(
+    lists: Lists, counted: int
+) -> None:
+    scored, calls, told = scored_by_echo(lists, counted)
+    assert [len(call["prompt"]) for call in calls if call.get("echo")][:1] == [5]
+    assert sorted(len(call["prompt"]) for call in calls if not call.get("echo")) == [3, 4]
+    assert told == 3
+    assert scored[1].logprob is None, "not among what is listed for its place"
+
+
+def test_tokens_that_read_alike_share_a_key_and_each_keeps_its_own_probability() -> None:
+    """SGLang keeps the likelier one's number, vLLM the later one's; the token's own is told beside."""
+    behind = {"a": -0.5, "day": -1.0, "s": -2.5}
+    scored, _, _ = scored_by_echo(changed("top_logprobs", 4, behind))
+    assert (scored[1].logprob, scored[1].top) == (-4.0, (("a", -0.5),)), "what is likelier than the other is listed"
+    before = {"a": -0.5, "day": -6.0, "s": -5.0, "t": -7.0}
+    scored, _, _ = scored_by_echo(changed("top_logprobs", 4, before))
+    assert (scored[1].logprob, scored[1].top) == (-4.0, (("a", -0.5), ("day", -4.0), ("s", -5.0)))
+    alike = {"a": -0.5, "day": -4.0}
+    scored, _, _ = scored_by_echo(changed("top_logprobs", 4, alike))
+    assert scored[1].top == (("a", -0.5), ("day", -4.0))
+    untold = scored_by_echo({**changed("token_logprobs", 4, None)})[0]
+    assert untold[1].logprob is None, "less likely than all that are listed"
+
+
+def test_rows_by_id_in_an_echo_are_read_rather_than_its_texts() -> None:
+    """vLLM: an answer with echo has its `prompt_logprobs`, too."""
+    rows = [None, {}, {}, *({str(i): {"logprob": -0.5, "decoded_token": "x"}} for i in (7, 9))]
+    scored, calls, _ = scored_by_echo(changed("tokens", 4, "another"), more={"prompt_logprobs": rows})
+    assert len(calls) == 1
+    assert [(t.logprob, t.top_ids) for t in scored] == [(-0.5, (7,)), (None, (9,))]
+
+
+def test_of_an_echo_only_the_tokens_that_are_wanted_are_taken_and_none_is_asked_for_if_none_is() -> None:
+    scored, calls, _ = scored_by_echo(PROMPT, first=1)
+    assert (scored[0], scored[1].logprob, len(calls)) == (ASKED[0], -4.0, 1)
+    assert scored_by_echo(PROMPT, first=2) == (ASKED, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("params", "echoes"),
+    [
+        ({"temperature": 1}, True),
+        ({"temperature": 0.5}, False),
+        ({"temperature": 1, "top_p": 0.9}, False),
+        ({"temperature": 1, "top_k": 5}, False),
+        ({}, False),  # the server's own temperature is not known
+    ],
+)
+def test_an_echo_is_not_mixed_with_probabilities_from_after_sampling(params: dict[str, Any], echoes: bool) -> None:
+    """A prompt is not sampled, so what is listed for it is from before."""
+    _, calls, _ = scored_by_echo(PROMPT, can=replace(ECHOES, logprobs_mode="sampled"), **params)
+    assert any(call.get("echo") for call in calls) == echoes
 
 
 def listed(*texts: str) -> tuple[Token, ...]:

@@ -16,7 +16,7 @@ from reroll import fake_server
 from reroll.fake_faults import Behaviour
 from reroll.models.model import Capabilities, Draw
 from reroll.models.openai import OpenAIModel
-from reroll.models.probe_tokens import logprobs_mode, prompt_logprobs, token_prompt
+from reroll.models.probe_tokens import echo, logprobs_mode, prompt_logprobs, token_prompt
 from reroll.models.registry import open_model
 from reroll.probing import PROBE, Change, capabilities_of, probe_now
 from reroll.program import Request
@@ -151,7 +151,7 @@ def test_the_bundled_model_is_probed_once(tmp_path: Path) -> None:
     first, second, rows = asyncio.run(run())
     assert first == second
     assert rows == 1
-    assert (first.logprobs_mode, first.post_sampling, first.prompt_logprobs) == ("raw", True, False)
+    assert (first.logprobs_mode, first.post_sampling, first.prompt_logprobs, first.echo) == ("raw", True, False, False)
     assert (first.token_ids, first.token_prompt, first.n) == (True, True, True)
     assert first.versions[-1].startswith("bundled ")
 
@@ -168,7 +168,7 @@ def test_the_completions_of_llama_cpp_take_token_ids_and_several_completions_a_c
 
     found = asyncio.run(run())
     assert (found.n, found.token_prompt, found.logprobs_mode, found.post_sampling) == (True, True, "raw", True)
-    assert found.prompt_logprobs is False, "llama.cpp takes echo and passes over it"
+    assert (found.prompt_logprobs, found.echo) == (False, False), "llama.cpp takes echo and passes over it"
 
 
 def test_a_server_that_takes_everything_and_does_nothing_is_found_able_to_do_nothing() -> None:
@@ -185,6 +185,7 @@ def test_a_server_that_takes_everything_and_does_nothing_is_found_able_to_do_not
     for found in asyncio.run(run()):
         assert (found.n, found.seed, found.logprobs, found.logprobs_mode) == (False, False, 0, None)
         assert (found.post_sampling, found.prompt_logprobs, found.token_prompt) == (False, False, False)
+        assert found.echo is False
 
 
 # -- tokens
@@ -213,33 +214,45 @@ def test_whether_probabilities_are_from_before_temperature_shows_in_their_differ
     assert bool(notes) == (mode is None)
 
 
-ECHO = {"text": "One two three four five", "logprobs": {"tokens": ["One", " two", " three four", " five"]}}
-SCORED = {**ECHO, "logprobs": {**ECHO["logprobs"], "token_logprobs": [None, -1.0, -2.0, -0.5]}}  # type: ignore[dict-item]
 VLLM = [None, {"5": {"logprob": -1.0}}, {"6": {"logprob": -2.0}}]
+CUT = ("One", " two", " three four", " five")
+
+
+def echoed(*texts: str, told: bool = True, listed: bool = True) -> dict[str, Any]:
+    """The prompt and a token that is new, as /completions gives them back."""
+    told_of = [None, *(-float(k) for k in range(1, len(texts)))] if told else [None] * len(texts)
+    tops = [None, *({text: -0.5} for text in texts[1:])] if listed else None
+    logprobs = {"tokens": list(texts), "token_logprobs": told_of, "top_logprobs": tops}
+    return {"completions": {"choices": [{"text": "".join(texts), "logprobs": logprobs}]}}
 
 
 @pytest.mark.parametrize(
-    ("answers", "able"),
+    ("answers", "scores", "repeats"),
     [
-        ({"chat/completions": {"choices": [{}], "prompt_logprobs": VLLM}}, True),
-        ({"completions": {"choices": [SCORED]}}, True),
-        ({"completions": {"choices": [{"text": "x", "prompt_logprobs": VLLM}]}}, True),
-        ({"completions": {"choices": [ECHO]}}, False),  # repeated, but not scored
-        ({"completions": {"choices": [{"text": " five", "logprobs": {"tokens": 5, "token_logprobs": "x"}}]}}, False),
-        ({"chat/completions": {"choices": [{}], "prompt_logprobs": [None]}}, False),
-        ({"completions": {"choices": [None]}, "chat/completions": []}, False),
-        ({}, False),
+        ({"chat/completions": {"choices": [{}], "prompt_logprobs": VLLM}}, True, False),
+        ({"completions": {"choices": [{"text": "x", "prompt_logprobs": VLLM}]}}, True, False),
+        (echoed(*CUT), False, True),
+        (echoed("<|begin_of_text|>", *CUT), False, True),  # Llama 3
+        (echoed("<s>", "One", "two", "three", "four", "five"), False, True),  # Llama 2: without its spaces
+        (echoed(*CUT, told=False), False, False),  # repeated, but not scored
+        (echoed(*CUT, listed=False), False, False),  # scored, but without the tokens that it could have been
+        (echoed(" five"), False, False),
+        ({"completions": {"choices": [{"text": " five", "logprobs": {"tokens": 5}}]}}, False, False),
+        ({"chat/completions": {"choices": [{}], "prompt_logprobs": [None]}}, False, False),
+        ({"completions": {"choices": [None]}, "chat/completions": []}, False, False),
+        ({}, False, False),
     ],
 )
 def test_scoring_a_given_text_is_found_in_each_of_its_shapes_and_nowhere_else(
-    answers: Mapping[str, Any], able: bool
+    answers: Mapping[str, Any], scores: bool, repeats: bool
 ) -> None:
     async def post(path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         return (200, answers[path]) if path in answers else (404, None)
 
     notes: list[str] = []
-    assert asyncio.run(prompt_logprobs(post, {"messages": []}, notes)) is able
-    assert bool(notes) == able
+    assert asyncio.run(prompt_logprobs(post, {"messages": []}, notes)) is scores
+    assert asyncio.run(echo(post, notes)) is repeats
+    assert len(notes) == scores + repeats
 
 
 @pytest.mark.parametrize(("per_id", "able"), [(1, True), (0, False), (3, False)])

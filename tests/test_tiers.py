@@ -454,11 +454,16 @@ EARLY = '{"date":"2026-11-20","time":"18:30"'
 
 @dataclass
 class Less:
-    """What the server holds back. most: alternatives that it lists; 0: it passes over `logprobs`."""
+    """What the server holds back. most: alternatives that it lists; 0: it passes over `logprobs`.
+
+    echo: it repeats a prompt with what it lists for each of its tokens, as SGLang does; llama.cpp does not.
+    """
 
     most: int = 20
     prefill: bool = True
     ids: bool = True
+    echo: bool = False
+    echoed: int = 0
 
 
 @contextlib.contextmanager
@@ -481,8 +486,44 @@ def holding_back(less: Less) -> Iterator[str]:
                 token["top_logprobs"] = token["top_logprobs"][: less.most]
         return said
 
-    with between(alter, fewer) as url:
+    async def echoing(session: aiohttp.ClientSession, inner: str, body: dict[str, Any]) -> Any:
+        if not less.echo or not body.get("echo"):
+            return None
+        less.echoed += 1
+        return await repeated(session, inner, body)
+
+    with between(alter, fewer, echoing) as url:
         yield f"{url}/v1"
+
+
+async def repeated(session: aiohttp.ClientSession, inner: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The prompt as an echo gives it back, each of its tokens as llama.cpp lists it after those before."""
+
+    async def ask(path: str, asked: dict[str, Any]) -> dict[str, Any]:
+        async with session.post(inner + path, json=asked) as answer:
+            return dict(await answer.json())
+
+    ids = body["prompt"]
+    if isinstance(ids, str):
+        ids = (await ask("/tokenize", {"content": ids}))["tokens"]
+    texts, chances, tops = [], [], []
+    for k, token in enumerate(ids):
+        texts.append((await ask("/detokenize", {"tokens": [token]}))["content"])
+        if k == 0:
+            chances, tops = [None], [None]
+            continue
+        asked = {"prompt": ids[:k], "max_tokens": 1, "logprobs": 200, "temperature": 1}
+        answer = await ask("/v1/completions", asked)
+        listed = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        chances.append(next((one["logprob"] for one in listed if one["id"] == token), -9999.0))
+        top: dict[str, float] = {}
+        for one in listed[: body["logprobs"]]:
+            top.setdefault(one["token"], one["logprob"])
+        tops.append(top)
+    logprobs = {"tokens": texts, "token_logprobs": chances, "top_logprobs": tops, "text_offset": [-1] * len(ids)}
+    choice = {"index": 0, "text": "".join(texts), "finish_reason": "length", "logprobs": logprobs}
+    usage = {"prompt_tokens": len(ids), "completion_tokens": 1}
+    return {"object": "text_completion", "choices": [choice], "usage": usage}
 
 
 def meetings(folder: Path, url: str) -> Path:
@@ -601,3 +642,32 @@ def test_chances_that_cannot_be_read_leave_a_window(tmp_path: Path, capsys: Any)
     assert (found["tier"], found["verdict"], found["exact"]) == ("B", "dud", True)
     assert found["first"] <= 9 <= found["last"]
     assert any("`xtc_probability` changes the chances" in caveat for caveat in found["caveats"])
+
+
+def test_a_server_that_repeats_prompts_scores_a_reading_in_one_call_and_says_the_same(
+    tmp_path: Path, capsys: Any
+) -> None:
+    """The bundled model: through an echo, and token by token."""
+    (tmp_path / "saw.txt").write_bytes(b'{"date":"2026-11-18","time":"18:30"}\r\n')
+    found = {}
+    for echo in (True, False):
+        less = Less(echo=echo)
+        with holding_back(less) as url:
+            project = meetings(tmp_path / str(echo), url)
+            can = reroll(capsys, "doctor", "--project", project, "--json").json["capabilities"]
+            assert (can["echo"], can["prompt_logprobs"]) == (echo, False)
+            less.echoed = 0
+            said = ("--project", project, "--yes", "--json", "--draws", "30", "--seed", "5")
+            one = reroll(capsys, "surprise", "half-seven", "--saw", tmp_path / "saw.txt", *said).json
+        found[echo] = one
+        readings = 3  # as it was given, with line ends of one character, and without the line end at its end
+        drawn = one["agreement"]["draws"]
+        if echo:  # a fresh run may tell one of them; one call more may look for the token that ends an answer
+            assert 2 <= less.echoed <= readings
+            assert less.echoed <= one["cost"]["calls"] - drawn <= less.echoed + 1
+        else:
+            assert less.echoed == 0
+    assert found[True]["read_as"] == found[False]["read_as"] == "without the line end at its end"
+    assert [t["text"] for t in found[True]["tokens"]] == [t["text"] for t in found[False]["tokens"]]
+    assert found[True]["log_prob"] == pytest.approx(found[False]["log_prob"], abs=0.05)
+    assert found[True]["cost"]["calls"] < found[False]["cost"]["calls"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ from reroll.check import Outcome, overall
 from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted
 from reroll.keeping import Keeper
-from reroll.models.continuing import Continuer
+from reroll.models.continuing import Continuer, scored_as
 from reroll.models.model import Capabilities, Draw, Model
 from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
@@ -137,26 +137,53 @@ class Branches:
 
     def scored(self, tokens: Sequence[Token], first: int = 0) -> tuple[Token, ...] | None:
         """The tokens with their probabilities for this request, from `first` on, if they are stored."""
+        return next((have for have in self._scored(first) if _alike(have, tokens) == len(have) == len(tokens)), None)
+
+    def _scored(self, first: int) -> list[tuple[Token, ...]]:
         found = self.session.store.samples(
             request_id=self.place.request_id, series=self._scores(first), source=SOURCE, payload=True
         )
-        for one in found:
-            have = one.sample.completion.tokens if one.sample.completion else ()
-            if [(t.id, t.text) for t in have] == [(t.id, t.text) for t in tokens]:
-                return have
-        return None
+        return [one.sample.completion.tokens for one in found if one.sample.completion]
 
-    async def score(self, tokens: Sequence[Token], first: int = 0) -> tuple[Token, ...]:
+    def _begun(self, tokens: Sequence[Token], runs: Iterable[Sequence[Token]]) -> tuple[Token, ...]:
+        """As much of the beginning of these tokens as runs, and texts that were scored before, tell of it.
+
+        What comes after the same tokens has the same probabilities: they are told up to the first token that differs,
+        and that one, too, where it stands in the list that came for its place. Not of a run: where a character takes
+        several tokens, some servers list one for it, whose place is another.
+        """
+        longest: tuple[Token, ...] = ()
+        for run in runs:
+            told = next((k for k, t in enumerate(run) if t.logprob is None or not t.top), len(run))
+            longest = max(longest, tuple(run[: min(told, _alike(run, tokens))]), key=len)
+        for have in self._scored(0):
+            same = _alike(have, tokens)
+            begun = have[:same]
+            differs = same < min(len(have), len(tokens))
+            # By ids only: texts may be those of several tokens. A list that is longer than asked for has the other
+            # token behind it because that one was there: others may be likelier.
+            if differs and have[same].top_ids and len(have[same].top) <= self.continuer.top:
+                instead = scored_as(tokens[same], have[same])
+                begun = (*begun, instead) if instead.logprob is not None else begun
+            longest = max(longest, begun, key=len)
+        return longest
+
+    async def score(
+        self, tokens: Sequence[Token], first: int = 0, runs: Iterable[Sequence[Token]] = ()
+    ) -> tuple[Token, ...]:
         """The tokens with their probabilities for this request: as stored, or asked for now, counted and stored.
 
-        first: those before this place need none. Raises: ModelError where the server cannot score them.
+        Of a text that begins as one that was scored before only the rest is asked for. first: those before this place
+        need none; runs: the tokens of completions of this very request, at its own temperature, which tell as much.
+        Raises: ModelError where the server cannot score them.
         """
         session, series = self.session, self._scores(first)
         if (have := self.scored(tokens, first)) is not None:
             return have
+        begun = self._begun(tokens, runs)
         scored = await self.continuer.score(
-            tokens,
-            first=first,
+            (*begun, *tokens[len(begun) :]),
+            first=max(first, len(begun)),
             at_once=session.options.concurrency or session.model.concurrency,
             case_id=self.case.id,
             tally=self._spent,
@@ -238,6 +265,12 @@ class Branches:
             variant=self.session.variant,
             source=SOURCE,
         )
+
+
+def _alike(one: Sequence[Token], other: Sequence[Token]) -> int:
+    """How many tokens both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((k for k, (a, b) in enumerate(pairs) if (a.id, a.text) != (b.id, b.text)), min(len(one), len(other)))
 
 
 async def settle(

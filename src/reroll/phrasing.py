@@ -106,7 +106,7 @@ def _price(voices: Sequence[Voice], stored: tuple[StoredSample, int] | None) -> 
     left, pair = voices[0].session.left, len(voices) == 2
     one, at = stored or (None, 0)
     length = longest(voices[at], one)
-    ways = [1 if v.opened.continuer.scores_prompts and v.opened.continuer.exact else length for v in voices]
+    ways = [1 if v.opened.continuer.scores_prompts else length for v in voices]
     own = 0 if one is not None and one.sample.completion and one.sample.completion.tokens else ways[at]
     least = len(voices) - 1
     if left <= least:

@@ -250,7 +250,7 @@ def scoring(voice: Voice, tokens: Sequence[Token], first: int = 0) -> int:
     if voice.branches.scored(tokens, first) is not None:
         return 0
     continuer = voice.opened.continuer
-    return 1 if continuer.scores_prompts and continuer.exact else len(tokens) - first
+    return 1 if continuer.scores_prompts else len(tokens) - first
 
 
 def place_of(found: Recorded, voice: Voice, at: int | None, alpha: float, seed: int) -> Place | None:

@@ -12,7 +12,7 @@ from reroll.store_probes import StoredProbe
 
 __all__ = ["PROBE", "Change", "Probed", "capabilities_of", "probe_now"]
 
-PROBE = 1  # raised when the probe asks otherwise: what an earlier one found is then asked anew
+PROBE = 2  # raised when the probe asks otherwise: what an earlier one found is then asked anew
 SAYINGS = ("notes", "versions")  # what is no ability
 
 

@@ -17,7 +17,7 @@ from reroll.evidence import Est
 from reroll.exploring import Exploration, begin, check, readable
 from reroll.numbers import counts, percent
 from reroll.reading import Opened, open_case
-from reroll.sample import Token
+from reroll.sample import Completion, Token
 from reroll.sampler import Sampling
 from reroll.session import Session
 from reroll.surprise import (
@@ -154,13 +154,17 @@ def _scorable(opened: Opened, case: Case) -> Sampling:
 def _fresh(opened: Opened, found: Exploration, sampling: Sampling) -> list[tuple[float, float]]:
     """Bounds of the log probabilities of the fresh samples of this request."""
     out = []
-    for branch in opened.branches.known():
-        completion = branch.sample.completion
-        if branch.prefix == 0 and not branch.greedy and completion is not None and completion.tokens:
+    for completion in _runs(opened):
+        if completion.tokens:
             tokens, ended = path_of(completion)
             one = score(tokens, sampling, found.search.seen, ended=ended == "end", asked=opened.continuer.top or None)
             out.append((one.low, one.high))
     return out
+
+
+def _runs(opened: Opened) -> list[Completion]:
+    found = [b.sample.completion for b in opened.branches.known() if b.prefix == 0 and not b.greedy]
+    return [completion for completion in found if completion is not None]
 
 
 async def _scored(
@@ -180,8 +184,10 @@ async def _scored(
     if not ways:
         raise ModelError("this server does not cut a text into tokens, so it cannot be scored", slug="no-score")
     best: tuple[Scored, str] | None = None
+    runs = [completion.tokens for completion in _runs(opened)]
     for how, path in ways:
-        told = path if all(t.logprob is not None and t.top for t in path) else await opened.branches.score(path)
+        whole = all(t.logprob is not None and t.top for t in path)
+        told = path if whole else await opened.branches.score(path, runs=runs)
         one = score(told, sampling, noise, ended=ended == "end", asked=asked)
         if best is None or one.high > best[0].high:
             best = one, how

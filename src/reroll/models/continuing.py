@@ -22,8 +22,11 @@ from reroll.sample import Completion, Sample, Token, Usage
 __all__ = ["Continuer", "Tier", "open_continuer"]
 
 Tier = Literal["A", "B", "C", "D"]
+AtOnce = Literal["prompt_logprobs", "echo"]  # how a server scores all tokens of a given text in one call
 
 CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}  # vLLM and SGLang want to be told
+SAME = 1e-3  # nats; one token's probability, told twice in one answer, differs by no more
+SPACES = " \u2581\u0120"  # as vocabularies of pieces and of bytes write the space before a word
 # What a chat endpoint does besides sampling tokens; going on from tokens leaves it out, so that programs with
 # these keys are not read token by token.
 NOT_BY_TOKENS = (
@@ -57,16 +60,28 @@ class Continuer:
     """
 
     def __init__(
-        self, request: Request, wire: HttpModel, way: _Way | None, tier: Tier, top: int, why: str, scores: bool = False
+        self,
+        request: Request,
+        wire: HttpModel,
+        way: _Way | None,
+        tier: Tier,
+        top: int,
+        why: str,
+        scores: AtOnce | None = None,
     ) -> None:
         self.request, self.tier, self.top, self.why = request, tier, top, why
-        self.scores_prompts = scores
+        self._scores = scores
         self._wire, self._way = wire, way
         self._plain = wire.over(CompletionsModel) if way is not None and way.prompt is not None else wire
 
     @property
     def exact(self) -> bool:
         return self._way is not None and self._way.prompt is not None
+
+    @property
+    def scores_prompts(self) -> bool:
+        """Whether one call is enough to score a text, unless its answer does not line up with what was asked."""
+        return self._scores is not None and self.exact
 
     @property
     def limit(self) -> int | None:
@@ -184,13 +199,16 @@ class Continuer:
         """The same tokens with the probability that the server gives each of them after those before it.
 
         A token that the server does not list keeps logprob None: it is less likely than all that it lists. By a
-        call per token (teacher forcing), or one call where the server scores prompts. first: the tokens before this
-        place are left as they are; tally: is told of each call that was made. Raises: ModelError.
+        call per token (teacher forcing), or one call where the server scores prompts (`prompt_logprobs`, echo) and
+        what comes back lines up with these tokens. first: the tokens before this place are left as they are;
+        tally: is told of each call that was made. Raises: ModelError.
         """
         if self.tier != "A":
             raise ModelError(self.why, slug="no-prefix")
-        if self.scores_prompts and (scored := await self._score_prompt(tokens, case_id, tally)) is not None:
-            return scored
+        if first >= len(tokens):
+            return tuple(tokens)
+        if self.scores_prompts and (scored := await self._score_at_once(tokens, first, case_id, tally)) is not None:
+            return (*tokens[:first], *scored)
         gate = asyncio.Semaphore(at_once)
 
         async def one(k: int) -> Token:
@@ -206,20 +224,31 @@ class Continuer:
 
         return (*tokens[:first], *await asyncio.gather(*(one(k) for k in range(first, len(tokens)))))
 
-    async def _score_prompt(
-        self, tokens: Sequence[Token], case_id: str, tally: Callable[[Sample], None]
+    async def _score_at_once(
+        self, tokens: Sequence[Token], first: int, case_id: str, tally: Callable[[Sample], None]
     ) -> tuple[Token, ...] | None:
-        """By vLLM's `prompt_logprobs`: one call for all tokens; None where it does not work out."""
-        if not self.exact:
-            return None
+        """The tokens from `first` on, scored by one call that has them all in its prompt; None where that fails.
+
+        vLLM adds the rows of `prompt_logprobs`, by id, to an answer with echo too: those are read rather than texts.
+        """
+        assert self._way is not None
+        assert self._way.prompt is not None
         request = self.request_after(tokens, most=1)
-        asked = replace(request, body={**request.body, "prompt_logprobs": self.top})
-        sample = await self._plain.draw(Draw(asked, case_id, 0))
+        more: dict[str, Any] = {"prompt_logprobs": self.top}
+        if self._scores == "echo":
+            more = {"echo": True, "temperature": 1}  # so that no server rescales what it lists; nothing is drawn
+        sample = await self._plain.draw(Draw(replace(request, body={**request.body, **more}), case_id, 0))
         tally(sample)
-        rows = _prompt_rows(sample.raw) if sample.completion is not None and sample.raw else None
-        if rows is None or len(rows) < len(tokens):
+        if sample.completion is None:
             return None
-        return tuple(_from_row(token, row) for token, row in zip(tokens, rows[len(rows) - len(tokens) :], strict=True))
+        rows = _prompt_rows(sample.raw) if sample.raw else None
+        if rows is not None and len(rows) >= len(tokens):
+            scored = zip(tokens, rows[len(rows) - len(tokens) :], strict=True)
+            return tuple(_from_row(token, row) for token, row in scored)[first:]
+        if self._scores == "echo":
+            echoed = _from_echo(tokens, sample, len(self._way.prompt))
+            return None if echoed is None else echoed[first:]
+        return None
 
 
 def _cut(data: Mapping[str, Any]) -> tuple[Token, ...] | None:
@@ -272,6 +301,54 @@ def _from_row(token: Token, row: Mapping[str, Any]) -> Token:
     return Token(token.text, logprob, tuple((t, lp) for _, t, lp in listed), token.id, tuple(i for i, _, _ in listed))
 
 
+def _from_echo(tokens: Sequence[Token], sample: Sample, before: int) -> tuple[Token, ...] | None:
+    """These tokens as the end of a prompt that came back, after so many others, with at most one that was new.
+
+    None where it does not line up: another number of tokens, other texts, or no probabilities.
+    """
+    echoed = sample.completion.tokens if sample.completion is not None else ()
+    counted, asked = sample.usage.prompt_tokens, before + len(tokens)
+    if len(echoed) not in (asked, asked + 1) or (counted is not None and counted != asked):
+        return None
+    pairs = list(zip(tokens, echoed[before:asked], strict=True))
+    if not all(listed.top for _, listed in pairs) or not _reads_alike(pairs):
+        return None
+    return tuple(_echoed(token, listed) for token, listed in pairs)
+
+
+def _reads_alike(pairs: Sequence[tuple[Token, Token]]) -> bool:
+    """Whether they are spelt alike, where they can be compared.
+
+    Some servers spell a token by itself without its space, a part of a character in their own way, and the token that
+    ends a completion or not. One of them must be comparable.
+    """
+    compared = [
+        (mine.text.lstrip(SPACES), theirs.text.lstrip(SPACES))
+        for mine, theirs in pairs
+        if mine.text and "\ufffd" not in mine.text + theirs.text
+    ]
+    return bool(compared) and all(mine == theirs for mine, theirs in compared)
+
+
+def _echoed(token: Token, listed: Token) -> Token:
+    """The token with its own probability, which an echo gives beside a list that is keyed by text.
+
+    Tokens that read alike share one key there. Where it has another token's probability, only what is likelier than
+    that one is taken as listed, so that what is not listed stays less likely than what is.
+    """
+    own = listed.logprob
+    top = sorted(
+        ((token.text if text == listed.text else text, lp) for text, lp in listed.top), key=lambda one: -one[1]
+    )
+    same = next((lp for text, lp in top if text == token.text), None)
+    if own is None:  # as `scored_as` has it: by its text in the list, or less likely than all that are listed
+        own = same
+    elif same is not None and abs(same - own) > SAME:
+        top = [(text, lp) for text, lp in top if lp > same and text != token.text]
+        top = sorted([*top, (token.text, own)], key=lambda one: -one[1]) if own > same else top
+    return Token(token.text, own, tuple(top), token.id)
+
+
 async def open_continuer(model: Model, request: Request, can: Capabilities) -> Continuer:
     """How this model goes on with a completion of this request, as far as it can; costs a few calls without sampling.
 
@@ -296,7 +373,7 @@ async def open_continuer(model: Model, request: Request, can: Capabilities) -> C
     if isinstance(wire, OpenAIModel) and top and can.token_prompt:
         ids = await prompt_ids(wire, request)
         if ids is not None:
-            return Continuer(request, wire, _Way(ids), "A", top, "", bool(can.prompt_logprobs))
+            return Continuer(request, wire, _Way(ids), "A", top, "", _at_once(can, request))
     if can.prefix_continuation:
         tier: Tier = "A" if top else "B"
         why = "" if top else f"{model.name} gives no token probabilities"
@@ -305,6 +382,16 @@ async def open_continuer(model: Model, request: Request, can: Capabilities) -> C
     said = next((note for note in can.notes if note.startswith(REFUSED)), "").partition(": ")[2].rstrip(".")
     why = f"{model.name} does not go on from a given beginning{f' ({said})' if said else ''}"
     return _without(request, wire, "C" if top else "D", why, top)
+
+
+def _at_once(can: Capabilities, request: Request) -> AtOnce | None:
+    if can.prompt_logprobs:
+        return "prompt_logprobs"
+    # An echo has the probabilities from before sampling. Where those of answers are from after it, the two are the
+    # same only if nothing changes them between.
+    changed = request.body.get("temperature") != 1 or any(request.body.get(key) for key in ("top_k", "min_p"))
+    changed = changed or request.body.get("top_p", 1) != 1
+    return "echo" if can.echo and not (can.logprobs_mode == "sampled" and changed) else None
 
 
 def _no_tokens(model: Model) -> str:

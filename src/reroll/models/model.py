@@ -41,6 +41,7 @@ class Capabilities:
     logprobs_mode: Literal["raw", "sampled"] | None = None  # before temperature, or what was drawn from
     post_sampling: bool | None = None  # probabilities after all samplers can be asked for besides
     prompt_logprobs: bool | None = None  # those of a given text can be asked for (teacher forcing)
+    echo: bool | None = None  # they come with the prompt that /completions repeats, by their texts
     prefix_continuation: bool | None = None
     token_ids: bool | None = None  # the answer's token ids are shown
     token_prompt: bool | None = None  # a prompt of token ids is taken

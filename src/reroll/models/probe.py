@@ -10,6 +10,7 @@ from typing import Any
 from reroll.models.model import Capabilities
 from reroll.models.probe_tokens import (
     Post,
+    echo,
     first_alternatives,
     logprobs_mode,
     post_sampling,
@@ -63,6 +64,7 @@ async def probe(post: Post) -> Capabilities:
         logprobs_mode=await logprobs_mode(asks.first_at, notes) if logprobs > 1 and temperature else None,
         post_sampling=await post_sampling(heard),
         prompt_logprobs=await prompt_logprobs(heard, {"messages": ASK, limit: 1}, notes),
+        echo=await echo(heard, notes),
         prefix_continuation=await asks.prefix(),
         token_ids=bool(ids),
         token_prompt=await token_prompt(heard, ids or list(ANY_IDS)),

@@ -9,7 +9,7 @@ from typing import Any
 from reroll.errors import RerollError
 from reroll.models.model import Capabilities, Draw, Model
 from reroll.models.probe import ANY_IDS, ASK, MOST_TOKENS, PREFIX, REFUSED, SCHEMA, SCHEMA_TRIES, THINKS, TOOL
-from reroll.models.probe_tokens import Post, logprobs_mode, post_sampling, prompt_logprobs, token_prompt
+from reroll.models.probe_tokens import Post, echo, logprobs_mode, post_sampling, prompt_logprobs, token_prompt
 from reroll.models.thoughts import thought_in
 from reroll.program import Request
 from reroll.sample import Completion, served
@@ -44,6 +44,7 @@ async def probe_draws(
         "logprobs_mode": asks.logprobs_mode,
         "post_sampling": asks.post_sampling,
         "prompt_logprobs": asks.prompt_logprobs,
+        "echo": asks.echo,
         "prefix_continuation": asks.prefix,
         "token_ids": asks.untried,
         "token_prompt": asks.token_prompt,
@@ -113,6 +114,9 @@ class _Draws:
 
     async def prompt_logprobs(self) -> bool | None:
         return None if self.post is None else await prompt_logprobs(self.post, None, self.notes)
+
+    async def echo(self) -> bool | None:
+        return None if self.post is None else await echo(self.post, self.notes)
 
     async def token_prompt(self) -> bool | None:
         return None if self.post is None else await token_prompt(self.post, list(ANY_IDS))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from statistics import median
 from typing import Any, Literal
 
-__all__ = ["Post", "first_alternatives", "logprobs_mode", "post_sampling", "prompt_logprobs", "token_prompt"]
+__all__ = ["Post", "echo", "first_alternatives", "logprobs_mode", "post_sampling", "prompt_logprobs", "token_prompt"]
 
 # Sends a body to a path below the base address (from the host if it starts with `/`); gives status and JSON.
 # Status 0: no answer at all.
@@ -48,20 +48,31 @@ async def prompt_logprobs(post: Post, chat: Mapping[str, Any] | None, notes: lis
         if status == 200 and isinstance(data, dict) and _scores(data.get("prompt_logprobs")):
             notes.append("The probabilities of a given text come with `prompt_logprobs: 1`.")
             return True
-    status, data = await post("completions", {"prompt": TEXT, "max_tokens": 1, "echo": True, "logprobs": 1})
-    choice = _first(data) if status == 200 else {}
-    said = choice.get("logprobs")
-    tokens, chances = (said.get(key) if isinstance(said, dict) else None for key in ("tokens", "token_logprobs"))
-    spelled = "".join(map(str, tokens)) if isinstance(tokens, list) else ""
-    told = sum(isinstance(chance, int | float) for chance in chances) if isinstance(chances, list) else 0
-    if spelled.startswith(TEXT) and told >= 2:
-        notes.append("The probabilities of a given text come from /completions with `echo: true`.")
-        return True
     status, data = await post("completions", {"prompt": TEXT, "max_tokens": 1, "prompt_logprobs": 1})
     if status == 200 and _scores(_first(data).get("prompt_logprobs")):
         notes.append("The probabilities of a given text come from /completions with `prompt_logprobs: 1`.")
         return True
     return False
+
+
+async def echo(post: Post, notes: list[str]) -> bool:
+    """Whether /completions repeats the prompt with the probability of each of its tokens but the first.
+
+    A token of beginning may come before it (Llama 3), and a token by itself may be spelt without its space (Llama 2).
+    """
+    status, data = await post("completions", {"prompt": TEXT, "max_tokens": 1, "echo": True, "logprobs": 1})
+    said = _first(data).get("logprobs") if status == 200 else None
+    tokens, chances, tops = (
+        said.get(key) if isinstance(said, dict) else None for key in ("tokens", "token_logprobs", "top_logprobs")
+    )
+    if not (isinstance(tokens, list) and isinstance(chances, list) and isinstance(tops, list)):
+        return False
+    spelt = "".join(map(str, tokens)).replace("\u2581", "").replace(" ", "")
+    told = sum(isinstance(one, int | float) and bool(top) for one, top in zip(chances, tops, strict=False))
+    if TEXT.replace(" ", "") not in spelt or told < 2:
+        return False
+    notes.append("The probabilities of a given text come from /completions with `echo: true`.")
+    return True
 
 
 def _scores(found: Any) -> bool:

@@ -38,6 +38,7 @@ CAN = (
     ("logprobs_mode", "these are from before temperature"),
     ("post_sampling", "probabilities after sampling"),
     ("prompt_logprobs", "probabilities of a given text"),
+    ("echo", "these with the prompt (echo)"),
     ("prefix_continuation", "continuing a given beginning"),
     ("token_ids", "token ids in answers"),
     ("token_prompt", "prompts of token ids"),
