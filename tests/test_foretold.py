@@ -95,6 +95,8 @@ def test_luck_is_read_too_and_the_reply_says_how(tmp_path: Path, capsys: Capsys)
     assert "read from the model's own probabilities" in found["text"]
     assert found["certify"]["verdict"] == "met"
     assert len(found["outcomes"]) == found["luck"]["rate"]["n"]
+    page = reroll(capsys, "investigate", "--case", "clear-friday", "--project", home, "--quiet").out
+    assert "%, if the server samples from the probabilities that it lists." in " ".join(page.split())
 
 
 def test_the_page_says_what_its_range_rests_on(home: Path, capsys: Capsys) -> None:

@@ -60,8 +60,11 @@ def worth_reading(session: Session, case: Case, race: Race, seen: Evidence) -> b
         return False
     if session.engine is not run_draws or session.per_call > 1 or too_dear(session):
         return False
+    missing = max(0, LOOK + CHECKED - seen.n)
     further = forecast(race, seen)
-    return (further is None or further >= 2 * CHECKED) and session.left >= CHECKED + FIRST
+    # Runs that were made already need not be made to check it: so the same command again says the same.
+    shorter = further is None or further >= max(LOOK, 2 * missing)
+    return shorter and session.left >= (missing + FIRST if missing else 0)
 
 
 async def foretell(session: Session, case: Case, race: Race, runs: Runs) -> Foretold | None:

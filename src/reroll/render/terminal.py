@@ -216,7 +216,8 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
         lines += titled("What it said", shown[1:], pen)
     lines += _dud(answer, pen)
     lines += _not_examined(answer, pen) + caveat_lines(answer.caveats, pen) + cost_lines(answer.cost, pen)
-    total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}."
+    rests = ", if the server samples from the probabilities that it lists" if answer.reading else ""
+    total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}{rests}."
     return lines + pen.wrap(pen.text(total, "dim"))
 
 
