@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from reroll.agreement import Agreement, agreement
+import numpy as np
+import pytest
+
+from reroll.agreement import Agreement, agreement, doubt_of_texts
 from reroll.sampler import Sampling
 from tests.test_futures import search
 from tests.test_surprise import odd_world
@@ -77,3 +80,31 @@ def test_what_so_many_draws_would_show_grows_with_them() -> None:
     assert set(few.sees) < set(many.sees)
     assert any("0.7" in name for name in many.sees)
     assert agreement(search(flatter(), 3), []).agrees
+
+
+def noticed(truth: list[float], listed: list[float], runs: int, trials: int = 2000) -> float:
+    """How often runs from the truth contradict the listed chances, the last of both being all others together."""
+    rng = np.random.default_rng(7)
+    last, found = len(listed) - 1, 0
+    for _ in range(trials):
+        said = [None if k == last else int(k) for k in rng.choice(len(truth), size=runs, p=truth)]
+        found += doubt_of_texts(listed[:-1], listed[-1], said) >= math.log(100)
+    return found / trials
+
+
+@pytest.mark.parametrize("listed", [[0.9, 0.08, 0.02], [0.5, 0.3, 0.1, 0.1], [0.999, 0.001], [0.55, 0.45]])
+def test_texts_that_come_as_often_as_listed_are_doubted_in_at_most_one_case_of_a_hundred(listed: list[float]) -> None:
+    assert noticed(listed, listed, 60) <= 0.01
+    wider = [*(min(1.0, 1.1 * p) for p in listed[:-1]), min(1.0, 1.5 * listed[-1])]
+    assert noticed(listed, wider, 60) <= 0.01
+
+
+def test_texts_that_come_hotter_colder_or_from_elsewhere_are_doubted() -> None:
+    assert noticed([0.7, 0.2, 0.1], [0.97, 0.029, 0.001], 60) > 0.99, "hotter"
+    assert noticed([0.999, 0.0005, 0.0005], [0.8, 0.15, 0.05], 60) > 0.95, "colder"
+    assert noticed([0.9, 0.1], [0.9999, 0.0001], 60) > 0.97, "one in ten is none of them"
+    assert noticed([0.99, 0.01], [0.9999, 0.0001], 60) < 0.7, "one in a hundred is often not met in 60 runs"
+
+
+def test_without_runs_there_is_no_doubt() -> None:
+    assert doubt_of_texts([0.9], 0.1, []) == 0.0

@@ -112,15 +112,22 @@ def not_used(found: Any) -> str:
     return str(said)
 
 
-def hotter(path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Chats are sampled at more than twice the temperature; what is listed is what the model computes."""
-    return {**body, "temperature": 1} if path.endswith("/chat/completions") else body
+def test_a_server_whose_chats_say_what_it_does_not_list_is_not_believed(tmp_path: Path, capsys: Capsys) -> None:
+    chats = 0
 
+    def spaced(said: Any) -> Any:
+        """Every fourth chat says the same with a space more: right, and not among what is listed."""
+        nonlocal chats
+        for choice in said.get("choices") or [] if isinstance(said, dict) else []:
+            if message := choice.get("message"):
+                chats += 1
+                message["content"] = message["content"].replace(",", ", ") if chats % 4 == 0 else message["content"]
+        return said
 
-def test_a_server_that_samples_hotter_than_it_lists_is_not_believed(tmp_path: Path, capsys: Capsys) -> None:
-    with between(hotter) as url:
+    with between(reply=spaced) as url:
         home = meetings(tmp_path / "m", url, params=TOLD)
-        found = certify(capsys, home, "clear-friday", "--target", "0.97", "--budget", "150", "--seed", "1")
+        found = certify(capsys, home, "clear-friday", "--target", "0.98", "--budget", "150")
+    assert found["rate"]["failures"] == 0
     assert "do not say what they should" in not_used(found)
 
 
@@ -209,11 +216,14 @@ def test_a_server_that_does_not_continue_is_sampled_as_ever(tmp_path: Path, caps
 
 
 def test_answers_that_are_too_many_to_list_are_given_up_after_a_few_calls(tmp_path: Path, capsys: Capsys) -> None:
-    home = meetings(tmp_path / "m", params='params: {temperature: 3, max_tokens: 96, stop: ["e", "a", "t"]}')
-    (home / "cases.yaml").write_text(
-        'cases:\n  - {id: babble, input: {request: "Say something"}, checks: [{name: any, not: {contains: "€"}}]}\n'
-    )
-    found = certify(capsys, home, "babble", "--target", "0.97", "--budget", "140", "--seed", "4")
+    for seed in range(20):  # until one is not turned down by its first runs: an empty answer fails
+        home = meetings(tmp_path / str(seed), params='params: {temperature: 3, max_tokens: 96, stop: ["e", "a", "t"]}')
+        (home / "cases.yaml").write_text(
+            "cases:\n  - {id: babble, input: {request: Say something}, checks: [{name: any, not: {contains: €}}]}\n"
+        )
+        found = certify(capsys, home, "babble", "--target", "0.97", "--budget", "75", "--seed", seed)
+        if found["verdict"] == "undecided":
+            break
     said = not_used(found)
     assert "too many and too unlikely" in said
     assert int(re.findall(r"in (\d+) calls?", said)[0]) <= 6
