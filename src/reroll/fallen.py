@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
+
+import numpy as np
 
 from reroll.answer import DudSection, NotExamined, OtherToken, Price
 from reroll.astray import shown
@@ -14,6 +15,7 @@ from reroll.forked import Forked, ask_forks
 from reroll.forking import Failing
 from reroll.models.local import LocalModel
 from reroll.numbers import counts
+from reroll.outcomes import FAIL, codes_of
 from reroll.runs import Runs
 from reroll.session import Session, too_dear
 from reroll.store import StoredSample
@@ -30,10 +32,12 @@ async def where_it_went_wrong(
 
     Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand.
     """
-    said = [key for key, outcome in zip(runs.said, runs.words(), strict=True) if outcome == "fail"]
-    if not said:
+    failed = np.flatnonzero(codes_of(runs.words()) == FAIL)
+    if not len(failed):
         return NotExamined("no run failed", NOTHING)
-    failing = runs[list(runs.said).index(Counter(said).most_common(1)[0][0])].stored
+    # In arrays: of a million runs a list of what they said would take more memory than all else.
+    _, first, count = np.unique(np.asarray(runs.said)[failed], return_index=True, return_counts=True)
+    failing = runs[int(failed[first[count.argmax()]])].stored
     offer = NotExamined(f"`reroll forks {failing.id}` finds the token at which that run went wrong", _price(failing))
     if wanted is None:
         wanted = isinstance(session.model, LocalModel)
