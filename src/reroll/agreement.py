@@ -84,7 +84,7 @@ def doubt_of_texts(chances: Sequence[float], other: float, said: Sequence[int | 
     Source:  Ville 1939; a mean of test martingales is one.
 
     >>> doubt_of_texts([0.99], 0.02, [0] * 20) < 1, round(doubt_of_texts([0.99], 0.02, [0, None, None]), 1)
-    (True, 4.8)
+    (True, 4.0)
     """
     p = np.clip(np.array([*chances, other], np.float64), 1e-9, 1.0)
     bets = [*(p**power / (p**power).sum() for power in _POWERS)]
