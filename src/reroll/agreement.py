@@ -86,13 +86,13 @@ def doubt_of_texts(chances: Sequence[float], other: float, said: Sequence[int | 
     >>> doubt_of_texts([0.99], 0.02, [0] * 20) < 1, round(doubt_of_texts([0.99], 0.02, [0, None, None]), 1)
     (True, 4.0)
     """
+    if not said:
+        return 0.0
     p = np.clip(np.array([*chances, other], np.float64), 1e-9, 1.0)
-    bets = [*(p**power / (p**power).sum() for power in _POWERS)]
+    bets = [p**power / (p**power).sum() for power in _POWERS]
     bets += [np.append(p[:-1] / max(p[:-1].sum(), 1e-9) * (1 - share), share) for share in _SHARES]
     at = [len(chances) if k is None else k for k in said]
     won = np.log(np.maximum(np.array(bets), 1e-300))[:, at] - np.log(p)[at]
-    if not at:
-        return 0.0
     total = won.cumsum(1)
     top = total.max(0)
     return max(0.0, float((top + np.log(np.exp(total - top).mean(0))).max()))

@@ -151,19 +151,13 @@ async def ask_association(
             "says how often this request fails",
             slug="no-completion",
         )
-    have = _outcomes(session, at, stored.id)
-    reused, wanted = len(have), look_from(draws)
+    before = _outcomes(session, at, stored.id)
+    reused, wanted = len(before), look_from(draws)
     missing = max(0, wanted - reused)
     each = stored.sample.usage.completion_tokens
     price = AssociationPrice(missing, reused, None if each is None else each * missing)
     tell_price(price)
-    while missing > 0 and not _over(session):
-        tell(session, case.id, Evidence.of(list(have.values())), "which words go with failure?", session.options.budget)
-        await draw_more(session, [at], min(missing, BATCH, session.left))
-        missing -= max(1, len(new := _outcomes(session, at, stored.id)) - len(have))
-        have = new
-        if session.exhausted:
-            break
+    have = await _drawn(session, at, stored.id, before, missing)
     session.spent.reused += reused
     unit, failing, said = _read(own, _whole(session, at, have))
     # The same samples give the same answer: chance has no seed of its own here.
@@ -194,6 +188,17 @@ async def ask_association(
         finished=finished,
         stopped=stopped,
     )
+
+
+async def _drawn(session: Session, at: Slots, own: str, have: dict[str, str], missing: int) -> dict[str, str]:
+    """The outcomes by id, with so many more runs, or as many as there was time, money and budget for."""
+    while missing > 0 and not _over(session) and not session.exhausted:
+        seen = Evidence.of(list(have.values()))
+        tell(session, at.case.id, seen, "which words go with failure?", session.options.budget)
+        await draw_more(session, [at], min(missing, BATCH, session.left))
+        missing -= max(1, len(new := _outcomes(session, at, own)) - len(have))
+        have = new
+    return have
 
 
 def _over(session: Session) -> bool:

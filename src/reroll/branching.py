@@ -21,7 +21,7 @@ from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
-__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "settle", "still_alive"]
+__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "continued", "settle", "still_alive"]
 
 SOURCE: Literal["continued"] = "continued"
 PLACE = re.compile(r"after (\d+) (greedily |)of (.+)")
@@ -190,7 +190,7 @@ class Branches:
         )
         sample = Sample(completion=Completion("".join(t.text for t in scored), "scored", tokens=scored))
         index = session.store.reserve(self.place.request_id, series, 1)[0]
-        session.store.add_samples([self._new(sample, self.place.request_id, series, index)])
+        session.store.add_samples([continued(session, self.case, sample, self.place.request_id, series, index)])
         return scored
 
     async def draw(self, wanted: Sequence[Wanted]) -> list[Branch | None]:
@@ -207,7 +207,11 @@ class Branches:
         going = _Going(self.continuer, {id(d): w for d, w in zip(draws, wanted, strict=True)}, session)
         new = {id(draw): place for draw, place in zip(draws, places, strict=True)}
         settled = await settle(
-            session, going, draws, lambda d, sample: self._new(sample, *new[id(d)], d.index), self.tell
+            session,
+            going,
+            draws,
+            lambda d, sample: continued(session, self.case, sample, *new[id(d)], d.index),
+            self.tell,
         )
         number = {id(draw): k for k, draw in enumerate(draws)}
         came = {number[draw]: sample for draw, (_, sample) in settled.items()}
@@ -254,17 +258,19 @@ class Branches:
     def _series(self, one: Wanted) -> str:
         return f"{self.purpose}after {len(one.prefix)} {'greedily ' if one.greedy else ''}of {self.place.request_id}"
 
-    def _new(self, sample: Sample, request_id: str, series: str, index: int) -> NewSample:
-        return NewSample(
-            sample,
-            request_id=request_id,
-            series=series,
-            idx=index,
-            program_id=self._program_id,
-            case_id=self.case.id,
-            variant=self.session.variant,
-            source=SOURCE,
-        )
+
+def continued(session: Session, case: Case, sample: Sample, request_id: str, series: str, index: int) -> NewSample:
+    """The sample as it is stored at its place: no run of the case, whoever counts those."""
+    return NewSample(
+        sample,
+        request_id=request_id,
+        series=series,
+        idx=index,
+        program_id=session.project.program.id,
+        case_id=case.id,
+        variant=session.variant,
+        source=SOURCE,
+    )
 
 
 def _alike(one: Sequence[Token], other: Sequence[Token]) -> int:

@@ -41,6 +41,7 @@ __all__ = [
     "certify_section",
     "changed",
     "claim_section",
+    "commonest_failure",
     "luck_read",
     "luck_section",
     "rate_of",
@@ -248,6 +249,12 @@ def three_samples(
     chosen += invalids[: MOST_SHOWN - len(chosen)]
     shown = ((seen(first), count) for count, first in chosen)
     return tuple(ShownSample(s.id, s.outcome, s.reason, s.text, s.marks, count) for s, count in shown)
+
+
+def commonest_failure(said: Sequence[int] | memoryview[int], outcomes: Sequence[OutcomeWord]) -> int | None:
+    """Which run is the first of those that failed as most did, which `three_samples` shows first; None: none failed."""
+    failures = _commonest(np.asarray(said), codes_of(outcomes))[FAIL]
+    return failures[0][1] if failures else None
 
 
 def _commonest(keys: npt.NDArray[np.int64], codes: Codes) -> dict[int, list[tuple[int, int]]]:

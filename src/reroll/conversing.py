@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reroll.astray import Run
-from reroll.branching import settle, still_alive
+from reroll.branching import continued, settle, still_alive
 from reroll.case import Case
 from reroll.check import overall
 from reroll.dud import DudRule
@@ -20,7 +20,7 @@ from reroll.models.model import Draw as Call
 from reroll.program import Request
 from reroll.sample import Completion, Sample
 from reroll.session import Session, outcomes_of, seed_of, slots, too_dear
-from reroll.store import NewSample, StoredSample
+from reroll.store import StoredSample
 
 __all__ = ["Conversation", "Conversing", "conversation_of", "need_conversation"]
 
@@ -170,7 +170,10 @@ class Conversing:
         place = {id(call): where for call, where in calls}
         session = self.session
         return await settle(
-            session, session.model, [call for call, _ in calls], lambda c, s: self._new(s, *place[id(c)], c.index)
+            session,
+            session.model,
+            [call for call, _ in calls],
+            lambda c, s: continued(session, self.case, s, *place[id(c)], c.index),
         )
 
     def _calls(self, ways: Sequence[_Way]) -> list[tuple[Call, tuple[str, str]]]:
@@ -209,18 +212,6 @@ class Conversing:
         else:
             way.messages = [*way.messages, _message(said), *self.talk.between(way.turn)]
             way.turn += 1
-
-    def _new(self, sample: Sample, request_id: str, series: str, index: int) -> NewSample:
-        return NewSample(
-            sample,
-            request_id=request_id,
-            series=series,
-            idx=index,
-            program_id=self.session.project.program.id,
-            case_id=self.case.id,
-            variant=self.session.variant,
-            source="continued",
-        )
 
 
 def _message(said: Completion) -> Mapping[str, Any]:

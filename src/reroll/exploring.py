@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from reroll.agreement import Agreement, agreement
-from reroll.branching import Branch, Branches, Wanted
+from reroll.branching import INSTEAD, Branch, Branches, Wanted
 from reroll.check import overall
 from reroll.enumeration import Enumeration
 from reroll.errors import ModelError
@@ -66,17 +66,15 @@ def readable(opened: Opened) -> Sampling:
     """How this case's tokens are sampled. Raises: ModelError in one sentence where its futures cannot be read."""
     continuer = opened.continuer
     if continuer.tier != "A":
-        raise ModelError(
-            f"{continuer.why}, so its futures cannot be listed; `rerun` and `certify` sample instead", slug="no-prefix"
-        )
+        raise ModelError(f"{continuer.why}, so its futures cannot be listed{INSTEAD}", slug="no-prefix")
     if not continuer.exact:
         raise ModelError(
             "this server takes prefixes as text only, which it cuts into tokens anew, so probabilities would not add "
-            "up; `rerun` and `certify` sample instead",
+            f"up{INSTEAD}",
             slug="no-prefix",
         )
     if not isinstance(opened.sampling, Sampling):
-        raise ModelError(f"{opened.sampling.why}; `rerun` and `certify` sample instead", slug="no-prefix")
+        raise ModelError(f"{opened.sampling.why}{INSTEAD}", slug="no-prefix")
     return opened.sampling
 
 
@@ -154,10 +152,7 @@ async def check(found: Exploration, draws: int) -> Agreement:
         completion = branch.sample.completion
         if completion is not None and completion.tokens:
             tokens, ended = path_of(completion)
-            try:
-                found.search.add(tokens, ended, branch.outcome.outcome, drawn=True, said=completion.text)
-            except ValueError as problem:
-                raise _no_probabilities(problem) from None
+            _add(found.search, tokens, ended, branch, drawn=True)
             leaves.append(found.search.tree.grow(tokens, ended)[-1])
     return agreement(found.search, leaves)
 
@@ -226,19 +221,27 @@ def _take(search: Enumeration, branch: Branch, prefix: Prefix | None) -> None:
     if completion is None or not completion.tokens:
         return
     tokens, ended = path_of(completion)
-    new = tokens if prefix is None else tokens[branch.prefix :]
+    _add(search, tokens if prefix is None else tokens[branch.prefix :], ended, branch, prefix)
+
+
+def _add(
+    search: Enumeration,
+    tokens: Sequence[Token],
+    ended: Ended,
+    branch: Branch,
+    prefix: Prefix | None = None,
+    drawn: bool = False,
+) -> None:
+    """The branch's tokens into the enumeration. Raises: ModelError where what the server lists are no probabilities."""
+    assert branch.sample.completion is not None
+    said = branch.sample.completion.text
     try:
-        search.add(new, ended, branch.outcome.outcome, prefix, said=completion.text)
+        search.add(tokens, ended, branch.outcome.outcome, prefix, drawn=drawn, said=said)
     except ValueError as problem:
-        raise _no_probabilities(problem) from None
-
-
-def _no_probabilities(problem: ValueError) -> ModelError:
-    return ModelError(
-        f"what the server lists are no probabilities ({problem}), so nothing can be read from them; `rerun` and "
-        "`certify` sample instead",
-        slug="no-score",
-    )
+        raise ModelError(
+            f"what the server lists are no probabilities ({problem}), so nothing can be read from them{INSTEAD}",
+            slug="no-score",
+        ) from None
 
 
 def _tokens(search: Enumeration, prefix: Prefix) -> tuple[Token, ...]:

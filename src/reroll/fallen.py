@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from reroll.answer import DudSection, NotExamined, OtherToken, Price
 from reroll.astray import shown
 from reroll.case import Case
+from reroll.conclude import commonest_failure
 from reroll.dud_report import price
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.forked import Forked, ask_forks
 from reroll.forking import Failing
 from reroll.models.local import LocalModel
 from reroll.numbers import counts
-from reroll.outcomes import FAIL, codes_of
 from reroll.runs import Runs
 from reroll.session import Session, too_dear
 from reroll.store import StoredSample
@@ -32,12 +30,10 @@ async def where_it_went_wrong(
 
     Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand.
     """
-    failed = np.flatnonzero(codes_of(runs.words()) == FAIL)
-    if not len(failed):
+    which = commonest_failure(runs.said, runs.words())
+    if which is None:
         return NotExamined("no run failed", NOTHING)
-    # In arrays: of a million runs a list of what they said would take more memory than all else.
-    _, first, count = np.unique(np.asarray(runs.said)[failed], return_index=True, return_counts=True)
-    failing = runs[int(failed[first[count.argmax()]])].stored
+    failing = runs[which].stored
     offer = NotExamined(f"`reroll forks {failing.id}` finds the token at which that run went wrong", _price(failing))
     if wanted is None:
         wanted = isinstance(session.model, LocalModel)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from reroll.answer import ProgressEvent
 from reroll.branching import Branch, Wanted
 from reroll.caveats import time_was_up
 from reroll.check import overall
@@ -171,7 +170,9 @@ async def follow(voices: Sequence[Voice], what: Followed, width: float) -> tuple
         rates = what.rates
         seen = sum((rate.seen for rate in rates), Evidence())
         now = sum_ranges(rows, rates, what.alpha)
-        _tell(session, voices[0].case.id, seen, now[0])
+        so_far = between_points(now[0].low or 0.0, now[0].high or 0.0)
+        for voice in voices:  # each tells of its own calls
+            voice.branches.tell(f"how much does success change? {so_far} so far")
         if _narrow(rows, rates, now, width):
             return "", True
         given = next_counts(rows, rates, min(max(8 * len(what.spreads[:2]), seen.n // _SHARE), max(0, session.left)))
@@ -185,27 +186,6 @@ async def follow(voices: Sequence[Voice], what: Followed, width: float) -> tuple
                     cell.branches.append(branch)
             if None in came:
                 return _why(session), False
-
-
-def _tell(session: Session, case: str, seen: Evidence, change: Est) -> None:
-    """Where it stands. How many failed in all says nothing: each token has as many runs as it takes."""
-    so_far = between_points(change.low or 0.0, change.high or 0.0)
-    session.notify(
-        ProgressEvent(
-            phase="case",
-            case_id=case,
-            calls=seen.n,
-            budget=session.options.budget,
-            failures=seen.failures,
-            invalid=seen.invalid,
-            estimate=None,
-            low=0.0,
-            high=1.0,
-            question=f"how much does success change? {so_far} so far",
-            usd=session.spent.usd,
-            seconds=session.spent.seconds,
-        )
-    )
 
 
 def _narrow(rows: Sequence[Sequence[float]], rates: Sequence[Measured], now: Sequence[Est], width: float) -> bool:

@@ -70,13 +70,14 @@ def worth_reading(session: Session, case: Case, race: Race, seen: Evidence) -> b
 async def foretell(session: Session, case: Case, race: Race, runs: Runs) -> Foretold | None:
     """A claim of the race read from the model's probabilities, after these runs; None: it was not tried.
 
-    What was read speaks only where runs agree with it, these and CHECKED more, which are drawn as any run of the case
-    and count as such whatever comes of it. All that was drawn is stored, and reused.
+    What was read speaks only where runs agree with it, these and CHECKED more, which are drawn as any run of the case,
+    are added to `runs`, and count as such whatever comes of it. All that was drawn is stored, and reused.
+
+    Assumes: it is `worth_reading`.
     """
-    seen = Evidence.of(runs.words())
-    if not worth_reading(session, case, race, seen) or not await _known_to_continue(session):
+    if not await _known_to_continue(session):
         return None
-    further = forecast(race, seen)
+    further = forecast(race, Evidence.of(runs.words()))
     found: Exploration | None = None
     try:
         opened = await open_case(session, case)
@@ -118,20 +119,20 @@ async def _read(found: Exploration, case: Case, race: Race, runs: Runs, further:
         elif checked:
             break
         else:
-            runs = await _more(session, case, runs)
+            await _more(session, case, runs)
             checked, why = len(runs.first(MOST)), _contradicted(found, runs)
             search.widen()
     reading = Reading(found.calls, search.tokens, checked, further)
     return Foretold(None if why else search.futures().failure_rate, reading, why)
 
 
-async def _more(session: Session, case: Case, runs: Runs) -> Runs:
-    """Runs as the program makes them, until there are so many that what was read can be held against them."""
+async def _more(session: Session, case: Case, runs: Runs) -> None:
+    """Add runs as the program makes them, until there are so many that what was read can be held against them."""
     at = slots(session, case)
     missing = LOOK + CHECKED - len(runs)
     if missing > 0 and session.left >= missing:
         await draw_more(session, [at], missing)
-    return judged(session, at)
+        judged(session, at, runs)
 
 
 def _contradicted(found: Exploration, runs: Runs) -> str:
@@ -143,7 +144,8 @@ def _contradicted(found: Exploration, runs: Runs) -> str:
     if len(first) < LOOK + CHECKED:
         return "too few runs could be made to check them"
     completions = search.futures(down_to=0.0).completions
-    if sum(future.low for future in completions) < ENOUGH_KNOWN:
+    least = sum(future.low for future in completions)
+    if least < ENOUGH_KNOWN:
         return "too little is known of what it may say for runs to check it"
     known = {(future.text.strip(), future.outcome): k for k, future in enumerate(completions)}
     texts = {text for text, _ in known}
@@ -155,8 +157,7 @@ def _contradicted(found: Exploration, runs: Runs) -> str:
         if place is None and text in texts:
             return "the checks do not always say the same of the same answer"
         said.append(place)
-    other = 1 - sum(future.low for future in completions)
-    if doubt_of_texts([future.high for future in completions], other, said) >= CONTRADICTED:
+    if doubt_of_texts([future.high for future in completions], 1 - least, said) >= CONTRADICTED:
         return f"{counts('run', len(first))} do not say what they should as often as they should"
     low, high = search.bracket()
     claim = Race(max(low, LEAST_CLAIM) if low < 1 else None, min(max(high, LEAST_CLAIM), 1 - LEAST_CLAIM), 0.01)

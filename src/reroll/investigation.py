@@ -108,15 +108,12 @@ async def investigate(session: Session, asked: Asked) -> Answer:
         # Control cases are drawn between batches; without them batches may overlap.
         rolls = (controls is None or controls.closed) and can_roll(session, asked.case)
         go_on = roll_case if rolls else run_case
-        session.spent.reused += len(session.runs(asked.case))
         runs = await go_on(session, asked.case, look)
         outcomes = runs.words()
         if await look(outcomes) is None and not session.stopped:
-            known = await plan(outcomes)
-            read = await foretell(session, asked.case, race_of(known), runs)
-            runs = session.runs(asked.case)
+            read = await foretell(session, asked.case, race_of(await plan(outcomes)), runs)
             if read is None or read.known is None:
-                runs = await go_on(session, asked.case, plan)
+                runs = await go_on(session, asked.case, plan, runs)
     except NotCompleted as error:
         broken = str(error)
         runs = session.runs(asked.case)

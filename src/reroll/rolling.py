@@ -14,7 +14,7 @@ from reroll.evidence import Evidence
 from reroll.keeping import UnderWay
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
-from reroll.runner import crashing_check, draw_at, keeper_of, question_words, tell
+from reroll.runner import crashing_check, draw_at, gone_on_with, keeper_of, question_words, tell
 from reroll.runs import Runs
 from reroll.session import Session, Slots, judged, slots, too_dear
 
@@ -39,7 +39,9 @@ def can_roll(session: Session, case: Case) -> bool:
     return session.options.max_usd is None and session.per_call == 1 and not kinds & set(BLOCKING) and not recorded
 
 
-async def roll_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan | None]]) -> Runs:
+async def roll_case(
+    session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan | None]], runs: Runs | None = None
+) -> Runs:
     """As `run_case`, for a plan whose making draws nothing; calls overlap, so no batch waits for its slowest.
 
     The plan sees the outcomes up to the first draw that has not settled: quick answers are not favoured.
@@ -48,7 +50,7 @@ async def roll_case(session: Session, case: Case, plan_for: Callable[[Outcomes],
     """
     at = slots(session, case)
     session.store.put_case(case)
-    runs = judged(session, at)
+    runs = gone_on_with(session, at, runs)
     calls = _Calls(session, at)
     try:
         with one_share():

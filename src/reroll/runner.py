@@ -24,6 +24,7 @@ __all__ = [
     "crashing_check",
     "draw_at",
     "draw_more",
+    "gone_on_with",
     "keeper_of",
     "question_words",
     "run_case",
@@ -168,15 +169,18 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
     )
 
 
-async def run_case(session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan | None]]) -> Runs:
+async def run_case(
+    session: Session, case: Case, plan_for: Callable[[Outcomes], Awaitable[Plan | None]], runs: Runs | None = None
+) -> Runs:
     """Draws for one case until its plan says stop, the money is spent, the time is up or a person stops it.
 
     Asks `plan_for` anew before every batch: what is known of the reference may have changed. None: no more for now.
-    Picks up whatever an earlier run of the same request left in the store.
+    Picks up whatever an earlier run of the same request left in the store; `runs` is what an earlier call of this
+    command returned: then it goes on from there.
     """
     at = slots(session, case)
     session.store.put_case(case)
-    runs = judged(session, at)
+    runs = gone_on_with(session, at, runs)
     while True:
         crashing_check(case, runs)
         seen = runs.words()
@@ -195,6 +199,13 @@ async def run_case(session: Session, case: Case, plan_for: Callable[[Outcomes], 
             if not runs:
                 raise session.exhausted
             break
+    return runs
+
+
+def gone_on_with(session: Session, at: Slots, so_far: Runs | None) -> Runs:
+    """The judged runs of this place; those that this command finds there when it begins are counted as reused."""
+    runs = judged(session, at, so_far)
+    session.spent.reused += len(runs) if so_far is None else 0
     return runs
 
 
