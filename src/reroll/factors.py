@@ -1,0 +1,514 @@
+"""Everything in one case's request that could be the cause of its failures, and what stands in for each meanwhile.
+
+A factor is a part of the program or of the case as it was sent (a clause, an example, an order, a field's description,
+a parameter, the model), with at least one neutral level: taken out, where the messages stay well-formed; bland text
+of about the same length and role; another order; the value that the program names.  The user's own `neutral` wins,
+then the program's `alternatives`.  What cannot be made neutral is listed with the reason, not passed over in silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from reroll.draft import Draft, Pieces, draft_of
+from reroll.fillers import STOCKS, Role, filler, phrases, sentences
+from reroll.match import excerpt
+from reroll.program import Program, Request
+
+__all__ = ["MOST", "Factor", "FactorClass", "Factors", "Level", "factors_of", "inside", "neutral_request"]
+
+JSON = Any
+Place = tuple[str | int, ...]
+FactorClass = Literal["user", "system", "few-shot", "schema", "context", "model", "decoding", "serving", "checker"]
+MOST = 60  # factors that are screened at once; of more, neighbours in one text are taken together first
+ORDERS = 6  # random orders that stand in for the one as reported
+QUOTE = 160  # characters of a part that are quoted
+
+# What a parameter is without the setting; None: left out of the request.
+USUAL: dict[str, JSON] = {
+    "stop": None,
+    "frequency_penalty": None,
+    "presence_penalty": None,
+    "repetition_penalty": None,
+    "repeat_penalty": None,
+    "logit_bias": None,
+    "top_p": 1,
+    "top_k": None,
+    "min_p": None,
+    "typical_p": None,
+}
+LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+LENGTHENED = 8  # times as long as reported, so that nothing is cut off
+LEAST_LENGTH = 256  # tokens
+# A temperature below this shows the likeliest answer only, which looks like a cure wherever failures are a minority.
+COLD = 0.3
+NARROWING = (
+    "enum",
+    "const",
+    "format",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What a factor says instead. out: nothing, it is gone; text, value: this; order: this order of names; bare: its
+    type without what narrows it."""
+
+    how: Literal["out", "text", "value", "order", "bare"]
+    value: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One thing that could be the cause. `id` as in DESIGN section 3; two phrases of one sentence share it.
+
+    place: where it stands in a draft; span: of the text there, if only a part of it; words: as an answer quotes it;
+    levels: neutral ones, at least one, `out` first where it may be left out; shared: control cases have it, too;
+    members: of several taken together, each.
+    """
+
+    id: str
+    cls: FactorClass
+    words: str
+    place: Place
+    levels: tuple[Level, ...]
+    shared: bool = True
+    span: tuple[int, int] | None = None
+    members: tuple[Factor, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """All factors of a case, in the order of the request, and what was left out: id and why."""
+
+    all: tuple[Factor, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __getitem__(self, k: int) -> Factor:
+        return self.all[k]
+
+
+def factors_of(
+    program: Program,
+    inputs: Mapping[str, JSON],
+    history: tuple[Mapping[str, JSON], ...] = (),
+    checked: str = "",
+) -> Factors:
+    """The factors of one case's request.
+
+    Args:    checked: all that the case's checks say, as text: a field's name that they read cannot be changed.
+    Raises:  UsageError: the program needs an input that the case does not give.
+    """
+    draft = draft_of(program, inputs, history)
+    found: list[Factor] = []
+    left_out: list[tuple[str, str]] = []
+    for factor in _all(draft, checked):
+        own = _own(program, factor)
+        if isinstance(own, str):
+            left_out.append((factor.id, own))
+        elif own is not None:
+            found.append(replace(factor, levels=own))
+        elif factor.levels:
+            found.append(factor)
+        else:
+            left_out.append((factor.id, _why_not(factor)))
+    return Factors(_together(found), tuple(left_out))
+
+
+def neutral_request(
+    program: Program,
+    inputs: Mapping[str, JSON],
+    history: tuple[Mapping[str, JSON], ...],
+    chosen: Sequence[tuple[Factor, int]],
+) -> Request:
+    """The case's request with each of these factors at the level of this number (modulo how many it has).
+
+    A factor that this case does not have (a sentence of another case's request) changes nothing. Nothing chosen: the
+    request exactly as reported.
+    """
+    if not chosen:
+        return program.render(inputs, history)
+    draft = draft_of(program, inputs, history)
+    flat = [(one, level) for factor, level in chosen for one in (factor.members or (factor,))]
+    for place, group in itertools.groupby(sorted(flat, key=_by_place), key=lambda c: c[0].place):
+        _change(draft, place, list(group))
+    if draft.chat and not draft.program.is_product and not str(draft.user).strip():
+        draft.user.put(0, filler("request", 0, 0))  # a message must say something
+    return draft.request()
+
+
+def inside(
+    program: Program, inputs: Mapping[str, JSON], history: tuple[Mapping[str, JSON], ...], factor: Factor
+) -> tuple[Factor, ...]:
+    """What a factor is made of: its members, the sentences of its text, or the phrases of its only sentence.
+
+    Empty where it cannot be taken apart (orders, values, examples) or where the user said what stands in for it.
+    """
+    if factor.members:
+        return factor.members
+    if factor.id in program.neutral or factor.place[0] in ("example", "examples", "fields", "param", "model", "type"):
+        return ()
+    text = _text_at(draft_of(program, inputs, history), factor.place)
+    if text is None:
+        return ()
+    start, end = factor.span or (0, len(text))
+    inner = text[start:end]
+    spans = sentences(inner)
+    if len(spans) < 2:
+        spans = phrases(inner)
+    if len(spans) < 2:
+        return ()
+    return tuple(
+        replace(factor, words=inner[a:b], span=(start + a, start + b), levels=(Level("out"),)) for a, b in spans
+    )
+
+
+# ---------------------------------------------------------------- what there is
+
+
+def _all(draft: Draft, checked: str) -> Iterator[Factor]:
+    yield from _system(draft)
+    for name, text in draft.documents.items():
+        yield _text(f"documents.{name}", "context", ("document", name), text or "", "fact")
+    yield from _order("documents.order", "context", ("documents",), list(draft.documents), "documents")
+    yield from _fields(draft, checked)
+    for example in draft.examples:
+        said = f"{example.user} → {example.assistant}"
+        yield Factor(f"examples.{example.name}", "few-shot", _quoted(said), ("example", example.name), (Level("out"),))
+    yield from _order("examples.order", "few-shot", ("examples",), [e.name for e in draft.examples], "examples")
+    for k, tool in enumerate(draft.tools):
+        function = tool.get("function", tool)
+        if about := function.get("description"):
+            yield _text(f"tools.{function.get('name')}.description", "schema", ("tool", k), about, "description")
+    for k, turn in enumerate(draft.history):
+        yield replace(_turn(k, turn), shared=k < len(draft.program.history))
+    yield from _user(draft)
+    for name, value in draft.params.items():
+        if name not in ("model", "messages", "stream", "n", "seed", "logprobs", "top_logprobs", "user", "metadata"):
+            yield _param(name, value)
+    yield Factor("model", "model", draft.model, ("model",), ())
+
+
+def _system(draft: Draft) -> Iterator[Factor]:
+    if draft.sentences is not None:
+        for k, text in enumerate(draft.sentences.texts):
+            yield _text(f"system.{k + 1}", "system", ("sentence", k), text or "", "instruction")
+    for name, text in draft.system.items():
+        yield _text(f"system.{name}", "system", ("system", name), text or "", "instruction")
+
+
+def _user(draft: Draft) -> Iterator[Factor]:
+    """The sentences of the case's own text; where there are few, the phrases of each."""
+    if draft.program.is_product:
+        for name, said in draft.said.items():
+            yield from _own_text(draft.program, f"input.{name}", ("input", name), said)
+        return
+    yield from _own_text(draft.program, "user", ("user",), draft.user)
+
+
+def _own_text(program: Program, id: str, place: Place, said: Pieces) -> Iterator[Factor]:
+    texts = [text or "" for text in said.texts]
+    template = "" if program.raw is not None or program.is_product else program.user
+    for k, text in enumerate(texts):
+        if len(texts) > 1 and text in template:  # words of the program, around what the case brings
+            yield _text(f"{id}.{k + 1}", "user", ("template", text), text, "request")
+            continue
+        whole = replace(_text(f"{id}.{k + 1}", "user", (*place, k), text, "request"), shared=False)
+        spans = phrases(text) if len(texts) < FEW_SENTENCES and whole.id not in program.neutral else []
+        if len(spans) > 1:
+            for a, b in spans:
+                yield replace(whole, words=text[a:b], span=(a, b), levels=(Level("out"),))
+        else:
+            yield whole if len(texts) > 1 else replace(whole, levels=whole.levels[1:])
+
+
+FEW_SENTENCES = 3  # a request with fewer is looked at phrase by phrase at once: taken out whole, nothing is left of it
+
+
+def _fields(draft: Draft, checked: str) -> Iterator[Factor]:
+    fields = (draft.schema or {}).get("properties", {})
+    for k, (name, schema) in enumerate(fields.items(), 1):
+        if not isinstance(schema, dict):
+            continue
+        yield _name(name, k, checked)
+        if loosened := _loosened(schema, draft):
+            words = f"the type of `{name}` ({_quoted(json.dumps(loosened, ensure_ascii=False))})"
+            yield Factor(f"response.{name}.type", "schema", words, ("type", name), (Level("bare"),))
+        if isinstance(about := schema.get("description"), str) and about:
+            yield _text(f"response.{name}.description", "schema", ("field", name), about, "description")
+    yield from _order("response.order", "schema", ("fields",), list(fields), "fields of the answer")
+
+
+def _loosened(schema: Mapping[str, JSON], draft: Draft) -> dict[str, JSON]:
+    """What narrows a type and may go: of a type that the model only reads about, the type itself, too."""
+    keys = [*NARROWING, "type", "items"] if draft.program.structured == "describe" and draft.body is None else NARROWING
+    return {k: schema[k] for k in keys if k in schema}
+
+
+def _name(name: str, k: int, checked: str) -> Factor:
+    words = f"the name of the field `{name}`"
+    free = name.lower() not in checked.lower()
+    levels = tuple(Level("text", f"{stem}_{k}") for stem in ("field", "item", "value")) if free else ()
+    return Factor(f"response.{name}.name", "schema", words, ("name", name), levels)
+
+
+def _text(id: str, cls: FactorClass, place: Place, text: str, role: Role) -> Factor:
+    levels = [Level("out"), *(Level("text", filler(role, len(text), k)) for k in range(len(STOCKS[role])))]
+    return Factor(id, cls, _quoted(text), place, tuple(levels))
+
+
+def _turn(k: int, turn: Mapping[str, JSON]) -> Factor:
+    """An earlier turn: it stays, so that the messages are well-formed, and says something bland."""
+    text, role = turn.get("content"), turn.get("role")
+    plain = isinstance(text, str) and role in ("user", "assistant", "system") and not turn.get("tool_calls")
+    said = text if isinstance(text, str) else ""
+    levels = [Level("text", filler("turn", len(said), n)) for n in range(len(STOCKS["turn"]))] if plain else []
+    return Factor(f"history.{k + 1}", "context", _quoted(said), ("history", k), tuple(levels))
+
+
+def _order(id: str, cls: FactorClass, place: Place, names: Sequence[str], what: str) -> Iterator[Factor]:
+    """The order of these, if there are two, and other orders: turned round, so that each stands elsewhere; reversed."""
+    if len(names) < 2:
+        return
+    turned = [(*names[k:], *names[:k]) for k in range(1, len(names))]
+    orders = list(dict.fromkeys([*turned, tuple(reversed(names))]))
+    if len(orders) > ORDERS:  # spread over all turns
+        orders = [orders[k * len(orders) // ORDERS] for k in range(ORDERS)]
+    yield Factor(id, cls, f"the order of the {what}", place, tuple(Level("order", order) for order in orders))
+
+
+def _param(name: str, value: JSON) -> Factor:
+    words = f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    levels: tuple[Level, ...] = ()
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in LENGTHS and number:
+        levels = (Level("value", max(LEAST_LENGTH, int(value) * LENGTHENED)),)
+    elif name == "temperature" and number and value > 1:
+        levels = (Level("value", 1),)
+    elif name in USUAL and value != USUAL[name]:
+        levels = (Level("value", USUAL[name]),)
+    return Factor(f"params.{name}", "decoding", words, ("param", name), levels)
+
+
+def _own(program: Program, factor: Factor) -> tuple[Level, ...] | str | None:
+    """The levels that the program itself names; why those it names cannot be used; None: it names none."""
+    if factor.id in program.neutral and factor.span is None:
+        return (_said(factor, program.neutral[factor.id]),)
+    named = program.alternatives.get(factor.id)
+    if not named:
+        return None
+    if factor.id == "params.temperature":
+        named = [v for v in named if not isinstance(v, int | float) or v >= COLD]
+        if not named and not factor.levels:
+            return (
+                "a temperature near 0 shows the likeliest answer only, which looks like a cure; `reroll audit` has it"
+            )
+    if factor.place[0] in ("example", "examples", "documents", "fields", "name", "type"):
+        return None
+    return tuple(_said(factor, value) for value in named) or None
+
+
+def _said(factor: Factor, value: JSON) -> Level:
+    if factor.place[0] in ("param", "model"):
+        if isinstance(value, str) and factor.place[0] == "param":
+            with contextlib.suppress(ValueError):
+                value = json.loads(value)
+        return Level("value", value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return Level("text", text) if text else Level("out")
+
+
+def _why_not(factor: Factor) -> str:
+    reasons = {
+        "model": "no other model is named (`alternatives: {model: [...]}`)",
+        "name": "the checks read this name",
+        "history": "a turn with tool calls, or without text, stays as it is",
+        "user": "it is all that is asked",
+        "input": "it is all that is asked",
+    }
+    if factor.id == "params.temperature":
+        return "changing it changes how often anything rare is said; `reroll audit` has it"
+    return reasons.get(
+        str(factor.place[0]), "nothing is known to stand in for it; name it in `neutral` or `alternatives`"
+    )
+
+
+def _together(found: Sequence[Factor]) -> tuple[Factor, ...]:
+    """The factors, with neighbours in one text taken together where there are too many to screen."""
+    in_text = [
+        f for f in found if f.place[0] in ("sentence", "user", "template", "input", "document", "system", "history")
+    ]
+    if len(found) <= MOST or not in_text:
+        return tuple(found)
+    size = -(-len(in_text) // max(1, MOST - (len(found) - len(in_text))))
+    out: list[Factor] = []
+    for _, group in itertools.groupby(found, key=lambda f: (f.cls, f.place[0], f in in_text)):
+        same = list(group)
+        if same[0] not in in_text:
+            out += same
+            continue
+        for k in range(0, len(same), size):
+            part = same[k : k + size]
+            words = _quoted(" ".join(one.words for one in part))
+            out.append(
+                part[0]
+                if len(part) == 1
+                else replace(
+                    part[0], id=f"{part[0].id}..{part[-1].id.rpartition('.')[2]}", words=words, members=tuple(part)
+                )
+            )
+    return tuple(out)
+
+
+def _quoted(text: str) -> str:
+    """The words as an answer quotes them: on one line, not too long."""
+    return excerpt(text, QUOTE)[1:-1]
+
+
+# ---------------------------------------------------------------- changing it
+
+
+def _by_place(chosen: tuple[Factor, int]) -> tuple[str, str, tuple[int, int]]:
+    factor = chosen[0]
+    return str(factor.place[0]), str(factor.place[1:]), factor.span or (0, 0)
+
+
+def _text_at(draft: Draft, place: Place) -> str | None:
+    """What stands there in full; None where this draft has no such place, or no text there."""
+    kind, *rest = place
+    try:
+        match kind:
+            case "system":
+                return draft.system[str(rest[0])]
+            case "sentence":
+                return draft.sentences.texts[int(rest[0])] if draft.sentences else None
+            case "document":
+                return draft.documents[str(rest[0])]
+            case "user":
+                return draft.user.texts[int(rest[0])]
+            case "template":
+                return str(rest[0]) if rest[0] in draft.user.texts else None
+            case "input":
+                return draft.said[str(rest[0])].texts[int(rest[1])]
+            case "history":
+                return str(draft.history[int(rest[0])].get("content") or "")
+            case "tool":
+                tool = draft.tools[int(rest[0])]
+                return str(tool.get("function", tool).get("description") or "")
+            case "field":
+                return str((draft.schema or {})["properties"][str(rest[0])].get("description") or "")
+    except (KeyError, IndexError):
+        return None
+    return None
+
+
+def _put(draft: Draft, place: Place, text: str | None) -> None:
+    """Something else stands there; None: nothing does."""
+    kind, *rest = place
+    match kind:
+        case "system":
+            draft.system[str(rest[0])] = text
+        case "sentence":
+            assert draft.sentences is not None
+            draft.sentences.put(int(rest[0]), text)
+        case "document":
+            draft.documents[str(rest[0])] = text
+        case "user":
+            draft.user.put(int(rest[0]), text)
+        case "template":
+            draft.user.put(draft.user.texts.index(str(rest[0])), text)
+        case "input":
+            draft.said[str(rest[0])].put(int(rest[1]), text)
+        case "history":
+            draft.history[int(rest[0])] = {**draft.history[int(rest[0])], "content": text or ""}
+        case "tool":
+            tool = draft.tools[int(rest[0])]
+            _say(tool.get("function", tool), text)
+        case "field":
+            _say((draft.schema or {})["properties"][str(rest[0])], text)
+
+
+def _say(holder: dict[str, JSON], text: str | None) -> None:
+    if text is None:
+        holder.pop("description", None)
+    else:
+        holder["description"] = text
+
+
+def _change(draft: Draft, place: Place, group: Sequence[tuple[Factor, int]]) -> None:
+    """Put what stands at one place to its level, or those phrases of it that were chosen."""
+    factor, number = group[0]
+    level = factor.levels[number % len(factor.levels)]
+    text = _text_at(draft, place)
+    if factor.span is not None:
+        if text is not None and all(f.span and f.span[1] <= len(text) for f, _ in group):
+            said = Pieces.cut(text, [f.span for f, _ in group if f.span])
+            for k in range(len(group)):
+                said.put(k, None)
+            _put(draft, place, _tidy(str(said)) or None)
+    elif level.how == "out" and place[0] == "example":
+        draft.examples = [e for e in draft.examples if e.name != place[1]]
+    elif level.how in ("out", "text") and place[0] == "name":
+        _rename(draft, str(place[1]), str(level.value))
+    elif level.how in ("out", "text"):
+        if text is not None:
+            _put(draft, place, level.value)
+    else:
+        _set(draft, place, level)
+
+
+def _tidy(text: str) -> str:
+    """What is left of a sentence when phrases were cut out: no doubled spaces, no mark after a gap."""
+    words = " ".join(text.split())
+    for mark in (",", ";", ":"):
+        words = words.replace(f" {mark}", mark)
+    return words.strip(" ,;:")
+
+
+def _set(draft: Draft, place: Place, level: Level) -> None:
+    """Another order, value, model or type."""
+    match place[0]:
+        case "examples":
+            known = {e.name: e for e in draft.examples}
+            draft.examples = [known[name] for name in level.value if name in known]
+        case "documents":
+            draft.documents = {name: draft.documents[name] for name in level.value if name in draft.documents}
+        case "fields":
+            assert draft.schema is not None
+            fields = draft.schema["properties"]
+            # Fields may have been renamed by now: those go where they stood.
+            draft.schema["properties"] = {n: fields[n] for n in level.value if n in fields} | fields
+        case "type":
+            schema = (draft.schema or {})["properties"].get(str(place[1]))
+            for key in _loosened(schema, draft) if schema else ():
+                del schema[key]
+        case "param":
+            if level.value is None:
+                draft.params.pop(str(place[1]), None)
+            else:
+                draft.params[str(place[1])] = level.value
+        case "model":
+            draft.model = str(level.value)
+
+
+def _rename(draft: Draft, name: str, other: str) -> None:
+    schema = draft.schema or {}
+    fields = schema.get("properties", {})
+    if name in fields:
+        schema["properties"] = {other if k == name else k: v for k, v in fields.items()}
+        schema["required"] = [other if k == name else k for k in schema.get("required", [])]
