@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from reroll.evidence import Est
@@ -12,13 +12,18 @@ from reroll.outcomes import Outcomes
 __all__ = [
     "Answer",
     "CaseRate",
+    "CauseSection",
     "Certified",
     "CertifySection",
     "CheckClaim",
     "Comparison",
     "Cost",
     "DudSection",
+    "Hunch",
+    "LeftOut",
+    "LikeReport",
     "LuckSection",
+    "NamedFactor",
     "NotExamined",
     "OtherToken",
     "Pair",
@@ -170,6 +175,70 @@ class DudSection:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedFactor:
+    """Something that carries the failure. effect: how much less often it fails with this alone made neutral, in fresh
+    runs side by side with the request as reported; `words` quotes it."""
+
+    id: str
+    kind: str = field(metadata={"json": "class"})
+    words: str
+    effect: Est
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What could be the cause, and was not looked at."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hunch:
+    """What somebody suspected, and whether it is among what was named; None where nothing was decided."""
+
+    factor: str
+    held: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class LikeReport:
+    """An earlier case whose cause this one shares: the same factor, held against this case anew."""
+
+    case: str
+    decision: str
+    factors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CauseSection:
+    """What carries the failure, or that nothing does. Rates are failure rates.
+
+    together: how much less often it fails with all that is named made neutral; suspects: where nothing was decided,
+    what is likeliest by now, with its probability; smallest_visible: a single part that causes a drop of this much would
+    have been seen; cleared, load_bearing: ids; calls: by what they were for; calls_needed: about how many more would
+    decide, None where that is not known or nothing is missing.
+    """
+
+    verdict: Literal["systematic", "bad_luck", "not_reproduced", "checker", "expectation", "undecided"]
+    logic: Literal["one", "and", "or", "additive"] | None
+    factors: tuple[NamedFactor, ...]
+    cleared: tuple[str, ...]
+    smallest_visible: float | None
+    load_bearing: tuple[str, ...]
+    together: Est | None
+    suspects: tuple[tuple[str, float], ...]
+    left_out: tuple[LeftOut, ...]
+    hunch: Hunch | None
+    like: LikeReport | None
+    rate: Rate
+    calls: dict[str, int]
+    calls_needed: int | None
+    text: str
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What this answer took. `reused` counts stored samples that cost no new call; `usd` None means unknown.
 
@@ -217,7 +286,7 @@ class Answer:
     model: str
     luck: LuckSection | NotExamined
     certify: CertifySection | NotExamined
-    cause: NotExamined
+    cause: CauseSection | NotExamined
     dud: DudSection | NotExamined
     surprise: NotExamined
     fixes: tuple[Any, ...]
@@ -359,7 +428,7 @@ def to_json(value: Any, schema: str | None = None) -> Any:
     {'schema': 'reroll.price/1', 'calls': 3, 'usd': None}
     """
     if is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+        plain = {f.metadata.get("json", f.name): to_json(getattr(value, f.name)) for f in fields(value)}
         return {"schema": schema, **plain} if schema else plain
     if isinstance(value, dict):
         return {k: to_json(v) for k, v in value.items()}

@@ -1,0 +1,230 @@
+"""What may be said of a cause: whether the check itself is at fault, what the request never asks for, and the words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from reroll.answer import CauseSection, NamedFactor
+from reroll.beta import clopper_pearson
+from reroll.check import Check
+from reroll.evidence import Est
+from reroll.numbers import counts, percent
+from reroll.program import Request
+
+__all__ = ["MOST_LABELS", "CheckDoubt", "cause_sentences", "enough_labels", "never_asked", "sentence_for_doubt"]
+
+MOST_LABELS = 8
+EXPLAINS = 0.7  # a check that is wrong about so many of the failures explains them
+CERTAINLY = 0.3  # and about at least so many, with 95 % confidence
+ALWAYS = 0.95  # fails so often: always, for all that matters
+LEAST = 8  # runs that "always" needs
+WORD = re.compile(r"[^\W_]{3,}|\d+")
+COMBINED = ("all",)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDoubt:
+    """What came out when failing answers were judged again, and when a person looked at them.
+
+    again, changed: judgings repeated, and how many of those said pass; labels, right: failing answers that a person
+    judged for sure, and how many they found right; unsure: those they could not tell; names: the checks that failed.
+    """
+
+    again: int = 0
+    changed: int = 0
+    labels: int = 0
+    right: int = 0
+    unsure: int = 0
+    names: tuple[str, ...] = ()
+
+    @property
+    def by(self) -> Literal["judging", "person"] | None:
+        """Who contradicts the check about most failures; None: nobody does.
+
+        >>> CheckDoubt(again=24, changed=16).by, CheckDoubt(labels=8, right=6).by, CheckDoubt(labels=3, right=0).by
+        ('judging', 'person', None)
+        """
+        if self.labels and self.right / self.labels >= EXPLAINS and _at_least(self.right, self.labels) > CERTAINLY:
+            return "person"
+        # A check that takes turns is at fault well before it is wrong about most failures.
+        if self.again and _at_least(self.changed, self.again) > CERTAINLY:
+            return "judging"
+        return None
+
+
+def _at_least(hits: int, n: int) -> float:
+    return clopper_pearson(hits, n, 0.1)[0]  # one-sided 95 %
+
+
+def enough_labels(labels: int, right: int) -> bool:
+    """Whether more labels would not change what is done: the first three agree with the check, or the first four say
+    that it is wrong, or there are eight.
+
+    >>> enough_labels(3, 0), enough_labels(3, 1), enough_labels(4, 4), enough_labels(8, 4)
+    (True, False, True, True)
+    """
+    return labels >= MOST_LABELS or (labels >= 3 and right == 0) or (labels >= 4 and right == labels)
+
+
+def always(failures: int, n: int) -> bool:
+    """Whether it fails every time, for all that matters."""
+    return n >= LEAST and failures >= ALWAYS * n
+
+
+def never_asked(request: Request, checks: Sequence[Check]) -> str | None:
+    """What these checks want and the request nowhere mentions, quoted; None: it is mentioned, or that cannot be told.
+
+    Looked for are the words of texts that must be there, the keys of JSON, the names of tools. What code, a person or
+    a rubric wants is not known, and counts as mentioned.
+
+    >>> asked = Request("m", None, {"messages": [{"role": "user", "content": "Sum the invoice in EUR."}]})
+    >>> never_asked(asked, [Check.of("contains", "Kind regards")])
+    'Kind regards'
+    >>> never_asked(asked, [Check.of("contains", "EUR")]) is None
+    True
+    """
+    said = (request.raw or json.dumps(request.body, ensure_ascii=False)).lower()
+    for check in checks:
+        for demand in _demands(check):
+            words = [word.lower() for word in WORD.findall(demand)]
+            if words and not any(word in said for word in words):
+                return demand
+    return None
+
+
+def _demands(check: Check) -> list[str]:
+    value: Any = check.value
+    if check.kind in COMBINED:
+        return [demand for inner in value for demand in _demands(inner)]
+    if check.kind in ("equals", "contains"):
+        return [v for v in (value if isinstance(value, list | tuple) else [value]) if isinstance(v, str)]
+    if check.kind == "matches":
+        pattern = value if isinstance(value, str) else ""
+        return [re.sub(r"\\[a-zA-Z]|[^\w\s]", " ", pattern).strip()] if pattern else []
+    if check.kind == "json" and isinstance(value, Mapping):
+        return [str(key) for key in value]
+    if check.kind == "schema" and isinstance(value, Mapping):
+        return [str(key) for key in value.get("properties", {})]
+    if check.kind == "tool_call" and isinstance(value, Mapping):
+        return [str(value.get("name", ""))]
+    return []
+
+
+# ---------------------------------------------------------------- words
+
+
+def cause_sentences(found: CauseSection, extra: str = "") -> str:
+    """Two to four sentences for a colleague who knows nothing of LLMs; "because" stands for a shown cause only.
+
+    extra: what only the caller knows: how a check was found at fault, what is never asked for.
+    """
+    said = {
+        "systematic": _systematic,
+        "bad_luck": _nothing,
+        "not_reproduced": _not_reproduced,
+        "checker": lambda found: [],
+        "expectation": lambda found: [],
+        "undecided": _undecided,
+    }[found.verdict](found)
+    if found.hunch is not None and found.hunch.held is not None:
+        held = "held: it is part of the cause" if found.hunch.held else "did not hold: it is not the cause"
+        said.append(f"The hunch ({found.hunch.factor}) {held}.")
+    if found.like is not None:
+        said.append(f"This looks like what was found for {found.like.case}.")
+    return " ".join([s for s in (extra, *said) if s])
+
+
+def _systematic(found: CauseSection) -> list[str]:
+    named = [f"{_called(one)}" for one in found.factors]
+    effect = found.together or found.factors[0].effect
+    if found.logic == "and":
+        first = f"It fails because of {' and '.join(named)} together; either alone does little harm."
+    elif found.logic == "or":
+        first = f"It fails because of {' and '.join(named)}: each alone is enough, so both must change."
+    elif found.logic == "additive":
+        first = f"It fails because of {' and '.join(named)}; each adds to it."
+    else:
+        first = f"It fails because of {named[0]}."
+    it = "that" if len(named) == 1 else "both" if len(named) == 2 else "all of them"
+    pairs = counts("pair", effect.n)
+    second = f"In {pairs} of fresh runs side by side, it failed {_points(effect)} less often with {it} made neutral."
+    return [first, second]
+
+
+def _nothing(found: CauseSection) -> list[str]:
+    looked = len(found.cleared)
+    what = (
+        f"None of the {looked} parts that were looked at carries the failure"
+        if looked > 1
+        else (
+            "The only part that could be looked at does not carry the failure"
+            if looked
+            else "No part could be looked at"
+        )
+    )
+    seen = found.smallest_visible
+    visible = f"; one that adds {_number(seen)} points or more would have been seen" if seen is not None else ""
+    often = (
+        ""
+        if found.rate.estimate is None
+        else f"It fails {percent(found.rate.estimate)} of the time whatever is changed: "
+    )
+    return [f"{what}{visible}.", f"{often}as far as this goes, it is chance, not a cause." if often else ""]
+
+
+def _not_reproduced(found: CauseSection) -> list[str]:
+    runs = counts("fresh run", found.rate.n)
+    most = percent(found.rate.high, "up")
+    seen = f"{found.rate.failures} of {runs} failed (at most {most} do)"
+    return [f"It did not come back: {seen}, so there is no cause to find."]
+
+
+def _undecided(found: CauseSection) -> list[str]:
+    if not found.suspects:
+        said = "It is not known yet what carries the failure."
+    else:
+        likely = ", ".join(f"{id} ({percent(share)})" for id, share in found.suspects[:3])
+        said = f"It is not known yet what carries the failure; likeliest by now: {likely}."
+    more = found.calls_needed
+    return [said, f"About {counts('more call', more)} would decide." if more else ""]
+
+
+def sentence_for_doubt(doubt: CheckDoubt) -> str:
+    """That the check is at fault, and how that was seen.
+
+    >>> sentence_for_doubt(CheckDoubt(again=24, changed=16, names=("tone",)))[:52]
+    'The check (tone), not the model, is at fault: judged'
+    """
+    which = f"The check ({', '.join(doubt.names)})" if doubt.names else "The check"
+    if doubt.by == "person":
+        return (
+            f"{which}, not the model, is at fault: a person found {doubt.right} of {doubt.labels} answers right that "
+            "it fails."
+        )
+    return (
+        f"{which}, not the model, is at fault: judged again, the very same failing answers passed {doubt.changed} "
+        f"times out of {doubt.again}."
+    )
+
+
+def _called(one: NamedFactor) -> str:
+    return (
+        f"{one.id} (“{one.words}”)"
+        if one.kind in ("user", "system", "few-shot", "context")
+        else f"{one.id} ({one.words})"
+    )
+
+
+def _points(effect: Est) -> str:
+    """A drop as points with its range."""
+    value = effect.value or 0.0
+    low, high = effect.low or 0.0, 1.0 if effect.high is None else effect.high
+    return f"{_number(value)} points ({_number(low)} to {_number(high)})"
+
+
+def _number(rate: float) -> str:
+    return f"{100 * rate:.1f}" if 0 < abs(rate) < 0.095 else f"{100 * rate:.0f}"

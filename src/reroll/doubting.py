@@ -1,0 +1,119 @@
+"""Whether the check is at fault: failing answers judged again, and at most eight of them shown to a person."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reroll.case import Case, Label
+from reroll.cause import CheckDoubt, enough_labels
+from reroll.check import UNSURE, Check, overall
+from reroll.checking import surroundings_of
+from reroll.errors import UsageError
+from reroll.labelling import QUESTION, append_label, people_say
+from reroll.project import read_labels
+from reroll.runs import Judged
+from reroll.session import Session
+
+__all__ = ["doubt_about", "failing_checks"]
+
+AGAIN = 3  # times that each failing answer is judged anew
+MOST = 8  # failing answers
+FILE = "labels.jsonl"
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One text that failed, the first run that said it, and how many did."""
+
+    run: Judged
+    count: int
+
+
+def doubt_about(session: Session, case: Case, runs: Sequence[Judged]) -> CheckDoubt:
+    """What judging again and people's labels say of the failing ones among these runs.
+
+    Labels that are there already count; more are asked for, of whoever answers for the person, until enough are there,
+    and each is kept in the project's labels file as it is given. An answer that came several times is shown once.
+
+    Raises: UsageError, FileError: a labels file that contradicts itself, a person's command that breaks.
+    """
+    failing = [run for run in runs if run.outcome.outcome == "fail" and run.stored.sample.completion is not None]
+    again, changed = _judged_again(session, case, failing)
+    labels, right, unsure = _labelled(session, case, failing)
+    return CheckDoubt(again, changed, labels, right, unsure, failing_checks(case, failing))
+
+
+def failing_checks(case: Case, failing: Sequence[Judged]) -> tuple[str, ...]:
+    """The names of the checks that fail them, the most frequent first; all of the case's where it has one."""
+    counted: Counter[str] = Counter()
+    for run in failing:
+        counted.update(name for name, one in zip(case.check_names(), run.each, strict=True) if one.outcome == "fail")
+    return tuple(name for name, _ in counted.most_common())
+
+
+def _judged_again(session: Session, case: Case, failing: Sequence[Judged]) -> tuple[int, int]:
+    """How often failing answers were judged again, and how often they passed then. Of checks that are code alone:
+    others say the same of the same text, and a person is not asked twice."""
+    kinds = {inner.kind for check in case.checks for inner in check.walk()}
+    if "python" not in kinds or "person" in kinds:
+        return 0, 0
+    judge = session.checker.judging(case, session.judging)
+    said = [overall(judge(run.stored.sample)).outcome for run in failing[:MOST] for _ in range(AGAIN)]
+    return len(said), said.count("pass")
+
+
+def _labelled(session: Session, case: Case, failing: Sequence[Judged]) -> tuple[int, int, int]:
+    """Failing answers with a label, how many of them are right, and how many nobody could tell."""
+    path = session.project.path / FILE
+    said = people_say(path, read_labels(path), session.store) if path.exists() else {}
+    words = [said[run.stored.id] for run in failing if run.stored.id in said]
+    ask = _asker(session, case)
+    by_text: dict[str, _Seen] = {}
+    for run in failing:
+        completion = run.stored.sample.completion
+        text = completion.text + repr(completion.tool_calls) if completion else ""
+        if text in by_text:
+            by_text[text].count += 1
+        else:
+            by_text[text] = _Seen(run, 1)
+    for seen in by_text.values():
+        sure = [word for word in words if word != "unsure"]
+        if ask is None or enough_labels(len(sure), sure.count("pass")) or len(words) >= MOST:
+            break
+        if seen.run.stored.id in said:
+            continue
+        word = ask(seen.run)
+        # The same text is the same answer, however often it came.
+        words += [word] * min(seen.count, MOST - len(words))
+    sure = [word for word in words if word != "unsure"]
+    return len(sure), sure.count("pass"), len(words) - len(sure)
+
+
+def _asker(session: Session, case: Case) -> Callable[[Judged], str] | None:
+    """What asks a person about one run and keeps the label; None where nobody is there."""
+    person = session.checker.person
+    if person is None or any(inner.kind == "person" for check in case.checks for inner in check.walk()):
+        return None  # their word is the check itself
+    around = surroundings_of(case, session.judging)
+    question = Check.of("person", f"{QUESTION} (case {case.id})")
+
+    def ask(run: Judged) -> str:
+        said = person(question, run.stored.sample, around)
+        if said.outcome == "invalid" and said.reason != UNSURE:
+            raise UsageError(f"{said.reason}; the labels given before are kept in {FILE}", slug="no-person")
+        word = "unsure" if said.outcome == "invalid" else said.outcome
+        label = Label(sample=run.stored.id, outcome=word, by=_name(), check="*")
+        append_label(session.project.path / FILE, label)
+        return str(word)
+
+    return ask
+
+
+def _name() -> str:
+    with contextlib.suppress(Exception):  # no user name is known in some containers
+        return getpass.getuser()
+    return ""

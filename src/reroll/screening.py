@@ -1,0 +1,201 @@
+"""The calls of an inquiry into causes: each a request of its own, stored, judged, found again by the same command."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reroll.answer import ProgressEvent
+from reroll.case import Case
+from reroll.evidence import interval_of
+from reroll.factors import Factor, neutral_request
+from reroll.inquiry import Ask, Found, Inquiry
+from reroll.program import Request
+from reroll.runner import draw_at
+from reroll.runs import Runs
+from reroll.session import Session, Slots, judged, slots, too_dear
+
+__all__ = ["Screening"]
+
+DOING = {
+    "base": "how often does it fail?",
+    "map": "what must stay for passing cases to pass?",
+    "screen": "which part carries it?",
+    "verify": "is it really that part?",
+    "together": "one part, or two together?",
+}
+KINDS = 4  # ways to make a request neutral: what may be left out is left out, or one of three bland texts
+SUSPICIOUS = 3.0  # standard errors between two ways, from where the worse one is blamed and given up
+ENOUGH = 16  # calls of each way before they are compared
+
+
+@dataclass(slots=True)
+class Screening:
+    """Where an inquiry's calls go. sessions: by model, the program's own first; series: names the question.
+
+    Nothing is random here but what is drawn from the series' name: the same command makes the same requests again, and
+    finds what is stored of them. `finished` is False where a person, a cap or an outage ended it.
+    """
+
+    sessions: Mapping[str, Session]
+    case: Case
+    factors: Sequence[Factor]
+    controls: Sequence[Case]
+    series: str
+    name: str = ""
+    finished: bool = True
+    seqs: set[int] = field(default_factory=set)
+    _runs: dict[tuple[str, str], Runs] = field(default_factory=dict)
+    _used: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _asked: int = 0
+    _ways: dict[bool, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))  # failures, calls
+
+    @property
+    def session(self) -> Session:
+        return next(iter(self.sessions.values()))
+
+    async def run(self, inquiry: Inquiry, *, bland: bool | None = None) -> Found:
+        """Make the calls that the inquiry asks for until it is done, or none may be made any more.
+
+        bland: whether parts are replaced by bland text (True) or left out (False); None: both in turn.
+        Raises: ModelError, NotCompleted: calls stopped coming back; what was drawn is stored.
+        """
+        while asks := inquiry.next():
+            session = self.session
+            self._tell(inquiry, asks[0])
+            outcomes = await self._outcomes(asks, bland)
+            for ask, outcome in zip(asks, outcomes, strict=True):
+                if outcome is not None:
+                    inquiry.add(ask, outcome)
+            if None in outcomes or session.stopped:
+                self.finished = not inquiry.next()
+                break
+        return inquiry.found()
+
+    @property
+    def worse_way(self) -> bool | None:
+        """Whether bland texts (True) or leaving out (False) make it fail by themselves; None: neither, as far as seen.
+
+        Compared over screening calls, whose designs are drawn alike for both.
+        """
+        (out_fails, out_n), (text_fails, text_n) = self._ways[False], self._ways[True]
+        if min(out_n, text_n) < ENOUGH:
+            return None
+        share = (out_fails + text_fails + 1) / (out_n + text_n + 2)
+        error = math.sqrt(share * (1 - share) * (1 / out_n + 1 / text_n))
+        z = (text_fails / text_n - out_fails / out_n) / error
+        return z > 0 if abs(z) > SUSPICIOUS else None
+
+    # ---------------------------------------------------------------- calls
+
+    async def _outcomes(self, asks: Sequence[Ask], bland: bool | None) -> list[str | None]:
+        """What came of each, None where it was not drawn."""
+        ways = [self._way(ask, bland) for ask in asks]
+        places = [self._place(ask, way) for ask, way in zip(asks, ways, strict=True)]
+        wanted: Counter[tuple[str, str]] = Counter()
+        at: dict[tuple[str, str], tuple[Session, Slots]] = {}
+        for session, place in places:
+            key = place.request_id, place.case.id
+            wanted[key] += 1
+            at[key] = session, place
+            self._read(session, place, key)
+        missing: dict[int, tuple[Session, list[tuple[Slots, int]]]] = {}
+        room = max(0, self.session.left)
+        for key, count in wanted.items():
+            lacking = min(room, count - (len(self._runs[key]) - self._used[key]))
+            if lacking > 0:
+                room -= lacking
+                session, place = at[key]
+                missing.setdefault(id(session), (session, []))[1].append((place, lacking))
+        if missing and not (too_dear(self.session) or self.session.spent.out_of_time()):
+            for session, lacks in missing.values():
+                await draw_at(session, lacks)
+                for place, _ in lacks:
+                    self._read(session, place, (place.request_id, place.case.id))
+        return [self._take(place, ask, way) for ask, way, (_, place) in zip(asks, ways, places, strict=True)]
+
+    def _take(self, place: Slots, ask: Ask, way: int) -> str | None:
+        key = place.request_id, place.case.id
+        runs, k = self._runs[key], self._used[key]
+        if k >= len(runs):
+            return None
+        self._used[key] += 1
+        outcome = str(runs.words()[k])
+        if ask.on == "case":
+            self.seqs.add(int(runs.seqs[k]))
+        if ask.phase == "screen" and outcome != "invalid" and self._differ(ask):
+            ways = self._ways[way > 0]
+            ways[0] += outcome == "fail"
+            ways[1] += 1
+        return outcome
+
+    def _differ(self, ask: Ask) -> bool:
+        """Whether the two ways make another request of this design."""
+        return any(len(self.factors[i].levels) > 1 and self.factors[i].levels[0].how == "out" for i in ask.neutral)
+
+    def _read(self, session: Session, place: Slots, key: tuple[str, str]) -> None:
+        before = self._runs.get(key)
+        runs = self._runs[key] = judged(session, place, before)
+        if before is None:
+            session.spent.reused += len(runs)
+
+    def _place(self, ask: Ask, way: int) -> tuple[Session, Slots]:
+        case = self.case if ask.on == "case" else self.controls[self._asked % len(self.controls)]
+        self._asked += 1
+        request = self.request(case, ask, way)
+        session = self.sessions[request.model]
+        return session, slots(session, case, control=ask.on == "control", series=self.series, request=request)
+
+    def request(self, case: Case, ask: Ask, way: int) -> Request:
+        """The request of one call: parts of other cases' own text are left alone."""
+        parts = [self.factors[i] for i in sorted(ask.neutral)]
+        chosen = [(f, level_of(f, way, k)) for k, f in enumerate(parts) if f.shared or case is self.case]
+        return neutral_request(self.session.project.program, case.input, case.history, chosen)
+
+    def _way(self, ask: Ask, bland: bool | None) -> int:
+        """0: what may be left out is left out; 1 to 3: bland texts. The calls of one block are made alike."""
+        number = self._asked_so_far(ask)
+        digest = hashlib.blake2b(f"{self.series} {ask.phase} {number}".encode(), digest_size=4).digest()
+        drawn = int.from_bytes(digest)
+        if bland is None:
+            bland = bool(drawn & 1)
+        return 1 + (drawn >> 1) % (KINDS - 1) if bland else 0
+
+    def _asked_so_far(self, ask: Ask) -> int:
+        if ask.pair is not None:
+            return ask.pair
+        self._numbers[ask.phase] += 1
+        return self._numbers[ask.phase]
+
+    _numbers: Counter[str] = field(default_factory=Counter)
+
+    def _tell(self, inquiry: Inquiry, ask: Ask) -> None:
+        session, seen = self.session, inquiry.found().base
+        low, high = interval_of(seen, session.options.alpha)
+        session.notify(
+            ProgressEvent(
+                phase="controls" if ask.on == "control" else "case",
+                case_id=self.name or self.case.id,
+                calls=session.spent.samples,
+                budget=session.options.budget,
+                failures=seen.failures,
+                invalid=seen.invalid,
+                estimate=seen.estimate,
+                low=low,
+                high=high,
+                question=DOING[ask.phase],
+                usd=session.spent.usd,
+                seconds=session.spent.seconds,
+            )
+        )
+
+
+def level_of(factor: Factor, way: int, k: int) -> int:
+    """Which of a factor's levels stands for this way; the k-th part of a request gets the k-th of the bland texts."""
+    levels = factor.levels
+    if levels[0].how != "out" or len(levels) == 1:
+        return way + k
+    return 0 if way == 0 else 1 + (way - 1 + k) % (len(levels) - 1)
