@@ -1,0 +1,407 @@
+"""Which factors of a request carry a failure, or that none does: what to call next, and what is known so far.
+
+As reported first, then the load-bearing map on passing cases, then the screen; what it
+suspects is tried on fresh, interleaved calls, and only that can name a factor.  No
+clock, no calls, no randomness but the generator that is passed: the same outcomes in,
+the same questions out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from reroll.confirm import Trial
+from reroll.evidence import Est, Evidence
+from reroll.loadbearing import LoadBearingMap
+from reroll.race import Race, first_crossing
+from reroll.screen import Logic, Screen
+
+__all__ = ["Ask", "Found", "Inquiry", "Verdict"]
+
+Verdict = Literal["systematic", "nothing", "not_reproduced", "undecided"]
+Phase = Literal["base", "map", "screen", "verify", "together"]
+
+_SHARES = (0.6, 0.2, 0.1, 0.06, 0.04)  # of alpha, for one candidate after the other: they sum to 1
+_LIKELY = 0.9  # posterior chance at which a set is tried
+_WORTH = 0.35  # and where nothing more may be spent on screening
+_NOTHING = 0.9
+_ALIKE = 0.02  # chance to break the request, of a factor that the map has cleared
+_UNMAPPED = 0.06
+_SCREEN_MOST = 300  # calls with screening designs
+_MAP_MOST = 30
+_BLOCKS = 64  # most blocks of one trial
+_BASE_MOST = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call to make.
+
+    on:      the case, or a control case drawn by the caller.
+    neutral: factors put to their neutral level; the others are as reported.
+    pair:    calls of one number are one interleaved block; None outside trials.
+    """
+
+    on: Literal["case", "control"]
+    neutral: frozenset[int]
+    phase: Phase
+    pair: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known: `verdict`, and what it rests on.
+
+    verdict:          `systematic`: fresh, interleaved calls show that the named factors carry the
+                      failure (a wrong name has chance at most alpha); `nothing`: every factor was screened
+                      and a drop of `smallest_visible` would have shown; `not_reproduced`: the rate as
+                      reported is shown to be below the tolerable one; else `undecided`.
+    logic:            how the named ones act: `one`; `and`: either alone cures; `or`: only all of
+                      them together do; `additive`: each takes a part away.
+    factors:          (factor, drop of the failure rate when it alone is neutral).
+    joint:            drop when all named are neutral; the interval holds at every look.
+    cleared:          screened and not to blame; load_bearing: not screened, the request breaks without them.
+    suspected:        (factor, posterior share) where undecided, the likeliest first.
+    smallest_visible: the smallest drop that one factor would have shown in four of five such screens.
+    base:             all calls on the case as reported.
+    calls:            by phase; calls_needed: about how many more would decide, None where decided or unknown.
+    why:              one sentence: why it stopped, or that it has not.
+    """
+
+    verdict: Verdict
+    logic: Logic | None
+    factors: tuple[tuple[int, Est], ...]
+    joint: Est | None
+    cleared: tuple[int, ...]
+    load_bearing: tuple[int, ...]
+    suspected: tuple[tuple[int, float], ...]
+    smallest_visible: float | None
+    base: Evidence
+    calls: Mapping[str, int]
+    calls_needed: int | None
+    why: str
+
+
+class Inquiry:
+    """A stateful inquiry: ask `next`, make the calls, `add` their outcomes, until `done`.
+
+    Args:    factors: how many there are; alpha: chance of ever naming a wrong set; rng: draws
+             designs and orders; budget: calls in all, control calls included, base outcomes
+             already drawn not; width: calls per batch; prior: relative suspicion of each factor
+             (1 the usual), changes the order of work and nothing that is required; load_bearing:
+             the map where it is known; controls: whether control cases can be drawn to make one;
+             tolerable: a failure rate shown to be below this is `not_reproduced`;
+             base: fresh outcomes of the case as reported, drawn before.
+    Raises:  ValueError: an argument out of range; an outcome that no open call awaits.
+    Assumes: calls independent given the design; control cases pass as a rule.
+    """
+
+    def __init__(
+        self,
+        factors: int,
+        *,
+        alpha: float,
+        rng: np.random.Generator,
+        budget: int,
+        width: int = 8,
+        prior: Sequence[float] | None = None,
+        load_bearing: Collection[int] | None = None,
+        controls: bool = False,
+        tolerable: float = 0.05,
+        base: Sequence[str] = (),
+    ) -> None:
+        _check(factors, alpha, budget, width, prior, load_bearing, tolerable)
+        self.factors, self.alpha, self.budget, self.width = factors, alpha, budget, width
+        self._rng, self._tolerable = rng, tolerable
+        self._prior = np.ones(factors) if prior is None else np.asarray(prior, np.float64)
+        self._base = list(base)
+        self._reported = Evidence.of(list(base))
+        self._calls: Counter[str] = Counter()
+        self._open: list[Ask] = []
+        self._got: list[str | None] = []
+        self._map = LoadBearingMap(factors, rng, _MAP_MOST) if controls and load_bearing is None else None
+        self._pinned = tuple(sorted(load_bearing or ()))
+        self._mapped = load_bearing is not None
+        self._screen: Screen | None = None
+        self._free: list[int] = []
+        self._screened = 0
+        self._trials: list[Trial] = []
+        self._block = 0
+        self._end: tuple[Verdict, str] | None = None
+        self._phase: Phase | Literal["done"] = "base"
+        self._advance()
+
+    # ------------------------------------------------------------ the caller's side
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will be asked."""
+        return self._end is not None
+
+    def next(self) -> list[Ask]:
+        """The calls to make now; the same open ones again until every outcome is in; [] when done."""
+        if self._open:
+            return [ask for ask, got in zip(self._open, self._got, strict=True) if got is None]
+        if self.done:
+            return []
+        self._open = self._batch()
+        self._got = [None] * len(self._open)
+        return list(self._open)
+
+    def add(self, ask: Ask, outcome: str) -> None:
+        """The outcome of one call that `next` asked for: `pass`, `fail` or `invalid`, in any order."""
+        if outcome not in ("pass", "fail", "invalid"):
+            raise ValueError(f"an outcome is pass, fail or invalid, got {outcome!r}")
+        at = next((i for i, (a, g) in enumerate(zip(self._open, self._got, strict=True)) if g is None and a == ask), None)
+        if at is None:
+            raise ValueError(f"no open call awaits this outcome: {ask}")
+        self._got[at] = outcome
+        self._calls[ask.phase] += 1
+        if ask.on == "case" and not ask.neutral:
+            self._reported = self._reported.add(outcome)
+        if None not in self._got:
+            settled = [(a, str(g)) for a, g in zip(self._open, self._got, strict=True)]
+            self._open, self._got = [], []
+            self._absorb(settled)
+            self._advance()
+
+    @property
+    def _left(self) -> int:
+        return self.budget - sum(self._calls.values())
+
+    # ------------------------------------------------------------ what to ask
+
+    def _batch(self) -> list[Ask]:
+        k = min(self.width, self._left)
+        if self._phase == "base":
+            return [Ask("case", frozenset(), "base")] * min(k, max(1, self._base_wanted()))
+        if self._phase == "map":
+            assert self._map is not None
+            return [Ask("control", group, "map") for group in self._map.groups(k)]
+        if self._phase == "screen":
+            assert self._screen is not None
+            k = min(k, _SCREEN_MOST - self._screened)
+            return [Ask("case", self._neutral(row), "screen") for row in self._screen.designs(k, self._rng)]
+        return self._blocks()
+
+    def _neutral(self, present: np.ndarray) -> frozenset[int]:  # type: ignore[type-arg]
+        return frozenset(self._free[int(j)] for j in np.flatnonzero(~present))
+
+    def _blocks(self) -> list[Ask]:
+        """As many whole blocks as the width holds, at least one, each in random order."""
+        trial = self._trials[-1]
+        cells = trial.cells
+        left = min(self._left // len(cells), trial.blocks - len(trial.outcomes))
+        asks: list[Ask] = []
+        for _ in range(max(1, min(self.width // len(cells), left))):
+            self._block += 1
+            order = self._rng.permutation(len(cells))
+            asks += [
+                Ask("case", cells[i], "verify" if i in (0, len(cells) - 1) else "together", self._block) for i in order
+            ]
+        return asks
+
+    def _base_wanted(self) -> int:
+        """How many more calls as reported are wanted before anything else; 0: enough."""
+        e = self._reported
+        if (e.failures >= 3 and e.n >= 12) or e.n >= _BASE_MOST:
+            return 0
+        return min(self.width, 12 - e.n) if e.n < 12 else self.width
+
+    # ------------------------------------------------------------ what came back
+
+    def _absorb(self, settled: list[tuple[Ask, str]]) -> None:
+        rows, failed = [], []
+        for ask, outcome in settled:
+            if ask.phase == "base":
+                self._base.append(outcome)
+            elif ask.phase == "map" and self._map is not None:
+                self._map.add(ask.neutral, outcome)
+            elif ask.phase == "screen":
+                self._screened += 1
+            elif ask.pair is not None:
+                self._trials[-1].outcomes.setdefault(ask.pair, {})[ask.neutral] = outcome
+            if self._screen is not None and outcome != "invalid":
+                rows.append([i not in ask.neutral for i in self._free])
+                failed.append(outcome == "fail")
+        if rows and self._screen is not None:
+            self._screen.add(np.array(rows), np.array(failed))
+
+    # ------------------------------------------------------------ where to go
+
+    def _advance(self) -> None:
+        """Move on to the phase that the outcomes call for, or end."""
+        while not self._end:
+            before = self._phase
+            getattr(self, f"_after_{self._phase}")()
+            if self._phase == before:
+                break
+        if not self._end and self._left < self._least():
+            self._finish_spent()
+
+    def _least(self) -> int:
+        return len(self._trials[-1].cells) if self._phase in ("verify", "together") else 1
+
+    def _after_base(self) -> None:
+        if not self.factors:
+            self._stop("nothing" if self._reported.failures else "undecided", "there is no factor to screen")
+            return
+        race = Race(self._tolerable, None, self.alpha)
+        crossed = first_crossing(race, self._base) if len(self._base) else None
+        if crossed:
+            self._stop(
+                "not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}"
+            )
+        elif not self._base_wanted():
+            if self._map is not None:
+                self._phase = "map"
+            else:
+                self._start_screen()
+
+    def _after_map(self) -> None:
+        assert self._map is not None
+        self._map.settle()
+        if self._map.done:
+            self._pinned = self._map.load_bearing
+            self._start_screen()
+
+    def _start_screen(self) -> None:
+        self._free = [i for i in range(self.factors) if i not in self._pinned]
+        if not self._free:
+            self._stop("undecided", "every factor is load-bearing: none could be put to neutral")
+            return
+        if self._map is not None:
+            breaks = np.clip(self._map.chance[self._free], _ALIKE, 0.5)
+        else:
+            breaks = np.full(len(self._free), _ALIKE if self._mapped else _UNMAPPED)
+        self._screen = Screen(len(self._free), self._prior[self._free], breaks)
+        e = self._reported
+        failed = np.repeat([True, False], [e.failures, e.passes])
+        self._screen.add(np.ones((len(failed), len(self._free)), bool), failed)
+        self._phase = "screen"
+
+    def _after_screen(self) -> None:
+        screen = self._screen
+        assert screen is not None
+        screen.settle()
+        tried = {t.members for t in self._trials if t.state != "shown"}
+        ranked = [(self._real(s), p, logic) for s, p, logic in screen.by_set()]
+        open_ = [(s, p, logic) for s, p, logic in ranked if s not in tried]
+        spent = self._screened >= _SCREEN_MOST
+        bar = _WORTH if spent else _LIKELY
+        if open_ and open_[0][1] >= bar and len(self._trials) < len(_SHARES) and self._left >= 8:
+            self._try(open_[0][0], open_[0][2])
+        elif screen.nothing >= (0.75 if spent else _NOTHING) and screen.smallest_visible(_LIKELY) is not None:
+            self._stop("nothing", "every factor was screened and none carries the failure")
+        elif spent:
+            self._stop("undecided", f"{self._screened} screening calls did not settle on a set of factors")
+
+    def _real(self, members: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self._free[j] for j in members)
+
+    def _try(self, members: tuple[int, ...], logic: str) -> None:
+        share = self.alpha * _SHARES[len(self._trials)]
+        cells = 2 if len(members) == 1 else len(members) + 2
+        blocks = min(_BLOCKS, max(1, self._left // cells))
+        how: Logic = "and" if logic == "and" else "or" if logic == "or" else "additive" if logic == "additive" else "one"
+        self._trials.append(Trial(members, how, share, blocks))
+        self._phase = "verify"
+
+    def _after_verify(self) -> None:
+        trial = self._trials[-1]
+        trial.settle()
+        if trial.state == "shown":
+            self._stop("systematic", "fresh, interleaved calls show that the failure goes where they are neutral")
+        elif trial.state != "open":
+            self._phase = "screen"
+
+    def _stop(self, verdict: Verdict, why: str) -> None:
+        self._end = (verdict, why)
+
+    def _finish_spent(self) -> None:
+        screen = self._screen
+        if self._phase == "screen" and screen is not None and screen.nothing >= _NOTHING:
+            visible = screen.smallest_visible(_LIKELY)
+            if visible is not None:
+                self._stop("nothing", "every factor was screened and none carries the failure")
+                return
+        self._stop("undecided", f"the budget of {self.budget} calls is spent")
+
+    # ------------------------------------------------------------ what is known
+
+    def found(self) -> Found:
+        """What is known now, also before the end."""
+        verdict, why = self._end or ("undecided", "not finished")
+        screen = self._screen
+        trial = self._trials[-1] if verdict == "systematic" else None
+        named = trial.named if trial else ()
+        joint, factors, logic = None, (), None
+        if trial:
+            joint, logic = trial.effect(frozenset(named), self.alpha), trial.logic
+            factors = tuple((i, self._effect(trial, i, joint)) for i in named)
+        involved = dict(zip(self._free, screen.involved(), strict=True)) if screen else {}
+        broken = [i for i, s in zip(self._free, screen.survival, strict=True) if s < 0.5] if screen else []
+        broken = [i for i in broken if i not in named]
+        settled = verdict in ("systematic", "nothing")
+        suspected = sorted(((i, float(p)) for i, p in involved.items() if p >= 0.05), key=lambda t: -t[1])
+        return Found(
+            verdict=verdict,
+            logic=logic,
+            factors=factors,
+            joint=joint,
+            cleared=tuple(i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05))
+            if self._screened
+            else (),
+            load_bearing=tuple(sorted({*self._pinned, *broken})),
+            suspected=tuple(suspected[:5]) if verdict == "undecided" else (),
+            smallest_visible=screen.smallest_visible(_LIKELY) if screen else None,
+            base=self._reported,
+            calls={phase: self._calls[phase] for phase in ("base", "map", "screen", "verify", "together")},
+            calls_needed=self._needed() if verdict == "undecided" else None,
+            why=why,
+        )
+
+    def _effect(self, trial: Trial, i: int, joint: Est) -> Est:
+        own = frozenset([i])
+        if len(trial.named) == 1:
+            return joint
+        return trial.effect(own, self.alpha) if own in trial.cells else Est(None, None, None, 0)
+
+    def _needed(self) -> int | None:
+        """As many again as it takes if the evidence goes on growing as it has."""
+        if self._screen is None or not self._screened:
+            return None
+        ranked = self._screen.by_set()
+        best = max([self._screen.nothing, *(p for _, p, _ in ranked[:1])])
+        prior = 0.25 if best == self._screen.nothing else 0.4 / len(self._free)
+        gained = math.log(best / (1 - best + 1e-9)) - math.log(prior / (1 - prior))
+        missing = math.log(_LIKELY / (1 - _LIKELY)) - math.log(best / (1 - best + 1e-9))
+        if gained <= 0:
+            return None
+        return max(40, round(self._screened * missing / gained) + 40)
+
+
+def _check(
+    factors: int,
+    alpha: float,
+    budget: int,
+    width: int,
+    prior: Sequence[float] | None,
+    load_bearing: Collection[int] | None,
+    tolerable: float,
+) -> None:
+    if factors < 0 or budget < 0 or width < 1:
+        raise ValueError(f"factors and budget must be at least 0 and width 1, got {factors}, {budget}, {width}")
+    for name, value in (("alpha", alpha), ("tolerable", tolerable)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie strictly between 0 and 1, got {value!r}")
+    if prior is not None and (len(prior) != factors or not all(0 < p < math.inf for p in prior)):
+        raise ValueError(f"prior needs one positive number for each of {factors} factors, got {list(prior)!r}")
+    if load_bearing and not all(0 <= i < factors for i in load_bearing):
+        raise ValueError(f"load_bearing holds factor numbers from 0 to {factors - 1}, got {sorted(load_bearing)}")

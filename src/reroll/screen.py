@@ -1,0 +1,320 @@
+"""Which set of factors carries a failure: a posterior over sets from calls with some factors neutral.
+
+Hypotheses: nothing does; one factor; two or three of them together (AND), any of two
+or three (OR), two that add up.  Each fails at a low rate where its condition is not
+met and at a high rate where it is (half-way in log odds where one of two that add up
+is there).  Whatever is neutral may in addition break the request: each factor has a
+chance of its own to do so, learned from the same calls.  One call per design: a
+design not yet seen tells of every factor, a repeat of few.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Hypotheses", "Logic", "Screen"]
+
+Floats = npt.NDArray[np.float64]
+Small = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Logic = Literal["one", "and", "or", "additive"]
+
+_HIGH = (0.06, 0.1, 0.16, 0.24, 0.34, 0.46, 0.6, 0.74, 0.87, 0.97)
+_LOW = (0.005, 0.02, 0.05, 0.1, 0.17, 0.27, 0.4)
+_FLAT = np.array([0.01, 0.02, 0.035, 0.05, 0.07, 0.09, 0.12, 0.15, 0.19, 0.24, 0.29, 0.34, 0.4, 0.46, 0.53, 0.6,
+                  0.67, 0.74, 0.81, 0.87, 0.92, 0.96, 0.985])  # fmt: skip
+_GRID = np.array([(lo, hi, 1 / sum(2 * x <= hi for x in _LOW)) for hi in _HIGH for lo in _LOW if 2 * lo <= hi])
+_LO, _HI = _GRID[:, 0], _GRID[:, 1]
+_MID = 1 / (1 + np.exp(-(np.log(_LO / (1 - _LO)) + np.log(_HI / (1 - _HI))) / 2))
+_LOG_GRID = np.log(_GRID[:, 2] / _GRID[:, 2].sum())
+_SHARE = {"none": 0.25, "one": 0.40, "and": 0.12, "or": 0.12, "additive": 0.06, "and3": 0.03, "or3": 0.02}
+_BREAKS = np.array([0.0, 0.12, 0.35, 0.65, 0.95])  # chance that making a factor neutral breaks the request
+_GROWN = 12  # pairs that are tried with every third factor
+_MOST = 160  # hypotheses looked at when choosing designs
+
+
+class Hypotheses(NamedTuple):
+    """The likeliest sets, best first: which factors, how they act, how probable, and their rates (lo, mid, hi)."""
+
+    members: tuple[tuple[int, ...], ...]
+    logics: tuple[str, ...]
+    mass: Floats
+    rates: Floats
+
+    def fails(self, present: Bools) -> Floats:
+        """Failure rate of each design (rows) under each hypothesis (columns), before anything breaks."""
+        n = present.shape[1]
+        ends = np.array([True, False])  # a set of fewer than three is filled with what changes nothing
+        padded = np.concatenate([present, np.broadcast_to(ends, (len(present), 2))], 1)
+        either = np.array([logic == "or" for logic in self.logics])
+        index = np.repeat(np.where(either, n + 1, n)[:, None], 3, 1)
+        for j, m in enumerate(self.members):
+            index[j, : len(m)] = m
+        x = padded[:, index.T]  # designs, 3, hypotheses
+        on = np.where(either, x[:, 0] | x[:, 1] | x[:, 2], x[:, 0] & x[:, 1] & x[:, 2])
+        lo, mid, hi = self.rates.T
+        out = np.where(on, hi, lo)
+        adds = np.flatnonzero([logic == "additive" for logic in self.logics])
+        if adds.size:
+            there = x[:, 0, adds].astype(np.int8) + x[:, 1, adds]
+            out[:, adds] = np.where(there == 2, hi[adds], np.where(there == 1, mid[adds], lo[adds]))
+        nothing = [j for j, m in enumerate(self.members) if not m]
+        out[:, nothing] = hi[nothing]
+        return out
+
+
+@lru_cache(maxsize=16)
+def _pairs(n: int) -> Ints:
+    return np.array(list(combinations(range(n), 2)), np.int64).reshape(-1, 2)
+
+
+class _Family(NamedTuple):
+    """All sets that act by one logic: (H, k) members, (H, G) log likelihood with the grid's prior, (H,) log prior."""
+
+    logic: str
+    sets: Ints
+    like: Small
+    prior: Floats
+
+
+class Screen:
+    """The posterior over sets of `n` factors, given calls with designs; and the designs that would tell most.
+
+    Args:    n: factors screened; weights: (n,) relative suspicion, 1 the usual;
+             breaks: (n,) prior chance that making a factor neutral breaks the request.
+    Assumes: outcomes independent given the design.
+    """
+
+    def __init__(self, n: int, weights: Floats, breaks: Floats) -> None:
+        self.n, self.breaks = n, breaks
+        self.present: Bools = np.zeros((0, n), bool)
+        self.failed: Bools = np.zeros(0, bool)
+        self.survival: Floats = np.ones(n)  # chance that a factor can be made neutral without breaking anything
+        self._prior_survival()
+        pairs = _pairs(n)
+        log_w = np.log(weights)
+        self._log_w = log_w
+        self._pair_prior = log_w[pairs].sum(1) if n > 1 else np.zeros(0)
+        if n > 1:
+            self._pair_prior -= _logsum(self._pair_prior)
+        self._one_prior = log_w - _logsum(log_w)
+        self._both = np.zeros((0, len(pairs)), np.float32)
+        self.top = self._summarise()
+
+    def _prior_survival(self) -> None:
+        self.survival = 1 - self.breaks * _BREAKS[1:].mean()
+
+    def add(self, present: Bools, failed: Bools) -> None:
+        """Calls with these designs (rows; True: as reported) that failed or passed."""
+        pairs = _pairs(self.n)
+        self.present = np.concatenate([self.present, present])
+        self.failed = np.concatenate([self.failed, failed])
+        both = (present[:, pairs[:, 0]] & present[:, pairs[:, 1]]).astype(np.float32)
+        self._both = np.concatenate([self._both, both])
+
+    def settle(self) -> None:
+        """Bring the posterior up to date with all calls."""
+        for _ in range(2):
+            self._learn_breaks()
+        self.top = self._summarise()
+
+    # ------------------------------------------------------------ what breaks
+
+    def _learn_breaks(self) -> None:
+        """Mean-field: each factor's chance to break the request, the others and the hypotheses held as they are."""
+        dropped = ~self.present
+        if not dropped.any():
+            return
+        own = (self.top.fails(self.present) * self.top.mass).sum(1) / self.top.mass.sum()
+        log_s = np.log(np.maximum(self.survival, 1e-4))
+        whole = np.exp(dropped @ log_s) * (1 - own)  # chance to pass
+        bad = self.failed
+        passes = dropped[~bad].sum(0)
+        others = np.minimum(whole[bad, None] / self.survival, 1.0)  # chance to pass but for this factor
+        log_like = passes[:, None] * np.log(np.maximum(1 - _BREAKS, 1e-9))
+        fails = np.log(np.maximum(1 - others[:, :, None] * (1 - _BREAKS), 1e-9))
+        log_like = log_like + np.einsum("ri,riv->iv", dropped[bad], fails)
+        prior = np.concatenate([1 - self.breaks[:, None], np.repeat(self.breaks[:, None] / 4, 4, 1)], 1)
+        post = np.log(prior) + log_like
+        post = np.exp(post - post.max(1, keepdims=True))
+        post /= post.sum(1, keepdims=True)
+        self.survival = 0.5 * self.survival + 0.5 * (post @ (1 - _BREAKS))
+
+    # ------------------------------------------------------------ the posterior
+
+    def _tables(self) -> tuple[Small, Small, Small, Floats]:
+        """Log likelihood of each call at the low rate, its gain at the middle and high one, and of the flat ones."""
+        s = np.exp((~self.present) @ np.log(np.maximum(self.survival, 1e-4)))[:, None]
+
+        def log_like(rate: Floats) -> Floats:
+            passes = (1 - rate) * s
+            return np.where(self.failed[:, None], np.log1p(-passes), np.log(passes))
+
+        low = log_like(_LO)
+        mid, high = log_like(_MID) - low, log_like(_HI) - low
+        return low.astype(np.float32), mid.astype(np.float32), high.astype(np.float32), log_like(_FLAT)
+
+    def _summarise(self) -> Hypotheses:
+        n, pairs = self.n, _pairs(self.n)
+        low, mid, high, flat = self._tables()
+        x = self.present.astype(np.float32)
+        base = low.sum(0) + _LOG_GRID.astype(np.float32)
+        one, half = x.T @ high, x.T @ mid
+        both, both_half = self._both.T @ high, self._both.T @ mid
+        a, b = pairs[:, 0], pairs[:, 1]
+        families: list[_Family] = [
+            _Family("one", np.arange(n)[:, None], base + one, self._one_prior + math.log(_SHARE["one"])),
+            *(
+                _Family(logic, pairs, like, self._pair_prior + math.log(_SHARE[logic]))
+                for logic, like in (
+                    ("and", base + both),
+                    ("or", base + one[a] + one[b] - both),
+                    ("additive", base + half[a] + half[b] - 2 * both_half + both),
+                )
+            ),
+        ]
+        scores = [_logsum_rows(f.like) + f.prior for f in families]
+        if n > 2:
+            for logic, score in (("and", scores[1]), ("or", scores[2])):
+                sets, like = self._triples(logic, score, base, high)
+                prior = math.log(_SHARE[logic + "3"] / math.comb(n, 3)) + self._log_w[sets].sum(1)
+                families.append(_Family(logic, sets, like, prior))
+                scores.append(_logsum_rows(like) + prior)
+        return _best_of(families, scores, flat.sum(0))
+
+    def _triples(self, logic: str, score: Floats, base: Small, high: Small) -> tuple[Ints, Small]:
+        """The likeliest pairs, each with every third factor."""
+        n = self.n
+        seeds = np.repeat(_pairs(n)[np.argpartition(-score, min(_GROWN, len(score)) - 1)[:_GROWN]], n, 0)
+        third = np.resize(np.arange(n), len(seeds))
+        sets = np.sort(np.column_stack([seeds, third])[(seeds != third[:, None]).all(1)], 1)
+        _, first = np.unique(sets @ np.array([n * n, n, 1]), return_index=True)
+        sets = sets[first]
+        x = self.present[:, sets]
+        on = (x.all(2) if logic == "and" else x.any(2)).astype(np.float32)
+        return sets, base + on.T @ high
+
+    # ------------------------------------------------------------ what it says
+
+    @property
+    def nothing(self) -> float:
+        """Posterior chance that no set of factors carries the failure."""
+        return float(sum(m for s, m in zip(self.top.members, self.top.mass, strict=True) if not s))
+
+    def by_set(self) -> list[tuple[tuple[int, ...], float, str]]:
+        """Sets (never the empty one), the likeliest first, with their posterior chance and likeliest logic."""
+        total: dict[tuple[int, ...], float] = {}
+        logic: dict[tuple[int, ...], tuple[float, str]] = {}
+        for s, word, m in zip(self.top.members, self.top.logics, self.top.mass, strict=True):
+            if s:
+                total[s] = total.get(s, 0.0) + float(m)
+                logic[s] = max(logic.get(s, (0.0, "one")), (float(m), word))
+        return [(s, total[s], logic[s][1]) for s in sorted(total, key=lambda s: -total[s])]
+
+    def involved(self) -> Floats:
+        """(n,) posterior chance of each factor to be in the set."""
+        out = np.zeros(self.n)
+        for s, m in zip(self.top.members, self.top.mass, strict=True):
+            out[list(s)] += m
+        return out
+
+    # ------------------------------------------------------------ what to ask next
+
+    def designs(self, k: int, rng: np.random.Generator) -> Bools:
+        """(k, n) designs that are expected to tell most about the set, in random order."""
+        count = 64
+        density = np.resize([0.06, 0.15, 0.3, 0.5], count)[:, None]
+        present = rng.random((count, self.n)) >= density * np.clip(self.survival, 0.05, 1)
+        picks = rng.choice(len(self.top.mass), size=count // 2, p=self.top.mass / self.top.mass.sum())
+        for r, j in enumerate(picks):
+            for i in self.top.members[j]:
+                present[r, i] = rng.random() < 0.5
+        gain = self._gain(present)
+        best = np.argsort(-gain)[:k]
+        chosen: Bools = present[rng.permutation(best)]
+        return chosen
+
+    def _gain(self, present: Bools) -> Floats:
+        mass = self.top.mass / self.top.mass.sum()
+        s = np.exp((~present) @ np.log(np.maximum(self.survival, 1e-4)))[:, None]
+        p = np.clip(1 - (1 - self.top.fails(present)) * s, 1e-6, 1 - 1e-6)
+        gain: Floats = _entropy(p @ mass) - _entropy(p) @ mass
+        return gain
+
+    def smallest_visible(self, sure: float) -> float | None:
+        """The smallest drop of the failure rate that these calls would have shown for one factor in four of five.
+
+        None where not even a full cure would have shown.  By the normal approximation to the
+        log likelihood ratio of one factor against none, mean E and variance 2 E.
+        """
+        rows = np.exp((~self.present) @ np.log(np.maximum(self.survival, 1e-4))) > 0.5
+        if not rows.any():
+            return None
+        with_, without = np.median(self.present[rows].sum(0)), np.median((~self.present[rows]).sum(0))
+        full = self.present.all(1)
+        rate = (self.failed[rows].sum() + 0.5) / (rows.sum() + 1)
+        if full.any() and rate > 0:
+            rate = max(rate, (self.failed[full].sum() + 0.5) / (full.sum() + 1))
+        needed = math.log(_SHARE["none"] * self.n / _SHARE["one"]) + math.log(sure / (1 - sure))
+
+        def shown(drop: float) -> bool:
+            low = max(rate - drop, 1e-6)
+            mean = (with_ * rate + without * low) / (with_ + without)
+            e = with_ * _divergence(rate, mean) + without * _divergence(low, mean)
+            return bool(e - 0.84 * math.sqrt(2 * e) >= needed)
+
+        steps = np.linspace(0.01, 1.0, 100) * rate
+        return next((float(d) for d in steps if shown(float(d))), None)
+
+
+def _best_of(families: list[_Family], scores: list[Floats], flat: Floats) -> Hypotheses:
+    """The likeliest hypotheses of all families and "none", with their posterior mass and mean rates."""
+    share = np.exp(flat - flat.max())
+    log_none = float(flat.max()) + math.log(share.mean()) + math.log(_SHARE["none"])
+    rate = float(share @ _FLAT / share.sum())
+    every = np.concatenate([np.array([log_none]), *scores])
+    total = _logsum(every)
+    best = np.argsort(-every)[:_MOST]
+    starts = np.cumsum([1, *(len(s) for s in scores)])
+    members: list[tuple[int, ...]] = [()] * len(best)
+    logics = ["none"] * len(best)
+    rates = np.full((len(best), 3), rate)
+    for f, family in enumerate(families):
+        at = np.flatnonzero((best >= starts[f]) & (best < starts[f + 1]))
+        if not at.size:
+            continue
+        rows = best[at] - starts[f]
+        post = np.exp(family.like[rows] - family.like[rows].max(1, keepdims=True))
+        post /= post.sum(1, keepdims=True)
+        rates[at] = np.stack([post @ _LO, post @ _MID, post @ _HI], 1)
+        for j, s in zip(at.tolist(), family.sets[rows].tolist(), strict=True):
+            members[j], logics[j] = tuple(s), family.logic
+    return Hypotheses(tuple(members), tuple(logics), np.exp(every[best] - total), rates)
+
+
+def _divergence(p: float, q: float) -> float:
+    p, q = min(max(p, 1e-6), 1 - 1e-6), min(max(q, 1e-6), 1 - 1e-6)
+    return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+
+
+def _entropy(p: Floats) -> Floats:
+    return np.asarray(-(p * np.log(p) + (1 - p) * np.log1p(-p)))
+
+
+def _logsum(x: Floats) -> float:
+    top = float(x.max())
+    return top + math.log(float(np.exp(x - top).sum()))
+
+
+def _logsum_rows(x: Small) -> Floats:
+    if not len(x):
+        return np.zeros(0)
+    top = x.max(1)
+    return np.asarray(top + np.log(np.exp(x - top[:, None]).sum(1)), np.float64)
