@@ -16,7 +16,7 @@ errors numbers sample match params program requirement check case fix variant fi
 verdict drift_rule drift population shrinkage variation compare beta judge
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
-answer conclude words explain
+answer conclude words explain cause
 forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening rate_sums
 loadbearing screen confirm inquiry
 """.split()
@@ -28,9 +28,10 @@ store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking labelling runs session keeping branching reading astray conversing exploring runner rolling associated
 forked fallen foreseen surprised
+doubting screening remembering causing
 foretold caveats phrased placing following phrasing controls investigation certifying comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_files fake_faults fake_server commands_fake cli
+commands_tokens commands_phrase commands_cause commands_files fake_faults fake_server commands_fake cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -215,8 +215,8 @@ class CauseSection:
     """What carries the failure, or that nothing does. Rates are failure rates.
 
     together: how much less often it fails with all that is named made neutral; suspects: where nothing was decided,
-    what is likeliest by now, with its probability; smallest_visible: a single part that causes a drop of this much would
-    have been seen; cleared, load_bearing: ids; calls: by what they were for; calls_needed: about how many more would
+    what is likeliest by now, with its probability; smallest_visible: a single part that causes such a drop would have
+    been seen; cleared, load_bearing: ids; calls: by what they were for; calls_needed: about how many more would
     decide, None where that is not known or nothing is missing.
     """
 

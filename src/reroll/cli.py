@@ -317,6 +317,31 @@ def phrase(
 
 
 @app.command
+def cause(
+    case: str,
+    /,
+    *,
+    suspect: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
+) -> int:
+    """Find which part of a case's request carries its failures, or that none does.
+
+    Parameters
+    ----------
+    case
+        The case's id in cases.yaml.
+    suspect
+        A part that somebody suspects, such as system.format: it is looked at first, and must be shown all the same.
+        May be repeated.
+    """
+    from reroll import commands_cause
+
+    return commands_cause.cause(case, suspect, common, spending, pictures)
+
+
+@app.command
 def check(
     name: str | None = None,
     /,

@@ -33,17 +33,18 @@ class _Seen:
     count: int
 
 
-def doubt_about(session: Session, case: Case, runs: Sequence[Judged]) -> CheckDoubt:
+def doubt_about(session: Session, case: Case, runs: Sequence[Judged], *, ask: bool = True) -> CheckDoubt:
     """What judging again and people's labels say of the failing ones among these runs.
 
     Labels that are there already count; more are asked for, of whoever answers for the person, until enough are there,
     and each is kept in the project's labels file as it is given. An answer that came several times is shown once.
+    `ask` False: nobody is asked.
 
     Raises: UsageError, FileError: a labels file that contradicts itself, a person's command that breaks.
     """
     failing = [run for run in runs if run.outcome.outcome == "fail" and run.stored.sample.completion is not None]
     again, changed = _judged_again(session, case, failing)
-    labels, right, unsure = _labelled(session, case, failing)
+    labels, right, unsure = _labelled(session, case, failing, _asker(session, case) if ask else None)
     return CheckDoubt(again, changed, labels, right, unsure, failing_checks(case, failing))
 
 
@@ -66,12 +67,13 @@ def _judged_again(session: Session, case: Case, failing: Sequence[Judged]) -> tu
     return len(said), said.count("pass")
 
 
-def _labelled(session: Session, case: Case, failing: Sequence[Judged]) -> tuple[int, int, int]:
+def _labelled(
+    session: Session, case: Case, failing: Sequence[Judged], ask: Callable[[Judged], str] | None
+) -> tuple[int, int, int]:
     """Failing answers with a label, how many of them are right, and how many nobody could tell."""
     path = session.project.path / FILE
     said = people_say(path, read_labels(path), session.store) if path.exists() else {}
     words = [said[run.stored.id] for run in failing if run.stored.id in said]
-    ask = _asker(session, case)
     by_text: dict[str, _Seen] = {}
     for run in failing:
         completion = run.stored.sample.completion

@@ -165,38 +165,36 @@ def draft_of(program: Program, inputs: Mapping[str, JSON], history: tuple[Mappin
 
 
 def _of_stored(plain: dict[str, JSON], body: dict[str, JSON]) -> Draft:
-    messages = body.get("messages")
-    chat = isinstance(messages, list) and all(isinstance(m, dict) for m in messages) and bool(messages)
-    apart = messages if chat and _says(messages[-1]) and messages[-1].get("role") == "user" else []
-    first = int(bool(apart) and apart[0].get("role") in ("system", "developer") and _says(apart[0]))
-    schema = None
-    shape = body.get("response_format")
-    if isinstance(shape, dict) and isinstance(shape.get("json_schema"), dict):
-        found = shape["json_schema"].get("schema")
-        schema = copy.deepcopy(found) if isinstance(found, dict) else None
-    tools = body.get("tools")
+    """A stored request: a chat whose last message is a text of the user is taken apart, others only in parameters."""
+    messages: list[dict[str, JSON]] = body["messages"] if _is_chat(body.get("messages")) else []
+    first = int(bool(messages) and messages[0].get("role") in ("system", "developer") and _says(messages[0]))
+    shape, tools = body.get("response_format"), body.get("tools")
+    schema = shape.get("json_schema", {}).get("schema") if messages and isinstance(shape, dict) else None
+    held = {"messages", "tools", "response_format", "system"} if messages else {"messages"}
     own = body.get("system")  # where a wire has a place of its own for it
-    held = {"messages", "tools", "response_format", "system"} if apart else {"messages"}
+    said = messages[0]["content"] if first else own if messages and isinstance(own, str) else None
     plain |= {
         "params": {k: v for k, v in body.items() if k not in held},
-        "schema": schema if apart else None,
-        "tools": copy.deepcopy(tools) if apart and isinstance(tools, list) else [],
+        "schema": copy.deepcopy(schema) if isinstance(schema, dict) else None,
+        "tools": copy.deepcopy(tools) if messages and isinstance(tools, list) else [],
     }
     return Draft(
         **plain,
         system={},
-        sentences=Pieces.of(apart[0]["content"]) if first else Pieces.of(own) if apart and _text(own) else None,
-        history=[dict(m) for m in apart[first:-1]],
-        user=Pieces.of(apart[-1]["content"] if apart else ""),
+        sentences=None if said is None else Pieces.of(said),
+        history=[dict(m) for m in messages[first:-1]],
+        user=Pieces.of(messages[-1]["content"] if messages else ""),
         body=body,
         first=first,
-        chat=bool(apart),
+        chat=bool(messages),
     )
 
 
+def _is_chat(messages: JSON) -> bool:
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        return False
+    return messages[-1].get("role") == "user" and _says(messages[-1])
+
+
 def _says(message: Mapping[str, JSON]) -> bool:
-    return _text(message.get("content"))
-
-
-def _text(value: JSON) -> bool:
-    return isinstance(value, str)
+    return isinstance(message.get("content"), str)

@@ -144,6 +144,11 @@ class Inquiry:
         """Whether nothing more will be asked."""
         return self._end is not None
 
+    @property
+    def mapped(self) -> tuple[int, ...] | None:
+        """The load-bearing factors, once this inquiry has mapped them itself; else None."""
+        return None if self._map is None or self._phase in ("base", "map") else tuple(self._pinned)
+
     def next(self) -> list[Ask]:
         """The calls to make now; the same open ones again until every outcome is in; [] when done."""
         if self._open:
@@ -158,7 +163,9 @@ class Inquiry:
         """The outcome of one call that `next` asked for: `pass`, `fail` or `invalid`, in any order."""
         if outcome not in ("pass", "fail", "invalid"):
             raise ValueError(f"an outcome is pass, fail or invalid, got {outcome!r}")
-        at = next((i for i, (a, g) in enumerate(zip(self._open, self._got, strict=True)) if g is None and a == ask), None)
+        at = next(
+            (i for i, (a, g) in enumerate(zip(self._open, self._got, strict=True)) if g is None and a == ask), None
+        )
         if at is None:
             raise ValueError(f"no open call awaits this outcome: {ask}")
         self._got[at] = outcome
@@ -190,7 +197,7 @@ class Inquiry:
             return [Ask("case", self._neutral(row), "screen") for row in self._screen.designs(k, self._rng)]
         return self._blocks()
 
-    def _neutral(self, present: np.ndarray) -> frozenset[int]:  # type: ignore[type-arg]
+    def _neutral(self, present: np.ndarray) -> frozenset[int]:
         return frozenset(self._free[int(j)] for j in np.flatnonzero(~present))
 
     def _blocks(self) -> list[Ask]:
@@ -255,9 +262,7 @@ class Inquiry:
         race = Race(self._tolerable, None, self.alpha)
         crossed = first_crossing(race, self._base) if len(self._base) else None
         if crossed:
-            self._stop(
-                "not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}"
-            )
+            self._stop("not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}")
         elif not self._base_wanted():
             if self._map is not None:
                 self._phase = "map"
@@ -309,7 +314,9 @@ class Inquiry:
         share = self.alpha * _SHARES[len(self._trials)]
         cells = 2 if len(members) == 1 else len(members) + 2
         blocks = min(_BLOCKS, max(1, self._left // cells))
-        how: Logic = "and" if logic == "and" else "or" if logic == "or" else "additive" if logic == "additive" else "one"
+        how: Logic = (
+            "and" if logic == "and" else "or" if logic == "or" else "additive" if logic == "additive" else "one"
+        )
         self._trials.append(Trial(members, how, share, blocks))
         self._phase = "verify"
 
@@ -355,7 +362,9 @@ class Inquiry:
             logic=logic,
             factors=factors,
             joint=joint,
-            cleared=tuple(i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05))
+            cleared=tuple(
+                i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05)
+            )
             if self._screened
             else (),
             load_bearing=tuple(sorted({*self._pinned, *broken})),

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reroll.answer import ProgressEvent
+from reroll.answer import OutcomeWord, ProgressEvent
 from reroll.case import Case
 from reroll.evidence import interval_of
 from reroll.factors import Factor, neutral_request
@@ -28,6 +28,7 @@ DOING = {
     "together": "one part, or two together?",
 }
 KINDS = 4  # ways to make a request neutral: what may be left out is left out, or one of three bland texts
+VARIANT = "cause"  # what samples of changed requests are stored under
 SUSPICIOUS = 3.0  # standard errors between two ways, from where the worse one is blamed and given up
 ENOUGH = 16  # calls of each way before they are compared
 
@@ -48,6 +49,7 @@ class Screening:
     name: str = ""
     finished: bool = True
     seqs: set[int] = field(default_factory=set)
+    as_reported: list[OutcomeWord] = field(default_factory=list)  # outcomes of runs of the request as it was
     _runs: dict[tuple[str, str], Runs] = field(default_factory=dict)
     _used: Counter[tuple[str, str]] = field(default_factory=Counter)
     _asked: int = 0
@@ -60,6 +62,8 @@ class Screening:
     async def run(self, inquiry: Inquiry, *, bland: bool | None = None) -> Found:
         """Make the calls that the inquiry asks for until it is done, or none may be made any more.
 
+        With both ways in turn it ends early where one of them makes the request fail by itself (`worse_way`).
+
         bland: whether parts are replaced by bland text (True) or left out (False); None: both in turn.
         Raises: ModelError, NotCompleted: calls stopped coming back; what was drawn is stored.
         """
@@ -71,7 +75,9 @@ class Screening:
                 if outcome is not None:
                     inquiry.add(ask, outcome)
             if None in outcomes or session.stopped:
-                self.finished = not inquiry.next()
+                self.finished = inquiry.done
+                break
+            if bland is None and self.worse_way is not None:
                 break
         return inquiry.found()
 
@@ -91,7 +97,7 @@ class Screening:
 
     # ---------------------------------------------------------------- calls
 
-    async def _outcomes(self, asks: Sequence[Ask], bland: bool | None) -> list[str | None]:
+    async def _outcomes(self, asks: Sequence[Ask], bland: bool | None) -> list[OutcomeWord | None]:
         """What came of each, None where it was not drawn."""
         ways = [self._way(ask, bland) for ask in asks]
         places = [self._place(ask, way) for ask, way in zip(asks, ways, strict=True)]
@@ -117,15 +123,17 @@ class Screening:
                     self._read(session, place, (place.request_id, place.case.id))
         return [self._take(place, ask, way) for ask, way, (_, place) in zip(asks, ways, places, strict=True)]
 
-    def _take(self, place: Slots, ask: Ask, way: int) -> str | None:
+    def _take(self, place: Slots, ask: Ask, way: int) -> OutcomeWord | None:
         key = place.request_id, place.case.id
         runs, k = self._runs[key], self._used[key]
         if k >= len(runs):
             return None
         self._used[key] += 1
-        outcome = str(runs.words()[k])
+        outcome = runs.words()[k]
         if ask.on == "case":
             self.seqs.add(int(runs.seqs[k]))
+            if not ask.neutral:
+                self.as_reported.append(outcome)
         if ask.phase == "screen" and outcome != "invalid" and self._differ(ask):
             ways = self._ways[way > 0]
             ways[0] += outcome == "fail"
@@ -147,7 +155,8 @@ class Screening:
         self._asked += 1
         request = self.request(case, ask, way)
         session = self.sessions[request.model]
-        return session, slots(session, case, control=ask.on == "control", series=self.series, request=request)
+        on_control = ask.on == "control"
+        return session, slots(session, case, control=on_control, series=self.series, request=request, variant=VARIANT)
 
     def request(self, case: Case, ask: Ask, way: int) -> Request:
         """The request of one call: parts of other cases' own text are left alone."""

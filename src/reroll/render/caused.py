@@ -1,0 +1,119 @@
+"""The cause of a case's failures as a page: what carries them, how that was shown, and what was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from reroll.answer import CauseSection, NamedFactor
+from reroll.causing import Caused
+from reroll.evidence import Est
+from reroll.numbers import counts, interval_words, percent
+from reroll.render.bars import Row, axis
+from reroll.render.ink import COLOURS, Pen
+from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, rate_row, titled
+from reroll.render.said import short
+
+__all__ = ["cause_lines", "show_caused"]
+
+HEAD = {
+    "systematic": ("fail", "There is a cause"),
+    "bad_luck": ("pass", "No part of the request is to blame"),
+    "not_reproduced": ("pass", "It did not come back"),
+    "checker": ("invalid", "The check is at fault"),
+    "expectation": ("invalid", "Nothing asks for what is checked"),
+    "undecided": ("undecided", "The cause is not known yet"),
+}
+PHASES = {
+    "base": "as reported",
+    "map": "to see what must stay",
+    "screen": "to screen",
+    "verify": "side by side",
+    "together": "one by one",
+}
+LONGEST = 28  # characters of an id on the axis
+MOST = 24  # ids in a list
+
+
+def show_caused(found: Caused, console: Console) -> None:
+    """Print the verdict, the words that carry the failure, the drop that shows it, and what else was looked at."""
+    pen = Pen(console)
+    section = found.section
+    lines = badge(*HEAD[section.verdict], pen)
+    where = f" ({found.program.get('name') or 'program'} on {found.model})"
+    lines += pen.wrap(pen.join((found.case, "bold"), (where, "dim")), 3)
+    lines += cause_lines(section, pen)
+    spent = [f"{section.calls[phase]} {words}" for phase, words in PHASES.items() if section.calls.get(phase)]
+    if spent:
+        lines += titled("What the calls were for", pen.flow(spent), pen)
+    lines += pen.wrap(pen.text(f"Stopped: {found.stopped}.", "dim"), 3, 5) if found.stopped else []
+    lines += caveat_lines(found.caveats, pen) + cost_lines(found.cost, pen)
+    total = f"The chance that any claim here is wrong is at most {percent(min(1.0, found.alpha_total), 'up')}."
+    pen.put([*lines, *pen.wrap(pen.text(total, "dim"))])
+
+
+def cause_lines(section: CauseSection, pen: Pen) -> Lines:
+    """The sentences, the named parts in their words, the drops, and what was looked at."""
+    colour = COLOURS[HEAD[section.verdict][0]]
+    lines: Lines = [Text(), *pen.wrap(pen.text(section.text), Text.assemble("   ", (pen.glyph("heavy"), colour), "  "))]
+    if section.factors and section.verdict == "systematic":
+        body = [line for one in section.factors for line in _named(one, pen)]
+        lines += titled("What carries the failure", body, pen)
+    rows = [rate_row("It fails", section.rate), *_drops(section)]
+    lines += titled("How often it fails, and how much less without it", axis(rows, pen), pen)
+    lines += titled("What was looked at", _looked_at(section, pen), pen)
+    return lines
+
+
+def _named(one: NamedFactor, pen: Pen) -> Lines:
+    return pen.wrap(pen.join((one.id, "bold"), "  ", (f"“{one.words}”", f"bold {COLOURS['fail']}")), 3, 5)
+
+
+def _drops(section: CauseSection) -> list[Row]:
+    rows = [(short(one.id, LONGEST), one.effect) for one in section.factors if one.effect.value is not None]
+    if section.together is not None and len(section.factors) > 1:
+        rows.append(("all of them", section.together))
+    return [
+        Row(f"less without {label}", _points(est), f"{counts('pair', est.n)}", "pass", *_range(est))
+        for label, est in rows
+    ]
+
+
+def _points(est: Est) -> str:
+    low, high = est.low or 0.0, 1.0 if est.high is None else est.high
+    return f"{100 * (est.value or 0):.0f} points ({interval_words(max(0.0, low), min(1.0, high)).removesuffix(' %')})"
+
+
+def _range(est: Est) -> tuple[float, float, float]:
+    """low, point and high, as far as the axis goes."""
+    low, high = est.low or 0.0, 1.0 if est.high is None else est.high
+    value = est.value or 0.0
+    return max(0.0, low), min(1.0, max(0.0, value)), min(1.0, max(0.0, high))
+
+
+def _looked_at(section: CauseSection, pen: Pen) -> Lines:
+    lines: Lines = []
+    for words, ids in (
+        ("not to blame", section.cleared),
+        ("must stay, or nothing works (so not screened)", section.load_bearing),
+        ("likeliest by now", [f"{id} ({percent(share)})" for id, share in section.suspects]),
+        ("could not be changed", list(dict.fromkeys(one.id for one in section.left_out))),
+    ):
+        if ids:
+            lines += pen.wrap(pen.join((f"{words}: ", "dim"), _listed(ids)), 3, 5)
+    if section.smallest_visible is not None:
+        lines += pen.wrap(
+            pen.text(
+                f"a single part that adds {100 * section.smallest_visible:.0f} points would have been seen", "dim"
+            ),
+            3,
+            5,
+        )
+    return lines
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = len(ids) - MOST
+    return ", ".join(short(id, 40) for id in ids[:MOST]) + (f" and {counts('other', more)}" if more > 0 else "")
