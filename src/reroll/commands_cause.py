@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reroll.arguments import Common, Pictures, Spending
-from reroll.causing import AskedCause, Caused, find_cause, other_models
+from reroll.caused import Caused
+from reroll.causing import AskedCause, find_cause, other_models
 from reroll.errors import UsageError
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reroll.draft import Draft, Pieces, draft_of
-from reroll.fillers import STOCKS, Role, filler, phrases, sentences
+from reroll.fillers import STOCKS, Role, differing, filler, phrases, plainer, sentences
 from reroll.match import excerpt
 from reroll.program import Program, Request
 
@@ -76,7 +76,7 @@ class Factor:
 
     place: where it stands in a draft; span: of the text there, if only a part of it; words: as an answer quotes it;
     levels: neutral ones, at least one, `out` first where it may be left out; shared: control cases have it, too;
-    members: of several taken together, each.
+    members: of several taken together, each; phrase: of a request so short that hardly any of it can be missed.
     """
 
     id: str
@@ -87,6 +87,7 @@ class Factor:
     shared: bool = True
     span: tuple[int, int] | None = None
     members: tuple[Factor, ...] = ()
+    phrase: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,9 @@ def _user(draft: Draft) -> Iterator[Factor]:
 
 def _own_text(program: Program, id: str, place: Place, said: Pieces) -> Iterator[Factor]:
     texts = [text or "" for text in said.texts]
+    if (easy := plainer(str(said))) != str(said):
+        words = f"the wording: {differing(str(said), easy)}"
+        yield Factor(f"{id}.wording", "user", words, ("wording", *place), (Level("text", easy),), shared=False)
     template = "" if program.raw is not None or program.is_product else program.user
     for k, text in enumerate(texts):
         if len(texts) > 1 and text in template:  # words of the program, around what the case brings
@@ -232,7 +236,7 @@ def _own_text(program: Program, id: str, place: Place, said: Pieces) -> Iterator
         spans = phrases(text) if len(texts) < FEW_SENTENCES and whole.id not in program.neutral else []
         if len(spans) > 1:
             for a, b in spans:
-                yield replace(whole, words=text[a:b], span=(a, b), levels=(Level("out"),))
+                yield replace(whole, words=text[a:b], span=(a, b), levels=(Level("out"),), phrase=True)
         else:
             yield whole if len(texts) > 1 else replace(whole, levels=whole.levels[1:])
 
@@ -461,6 +465,10 @@ def _change(draft: Draft, place: Place, group: Sequence[tuple[Factor, int]]) -> 
             for k in range(len(group)):
                 said.put(k, None)
             _put(draft, place, _tidy(str(said)) or None)
+    elif place[0] == "wording":
+        said = draft.said[str(place[2])] if place[1] == "input" else draft.user
+        for k, piece in enumerate(said.texts):
+            said.put(k, plainer(piece) or None if piece else None)
     elif level.how == "out" and place[0] == "example":
         draft.examples = [e for e in draft.examples if e.name != place[1]]
     elif level.how in ("out", "text") and place[0] == "name":

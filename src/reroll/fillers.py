@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import re
 from collections.abc import Sequence
 from typing import Literal
 
-__all__ = ["STOCKS", "Role", "filler", "phrases", "sentences"]
+__all__ = ["STOCKS", "Role", "differing", "filler", "phrases", "plainer", "sentences"]
 
 Role = Literal["instruction", "fact", "request", "description", "turn"]
 
@@ -48,6 +49,11 @@ JOINTS = frozenset(
     """a about after and as at because before but by else for from if in into like of off on or over since so than that
     the then though through till to under unless until upon when where which while who with without w/ i""".split()
 )
+# What people say while they look for words: it carries nothing, and can be left out of any sentence.
+HEDGES = re.compile(
+    r"(?i)(?:^|(?<=[\s,;]))(?:um+|uh+|er+m?|hmm+|i guess|i mean|you know|or something(?: like that)?|sort of|kind of|"
+    r"so like|like,|basically|actually|i dunno|idk|maybe like|or whatever)(?=[\s,.;:!?]|$)[,]?"
+)
 LONG = 3  # words that stay together where no joint parts them
 
 
@@ -68,6 +74,38 @@ def filler(role: Role, length: int, stock: int) -> str:
             return out
         out += f" {more}"
     raise AssertionError("a stock of texts cannot be empty")
+
+
+def plainer(text: str) -> str:
+    """The text without what people say while they look for words; otherwise as it was.
+
+    >>> plainer("um so like lunch w/ Ana next Friday i guess at noon or something")
+    'lunch w/ Ana next Friday at noon'
+    >>> plainer("Lunch with Ana at noon.")
+    'Lunch with Ana at noon.'
+    """
+    found = HEDGES.sub(" ", text)
+    if found == text:
+        return text
+    return re.sub(r"\s+([,.;:!?])", r"\1", " ".join(found.split())).lstrip(" ,;")
+
+
+def differing(text: str, other: str) -> str:
+    """The words of a text that another does not share at their place; where it only has more, the two around the gap.
+
+    >>> differing("Lunch next Friday at noon", "Lunch on Friday at noon")
+    'next'
+    >>> differing("at half seven", "at half past seven")
+    'half seven'
+    """
+    mine, theirs = text.split(), other.split()
+    out = []
+    for op, a, b, _, _ in difflib.SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        if op in ("replace", "delete"):
+            out.append(" ".join(mine[a:b]))
+        elif op == "insert":
+            out.append(" ".join(mine[max(0, a - 1) : a + 1]))
+    return " … ".join(out)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

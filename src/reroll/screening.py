@@ -153,10 +153,18 @@ class Screening:
     def _place(self, ask: Ask, way: int) -> tuple[Session, Slots]:
         case = self.case if ask.on == "case" else self.controls[self._asked % len(self.controls)]
         self._asked += 1
-        request = self.request(case, ask, way)
+        if (other := self._lookalike(ask)) is not None:
+            case, request = other, self.session.project.program.render(other.input, other.history)
+        else:
+            request = self.request(case, ask, way)
         session = self.sessions[request.model]
         on_control = ask.on == "control"
         return session, slots(session, case, control=on_control, series=self.series, request=request, variant=VARIANT)
+
+    def _lookalike(self, ask: Ask) -> Case | None:
+        """The case that stands in for this one, with its own checks, where that is what the factor means."""
+        ids = {self.factors[i].place[1] for i in ask.neutral if self.factors[i].place[0] == "lookalike"}
+        return next((case for case in self.session.project.cases if case.id in ids), None)
 
     def request(self, case: Case, ask: Ask, way: int) -> Request:
         """The request of one call: parts of other cases' own text are left alone."""

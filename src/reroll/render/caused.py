@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reroll.answer import CauseSection, NamedFactor
-from reroll.causing import Caused
+from reroll.caused import Caused
 from reroll.evidence import Est
 from reroll.numbers import counts, interval_words, percent
 from reroll.render.bars import Row, axis

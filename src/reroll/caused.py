@@ -1,0 +1,194 @@
+"""What is known of a case's cause at some moment of the work, as the section of an answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from reroll.answer import CauseSection, Cost, Hunch, LeftOut, LikeReport, NamedFactor, OutcomeWord, to_json
+from reroll.cause import CheckDoubt, always, cause_sentences, sentence_for_doubt
+from reroll.conclude import rate_of
+from reroll.evidence import Est
+from reroll.factors import Factor
+from reroll.inquiry import Found
+from reroll.remembering import Known
+
+__all__ = ["Caused", "Stage", "State", "section_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """What carries one case's failure, with all that an answer shows of it."""
+
+    section: CauseSection
+    case: str
+    program: dict[str, Any]
+    model: str
+    cost: Cost
+    caveats: tuple[str, ...]
+    stopped: str
+    finished: bool
+    alpha_total: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape `reroll.cause/1`."""
+        rest = {k: v for k, v in to_json(self).items() if k != "section"}
+        return {"schema": "reroll.cause/1", **to_json(self.section), **rest}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One inquiry: over which factors, and what it found."""
+
+    factors: tuple[Factor, ...]
+    found: Found
+    note: str = ""  # what a reader must know of how it was shown
+
+
+@dataclass(slots=True)
+class State:
+    """All that is known: inquiries in the order they were made, the first over the parts of the program.
+
+    base: outcomes of the request as reported; unasked: what the failing checks want and the request nowhere mentions;
+    words: of a named factor's id, narrower ones; serving: what circumstances were shown to carry it.
+    """
+
+    suspects: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    alpha: float = 0.05
+    base: list[OutcomeWord] = field(default_factory=list)
+    doubt: CheckDoubt = field(default_factory=CheckDoubt)
+    unasked: str | None = None
+    stages: list[Stage] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)
+    serving: tuple[NamedFactor, ...] = ()
+    known: list[Known] = field(default_factory=list)
+
+    @property
+    def every(self) -> bool:
+        """Whether it fails every time."""
+        return always(self.base.count("fail"), len(self.base))
+
+    @property
+    def named(self) -> Stage | None:
+        """The inquiry that named something."""
+        return next((stage for stage in reversed(self.stages) if stage.found.verdict == "systematic"), None)
+
+
+Verdict = Literal["systematic", "bad_luck", "not_reproduced", "checker", "expectation", "undecided"]
+
+
+def section_of(state: State) -> CauseSection:
+    """The section of what is known by now."""
+    verdict = _verdict(state)
+    stage = state.named
+    main = state.stages[0].found if state.stages else None
+    named = _named(state, verdict)
+    calls: Counter[str] = Counter()
+    for one in state.stages:
+        calls.update(one.found.calls)
+    shown = stage.found if stage and verdict == "systematic" and not state.serving else None
+    section = CauseSection(
+        verdict=verdict,
+        logic=shown.logic if shown else "one" if verdict == "systematic" else None,
+        factors=named,
+        cleared=_ids(state, lambda found: found.cleared, [n.id for n in named]),
+        smallest_visible=main.smallest_visible if main else None,
+        load_bearing=_ids(state, lambda found: found.load_bearing, [n.id for n in named]),
+        together=shown.joint if shown else None,
+        suspects=_suspects(state) if verdict == "undecided" else (),
+        left_out=tuple(LeftOut(id, why) for id, why in state.left_out),
+        hunch=_hunch(state, verdict, named),
+        like=_like(state, named) if verdict == "systematic" else None,
+        rate=rate_of(state.base, state.alpha),
+        calls=dict(calls),
+        calls_needed=main.calls_needed if main and verdict == "undecided" else None,
+        text="",
+        alpha=state.alpha,
+    )
+    return replace(section, text=cause_sentences(section, _extra(state, verdict)))
+
+
+def _verdict(state: State) -> Verdict:
+    if state.doubt.by is not None:
+        unstated = state.every and state.doubt.by == "person" and state.unasked is not None
+        return "expectation" if unstated else "checker"
+    if state.serving or state.named:
+        return "systematic"
+    if not state.stages:
+        return "undecided"
+    found = state.stages[0].found
+    if found.verdict == "not_reproduced":
+        return "not_reproduced"
+    # That it fails every time is no chance, whatever nobody is to blame for.
+    if state.every:
+        return "expectation" if state.unasked is not None else "undecided"
+    return "bad_luck" if all(stage.found.verdict == "nothing" for stage in state.stages) else "undecided"
+
+
+def _named(state: State, verdict: Verdict) -> tuple[NamedFactor, ...]:
+    if verdict == "checker":
+        nothing = Est(None, None, None, 0)
+        return tuple(NamedFactor(f"check.{name}", "checker", name, nothing) for name in state.doubt.names)
+    if verdict != "systematic" or state.serving:
+        return state.serving
+    stage = state.named
+    assert stage is not None
+    out: dict[str, NamedFactor] = {}
+    for k, effect in stage.found.factors:
+        factor = stage.factors[k]
+        words = state.words.get(factor.id, factor.words)
+        same = out.get(factor.id)
+        # Two phrases of one sentence are one part, with both their words.
+        out[factor.id] = (
+            NamedFactor(factor.id, factor.cls, words, effect)
+            if same is None
+            else replace(same, words=f"{same.words} … {words}")
+        )
+    return tuple(out.values())
+
+
+def _ids(state: State, which: Any, but: Sequence[str]) -> tuple[str, ...]:
+    """The ids of those factors in all inquiries, each once; none that was named."""
+    found = [stage.factors[k].id for stage in state.stages for k in which(stage.found)]
+    return tuple(id for id in dict.fromkeys(found) if id not in but)
+
+
+def _suspects(state: State) -> tuple[tuple[str, float], ...]:
+    best: dict[str, float] = {}
+    for stage in state.stages:
+        for k, share in stage.found.suspected:
+            id = stage.factors[k].id
+            best[id] = max(best.get(id, 0.0), share)
+    return tuple(sorted(best.items(), key=lambda one: -one[1]))
+
+
+def _hunch(state: State, verdict: Verdict, named: Sequence[NamedFactor]) -> Hunch | None:
+    if not state.suspects:
+        return None
+    name = ", ".join(state.suspects)
+    if verdict in ("undecided", "not_reproduced"):
+        return Hunch(name, None)
+    held = any(one.id == s or one.id.startswith(f"{s}.") for one in named for s in state.suspects)
+    return Hunch(name, held)
+
+
+def _like(state: State, named: Sequence[NamedFactor]) -> LikeReport | None:
+    ids = {one.id for one in named}
+    return next((LikeReport(k.case, k.decision, k.ids) for k in state.known if set(k.ids) == ids), None)
+
+
+def _extra(state: State, verdict: Verdict) -> str:
+    """What only the work itself knows of why the verdict is this."""
+    if verdict == "checker":
+        return sentence_for_doubt(state.doubt)
+    if verdict == "expectation":
+        return (
+            f"It fails every time ({state.base.count('fail')} of {len(state.base)} runs), and nothing in the request "
+            f"asks for what is checked: “{state.unasked}”. Say what is expected, or correct the check."
+        )
+    if verdict == "undecided" and state.every and state.stages:
+        return "It fails every time whatever is changed: the model may not be able to do this, or the check is wrong."
+    return ""
