@@ -27,7 +27,9 @@ _LOG, _LOG_NOT = np.log(_RATES), np.log1p(-_RATES)
 _LOWER = _RATES[:, None] * 1.5 + 0.02 < _RATES[None, :]
 _CURES = 0.6  # what is named must leave at most this share of the failures, by its estimate
 _HOPELESS = 2.7  # nats by which "no drop" must beat "half of the failures or more"
-_LOGIC_SURE = 0.9
+_LOGIC_SURE = 0.8
+_PATIENT = 8  # blocks after all else is shown that may go into telling how the members act
+_ADDS = 0.1  # prior share of "additive", which can imitate the others
 # Of the bet that a member matters, the part on its own removal; the rest is on putting it back.
 _LEAN: dict[Logic, float] = {"one": 0.5, "and": 0.8, "or": 0.2, "additive": 0.5}
 
@@ -93,20 +95,24 @@ class Trial:
         # and where none matters the test of all of them stands in the way: alpha is not split further.
         need = math.log((len(self.members) - 1) / self.alpha)
         every = frozenset(self.members)
-        matter, alone = [], []
+        matter, alone, all_at = [], [], 0
         for i in self.members:
             own, rest = self._path(frozenset(), frozenset([i])), self._path(every - {i}, every)
-            if max(_either(own, rest, _LEAN[self.screened]), default=-math.inf) >= need:
+            bets = _either(own, rest, _LEAN[self.screened])
+            first = next((k for k, bet in enumerate(bets) if bet >= need), None)
+            if first is not None:
                 matter.append(i)
-            if own and max(own) >= need and self._cures(frozenset([i])):
+                all_at = max(all_at, first + 1)
+            if i in matter and own and max(own) >= need + math.log(2) and self._cures(frozenset([i])):
                 alone.append(i)
-        logic, sure = self._logic()
+        (logic, kept), sure = self._logic()
         over = n >= self.blocks
-        if len(matter) == len(self.members) and (sure >= _LOGIC_SURE or over) and len(logic[1]) == len(self.members):
-            self.state, self.named, self.logic = "shown", self.members, logic[0]
-        elif len(logic[1]) == 1 and logic[1][0] in alone and (sure >= _LOGIC_SURE or over):
-            self.state, self.named, self.logic = "shown", logic[1], "one"
-        elif over and len(logic[1]) == len(self.members) and logic[0] == "or" and sure >= _LOGIC_SURE:
+        told = sure >= _LOGIC_SURE
+        if len(matter) == len(self.members) and len(kept) == len(matter) and (told or over or n >= all_at + _PATIENT):
+            self.state, self.named, self.logic = "shown", self.members, logic
+        elif len(kept) == 1 and kept[0] in alone and (told or over):
+            self.state, self.named, self.logic = "shown", kept, "one"
+        elif over and len(kept) == len(self.members) and logic == "or" and told:
             self.state, self.named, self.logic = "shown", self.members, "or"
         elif over and alone:
             best = min(alone, key=lambda i: self._rate(frozenset([i])))
@@ -171,6 +177,11 @@ class Trial:
         half = float(np.max(_log_like(k0, n0, p) + _log_like(k1, n1, q)))
         return bool(flat - half > _HOPELESS)
 
+    def leaves_failures(self) -> bool:
+        """Whether what is named leaves a good part of the failures behind."""
+        k, n = self._count(frozenset(self.named))
+        return k >= 3 and k / n > max(0.1, 0.2 * self._rate(frozenset()))
+
     def effect(self, cell: Cell, alpha: float) -> Est:
         """The drop of the failure rate with this cell's factors neutral, over the complete blocks."""
         return drop_of([(b[frozenset()], b[cell]) for b in self._complete() if cell in b], alpha)
@@ -199,7 +210,7 @@ def logic_of(cells: list[tuple[int, int]]) -> list[tuple[str, float]]:
 
     `first` or `second`: that one alone; `and`: both are needed, so either alone cures;
     `or`: one is enough, so only both cure; `additive`: each takes a part away.  Posterior
-    shares, all five alike beforehand, unknown rates averaged over a grid.
+    shares, `additive` a little less likely beforehand, unknown rates averaged over a grid.
 
     >>> logic_of([(12, 20), (1, 20), (0, 20), (1, 20)])[0][0]
     'and'
@@ -215,7 +226,8 @@ def logic_of(cells: list[tuple[int, int]]) -> list[tuple[str, float]]:
     logs = {word: _mean_exp((low[:, None] + high[None, :])[_LOWER]) for word, (low, high) in two.items()}
     cube = both[:, None, None] + (first + second)[None, :, None] + none[None, None, :]
     rising = _LOWER[:, :, None] & _LOWER[None, :, :]
-    logs["additive"] = _mean_exp(cube[rising])
+    logs = {word: v + math.log((1 - _ADDS) / 4) for word, v in logs.items()}
+    logs["additive"] = _mean_exp(cube[rising]) + math.log(_ADDS)
     top = max(logs.values())
     total = sum(math.exp(v - top) for v in logs.values())
     return sorted(((w, math.exp(v - top) / total) for w, v in logs.items()), key=lambda t: -t[1])

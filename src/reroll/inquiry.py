@@ -35,8 +35,13 @@ _ALIKE = 0.02  # chance to break the request, of a factor that the map has clear
 _UNMAPPED = 0.06
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
-_BLOCKS = 64  # most blocks of one trial
+_BLOCKS = (64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
+_SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
+_MORE = 64  # screening calls after a find that leaves failures behind
+_PATCHY = 200  # screening calls before `nothing` where neutral factors break the request and no map says which
 _BASE_MOST = 160
+_NONE = "every factor was screened and none carries the failure"
+_LOGICS: dict[str, Logic] = {"one": "one", "and": "and", "or": "or", "additive": "additive"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,12 @@ class Inquiry:
         self._screen: Screen | None = None
         self._free: list[int] = []
         self._screened = 0
+        self._swept: list[bool] = []
+        self._sweeping: frozenset[int] | None = None
+        self._swept_at = 0
+        self._hidden = False
+        self._held: Trial | None = None
+        self._held_at = 0
         self._trials: list[Trial] = []
         self._block = 0
         self._end: tuple[Verdict, str] | None = None
@@ -193,11 +204,13 @@ class Inquiry:
             return [Ask("control", group, "map") for group in self._map.groups(k)]
         if self._phase == "screen":
             assert self._screen is not None
-            k = min(k, _SCREEN_MOST - self._screened)
+            if self._sweeping is not None:
+                return [Ask("case", self._sweeping, "screen")] * min(k, _SWEEP)
+            k = min(k, max(1, _SCREEN_MOST - self._screened))
             return [Ask("case", self._neutral(row), "screen") for row in self._screen.designs(k, self._rng)]
         return self._blocks()
 
-    def _neutral(self, present: np.ndarray) -> frozenset[int]:
+    def _neutral(self, present: np.ndarray) -> frozenset[int]:  # type: ignore[type-arg]
         return frozenset(self._free[int(j)] for j in np.flatnonzero(~present))
 
     def _blocks(self) -> list[Ask]:
@@ -232,6 +245,8 @@ class Inquiry:
                 self._map.add(ask.neutral, outcome)
             elif ask.phase == "screen":
                 self._screened += 1
+                if self._sweeping is not None and outcome != "invalid":
+                    self._swept.append(outcome == "fail")
             elif ask.pair is not None:
                 self._trials[-1].outcomes.setdefault(ask.pair, {})[ask.neutral] = outcome
             if self._screen is not None and outcome != "invalid":
@@ -295,17 +310,76 @@ class Inquiry:
         screen = self._screen
         assert screen is not None
         screen.settle()
-        tried = {t.members for t in self._trials if t.state != "shown"}
+        tried = {t.members for t in self._trials}
         ranked = [(self._real(s), p, logic) for s, p, logic in screen.by_set()]
-        open_ = [(s, p, logic) for s, p, logic in ranked if s not in tried]
         spent = self._screened >= _SCREEN_MOST
+        if self._held is not None:
+            self._after_find(ranked)
+            return
+        self._sweeping = None
+        open_ = [(s, p, logic) for s, p, logic in ranked if s not in tried]
         bar = _WORTH if spent else _LIKELY
-        if open_ and open_[0][1] >= bar and len(self._trials) < len(_SHARES) and self._left >= 8:
+        if open_ and open_[0][1] >= bar and self._may_try(open_[0][0]):
             self._try(open_[0][0], open_[0][2])
-        elif screen.nothing >= (0.75 if spent else _NOTHING) and screen.smallest_visible(_LIKELY) is not None:
-            self._stop("nothing", "every factor was screened and none carries the failure")
-        elif spent:
-            self._stop("undecided", f"{self._screened} screening calls did not settle on a set of factors")
+        elif screen.nothing >= _NOTHING and not self._hidden:
+            self._say_nothing(screen)
+        if spent and self._phase == "screen" and not self._end:
+            best = ranked[0][1] if ranked else 0.0
+            visible = screen.smallest_visible(_LIKELY) is not None
+            if visible and not self._hidden and screen.nothing >= 0.5 and best <= 0.15:
+                self._stop("nothing", _NONE)
+            elif self._hidden:
+                self._stop(
+                    "undecided", "with all factors neutral the failure goes, but no few of them were found to carry it"
+                )
+            else:
+                self._stop("undecided", f"{self._screened} screening calls did not settle on a set of factors")
+
+    def _say_nothing(self, screen: Screen) -> None:
+        """End with `nothing`, unless all factors neutral at once say otherwise."""
+        if screen.smallest_visible(_LIKELY) is None:
+            return
+        if not self._swept or (
+            self._mapless and self._screened - self._swept_at >= 5 * _SWEEP and len(self._swept) < 32
+        ):
+            if self._left >= 1 and self._screened < _SCREEN_MOST:
+                self._swept, self._swept_at = [], self._screened
+                self._sweeping = frozenset(i for i, s in zip(self._free, screen.survival, strict=True) if s > 0.6)
+                return
+        word = _swept_says(self._swept, self._reported)
+        if word == "cured":
+            self._hidden = True
+        elif word == "same" or not self._mapless or self._screened >= _PATCHY:
+            self._stop("nothing", _NONE)
+
+    @property
+    def _mapless(self) -> bool:
+        return self._map is None and not self._mapped
+
+    def _after_find(self, ranked: list[tuple[tuple[int, ...], float, str]]) -> None:
+        """A find is held that leaves failures behind: does a larger set carry them too?"""
+        assert self._held is not None
+        named = frozenset(self._held.named)
+        tried = {t.members for t in self._trials}
+        for s, p, logic in ranked[:3]:
+            if p < _LIKELY:
+                break
+            if named < frozenset(s) and s not in tried and self._may_try(s):
+                self._try(s, logic)
+                return
+            if named >= frozenset(s):
+                self._found(self._held)
+                return
+        if self._screened - self._held_at >= _MORE:
+            self._found(self._held)
+
+    def _may_try(self, members: tuple[int, ...]) -> bool:
+        cells = 2 if len(members) == 1 else len(members) + 2
+        return len(self._trials) < len(_SHARES) and self._left >= cells * _BLOCKS[-1]
+
+    def _found(self, trial: Trial) -> None:
+        self._held = trial
+        self._stop("systematic", "fresh, interleaved calls show that the failure goes where they are neutral")
 
     def _real(self, members: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(self._free[j] for j in members)
@@ -313,19 +387,24 @@ class Inquiry:
     def _try(self, members: tuple[int, ...], logic: str) -> None:
         share = self.alpha * _SHARES[len(self._trials)]
         cells = 2 if len(members) == 1 else len(members) + 2
-        blocks = min(_BLOCKS, max(1, self._left // cells))
-        how: Logic = (
-            "and" if logic == "and" else "or" if logic == "or" else "additive" if logic == "additive" else "one"
-        )
-        self._trials.append(Trial(members, how, share, blocks))
+        blocks = next(b for b in _BLOCKS if b * cells <= self._left)
+        self._trials.append(Trial(members, _LOGICS[logic], share, blocks))
         self._phase = "verify"
 
     def _after_verify(self) -> None:
         trial = self._trials[-1]
         trial.settle()
+        if trial.state == "open":
+            return
         if trial.state == "shown":
-            self._stop("systematic", "fresh, interleaved calls show that the failure goes where they are neutral")
-        elif trial.state != "open":
+            # A larger set is only tried after a smaller one is held, so it takes its place.
+            if self._held is None and trial.leaves_failures():
+                self._held, self._held_at, self._phase = trial, self._screened, "screen"
+            else:
+                self._found(trial)
+        elif self._held is not None:
+            self._found(self._held)
+        else:
             self._phase = "screen"
 
     def _stop(self, verdict: Verdict, why: str) -> None:
@@ -333,10 +412,12 @@ class Inquiry:
 
     def _finish_spent(self) -> None:
         screen = self._screen
-        if self._phase == "screen" and screen is not None and screen.nothing >= _NOTHING:
-            visible = screen.smallest_visible(_LIKELY)
-            if visible is not None:
-                self._stop("nothing", "every factor was screened and none carries the failure")
+        if self._held is not None:
+            self._found(self._held)
+            return
+        if screen is not None and screen.nothing >= _NOTHING and not self._hidden:
+            if screen.smallest_visible(_LIKELY) is not None:
+                self._stop("nothing", _NONE)
                 return
         self._stop("undecided", f"the budget of {self.budget} calls is spent")
 
@@ -346,7 +427,7 @@ class Inquiry:
         """What is known now, also before the end."""
         verdict, why = self._end or ("undecided", "not finished")
         screen = self._screen
-        trial = self._trials[-1] if verdict == "systematic" else None
+        trial = self._held if verdict == "systematic" else None
         named = trial.named if trial else ()
         joint, factors, logic = None, (), None
         if trial:
@@ -394,6 +475,20 @@ class Inquiry:
         if gained <= 0:
             return None
         return max(40, round(self._screened * missing / gained) + 40)
+
+
+def _swept_says(failed: Sequence[bool], reported: Evidence) -> Literal["cured", "same", "broken"]:
+    """What calls with every factor neutral are most like: the failure gone, as reported, or a broken request."""
+    rate = (reported.failures + 0.5) / (reported.n - reported.invalid + 1)
+    k, n = sum(failed), len(failed)
+    rates: dict[Literal["cured", "same", "broken"], float] = {
+        "cured": rate / 4,
+        "same": rate,
+        "broken": max(rate, 0.5 * rate + 0.5),
+    }
+    fit = {word: k * math.log(p) + (n - k) * math.log1p(-p) for word, p in rates.items()}
+    fit["same"] += 1.0
+    return max(fit, key=fit.__getitem__)
 
 
 def _check(

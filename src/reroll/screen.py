@@ -36,7 +36,10 @@ _MID = 1 / (1 + np.exp(-(np.log(_LO / (1 - _LO)) + np.log(_HI / (1 - _HI))) / 2)
 _LOG_GRID = np.log(_GRID[:, 2] / _GRID[:, 2].sum())
 _SHARE = {"none": 0.25, "one": 0.40, "and": 0.12, "or": 0.12, "additive": 0.06, "and3": 0.03, "or3": 0.02}
 _BREAKS = np.array([0.0, 0.12, 0.35, 0.65, 0.95])  # chance that making a factor neutral breaks the request
+_TINY = 0.35  # standard deviation, in log odds, of the effect of each factor where all have a tiny one
+_DIFFUSE = 0.4  # of "none": that share is "nothing but tiny effects"
 _GROWN = 12  # pairs that are tried with every third factor
+_SOLID = 20
 _MOST = 160  # hypotheses looked at when choosing designs
 
 
@@ -151,7 +154,7 @@ class Screen:
 
     def _tables(self) -> tuple[Small, Small, Small, Floats]:
         """Log likelihood of each call at the low rate, its gain at the middle and high one, and of the flat ones."""
-        s = np.exp((~self.present) @ np.log(np.maximum(self.survival, 1e-4)))[:, None]
+        s = self._whole()[:, None]
 
         def log_like(rate: Floats) -> Floats:
             passes = (1 - rate) * s
@@ -187,7 +190,36 @@ class Screen:
                 prior = math.log(_SHARE[logic + "3"] / math.comb(n, 3)) + self._log_w[sets].sum(1)
                 families.append(_Family(logic, sets, like, prior))
                 scores.append(_logsum_rows(like) + prior)
-        return _best_of(families, scores, flat.sum(0))
+        return _best_of(families, scores, flat.sum(0), self._tiny_effects())
+
+    def _tiny_effects(self) -> float:
+        """Log Bayes factor of tiny effects of every factor against none at all (Laplace, ridge logistic)."""
+        rows = self._whole() > 0.5
+        y = self.failed[rows].astype(np.float64)
+        if len(y) < 2 * _SOLID:
+            return 0.0
+        dropped = (~self.present[rows]).astype(np.float64)
+        level = math.log((y.sum() + 0.5) / (len(y) - y.sum() + 0.5))
+        out = []
+        for x in (np.ones((len(y), 1)), np.concatenate([np.ones((len(y), 1)), dropped], 1)):
+            precision = np.full(x.shape[1], 1 / _TINY**2)
+            precision[0] = 0.25
+            beta = np.zeros(x.shape[1])
+            beta[0] = level
+            start = beta.copy()
+            for _ in range(4):
+                p = 1 / (1 + np.exp(-(x @ beta)))
+                curve = (x * (p * (1 - p))[:, None]).T @ x + np.diag(precision)
+                beta = beta + np.linalg.solve(curve, x.T @ (y - p) - precision * (beta - start))
+            eta = x @ beta
+            fit = float(y @ eta - np.logaddexp(0, eta).sum())
+            penalty = 0.5 * float(precision @ (beta - start) ** 2)
+            out.append(fit - penalty + 0.5 * float(np.log(precision).sum() - np.linalg.slogdet(curve)[1]))
+        return out[1] - out[0]
+
+    def _whole(self) -> Floats:
+        """(calls,) chance that what was neutral broke nothing."""
+        return np.asarray(np.exp((~self.present) @ np.log(np.maximum(self.survival, 1e-4))))
 
     def _triples(self, logic: str, score: Floats, base: Small, high: Small) -> tuple[Ints, Small]:
         """The likeliest pairs, each with every third factor."""
@@ -230,7 +262,7 @@ class Screen:
     def designs(self, k: int, rng: np.random.Generator) -> Bools:
         """(k, n) designs that are expected to tell most about the set, in random order."""
         count = 64
-        density = np.resize([0.06, 0.15, 0.3, 0.5], count)[:, None]
+        density = np.resize([0.06, 0.15, 0.3, 0.5, 0.7, 0.85], count)[:, None]
         present = rng.random((count, self.n)) >= density * np.clip(self.survival, 0.05, 1)
         picks = rng.choice(len(self.top.mass), size=count // 2, p=self.top.mass / self.top.mass.sum())
         for r, j in enumerate(picks):
@@ -254,7 +286,7 @@ class Screen:
         None where not even a full cure would have shown.  By the normal approximation to the
         log likelihood ratio of one factor against none, mean E and variance 2 E.
         """
-        rows = np.exp((~self.present) @ np.log(np.maximum(self.survival, 1e-4))) > 0.5
+        rows = self._whole() > 0.5
         if not rows.any():
             return None
         with_, without = np.median(self.present[rows].sum(0)), np.median((~self.present[rows]).sum(0))
@@ -274,10 +306,11 @@ class Screen:
         return next((float(d) for d in steps if shown(float(d))), None)
 
 
-def _best_of(families: list[_Family], scores: list[Floats], flat: Floats) -> Hypotheses:
+def _best_of(families: list[_Family], scores: list[Floats], flat: Floats, tiny: float) -> Hypotheses:
     """The likeliest hypotheses of all families and "none", with their posterior mass and mean rates."""
     share = np.exp(flat - flat.max())
     log_none = float(flat.max()) + math.log(share.mean()) + math.log(_SHARE["none"])
+    log_none += float(np.logaddexp(math.log1p(-_DIFFUSE), math.log(_DIFFUSE) + tiny))
     rate = float(share @ _FLAT / share.sum())
     every = np.concatenate([np.array([log_none]), *scores])
     total = _logsum(every)
