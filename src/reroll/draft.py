@@ -32,10 +32,8 @@ class Pieces:
 
     @classmethod
     def of(cls, text: str) -> Pieces:
-        return cls.cut(text, sentences(text))
-
-    @classmethod
-    def cut(cls, text: str, spans: list[tuple[int, int]]) -> Pieces:
+        """The sentences of a text."""
+        spans = sentences(text)
         edges = [0, *(edge for span in spans for edge in span), len(text)]
         return cls([text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)], [text[a:b] for a, b in spans])
 

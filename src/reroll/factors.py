@@ -460,11 +460,11 @@ def _change(draft: Draft, place: Place, group: Sequence[tuple[Factor, int]]) -> 
     level = factor.levels[number % len(factor.levels)]
     text = _text_at(draft, place)
     if factor.span is not None:
-        if text is not None and all(f.span and f.span[1] <= len(text) for f, _ in group):
-            said = Pieces.cut(text, [f.span for f, _ in group if f.span])
-            for k in range(len(group)):
-                said.put(k, None)
-            _put(draft, place, _tidy(str(said)) or None)
+        spans = [f.span for f, _ in group if f.span]
+        if text is not None and spans[-1][1] <= len(text):
+            edges = [0, *(edge for span in spans for edge in span), len(text)]
+            left = "".join(text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+            _put(draft, place, _tidy(left) or None)
     elif place[0] == "wording":
         said = draft.said[str(place[2])] if place[1] == "input" else draft.user
         for k, piece in enumerate(said.texts):
