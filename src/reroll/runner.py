@@ -59,15 +59,16 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         (at, session.store.reserve(at.request_id, at.series, -(-each // size) * size)[::size]) for at, each in wanted
     ]
     draws: list[Draw] = []
-    home: dict[tuple[str, int], Slots] = {}
-    requests = [session.project.program.render(at.case.input, at.case.history) for at, _ in reserved]
+    home: dict[int, Slots] = {}  # by the very draw: a case may have several requests here, each with its own indices
+    program = session.project.program
+    requests = [at.request or program.render(at.case.input, at.case.history) for at, _ in reserved]
     longest = max((len(indices) for _, indices in reserved), default=0)
     for k in range(longest):  # round by round: a suite's rounds fill up in turn
         for (at, indices), request in zip(reserved, requests, strict=True):
             if k < len(indices):
                 seed = seed_of(session.options.seed, at.request_id, at.series, indices[k])
                 draws.append(Draw(request, at.case.id, indices[k], seed))
-                home[at.case.id, indices[k]] = at
+                home[id(draws[-1])] = at
     errors: list[str] = []
     program_id = session.project.program.id
     keeper = way.keeper if way else keeper_of(session)
@@ -79,7 +80,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         if sample.error:
             errors.append(sample.error)
         # Stored before it is judged: a completion costs money, and a check may crash or change later.
-        new = _new(session, home[draw.case_id, draw.index], program_id, draw, sample)
+        new = _new(session, home[id(draw)], program_id, draw, sample)
         stored = [keeper.add(one) for one in several(new)][-1]
         if way:
             stored.add_done_callback(lambda done: way.close([draw.index], done))

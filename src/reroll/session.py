@@ -17,7 +17,7 @@ from reroll.engine import Engine, run_draws
 from reroll.errors import ModelError, UsageError
 from reroll.models.choices import choices_of
 from reroll.models.model import Model
-from reroll.program import Program
+from reroll.program import Program, Request
 from reroll.project import Project
 from reroll.purse import Purse
 from reroll.runs import PAGE, Judged, Room, Runs
@@ -197,7 +197,8 @@ class Session:
 class Slots:
     """Where one case's draws are kept: the request's id, the series, and what names them.
 
-    `whole`: every draw of the series counts, whatever the command's horizon and report.
+    `whole`: every draw of the series counts, whatever the command's horizon and report. `request` is what these draws
+    send; None: the program's own for this case.
     """
 
     case: Case
@@ -205,22 +206,26 @@ class Slots:
     series: str
     control: bool
     whole: bool
+    request: Request | None = None
 
 
-def slots(session: Session, case: Case, *, control: bool = False, series: str | None = None) -> Slots:
+def slots(
+    session: Session, case: Case, *, control: bool = False, series: str | None = None, request: Request | None = None
+) -> Slots:
     """The place of a case's draws. A declared horizon has a series of its own: it starts from zero.
 
-    `series` names another one, for draws that belong to a question of their own.
+    `series` names another one, for draws that belong to a question of their own; `request` is sent by them instead
+    of what the program makes of the case, and has an id and so slots of its own.
     """
-    request = session.project.program.render(case.input, case.history)
-    request_id = request.id(
+    sent = request or session.project.program.render(case.input, case.history)
+    request_id = sent.id(
         f"{session.model.identity}#{case.id}" if _keyed_by_case(session.model) else session.model.identity
     )
-    session.store.put_request(request_id, request, session.model.identity)
+    session.store.put_request(request_id, sent, session.model.identity)
     horizon = None if control else session.options.horizon
     base = series or (OPEN_ENDED if horizon is None else f"horizon-{horizon}")
     name = base if control else _series(session, request_id, base)
-    return Slots(case, request_id, name, control, whole=control or series is not None)
+    return Slots(case, request_id, name, control, whole=control or series is not None, request=request)
 
 
 def one_a_call(session: Session, why: str) -> None:
