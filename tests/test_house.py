@@ -12,7 +12,8 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case fix variant fillers draft factors outcomes evidence calibrate paired race
+errors numbers sample match params program requirement check case fix variant fillers draft factors
+outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation compare beta judge
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
@@ -36,8 +37,8 @@ commands_tokens commands_phrase commands_cause commands_files fake_faults fake_s
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
 FOR_CORE = """
-__future__ collections contextlib copy dataclasses decimal difflib enum functools hashlib heapq itertools json math operator pathlib re
-typing
+__future__ collections contextlib copy dataclasses decimal difflib enum functools hashlib heapq itertools json math
+operator pathlib re typing
 numpy pydantic pydantic_core jsonschema referencing re2 reroll
 """.split()
 

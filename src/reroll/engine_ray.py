@@ -19,7 +19,7 @@ from reroll.engine import GRACE, Engine, OnSample
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.models.model import Draw, Model
 from reroll.models.registry import open_model
-from reroll.program import Program, Request
+from reroll.program import Program
 from reroll.ray_actor import Drawer, Pace, Problem, Spec, versions
 from reroll.ray_cluster import Cluster, joined
 from reroll.sample import Sample
@@ -321,7 +321,7 @@ class _Run:
 
     async def _trade(self, actor: _Actor, lease: tuple[str, int], held: set[int]) -> None:
         """Give draws, get samples, until nothing is left. Raises: _Lost, or what ended the drawing there."""
-        known: dict[str, tuple[Request, int]] = {}
+        known: dict[int, int] = {}
         sent = itertools.count()
         while not self.ending:
             new = self._next(held)
@@ -361,17 +361,16 @@ class _Run:
             self.stopped = True
         return self.stopped
 
-    def _order(self, new: Sequence[int], known: dict[str, tuple[Request, int]], sent: Any) -> bytes:
-        """The draws as they travel; a request is sent once, as long as its case's draws share it."""
+    def _order(self, new: Sequence[int], known: dict[int, int], sent: Any) -> bytes:
+        """The draws as they travel; a request that draws share is sent once."""
         requests, ordered = [], []
         for place in new:
             draw = self.draws[place]
-            request, number = known.get(draw.case_id, (None, 0))
-            if request is not draw.request and request != draw.request:
-                number = next(sent)
+            request = id(draw.request)  # of all draws of this run, which keep their requests
+            if request not in known:
+                known[request] = next(sent)
                 requests.append(draw.request)
-                known[draw.case_id] = draw.request, number
-            ordered.append((place, number, draw.case_id, draw.index, draw.seed, draw.variant))
+            ordered.append((place, known[request], draw.case_id, draw.index, draw.seed, draw.variant))
         return pickle.dumps((requests, ordered), pickle.HIGHEST_PROTOCOL)
 
     async def _settle(self, found: Sequence[tuple[int, Sample]], held: set[int]) -> None:

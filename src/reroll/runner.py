@@ -59,7 +59,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         (at, session.store.reserve(at.request_id, at.series, -(-each // size) * size)[::size]) for at, each in wanted
     ]
     draws: list[Draw] = []
-    home: dict[int, Slots] = {}  # by the draw itself: requests of one case may share an index
+    home: dict[int, Slots] = {}  # by the very draw: a case may have several requests here, each with its own indices
     program = session.project.program
     requests = [at.request or program.render(at.case.input, at.case.history) for at, _ in reserved]
     longest = max((len(indices) for _, indices in reserved), default=0)

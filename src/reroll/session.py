@@ -197,8 +197,8 @@ class Session:
 class Slots:
     """Where one case's draws are kept: the request's id, the series, and what names them.
 
-    `whole`: every draw of the series counts, whatever the command's horizon and report. `request` is sent instead of
-    what the program says of the case, and its samples are stored under `variant`.
+    `whole`: every draw of the series counts, whatever the command's horizon and report. `request` is what these draws
+    send, None: the program's own for this case; `variant`: what they are stored under, if not the session's.
     """
 
     case: Case
@@ -221,18 +221,19 @@ def slots(
 ) -> Slots:
     """The place of a case's draws. A declared horizon has a series of its own: it starts from zero.
 
-    `series` names another one, for draws that belong to a question of their own; `request` is sent instead of what the
-    program says of this case, and then `variant` names what its samples are stored under.
+    `series` names another one, for draws that belong to a question of their own; `request` is sent by them instead
+    of what the program makes of the case, and has an id and so slots of its own; they are stored under `variant`.
     """
-    own, request = request, request or session.project.program.render(case.input, case.history)
-    request_id = request.id(
+    sent = request or session.project.program.render(case.input, case.history)
+    request_id = sent.id(
         f"{session.model.identity}#{case.id}" if _keyed_by_case(session.model) else session.model.identity
     )
-    session.store.put_request(request_id, request, session.model.identity)
+    session.store.put_request(request_id, sent, session.model.identity)
     horizon = None if control else session.options.horizon
     base = series or (OPEN_ENDED if horizon is None else f"horizon-{horizon}")
     name = base if control else _series(session, request_id, base)
-    return Slots(case, request_id, name, control, control or series is not None, own, variant)
+    whole = control or series is not None
+    return Slots(case, request_id, name, control, whole, request, variant)
 
 
 def one_a_call(session: Session, why: str) -> None:
