@@ -29,13 +29,14 @@ Phase = Literal["base", "map", "screen", "verify", "together"]
 
 _SHARES = (0.6, 0.2, 0.1, 0.06, 0.04)  # of alpha, for one candidate after the other: they sum to 1
 _LIKELY = 0.9  # posterior chance at which a set is tried
-_WORTH = 0.35  # and where nothing more may be spent on screening
+_WORTH = 0.35  # and where nothing more may be spent on screening; between the two it falls evenly
+_EASE = 120  # screening calls from which it falls
 _NOTHING = 0.9
 _ALIKE = 0.02  # chance to break the request, of a factor that the map has cleared
 _UNMAPPED = 0.06
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
-_BLOCKS = (64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
+_BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
 _SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
 _MORE = 64  # screening calls after a find that leaves failures behind
 _PATCHY = 200  # screening calls before `nothing` where neutral factors break the request and no map says which
@@ -313,7 +314,8 @@ class Inquiry:
             return
         self._sweeping = None
         open_ = [(s, p, logic) for s, p, logic in ranked if s not in tried]
-        bar = _WORTH if spent else _LIKELY
+        eased = max(0.0, min(1.0, (self._screened - _EASE) / (_SCREEN_MOST - _EASE)))
+        bar = _LIKELY - eased * (_LIKELY - _WORTH)
         if open_ and open_[0][1] >= bar and self._may_try(open_[0][0]):
             self._try(open_[0][0], open_[0][2])
         elif screen.nothing >= _NOTHING and not self._hidden:
@@ -332,7 +334,7 @@ class Inquiry:
         """End with `nothing`, unless all factors neutral at once say otherwise."""
         if screen.smallest_visible(_LIKELY) is None:
             return
-        if not self._swept or (self._mapless and self._screened - self._swept_at >= 5 * _SWEEP and len(self._swept) < 32):
+        if not self._swept or self._screened - self._swept_at >= 5 * _SWEEP:
             if self._left >= 1 and self._screened < _SCREEN_MOST:
                 self._swept, self._swept_at = [], self._screened
                 self._sweeping = frozenset(i for i, s in zip(self._free, screen.survival, strict=True) if s > 0.6)
@@ -340,12 +342,8 @@ class Inquiry:
         word = _swept_says(self._swept, self._reported)
         if word == "cured":
             self._hidden = True
-        elif word == "same" or not self._mapless or self._screened >= _PATCHY:
+        elif word == "same" or self._screened >= _PATCHY:
             self._stop("nothing", _NONE)
-
-    @property
-    def _mapless(self) -> bool:
-        return self._map is None and not self._mapped
 
     def _after_find(self, ranked: list[tuple[tuple[int, ...], float, str]]) -> None:
         """A find is held that leaves failures behind: does a larger set carry them too?"""
