@@ -29,13 +29,14 @@ Phase = Literal["base", "map", "screen", "verify", "together"]
 
 _SHARES = (0.6, 0.2, 0.1, 0.06, 0.04)  # of alpha, for one candidate after the other: they sum to 1
 _LIKELY = 0.9  # posterior chance at which a set is tried
-_WORTH = 0.35  # and where nothing more may be spent on screening
+_WORTH = 0.35  # and where nothing more may be spent on screening; between the two it falls evenly
+_EASE = 120  # screening calls from which it falls
 _NOTHING = 0.9
 _ALIKE = 0.02  # chance to break the request, of a factor that the map has cleared
 _UNMAPPED = 0.06
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
-_BLOCKS = (64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
+_BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
 _SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
 _MORE = 64  # screening calls after a find that leaves failures behind
 _PATCHY = 200  # screening calls before `nothing` where neutral factors break the request and no map says which
@@ -174,9 +175,7 @@ class Inquiry:
         """The outcome of one call that `next` asked for: `pass`, `fail` or `invalid`, in any order."""
         if outcome not in ("pass", "fail", "invalid"):
             raise ValueError(f"an outcome is pass, fail or invalid, got {outcome!r}")
-        at = next(
-            (i for i, (a, g) in enumerate(zip(self._open, self._got, strict=True)) if g is None and a == ask), None
-        )
+        at = next((i for i, (a, g) in enumerate(zip(self._open, self._got, strict=True)) if g is None and a == ask), None)
         if at is None:
             raise ValueError(f"no open call awaits this outcome: {ask}")
         self._got[at] = outcome
@@ -277,7 +276,9 @@ class Inquiry:
         race = Race(self._tolerable, None, self.alpha)
         crossed = first_crossing(race, self._base) if len(self._base) else None
         if crossed:
-            self._stop("not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}")
+            self._stop(
+                "not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}"
+            )
         elif not self._base_wanted():
             if self._map is not None:
                 self._phase = "map"
@@ -318,7 +319,8 @@ class Inquiry:
             return
         self._sweeping = None
         open_ = [(s, p, logic) for s, p, logic in ranked if s not in tried]
-        bar = _WORTH if spent else _LIKELY
+        eased = max(0.0, min(1.0, (self._screened - _EASE) / (_SCREEN_MOST - _EASE)))
+        bar = _LIKELY - eased * (_LIKELY - _WORTH)
         if open_ and open_[0][1] >= bar and self._may_try(open_[0][0]):
             self._try(open_[0][0], open_[0][2])
         elif screen.nothing >= _NOTHING and not self._hidden:
@@ -329,9 +331,7 @@ class Inquiry:
             if visible and not self._hidden and screen.nothing >= 0.5 and best <= 0.15:
                 self._stop("nothing", _NONE)
             elif self._hidden:
-                self._stop(
-                    "undecided", "with all factors neutral the failure goes, but no few of them were found to carry it"
-                )
+                self._stop("undecided", "with all factors neutral the failure goes, but no few of them were found to carry it")
             else:
                 self._stop("undecided", f"{self._screened} screening calls did not settle on a set of factors")
 
@@ -339,9 +339,7 @@ class Inquiry:
         """End with `nothing`, unless all factors neutral at once say otherwise."""
         if screen.smallest_visible(_LIKELY) is None:
             return
-        if not self._swept or (
-            self._mapless and self._screened - self._swept_at >= 5 * _SWEEP and len(self._swept) < 32
-        ):
+        if not self._swept or self._screened - self._swept_at >= 5 * _SWEEP:
             if self._left >= 1 and self._screened < _SCREEN_MOST:
                 self._swept, self._swept_at = [], self._screened
                 self._sweeping = frozenset(i for i, s in zip(self._free, screen.survival, strict=True) if s > 0.6)
@@ -349,12 +347,8 @@ class Inquiry:
         word = _swept_says(self._swept, self._reported)
         if word == "cured":
             self._hidden = True
-        elif word == "same" or not self._mapless or self._screened >= _PATCHY:
+        elif word == "same" or self._screened >= _PATCHY:
             self._stop("nothing", _NONE)
-
-    @property
-    def _mapless(self) -> bool:
-        return self._map is None and not self._mapped
 
     def _after_find(self, ranked: list[tuple[tuple[int, ...], float, str]]) -> None:
         """A find is held that leaves failures behind: does a larger set carry them too?"""
@@ -443,9 +437,7 @@ class Inquiry:
             logic=logic,
             factors=factors,
             joint=joint,
-            cleared=tuple(
-                i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05)
-            )
+            cleared=tuple(i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05))
             if self._screened
             else (),
             load_bearing=tuple(sorted({*self._pinned, *broken})),

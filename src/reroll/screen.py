@@ -27,17 +27,24 @@ Ints = npt.NDArray[np.int64]
 Logic = Literal["one", "and", "or", "additive"]
 
 _HIGH = (0.06, 0.1, 0.16, 0.24, 0.34, 0.46, 0.6, 0.74, 0.87, 0.97)
-_LOW = (0.005, 0.02, 0.05, 0.1, 0.17, 0.27, 0.4)
+_LOW = (0.005, 0.02, 0.05, 0.1, 0.17, 0.27, 0.38)
 _FLAT = np.array([0.01, 0.02, 0.035, 0.05, 0.07, 0.09, 0.12, 0.15, 0.19, 0.24, 0.29, 0.34, 0.4, 0.46, 0.53, 0.6,
                   0.67, 0.74, 0.81, 0.87, 0.92, 0.96, 0.985])  # fmt: skip
-_GRID = np.array([(lo, hi, 1 / sum(2 * x <= hi for x in _LOW)) for hi in _HIGH for lo in _LOW if 2 * lo <= hi])
+_CARRIES = 2.5  # who carries the failure multiplies its rate by this at least
+_GRID = np.array(
+    [(lo, hi, 1 / sum(_CARRIES * x <= hi for x in _LOW)) for hi in _HIGH for lo in _LOW if _CARRIES * lo <= hi]
+)
 _LO, _HI = _GRID[:, 0], _GRID[:, 1]
 _MID = 1 / (1 + np.exp(-(np.log(_LO / (1 - _LO)) + np.log(_HI / (1 - _HI))) / 2))
 _LOG_GRID = np.log(_GRID[:, 2] / _GRID[:, 2].sum())
 _SHARE = {"none": 0.25, "one": 0.40, "and": 0.12, "or": 0.12, "additive": 0.06, "and3": 0.03, "or3": 0.02}
-_BREAKS = np.array([0.0, 0.12, 0.35, 0.65, 0.95])  # chance that making a factor neutral breaks the request
+_BREAKS = np.array([0.0, 0.06, 0.15, 0.35, 0.65, 0.95])  # chance that making a factor neutral breaks the request
 _TINY = 0.35  # standard deviation, in log odds, of the effect of each factor where all have a tiny one
 _DIFFUSE = 0.4  # of "none": that share is "nothing but tiny effects"
+# Chance of each neutral factor to break the request, the same for all, besides its own; and what it must explain, nats.
+_LEAKS = {0.0: 0.0, 0.02: -1.0, 0.06: -1.5}
+_FRAIL_WEIGHT = 0.5  # factors that break the request, as many as the prior counts for
+_DENSE = 0.55  # share of factors neutral
 _GROWN = 12  # pairs that are tried with every third factor
 _SOLID = 20
 _MOST = 160  # hypotheses looked at when choosing designs
@@ -99,6 +106,7 @@ class Screen:
         self.n, self.breaks = n, breaks
         self.present: Bools = np.zeros((0, n), bool)
         self.failed: Bools = np.zeros(0, bool)
+        self._frail, self._leak, self._settled = 1.0, 0.0, 0
         self.survival: Floats = np.ones(n)  # chance that a factor can be made neutral without breaking anything
         self._prior_survival()
         pairs = _pairs(n)
@@ -109,7 +117,7 @@ class Screen:
             self._pair_prior -= _logsum(self._pair_prior)
         self._one_prior = log_w - _logsum(log_w)
         self._both = np.zeros((0, len(pairs)), np.float32)
-        self.top = self._summarise()
+        self.top, _ = self._summarise()
 
     def _prior_survival(self) -> None:
         self.survival = 1 - self.breaks * _BREAKS[1:].mean()
@@ -126,7 +134,16 @@ class Screen:
         """Bring the posterior up to date with all calls."""
         for _ in range(2):
             self._learn_breaks()
-        self.top = self._summarise()
+        self.top, evidence = self._summarise()
+        self._settled += 1
+        if self._settled % 3 == 1:
+            kept = (evidence + _LEAKS[self._leak], self._leak, self.top)
+            for leak in _LEAKS:
+                if leak != kept[1]:
+                    self._leak = leak
+                    top, evidence = self._summarise()
+                    kept = max(kept, (evidence + _LEAKS[leak], leak, top), key=lambda t: t[0])
+            _, self._leak, self.top = kept
 
     # ------------------------------------------------------------ what breaks
 
@@ -136,19 +153,22 @@ class Screen:
         if not dropped.any():
             return
         own = (self.top.fails(self.present) * self.top.mass).sum(1) / self.top.mass.sum()
-        log_s = np.log(np.maximum(self.survival, 1e-4))
-        whole = np.exp(dropped @ log_s) * (1 - own)  # chance to pass
+        whole = self._whole() * (1 - own)  # chance to pass
         bad = self.failed
         passes = dropped[~bad].sum(0)
         others = np.minimum(whole[bad, None] / self.survival, 1.0)  # chance to pass but for this factor
         log_like = passes[:, None] * np.log(np.maximum(1 - _BREAKS, 1e-9))
         fails = np.log(np.maximum(1 - others[:, :, None] * (1 - _BREAKS), 1e-9))
         log_like = log_like + np.einsum("ri,riv->iv", dropped[bad], fails)
-        prior = np.concatenate([1 - self.breaks[:, None], np.repeat(self.breaks[:, None] / 4, 4, 1)], 1)
-        post = np.log(prior) + log_like
+        k = len(_BREAKS) - 1
+        chance = np.clip(self.breaks * self._frail, 1e-4, 0.9)[:, None]
+        post = np.log(np.concatenate([1 - chance, np.repeat(chance / k, k, 1)], 1)) + log_like
         post = np.exp(post - post.max(1, keepdims=True))
         post /= post.sum(1, keepdims=True)
         self.survival = 0.5 * self.survival + 0.5 * (post @ (1 - _BREAKS))
+        # How frail the request is as a whole, is learned from all factors together.
+        found = float((1 - post[:, 0]).sum())
+        self._frail = (_FRAIL_WEIGHT + found) / (_FRAIL_WEIGHT + float(self.breaks.sum()))
 
     # ------------------------------------------------------------ the posterior
 
@@ -164,7 +184,7 @@ class Screen:
         mid, high = log_like(_MID) - low, log_like(_HI) - low
         return low.astype(np.float32), mid.astype(np.float32), high.astype(np.float32), log_like(_FLAT)
 
-    def _summarise(self) -> Hypotheses:
+    def _summarise(self) -> tuple[Hypotheses, float]:
         n, pairs = self.n, _pairs(self.n)
         low, mid, high, flat = self._tables()
         x = self.present.astype(np.float32)
@@ -219,7 +239,11 @@ class Screen:
 
     def _whole(self) -> Floats:
         """(calls,) chance that what was neutral broke nothing."""
-        return np.asarray(np.exp((~self.present) @ np.log(np.maximum(self.survival, 1e-4))))
+        return self._survives(self.present)
+
+    def _survives(self, present: Bools) -> Floats:
+        per_factor = np.log(np.maximum(self.survival, 1e-4)) + math.log1p(-self._leak)
+        return np.asarray(np.exp((~present) @ per_factor))
 
     def _triples(self, logic: str, score: Floats, base: Small, high: Small) -> tuple[Ints, Small]:
         """The likeliest pairs, each with every third factor."""
@@ -269,13 +293,16 @@ class Screen:
             for i in self.top.members[j]:
                 present[r, i] = rng.random() < 0.5
         gain = self._gain(present)
-        best = np.argsort(-gain)[:k]
+        # Where much is neutral at once, much can break at once: such designs are never the bulk of what is known.
+        best = np.argsort(-gain)
+        dense = (~present).mean(1)[best] > _DENSE
+        best = best[~dense | (np.cumsum(dense) <= max(1, k // 4))][:k]
         chosen: Bools = present[rng.permutation(best)]
         return chosen
 
     def _gain(self, present: Bools) -> Floats:
         mass = self.top.mass / self.top.mass.sum()
-        s = np.exp((~present) @ np.log(np.maximum(self.survival, 1e-4)))[:, None]
+        s = self._survives(present)[:, None]
         p = np.clip(1 - (1 - self.top.fails(present)) * s, 1e-6, 1 - 1e-6)
         gain: Floats = _entropy(p @ mass) - _entropy(p) @ mass
         return gain
@@ -306,7 +333,7 @@ class Screen:
         return next((float(d) for d in steps if shown(float(d))), None)
 
 
-def _best_of(families: list[_Family], scores: list[Floats], flat: Floats, tiny: float) -> Hypotheses:
+def _best_of(families: list[_Family], scores: list[Floats], flat: Floats, tiny: float) -> tuple[Hypotheses, float]:
     """The likeliest hypotheses of all families and "none", with their posterior mass and mean rates."""
     share = np.exp(flat - flat.max())
     log_none = float(flat.max()) + math.log(share.mean()) + math.log(_SHARE["none"])
@@ -329,7 +356,7 @@ def _best_of(families: list[_Family], scores: list[Floats], flat: Floats, tiny: 
         rates[at] = np.stack([post @ _LO, post @ _MID, post @ _HI], 1)
         for j, s in zip(at.tolist(), family.sets[rows].tolist(), strict=True):
             members[j], logics[j] = tuple(s), family.logic
-    return Hypotheses(tuple(members), tuple(logics), np.exp(every[best] - total), rates)
+    return Hypotheses(tuple(members), tuple(logics), np.exp(every[best] - total), rates), total
 
 
 def _divergence(p: float, q: float) -> float:
