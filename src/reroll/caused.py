@@ -64,6 +64,7 @@ class State:
     stages: list[Stage] = field(default_factory=list)
     words: dict[str, str] = field(default_factory=dict)
     serving: tuple[NamedFactor, ...] = ()
+    unlooked: bool = False  # something could still be looked at, and was not
     known: list[Known] = field(default_factory=list)
 
     @property
@@ -125,7 +126,8 @@ def _verdict(state: State) -> Verdict:
     # That it fails every time is no chance, whatever nobody is to blame for.
     if state.every:
         return "expectation" if state.unasked is not None else "undecided"
-    return "bad_luck" if all(stage.found.verdict == "nothing" for stage in state.stages) else "undecided"
+    clear = not state.unlooked and all(stage.found.verdict == "nothing" for stage in state.stages)
+    return "bad_luck" if clear else "undecided"
 
 
 def _named(state: State, verdict: Verdict) -> tuple[NamedFactor, ...]:

@@ -4,48 +4,55 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reroll.answer import CauseSection
+from reroll.answer import CauseSection, NotExamined, Price
 from reroll.case import Case
 from reroll.cause import never_asked
 from reroll.caused import Caused, Stage, State, section_of
 from reroll.doubting import doubt_about
-from reroll.errors import NotCompleted, UsageError
+from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.factors import Factor, Factors, Level, factors_of, inside
 from reroll.fillers import differing
 from reroll.inquiry import Found, Inquiry
 from reroll.match import nearest
+from reroll.models.local import LocalModel
+from reroll.numbers import counts
 from reroll.program import Program, content_id, fill
 from reroll.remembering import known_map, remember_cause, remember_map, remembered
 from reroll.runner import crashing_check, draw_more
+from reroll.runs import Runs
 from reroll.screening import Screening
-from reroll.session import Session, slots
+from reroll.session import Session, slots, too_dear
 
-__all__ = ["AskedCause", "find_cause", "other_models"]
+__all__ = ["AskedCause", "find_cause", "other_models", "why_it_fails"]
 
 FIRST = 12  # runs as reported, before anything is asked about the check
 REMEMBERED = 1000.0  # times the usual suspicion: what was the cause before is tried at once
 SUSPECTED = 10.0  # and what a person names
 # Of alpha: for the parts, for the request's own words, and for the words inside each of two parts.
-PARTS, OWN, INSIDE = 0.6, 0.2, 0.1
+PARTS, OWN, INSIDE = 0.5, 0.3, 0.1
 WORDS = 90  # calls that finding the words inside a part may take
-ALIKE = 60  # calls that holding the case against one look-alike may take
+ALIKE = 130  # calls that holding the case against one look-alike may take
 LOOKALIKES = 2
 TOLERABLE = 0.05
 MOST_BASE = 400  # earlier runs that are looked at
+TYPICAL = 200  # calls until a cause is shown, or that there is none
+LEAST = 60  # calls without which it is not begun beside other questions
 BRIEF = 60  # the newest of them, for a smaller question
 
 
 @dataclass(frozen=True, slots=True)
 class AskedCause:
-    """suspects: ids that somebody suspects; ask: whether a person may be asked about failing answers."""
+    """suspects: ids that somebody suspects; ask: whether a person may be asked about failing answers; leave: calls of
+    the budget that other questions need."""
 
     suspects: tuple[str, ...] = ()
     ask: bool = True
+    leave: int = 0
 
 
 def other_models(program: Program) -> list[Program]:
@@ -79,6 +86,37 @@ async def find_cause(sessions: Sequence[Session], case: Case, asked: AskedCause)
         finished=not broken and hunt.finished,
         alpha_total=section.alpha,
     )
+
+
+async def why_it_fails(
+    sessions: Sequence[Session],
+    case: Case,
+    runs: Runs,
+    wanted: bool | None,
+    told: Callable[[str], None],
+    leave: int = 0,
+) -> CauseSection | NotExamined:
+    """The cause as a section of an answer, or why nobody looked, and what it would take.
+
+    Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand;
+            leave: calls of the budget that are not touched.
+    """
+    session = sessions[0]
+    if not any(word == "fail" for word in runs.words()):
+        return NotExamined("no run failed", Price(None, None))
+    offer = NotExamined(f"`reroll cause {case.id}` finds which part of the request carries it", Price(TYPICAL, None))
+    if wanted is None:
+        wanted = isinstance(session.model, LocalModel)
+    if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
+        return offer
+    if session.left - leave < LEAST:
+        left = counts("call", max(0, session.left))
+        return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)
+    told(f"looking for the cause takes about {counts('call', TYPICAL)}, at most {counts('call', session.left - leave)}")
+    try:
+        return (await find_cause(sessions, case, AskedCause(ask=False, leave=leave))).section
+    except (ModelError, NotCompleted, UsageError) as problem:
+        return NotExamined(str(problem), Price(None, None))
 
 
 class _Hunt:
@@ -202,7 +240,7 @@ class _Hunt:
         controls: bool = False,
     ) -> Inquiry:
         session = self.session
-        left = max(0, session.left)
+        left = max(0, session.left - self.asked.leave)
         target = session.project.program.target
         return Inquiry(
             len(factors),
@@ -219,7 +257,7 @@ class _Hunt:
 
     async def _smaller(self, name: str, factors: tuple[Factor, ...], share: float, budget: int) -> Found | None:
         """A smaller inquiry beside the first; None where no call is left for it."""
-        if len(factors) == 0 or self.session.left < 2 or self.session.stopped:
+        if len(factors) == 0 or self.session.left - self.asked.leave < 2 or self.session.stopped:
             return None
         inner = replace(
             self.screening, factors=factors, controls=(), series=f"{self.screening.series} {name}", as_reported=[]
@@ -259,9 +297,11 @@ class _Hunt:
             self.state.words["user.1"] = _in_order(words, self._said(self.case))
             self.state.stages.append(Stage((factor,), found, f"held against the case `{factor.place[1]}`"))
             return
-        found = await self._smaller("phrases", self.phrases, OWN / (LOOKALIKES + 1), WORDS)
-        if found is not None:
-            self.state.stages.append(Stage(self.phrases, found))
+        if self.phrases:
+            found = await self._smaller("phrases", self.phrases, OWN / (LOOKALIKES + 1), WORDS)
+            self.state.unlooked = found is None
+            if found is not None:
+                self.state.stages.append(Stage(self.phrases, found))
 
     def _said(self, case: Case) -> str:
         program = self.session.project.program

@@ -68,6 +68,7 @@ def investigate(
     base_url: str | None = None,
     target: float | None = None,
     forks: Annotated[bool | None, Parameter(negative="--no-forks")] = None,
+    cause: Annotated[bool | None, Parameter(negative="--no-cause")] = None,
     common: Common = COMMON,
     spending: Answering = ANSWERING,
     pictures: Pictures = PICTURES,
@@ -99,12 +100,14 @@ def investigate(
     forks
         Also find the token at which a failing run went wrong (default: where its calls cost nothing, as the model runs
         here; else its price is told).
+    cause
+        Also find which part of the request carries the failure (default: as for --forks).
     """
     from reroll import commands
     from reroll.intake.reported import Told
 
     told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
-    return commands.investigate(told, target, forks, common, spending, pictures)
+    return commands.investigate(told, target, forks, cause, common, spending, pictures)
 
 
 @app.command

@@ -13,6 +13,7 @@ from reroll.answer import Answer, to_json
 from reroll.arguments import Certify, Common, Pictures, Spending
 from reroll.asking import choose, person_of
 from reroll.case import Case, Report
+from reroll.causing import other_models
 from reroll.certifying import Goal, certify_cases
 from reroll.errors import UsageError
 from reroll.intake.reported import Told, read_report
@@ -24,8 +25,8 @@ from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of, target_of, within_reach
 from reroll.output import print_json
 from reroll.pictures import can_be_drawn, nothing_to_draw, present
+from reroll.program import Program
 from reroll.project import Project
-from reroll.session import Session
 from reroll.store import Store
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["certify", "demo", "investigate", "rerun"]
 
 DEMO_WORDS = 'I tried "Lunch with Ana next Friday at noon" and it didn\'t work.'
+DEMO_BUDGET = 1200
 GATES = {"met": 0, "not_met": 1, "worse_than_reference": 1, "undecided": 3}
 BROKE_OFF = 4
 
@@ -41,14 +43,20 @@ T = TypeVar("T")
 
 
 def investigate(
-    told: Told, target: float | None, forks: bool | None, common: Common, spending: Spending, pictures: Pictures
+    told: Told,
+    target: float | None,
+    forks: bool | None,
+    cause: bool | None,
+    common: Common,
+    spending: Spending,
+    pictures: Pictures,
 ) -> int:
     can_be_drawn(pictures)
     goal, project = target_of(target), project_of(common, told)
     with store_of(common, project) as store:
         report, project, case = _report(told, project, store, spending)
         exact = told.request is not None or told.sample is not None
-        asked = Asked(report, case, "luck", goal, "exact" if exact else "rebuilt", forks, _teller(spending))
+        asked = Asked(report, case, "luck", goal, "exact" if exact else "rebuilt", forks, cause, _teller(spending))
         answer = _measure(project, store, asked, spending)
     name = f"reroll investigate {answer.case['id']}"
     return _finish(name, answer, "answer", answer, common, spending, pictures)
@@ -140,9 +148,11 @@ def demo(common: Common, spending: Spending, pictures: Pictures) -> int:
         init_project(home)
         here = replace(common, project=home, store=None)
         project = project_of(here)
+        # Calls cost nothing here, and the answer is to show all that can be known.
+        spending = spending if spending.budget is not None else replace(spending, budget=DEMO_BUDGET, yes=True)
         with store_of(here, project) as store:
             report, project, case = read_report(Told(words=DEMO_WORDS), project, store, choose)
-            answer = _measure(project, store, Asked(report, case, forks=None), spending)
+            answer = _measure(project, store, Asked(report, case, forks=None, cause=None), spending)
     code = _finish("reroll demo", answer, "answer", answer, common, spending, pictures)
     if not common.json:
         print(
@@ -164,9 +174,20 @@ def _report(told: Told, project: Project, store: Store, spending: Spending) -> t
 
 def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -> Answer:
     cases = (asked.case, *(c for c in project.cases if c.set == "control" and asked.question == "luck"))
+    others = other_models(project.program) if asked.cause or (asked.cause is None and _runs_here(project)) else []
     return _with_session(
-        project, store, spending, cases, lambda session: run_investigation(session, asked), controls=len(cases) > 1
+        project,
+        store,
+        spending,
+        cases,
+        lambda session, *others: run_investigation(session, asked, others),
+        controls=len(cases) > 1,
+        others=others,
     )
+
+
+def _runs_here(project: Project) -> bool:
+    return project.program.model.partition(":")[0] in ("bundled", "gguf")
 
 
 def _with_session(
@@ -174,13 +195,19 @@ def _with_session(
     store: Store,
     spending: Spending,
     cases: Sequence[Case],
-    work: Callable[[Session], Coroutine[Any, Any, T]],
+    work: Callable[..., Coroutine[Any, Any, T]],
     *,
     controls: bool,
+    others: Sequence[Program] = (),
 ) -> T:
-    """`work` on one session. `controls`: all cases but the first are control cases, of which few calls are made."""
+    """`work` on the session, and on one for each other program.
+
+    `controls`: all cases but the first are control cases, of which few calls are made.
+    """
     priced = cases[:1] if controls else cases
-    return with_sessions([project], store, spending, cases, priced, lambda sessions: work(sessions[0]), controls)
+    projects = [project, *(replace(project, program=program) for program in others)]
+    names = ["baseline", *(f"model={program.model}" for program in others)]
+    return with_sessions(projects, store, spending, cases, priced, lambda sessions: work(*sessions), controls, names)
 
 
 def _finish(

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reroll.answer import (
+    CauseSection,
     CertifySection,
     DudSection,
     LuckSection,
@@ -35,7 +36,6 @@ from reroll.verdict import (
 )
 
 __all__ = [
-    "NOT_BUILT",
     "Seen",
     "certify_read",
     "certify_section",
@@ -56,8 +56,6 @@ PARTS, BLOCK = 16, 1 << 16
 LuckWord = Literal["worse_than_reference", "bad_luck", "not_reproduced", "undecided"]
 BELOW = ("met", "bad_luck", "not_reproduced")
 ABOVE = ("not_met", "worse_than_reference")
-NOT_BUILT = NotExamined("this version of reroll cannot look into that yet", Price(None, None))
-"""A section that this version cannot fill yet, said openly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +219,14 @@ def certify_read(
 
 
 def sum_of_alphas(
-    luck: LuckSection | NotExamined, certify: CertifySection | NotExamined, dud: DudSection | NotExamined | None = None
+    luck: LuckSection | NotExamined,
+    certify: CertifySection | NotExamined,
+    dud: DudSection | NotExamined | None = None,
+    cause: CauseSection | NotExamined | None = None,
 ) -> float:
     """The chance that anything claimed is ever wrong: verdicts, the shown interval, the reference's limit."""
     total = dud.alpha if isinstance(dud, DudSection) and dud.verdict in ("dud", "doomed") else 0.0
+    total += cause.alpha if isinstance(cause, CauseSection) and cause.verdict != "undecided" else 0.0
     if isinstance(luck, LuckSection):
         total += luck.alpha + luck.rate.alpha + luck.reference.alpha
     if isinstance(certify, CertifySection):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reroll.answer import (
     Answer,
+    CauseSection,
     CertifySection,
     DudSection,
     LuckSection,
@@ -18,9 +19,9 @@ from reroll.answer import (
 )
 from reroll.balance import LOOK_FIRST
 from reroll.case import Case, Report
+from reroll.causing import why_it_fails
 from reroll.caveats import about_reference, about_runs, about_verdicts, cut_short, why_stopped
 from reroll.conclude import (
-    NOT_BUILT,
     Seen,
     certify_read,
     certify_section,
@@ -51,6 +52,7 @@ Question = Literal["luck", "certify"]
 # Where neither a reference nor a target is given, the question is whether it works this often (DESIGN.md section 5).
 TOLERABLE_SUCCESS = 0.95
 SURPRISE_DRAWS = 60  # fresh runs that `surprise` makes, stored ones counted
+FOR_FORKS = 170  # calls that the search for the token takes, about; the search for the cause leaves them
 NO_REFERENCE = Reference(None, "none")
 # With nothing to compare with, the rate itself is the answer, and two runs are none.
 RUNS_WITHOUT_REFERENCE = 10
@@ -60,8 +62,8 @@ RUNS_WITHOUT_REFERENCE = 10
 class Asked:
     """What is to be answered: luck stops when bad luck or not is known, certify when the target is.
 
-    forks: whether the token is sought at which a failing run went wrong; None: where its calls cost nothing. told: is
-    given its price in words before it starts.
+    forks: whether the token is sought at which a failing run went wrong; cause: whether the cause is; None: where their
+    calls cost nothing. told: is given their price in words before they start.
     """
 
     report: Report
@@ -70,11 +72,14 @@ class Asked:
     target: float | None = None
     fidelity: Literal["exact", "rebuilt"] = "rebuilt"
     forks: bool | None = False
+    cause: bool | None = False
     told: Callable[[str], None] = lambda words: None
 
 
-async def investigate(session: Session, asked: Asked) -> Answer:
+async def investigate(session: Session, asked: Asked, others: Sequence[Session] = ()) -> Answer:
     """The answer to one question about one case; every draw and the decision are stored.
+
+    `others`: a session for each other model that the program names, where the cause may be looked for there.
 
     When calls stop coming back, the answer holds what is known and `stopped` says why; the
     caller turns that into exit code 4. Raises: ModelError when no call got through at all.
@@ -118,8 +123,10 @@ async def investigate(session: Session, asked: Asked) -> Answer:
         broken = str(error)
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
+    leave = 0 if asked.forks is False else FOR_FORKS
+    cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
     dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
-    answer = _answer(session, asked, reference, target, runs, broken, read, dud)
+    answer = _answer(session, asked, reference, target, runs, broken, read, (cause, dud))
     _keep_decisions(session, asked, answer, runs)
     return answer
 
@@ -147,8 +154,9 @@ def _answer(
     runs: Runs,
     broken: str,
     read: Foretold | None,
-    dud: DudSection | NotExamined,
+    reasons: tuple[CauseSection | NotExamined, DudSection | NotExamined],
 ) -> Answer:
+    cause, dud = reasons
     options, outcomes, at = session.options, runs.words(), slots(session, asked.case)
     plan = plan_for(session, asked, reference, target)
     luck: LuckSection
@@ -176,7 +184,7 @@ def _answer(
         model=session.model.identity,
         luck=luck,
         certify=certify,
-        cause=NOT_BUILT,
+        cause=cause,
         dud=dud,
         surprise=_surprise(asked),
         fixes=(),
@@ -187,8 +195,8 @@ def _answer(
             *about_verdicts(session, at, (luck, certify)),
             *about_reading(read),
         ),
-        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs), reading=reading, dud=dud),
-        alpha_total=sum_of_alphas(luck, certify, dud),
+        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs), reading=reading, dud=dud, cause=cause),
+        alpha_total=sum_of_alphas(luck, certify, dud, cause),
         outcomes=outcomes,
         samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
         stopped=broken or stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),

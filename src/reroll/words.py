@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from reroll.answer import CertifySection, DudSection, LuckSection, NotExamined, Pair, Rate, Reading, VariantRate
+from reroll.answer import (
+    CauseSection,
+    CertifySection,
+    DudSection,
+    LuckSection,
+    NotExamined,
+    Pair,
+    Rate,
+    Reading,
+    VariantRate,
+)
 from reroll.numbers import counts, in_ten, interval_words, percent
+from reroll.program import SENTENCE
 from reroll.verdict import not_worse_rate
 
 __all__ = [
@@ -42,11 +53,12 @@ def reply(
     fresh: bool = True,
     reading: Reading | None = None,
     dud: DudSection | NotExamined | None = None,
+    cause: CauseSection | NotExamined | None = None,
 ) -> str:
     """What one would paste on Slack: at most six sentences, each backed by a number of the answer.
 
     `fresh` is False where every run was made by an earlier command; `reading`: how the rate was read, if it was;
-    `dud`: where one failing run went wrong, if that was looked into.
+    `dud`: where one failing run went wrong, `cause`: why it fails, if that was looked into.
     """
     sentences: list[str] = []
     if isinstance(luck, LuckSection):
@@ -60,8 +72,10 @@ def reply(
         sentences.append(invalid_sentence(luck.rate))
     if isinstance(certify, CertifySection):
         sentences.append(certify_sentence(certify))
+    if isinstance(cause, CauseSection):
+        sentences += SENTENCE.split(cause.text)[: 2 if cause.verdict == "systematic" else 1]
     sentences.append(dud_sentence(dud))
-    if isinstance(luck, LuckSection) and luck.rate.failures:
+    if isinstance(luck, LuckSection) and luck.rate.failures and not isinstance(cause, CauseSection):
         sentences.append("Why it fails has not been looked into yet.")
     return " ".join([s for s in sentences if s][:MOST_SENTENCES])
 

@@ -44,7 +44,7 @@ def show_caused(found: Caused, console: Console) -> None:
     lines = badge(*HEAD[section.verdict], pen)
     where = f" ({found.program.get('name') or 'program'} on {found.model})"
     lines += pen.wrap(pen.join((found.case, "bold"), (where, "dim")), 3)
-    lines += cause_lines(section, pen)
+    lines += cause_lines(section, pen, alone=True)
     spent = [f"{section.calls[phase]} {words}" for phase, words in PHASES.items() if section.calls.get(phase)]
     if spent:
         lines += titled("What the calls were for", pen.flow(spent), pen)
@@ -54,15 +54,16 @@ def show_caused(found: Caused, console: Console) -> None:
     pen.put([*lines, *pen.wrap(pen.text(total, "dim"))])
 
 
-def cause_lines(section: CauseSection, pen: Pen) -> Lines:
-    """The sentences, the named parts in their words, the drops, and what was looked at."""
+def cause_lines(section: CauseSection, pen: Pen, *, alone: bool = False) -> Lines:
+    """The sentences, the named parts in their words, the drops, and what was looked at; `alone`: on a page of its own."""
     colour = COLOURS[HEAD[section.verdict][0]]
     lines: Lines = [Text(), *pen.wrap(pen.text(section.text), Text.assemble("   ", (pen.glyph("heavy"), colour), "  "))]
     if section.factors and section.verdict == "systematic":
         body = [line for one in section.factors for line in _named(one, pen)]
         lines += titled("What carries the failure", body, pen)
     rows = [rate_row("It fails", section.rate), *_drops(section)]
-    lines += titled("How often it fails, and how much less without it", axis(rows, pen), pen)
+    if alone or len(rows) > 1:
+        lines += titled("How often it fails, and how much less without it", axis(rows, pen), pen)
     lines += titled("What was looked at", _looked_at(section, pen), pen)
     return lines
 

@@ -9,12 +9,23 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from reroll.answer import Answer, CertifySection, Cost, DudSection, LuckSection, NotExamined, Price, ShownSample
+from reroll.answer import (
+    Answer,
+    CauseSection,
+    CertifySection,
+    Cost,
+    DudSection,
+    LuckSection,
+    NotExamined,
+    Price,
+    ShownSample,
+)
 from reroll.models.model import Capabilities
 from reroll.numbers import counts, interval_words, money, percent
 from reroll.probing import Change
 from reroll.render import said
 from reroll.render.bars import Row, axis
+from reroll.render.caused import cause_lines
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import (
     FAILS,
@@ -214,7 +225,7 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     shown = [line for s in answer.samples[:MOST_SAMPLES] for line in (Text(), *said.sample_lines(s, pen))]
     if shown:
         lines += titled("What it said", shown[1:], pen)
-    lines += _dud(answer, pen)
+    lines += _cause(answer, pen) + _dud(answer, pen)
     lines += _not_examined(answer, pen) + caveat_lines(answer.caveats, pen) + cost_lines(answer.cost, pen)
     rests = ", if the server samples from the probabilities that it lists" if answer.reading else ""
     total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}{rests}."
@@ -302,6 +313,14 @@ def price_words(price: Price) -> str:
     if price.calls is None:
         return "" if price.usd is None else money(price.usd)
     return f"about {counts('call', price.calls)}, {money(price.usd)}"
+
+
+def _cause(answer: Answer, pen: Pen) -> Lines:
+    """Why it fails: the sentences, the words that carry it, and what was looked at."""
+    if not isinstance(answer.cause, CauseSection):
+        return []
+    more = pen.wrap(pen.text(f"`reroll cause {answer.case.get('id')}` goes on from here.", "dim"), 3)
+    return titled("Why it fails", [*cause_lines(answer.cause, pen)[1:], *more], pen)
 
 
 def _dud(answer: Answer, pen: Pen) -> Lines:
