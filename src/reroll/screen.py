@@ -40,9 +40,9 @@ _LOG_GRID = np.log(_GRID[:, 2] / _GRID[:, 2].sum())
 _SHARE = {"none": 0.25, "one": 0.40, "and": 0.12, "or": 0.12, "additive": 0.06, "and3": 0.03, "or3": 0.02}
 _BREAKS = np.array([0.0, 0.06, 0.15, 0.35, 0.65, 0.95])  # chance that making a factor neutral breaks the request
 _TINY = 0.35  # standard deviation, in log odds, of the effect of each factor where all have a tiny one
-_DIFFUSE = 0.4  # of "none": that share is "nothing but tiny effects"
+_DIFFUSE = 0.2  # of "none": that share is "nothing but tiny effects"
 # Chance of each neutral factor to break the request, the same for all, besides its own; and what it must explain, nats.
-_LEAKS = {0.0: 0.0, 0.02: -1.0, 0.06: -1.5}
+_LEAKS = {0.0: 0.0, 0.02: -1.5, 0.06: -2.0}
 _FRAIL_WEIGHT = 0.5  # factors that break the request, as many as the prior counts for
 _DENSE = 0.55  # share of factors neutral
 _GROWN = 12  # pairs that are tried with every third factor
