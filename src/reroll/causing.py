@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from reroll.answer import CauseSection, NotExamined, Price
+from reroll.answer import CauseSection, NotExamined, OutcomeWord, Price
 from reroll.case import Case
 from reroll.cause import never_asked
 from reroll.caused import Caused, Stage, State, section_of
+from reroll.compare import compare_path
 from reroll.doubting import doubt_about
 from reroll.errors import ModelError, NotCompleted, UsageError
+from reroll.evidence import Est, Evidence
 from reroll.factors import Factor, Factors, Level, factors_of, inside
 from reroll.fillers import differing
-from reroll.inquiry import Found, Inquiry
+from reroll.inquiry import Ask, Found, Inquiry
 from reroll.match import nearest
 from reroll.models.local import LocalModel
 from reroll.numbers import counts
@@ -38,6 +40,8 @@ PARTS, OWN, INSIDE = 0.5, 0.3, 0.1
 WORDS = 90  # calls that finding the words inside a part may take
 ALIKE = 130  # calls that holding the case against one look-alike may take
 LOOKALIKES = 2
+PAIRS = 4  # at once
+HOPELESS = 20  # pairs after which a look-alike that fails about as often is given up
 TOLERABLE = 0.05
 MOST_BASE = 400  # earlier runs that are looked at
 TYPICAL = 200  # calls until a cause is shown, or that there is none
@@ -259,13 +263,16 @@ class _Hunt:
         """A smaller inquiry beside the first; None where no call is left for it."""
         if len(factors) == 0 or self.session.left - self.asked.leave < 2 or self.session.stopped:
             return None
-        inner = replace(
-            self.screening, factors=factors, controls=(), series=f"{self.screening.series} {name}", as_reported=[]
-        )
+        inner = self._screening_of(name, factors)
         found = await inner.run(self._inquiry(factors, share, budget=budget), bland=False)
         self.state.base += inner.as_reported
         self.finished = self.finished and inner.finished
         return found
+
+    def _screening_of(self, name: str, factors: tuple[Factor, ...]) -> Screening:
+        """Where the calls of a smaller question go."""
+        screening = self.screening
+        return Screening(screening.sessions, self.case, factors, (), f"{screening.series} {name}", seqs=screening.seqs)
 
     async def _narrow(self) -> None:
         """The words inside each part that was named, where it has several, as far as the budget goes."""
@@ -283,13 +290,12 @@ class _Hunt:
 
     async def _own_words(self) -> None:
         """What the case itself says, where no part of the program is to blame: look-alikes first, then its phrases."""
-        alike = sorted(self.lookalikes, key=lambda other: len(self._differing(other)))[:LOOKALIKES]
         shown: list[tuple[Factor, Found]] = []
-        for other in alike:
+        for other in sorted(self.lookalikes, key=lambda other: len(self._differing(other)))[:LOOKALIKES]:
             words = self._differing(other)
             factor = Factor("user.1", "user", words, ("lookalike", other.id), (Level("value", other.id),), shared=False)
-            found = await self._smaller(f"like {other.id}", (factor,), OWN / (LOOKALIKES + 1), ALIKE)
-            if found is not None and found.verdict == "systematic":
+            found = await self._held_against(factor)
+            if found is not None:
                 shown.append((factor, found))
         if shown:
             factor, found = shown[0]
@@ -302,6 +308,34 @@ class _Hunt:
             self.state.unlooked = found is None
             if found is not None:
                 self.state.stages.append(Stage(self.phrases, found))
+
+    async def _held_against(self, factor: Factor) -> Found | None:
+        """The case and a look-alike run in pairs, until the look-alike is shown to fail less often; None: it is not."""
+        inner = self._screening_of(f"like {factor.place[1]}", (factor,))
+        alpha = OWN / (LOOKALIKES + 1) * self.session.options.alpha
+        pairs: list[tuple[OutcomeWord, OutcomeWord]] = []
+        while len(pairs) < ALIKE // 2 and self.session.left - self.asked.leave >= 2 * PAIRS:
+            number = len(pairs) // PAIRS + 1
+            asks = [Ask("case", frozenset(k), "verify", number) for _ in range(PAIRS) for k in ((), (0,))]
+            outcomes = await inner.outcomes(asks, bland=False)
+            got = [word for word in outcomes if word is not None]
+            pairs += list(zip(got[::2], got[1::2], strict=False))
+            self.state.base += got[::2]
+            seen = compare_path(pairs, alpha)
+            if len(got) < len(asks):
+                self.finished = False
+                break
+            if seen.verdict == "better":
+                drop = seen.difference
+                assert drop.value is not None
+                assert drop.low is not None
+                assert drop.high is not None
+                effect = Est(-drop.value, -drop.high, -drop.low, len(pairs))
+                calls = {"verify": 2 * len(pairs)}
+                return Found("systematic", "one", ((0, effect),), effect, (), (), (), None, Evidence(), calls, None, "")
+            if len(pairs) >= HOPELESS and (seen.difference.value or 0) > -0.05:
+                break
+        return None
 
     def _said(self, case: Case) -> str:
         program = self.session.project.program

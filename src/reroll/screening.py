@@ -70,7 +70,7 @@ class Screening:
         while asks := inquiry.next():
             session = self.session
             self._tell(inquiry, asks[0])
-            outcomes = await self._outcomes(asks, bland)
+            outcomes = await self.outcomes(asks, bland)
             for ask, outcome in zip(asks, outcomes, strict=True):
                 if outcome is not None:
                     inquiry.add(ask, outcome)
@@ -97,8 +97,8 @@ class Screening:
 
     # ---------------------------------------------------------------- calls
 
-    async def _outcomes(self, asks: Sequence[Ask], bland: bool | None) -> list[OutcomeWord | None]:
-        """What came of each, None where it was not drawn."""
+    async def outcomes(self, asks: Sequence[Ask], bland: bool | None) -> list[OutcomeWord | None]:
+        """What came of each call, None where it was not made."""
         ways = [self._way(ask, bland) for ask in asks]
         places = [self._place(ask, way) for ask, way in zip(asks, ways, strict=True)]
         wanted: Counter[tuple[str, str]] = Counter()
