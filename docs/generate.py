@@ -25,7 +25,7 @@ from typing import Any
 from cyclopts import App, Argument
 from pydantic import TypeAdapter
 
-from reroll.answer import Answer, Certified, CertifySection, Comparison, Cost, LuckSection, Reading
+from reroll.answer import Answer, CauseSection, Certified, CertifySection, Comparison, Cost, LuckSection, Reading
 from reroll.arguments import Common, Pictures, Spending
 from reroll.cli import app
 from reroll.explain import Explained
@@ -47,6 +47,7 @@ reroll certify --about suite --target 0.9
 reroll compare 'system.note=Next Friday means the Friday of next week, not of this week.' --case next-friday
 reroll futures next-friday
 reroll phrase next-friday --tokens awkward
+reroll cause half-seven
 reroll samples next-friday --limit 1
 reroll show SAMPLE
 reroll export next-friday --out next-friday.jsonl
@@ -182,6 +183,7 @@ def schemas() -> dict[str, JSON]:
         "luck": named("luck", with_more(plain(TypeAdapter(LuckSection)), around)),
         "certify": named("certify", certified(around)),
         "association": named("association", associated()),
+        "cause": named("cause", with_more(plain(TypeAdapter(CauseSection)), around | {"case": text})),
         "explain": named("explain", plain(TypeAdapter(Explained))),
         "compare": named("compare", plain(TypeAdapter(Comparison))),
         "check": named("check", checked()),

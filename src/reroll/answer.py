@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from reroll.evidence import Est
 from reroll.outcomes import Outcomes
@@ -180,7 +182,7 @@ class NamedFactor:
     runs side by side with the request as reported; `words` quotes it."""
 
     id: str
-    kind: str = field(metadata={"json": "class"})
+    kind: Annotated[str, Field(alias="class")] = field(metadata={"json": "class"})
     words: str
     effect: Est
 

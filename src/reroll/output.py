@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -14,11 +15,18 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "fitting", "let_go", "print_json", "show_anything"]
 
+PIECES = 20_000  # names, numbers and marks of JSON that are written at once
+
 
 def print_json(value: Any) -> None:
-    """The value as one line of JSON on stdout; a number that JSON has no word for is null."""
-    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
-    print(fitting(text, sys.stdout.encoding))
+    """The value as one line of JSON on stdout; a number that JSON has no word for is null.
+
+    Written piece by piece: the outcomes of a million runs are never in memory as text.
+    """
+    pieces = json.JSONEncoder(ensure_ascii=False, allow_nan=False).iterencode(_finite(value))
+    while text := "".join(itertools.islice(pieces, PIECES)):
+        sys.stdout.write(fitting(text, sys.stdout.encoding))
+    sys.stdout.write("\n")
 
 
 def fitting(text: str, encoding: str | None) -> str:
@@ -39,7 +47,10 @@ def _finite(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    # A long list of words is not copied.
+    return value if all(type(inner) is str for inner in value) else [_finite(inner) for inner in value]
 
 
 def console() -> Console:
