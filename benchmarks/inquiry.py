@@ -9,17 +9,14 @@ The second half of the table is outside the family that the screen assumes.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _report import Report
 
-from reroll.inquiry import Ask, Found, Inquiry
+from reroll.inquiry import Found, Inquiry
 
 ALPHA, BUDGET = 0.05, 450
 N = 30

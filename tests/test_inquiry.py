@@ -51,7 +51,9 @@ def carried_by(*factors: int, how: str = "and", low: float = 0.05, high: float =
 def test_one_factor_is_named_with_its_effect_and_the_others_are_cleared() -> None:
     found, asked = ends(inquiry(30), carried_by(17))
     assert (found.verdict, found.logic, [i for i, _ in found.factors]) == ("systematic", "one", [17])
-    assert found.joint is not None and found.joint.low is not None and found.joint.low > 0
+    assert found.joint is not None
+    assert found.joint.low is not None
+    assert found.joint.low > 0
     assert set(found.cleared) == set(range(30)) - {17}
     assert len(asked) <= 150
 
@@ -66,7 +68,8 @@ def test_the_same_cue_three_times_and_three_needed_together_are_found() -> None:
     found, _ = ends(inquiry(15, 3), carried_by(2, 7, 9, how="or"), 3)
     assert (found.logic, [i for i, _ in found.factors]) == ("or", [2, 7, 9])
     found, _ = ends(inquiry(15, 4), carried_by(2, 7, 9), 4)
-    assert found.logic == "and" and {i for i, _ in found.factors} <= {2, 7, 9}
+    assert found.logic == "and"
+    assert {i for i, _ in found.factors} <= {2, 7, 9}
 
 
 def test_load_bearing_parts_are_pinned_and_never_made_neutral_on_the_case() -> None:
@@ -82,20 +85,24 @@ def test_load_bearing_parts_are_pinned_and_never_made_neutral_on_the_case() -> N
 
 def test_a_known_map_costs_no_control_calls() -> None:
     found, asked = ends(inquiry(20, controls=True, load_bearing={4}), carried_by(9))
-    assert found.calls["map"] == 0 and all(a.on == "case" for a in asked)
+    assert found.calls["map"] == 0
+    assert all(a.on == "case" for a in asked)
     assert found.load_bearing == (4,)
 
 
 def test_nothing_to_blame_says_what_would_have_been_seen() -> None:
     found, _ = ends(inquiry(20, 5), lambda _: 0.5, 5)
-    assert found.verdict == "nothing" and found.factors == ()
-    assert found.smallest_visible is not None and 0 < found.smallest_visible <= 0.5
+    assert found.verdict == "nothing"
+    assert found.factors == ()
+    assert found.smallest_visible is not None
+    assert 0 < found.smallest_visible <= 0.5
     assert set(found.cleared) == set(range(20))
 
 
 def test_a_case_that_always_fails_for_no_factor_is_settled_soon() -> None:
     found, asked = ends(inquiry(20, 1), lambda _: 1.0)
-    assert found.verdict == "nothing" and len(asked) <= 80
+    assert found.verdict == "nothing"
+    assert len(asked) <= 80
     assert found.base.failures == found.base.n
 
 
@@ -104,14 +111,17 @@ def test_a_case_that_does_not_fail_is_not_reproduced_and_not_screened() -> None:
     assert found.verdict == "not_reproduced"
     assert found.calls["screen"] == found.calls["map"] == 0
     given = inquiry(20, base=["pass"] * 120)
-    assert given.done and given.next() == [] and given.found().base == Evidence(0, 120)
+    assert given.done
+    assert given.next() == []
+    assert given.found().base == Evidence(0, 120)
 
 
 def test_without_anything_to_screen_the_answer_comes_at_once() -> None:
     base = ["fail", "pass"] * 8
     assert inquiry(0, base=base).found().verdict == "nothing"
     pinned = inquiry(3, base=base, load_bearing={0, 1, 2})
-    assert pinned.done and pinned.found().load_bearing == (0, 1, 2)
+    assert pinned.done
+    assert pinned.found().load_bearing == (0, 1, 2)
 
 
 def test_a_single_factor_is_screened_too() -> None:
@@ -135,7 +145,9 @@ def test_no_factor_is_named_without_fresh_interleaved_calls(seed: int) -> None:
     if found.factors:
         named = frozenset(i for i, _ in found.factors)
         both = [b for b in blocks.values() if frozenset() in b and named in b]
-        assert len(both) >= 6 and found.joint is not None and found.joint.n == len(both)
+        assert len(both) >= 6
+        assert found.joint is not None
+        assert found.joint.n == len(both)
     else:
         assert found.verdict != "systematic"
 
@@ -174,7 +186,8 @@ def test_the_same_seed_and_outcomes_ask_the_same_questions_in_whatever_order_the
         # Equal questions are one to the inquiry, so only the order of different ones is turned round.
         for ask, outcome in sorted(got, key=lambda t: sorted(t[0].neutral), reverse=True):
             again.add(ask, outcome)
-    assert again.next() == [] and first.found() == again.found()
+    assert again.next() == []
+    assert first.found() == again.found()
 
 
 def test_open_calls_are_asked_again_until_they_are_in() -> None:
@@ -192,7 +205,8 @@ def test_open_calls_are_asked_again_until_they_are_in() -> None:
 def test_the_budget_is_never_passed_and_what_it_bought_is_said(budget: int) -> None:
     found, asked = ends(inquiry(25, budget=budget, controls=True), lambda _: 0.3)
     assert len(asked) == sum(found.calls.values()) <= budget
-    assert found.verdict in ("undecided", "nothing") and found.why
+    assert found.verdict in ("undecided", "nothing")
+    assert found.why
 
 
 def test_batches_are_as_wide_as_asked_for() -> None:
@@ -215,13 +229,15 @@ def test_invalid_outcomes_are_counted_and_count_against_every_claim() -> None:
             fails = rng.random() < carried_by(2)(ask.neutral)
             broken.add(ask, "invalid" if rng.random() < 0.1 else "fail" if fails else "pass")
     found = broken.found()
-    assert found.base.invalid > 0 and sum(found.calls.values()) <= 200
+    assert found.base.invalid > 0
+    assert sum(found.calls.values()) <= 200
     assert [i for i, _ in found.factors] in ([2], [])
     lost = inquiry(6, budget=120)
     while batch := lost.next():
         for ask in batch:
             lost.add(ask, "invalid")
-    assert lost.found().verdict == "undecided" and lost.found().factors == ()
+    assert lost.found().verdict == "undecided"
+    assert lost.found().factors == ()
 
 
 @pytest.mark.parametrize(
@@ -293,7 +309,8 @@ def test_the_screen_learns_which_single_factors_break_the_request() -> None:
         broken = ~present[:, 5]
         screen.add(present, rng.random(8) < np.where(broken, 0.95, 0.3))
         screen.settle()
-    assert screen.survival[5] < 0.3 and np.delete(screen.survival, 5).min() > 0.6
+    assert screen.survival[5] < 0.3
+    assert np.delete(screen.survival, 5).min() > 0.6
 
 
 def test_the_map_finds_what_controls_cannot_do_without() -> None:
@@ -346,5 +363,9 @@ def test_a_trial_of_an_innocent_factor_is_given_up() -> None:
 def test_an_invalid_outcome_widens_the_drop_on_both_sides() -> None:
     clean = drop_of([("fail", "pass")] * 10 + [("pass", "pass")] * 10, 0.05)
     dirty = drop_of([("fail", "pass")] * 10 + [("invalid", "pass")] * 5 + [("pass", "invalid")] * 5, 0.05)
-    assert clean.low is not None and dirty.low is not None and clean.high is not None and dirty.high is not None
-    assert dirty.low < clean.low and dirty.high > clean.high
+    assert clean.low is not None
+    assert dirty.low is not None
+    assert clean.high is not None
+    assert dirty.high is not None
+    assert dirty.low < clean.low
+    assert dirty.high > clean.high

@@ -20,7 +20,7 @@ from reroll.confirm import Trial
 from reroll.evidence import Est, Evidence
 from reroll.loadbearing import LoadBearingMap
 from reroll.race import Race, first_crossing
-from reroll.screen import Logic, Screen
+from reroll.screen import Bools, Logic, Screen
 
 __all__ = ["Ask", "Found", "Inquiry", "Verdict"]
 
@@ -37,7 +37,10 @@ _UNMAPPED = 0.06
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
 _BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
+_UNDOUBTED = 0.85  # posterior chance of nothing with what neutral factors break left open
 _SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
+_CURED = 3.0  # nats by which they must look cured
+_SEEN = 0.5  # posterior chance that counts as having shown
 _MORE = 64  # screening calls after a find that leaves failures behind
 _PATCHY = 200  # screening calls before `nothing` where neutral factors break the request and no map says which
 _BASE_MOST = 160
@@ -138,6 +141,7 @@ class Inquiry:
         self._free: list[int] = []
         self._screened = 0
         self._swept: list[bool] = []
+        self._whole: frozenset[int] = frozenset()
         self._sweeping: frozenset[int] | None = None
         self._swept_at = 0
         self._hidden = False
@@ -175,7 +179,9 @@ class Inquiry:
         """The outcome of one call that `next` asked for: `pass`, `fail` or `invalid`, in any order."""
         if outcome not in ("pass", "fail", "invalid"):
             raise ValueError(f"an outcome is pass, fail or invalid, got {outcome!r}")
-        at = next((i for i, (a, g) in enumerate(zip(self._open, self._got, strict=True)) if g is None and a == ask), None)
+        at = next(
+            (i for i, (a, g) in enumerate(zip(self._open, self._got, strict=True)) if g is None and a == ask), None
+        )
         if at is None:
             raise ValueError(f"no open call awaits this outcome: {ask}")
         self._got[at] = outcome
@@ -209,7 +215,7 @@ class Inquiry:
             return [Ask("case", self._neutral(row), "screen") for row in self._screen.designs(k, self._rng)]
         return self._blocks()
 
-    def _neutral(self, present: np.ndarray) -> frozenset[int]:  # type: ignore[type-arg]
+    def _neutral(self, present: Bools) -> frozenset[int]:
         return frozenset(self._free[int(j)] for j in np.flatnonzero(~present))
 
     def _blocks(self) -> list[Ask]:
@@ -276,9 +282,7 @@ class Inquiry:
         race = Race(self._tolerable, None, self.alpha)
         crossed = first_crossing(race, self._base) if len(self._base) else None
         if crossed:
-            self._stop(
-                "not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}"
-            )
+            self._stop("not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}")
         elif not self._base_wanted():
             if self._map is not None:
                 self._phase = "map"
@@ -327,27 +331,30 @@ class Inquiry:
             self._say_nothing(screen)
         if spent and self._phase == "screen" and not self._end:
             best = ranked[0][1] if ranked else 0.0
-            visible = screen.smallest_visible(_LIKELY) is not None
-            if visible and not self._hidden and screen.nothing >= 0.5 and best <= 0.15:
+            visible = screen.smallest_visible(_SEEN) is not None
+            if visible and not self._hidden and screen.nothing >= 0.5 and best <= 0.25:
                 self._stop("nothing", _NONE)
             elif self._hidden:
-                self._stop("undecided", "with all factors neutral the failure goes, but no few of them were found to carry it")
+                self._stop(
+                    "undecided", "with all factors neutral the failure goes, but no few of them were found to carry it"
+                )
             else:
                 self._stop("undecided", f"{self._screened} screening calls did not settle on a set of factors")
 
     def _say_nothing(self, screen: Screen) -> None:
         """End with `nothing`, unless all factors neutral at once say otherwise."""
-        if screen.smallest_visible(_LIKELY) is None:
+        if screen.smallest_visible(_SEEN) is None or screen.doubts(_UNDOUBTED):
             return
-        if not self._swept or self._screened - self._swept_at >= 5 * _SWEEP:
-            if self._left >= 1 and self._screened < _SCREEN_MOST:
-                self._swept, self._swept_at = [], self._screened
-                self._sweeping = frozenset(i for i, s in zip(self._free, screen.survival, strict=True) if s > 0.6)
-                return
         word = _swept_says(self._swept, self._reported)
-        if word == "cured":
+        stale = word == "broken" and self._screened - self._swept_at >= 5 * _SWEEP  # more is known of what breaks
+        if self._screened < _SCREEN_MOST and (stale or (word is None and len(self._swept) < 3 * _SWEEP)):
+            if stale or not self._swept:
+                self._swept, self._swept_at = [], self._screened
+                self._whole = frozenset(i for i, s in zip(self._free, screen.survival, strict=True) if s > 0.6)
+            self._sweeping = self._whole
+        elif word == "cured":
             self._hidden = True
-        elif word == "same" or self._screened >= _PATCHY:
+        elif word != "broken" or self._screened >= _PATCHY:
             self._stop("nothing", _NONE)
 
     def _after_find(self, ranked: list[tuple[tuple[int, ...], float, str]]) -> None:
@@ -409,10 +416,9 @@ class Inquiry:
         if self._held is not None:
             self._found(self._held)
             return
-        if screen is not None and screen.nothing >= _NOTHING and not self._hidden:
-            if screen.smallest_visible(_LIKELY) is not None:
-                self._stop("nothing", _NONE)
-                return
+        if screen is not None and screen.nothing >= _NOTHING and not self._hidden and screen.smallest_visible(_SEEN):
+            self._stop("nothing", _NONE)
+            return
         self._stop("undecided", f"the budget of {self.budget} calls is spent")
 
     # ------------------------------------------------------------ what is known
@@ -423,7 +429,8 @@ class Inquiry:
         screen = self._screen
         trial = self._held if verdict == "systematic" else None
         named = trial.named if trial else ()
-        joint, factors, logic = None, (), None
+        joint, logic = None, None
+        factors: tuple[tuple[int, Est], ...] = ()
         if trial:
             joint, logic = trial.effect(frozenset(named), self.alpha), trial.logic
             factors = tuple((i, self._effect(trial, i, joint)) for i in named)
@@ -437,12 +444,14 @@ class Inquiry:
             logic=logic,
             factors=factors,
             joint=joint,
-            cleared=tuple(i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05))
+            cleared=tuple(
+                i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05)
+            )
             if self._screened
             else (),
             load_bearing=tuple(sorted({*self._pinned, *broken})),
             suspected=tuple(suspected[:5]) if verdict == "undecided" else (),
-            smallest_visible=screen.smallest_visible(_LIKELY) if screen else None,
+            smallest_visible=screen.smallest_visible(_SEEN) if screen else None,
             base=self._reported,
             calls={phase: self._calls[phase] for phase in ("base", "map", "screen", "verify", "together")},
             calls_needed=self._needed() if verdict == "undecided" else None,
@@ -469,18 +478,20 @@ class Inquiry:
         return max(40, round(self._screened * missing / gained) + 40)
 
 
-def _swept_says(failed: Sequence[bool], reported: Evidence) -> Literal["cured", "same", "broken"]:
-    """What calls with every factor neutral are most like: the failure gone, as reported, or a broken request."""
+def _swept_says(failed: Sequence[bool], reported: Evidence) -> Literal["cured", "same", "broken"] | None:
+    """What calls with every factor neutral are like: the failure gone, as reported, a broken request; None: unclear."""
     rate = (reported.failures + 0.5) / (reported.n - reported.invalid + 1)
     k, n = sum(failed), len(failed)
-    rates: dict[Literal["cured", "same", "broken"], float] = {
-        "cured": rate / 4,
-        "same": rate,
-        "broken": max(rate, 0.5 * rate + 0.5),
-    }
-    fit = {word: k * math.log(p) + (n - k) * math.log1p(-p) for word, p in rates.items()}
-    fit["same"] += 1.0
-    return max(fit, key=fit.__getitem__)
+
+    def fit(p: float) -> float:
+        return k * math.log(p) + (n - k) * math.log1p(-p)
+
+    same, cured = fit(rate), fit(rate / 4)
+    if cured - same >= _CURED:
+        return "cured"
+    if fit(max(rate, 0.5 * rate + 0.5)) - same >= 1:
+        return "broken"
+    return "same" if same - cured >= 1 else None
 
 
 def _check(

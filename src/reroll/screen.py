@@ -37,7 +37,7 @@ _GRID = np.array(
 _LO, _HI = _GRID[:, 0], _GRID[:, 1]
 _MID = 1 / (1 + np.exp(-(np.log(_LO / (1 - _LO)) + np.log(_HI / (1 - _HI))) / 2))
 _LOG_GRID = np.log(_GRID[:, 2] / _GRID[:, 2].sum())
-_SHARE = {"none": 0.25, "one": 0.40, "and": 0.12, "or": 0.12, "additive": 0.06, "and3": 0.03, "or3": 0.02}
+_SHARE = {"none": 0.4, "one": 0.32, "and": 0.1, "or": 0.1, "additive": 0.04, "and3": 0.025, "or3": 0.015}
 _BREAKS = np.array([0.0, 0.06, 0.15, 0.35, 0.65, 0.95])  # chance that making a factor neutral breaks the request
 _TINY = 0.35  # standard deviation, in log odds, of the effect of each factor where all have a tiny one
 _DIFFUSE = 0.2  # of "none": that share is "nothing but tiny effects"
@@ -77,7 +77,7 @@ class Hypotheses(NamedTuple):
             out[:, adds] = np.where(there == 2, hi[adds], np.where(there == 1, mid[adds], lo[adds]))
         nothing = [j for j, m in enumerate(self.members) if not m]
         out[:, nothing] = hi[nothing]
-        return out
+        return np.asarray(out)
 
 
 @lru_cache(maxsize=16)
@@ -144,6 +144,27 @@ class Screen:
                     top, evidence = self._summarise()
                     kept = max(kept, (evidence + _LEAKS[leak], leak, top), key=lambda t: t[0])
             _, self._leak, self.top = kept
+
+    def doubts(self, share: float) -> bool:
+        """Whether "none" falls below `share` once it is left open how much neutral factors break.
+
+        Then the posterior is left at the supposition that speaks loudest against "none", so that
+        the next designs look into it.
+        """
+        supposed, weights, none, tops = self._leak, [], [], []
+        for leak in _LEAKS:
+            self._leak = leak
+            self.top, evidence = self._summarise()
+            weights.append(evidence + _LEAKS[leak])
+            none.append(self.nothing)
+            tops.append(self.top)
+        w = np.exp(np.array(weights) - max(weights))
+        if float(w @ np.array(none)) / float(w.sum()) >= share:
+            self._leak, self.top = supposed, tops[list(_LEAKS).index(supposed)]
+            return False
+        loudest = int(np.argmax(w * (1 - np.array(none))))
+        self._leak, self.top = list(_LEAKS)[loudest], tops[loudest]
+        return True
 
     # ------------------------------------------------------------ what breaks
 
