@@ -210,12 +210,17 @@ def noisy_check(b: Builder) -> World:
         f"import random\n\n\ndef right(text, sample):\n    return {right!r} in text and random.random() > 0.35\n"
     )
     w.passing, w.failing = [f"{right}: {b.write.sentence()[0]}" for _ in range(4)], [b.write.name()]
-    w.false_fail, w.verdicts, w.law = 0.35, ("checker",), lambda on: 0.02
-    w.also = frozenset({f"check.{name}"})
-    w.base = 0.02
-    w.person = True
+    w.false_fail, w.verdicts = 0.35, ("checker",)
+    checker(w, name)
     w.files["person.py"] = person(right)
     return b.finish()
+
+
+def checker(w: World, name: str) -> None:
+    """The check is to blame; the rate may be stated as it shows or as it truly is."""
+    w.cues = [Cue(frozenset({f"check.{name}"}), lambda body, _: True)]
+    w.law, w.base, w.person = lambda on: 0.02, 0.02, True
+    w.between = (0.02, w.seen(0.02))
 
 
 def person(right: str) -> str:
@@ -228,8 +233,8 @@ def strict_check(b: Builder) -> World:
     w, right, name = b.world, b.write.name(), b.write.word()
     w.cases[0]["checks"] = [{"name": name, "equals": right}]
     w.passing, w.failing = [right, right, f"{right}.", f"It is {right}."], [b.write.name()]
-    w.false_fail, w.verdicts, w.law, w.base = 0.5, ("checker",), lambda on: 0.02, 0.02
-    w.also, w.person = frozenset({f"check.{name}"}), True
+    w.false_fail, w.verdicts = 0.5, ("checker",)
+    checker(w, name)
     w.files["person.py"] = person(right)
     return b.finish()
 

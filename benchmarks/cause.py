@@ -27,12 +27,12 @@ from benchmarks._causes_server import Server, write_project
 from benchmarks._report import Bar, bars_table, table
 
 Answer = dict[str, Any]
-NOTHING = ("bad_luck", "not_reproduced", "expectation")
+START = "from reroll.cli import main; raise SystemExit(main())"
 
 
 def product(w: World, folder: Path, budget: int, seed: int) -> Answer:
     """What `reroll cause` says, in a process of its own; an answer with `error` where it ends otherwise."""
-    command = [sys.executable, "-m", "reroll", "cause", "reported", "--project", str(folder), "--json", "--yes"]
+    command = [sys.executable, "-c", START, "cause", "reported", "--project", str(folder), "--json", "--yes"]
     command += ["--budget", str(budget), "--seed", str(seed), "--quiet"]
     if w.person:
         command += ["--person", f"{sys.executable} {folder / 'person.py'}"]
@@ -60,10 +60,7 @@ def score(w: World, answer: Answer) -> dict[str, Any]:
     right = 1.0 if verdict in w.verdicts else 0.5 if verdict == "undecided" else 0.0
     hit = sum(any(n in cue.ids for n in named) for cue in w.cues)
     wrong = [n for n in named if n not in w.also and not any(n in cue.ids for cue in w.cues)]
-    if guilty:
-        f1 = 2 * hit / (hit + len(wrong) + len(w.cues)) if hit else 0.0
-    else:
-        f1 = float(not wrong)
+    f1 = 2 * hit / (hit + len(wrong) + len(w.cues)) if guilty else float(not wrong)
     p0, best = w.rate, w.without(frozenset(i for c in w.cues for i in c.ids))
     circumstance = w.between and guilty
     if not guilty:
