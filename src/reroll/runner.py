@@ -55,9 +55,8 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         return
     deadline = session.spent.begin(session.options.max_seconds)
     size = session.per_call
-    reserved = [
-        (at, session.store.reserve(at.request_id, at.series, -(-each // size) * size)[::size]) for at, each in wanted
-    ]
+    slots_of = session.store.reserve_all([(at.request_id, at.series, -(-each // size) * size) for at, each in wanted])
+    reserved = [(at, indices[::size]) for (at, _), indices in zip(wanted, slots_of, strict=True)]
     draws: list[Draw] = []
     home: dict[int, Slots] = {}  # by the very draw: a case may have several requests here, each with its own indices
     program = session.project.program

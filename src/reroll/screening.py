@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from reroll.answer import OutcomeWord, ProgressEvent
 from reroll.case import Case
+from reroll.check import overall
 from reroll.evidence import interval_of
 from reroll.factors import Factor, neutral_request
 from reroll.inquiry import Ask, Found, Inquiry
 from reroll.program import Request
 from reroll.runner import draw_at
-from reroll.runs import Runs
-from reroll.session import Session, Slots, judged, slots, too_dear
+from reroll.sample import Sample
+from reroll.session import Session, Slots, outcomes_of, too_dear
 
 __all__ = ["Screening"]
 
@@ -31,6 +33,14 @@ KINDS = 4  # ways to make a request neutral: what may be left out is left out, o
 VARIANT = "cause"  # what samples of changed requests are stored under
 SUSPICIOUS = 3.0  # standard errors between two ways, from where the worse one is blamed and given up
 ENOUGH = 16  # calls of each way before they are compared
+
+
+class _Run(NamedTuple):
+    """One run: its index, so that runs sort by it, its `seq`, and what became of it."""
+
+    idx: int
+    seq: int
+    outcome: OutcomeWord
 
 
 @dataclass(slots=True)
@@ -50,8 +60,8 @@ class Screening:
     finished: bool = True
     seqs: set[int] = field(default_factory=set)
     as_reported: list[OutcomeWord] = field(default_factory=list)  # outcomes of runs of the request as it was
-    _runs: dict[tuple[str, str], Runs] = field(default_factory=dict)
-    _used: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _got: dict[str, list[_Run]] = field(default_factory=dict)  # by request, in the order of drawing
+    _used: Counter[str] = field(default_factory=Counter)
     _asked: int = 0
     _ways: dict[bool, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))  # failures, calls
 
@@ -101,54 +111,69 @@ class Screening:
         """What came of each call, None where it was not made."""
         ways = [self._way(ask, bland) for ask in asks]
         places = [self._place(ask, way) for ask, way in zip(asks, ways, strict=True)]
-        wanted: Counter[tuple[str, str]] = Counter()
-        at: dict[tuple[str, str], tuple[Session, Slots]] = {}
-        for session, place in places:
-            key = place.request_id, place.case.id
-            wanted[key] += 1
-            at[key] = session, place
-            self._read(session, place, key)
-        missing: dict[int, tuple[Session, list[tuple[Slots, int]]]] = {}
+        wanted = Counter(at.request_id for _, at in places)
+        once = {at.request_id: (session, at) for session, at in places}
+        new = [one for id, one in once.items() if id not in self._got]
+        sent = [(at.request_id, at.request, s.model.identity) for s, at in new if at.request is not None]
+        self.session.store.put_requests(sent)
+        self.session.spent.reused += self._read(at for _, at in new)
         room = max(0, self.session.left)
-        for key, count in wanted.items():
-            lacking = min(room, count - (len(self._runs[key]) - self._used[key]))
+        missing: dict[str, tuple[Session, list[tuple[Slots, int]]]] = {}
+        for id, count in wanted.items():
+            lacking = min(room, count - (len(self._got[id]) - self._used[id]))
             if lacking > 0:
                 room -= lacking
-                session, place = at[key]
-                missing.setdefault(id(session), (session, []))[1].append((place, lacking))
+                session, at = once[id]
+                missing.setdefault(session.model.identity, (session, []))[1].append((at, lacking))
         if missing and not (too_dear(self.session) or self.session.spent.out_of_time()):
             for session, lacks in missing.values():
                 await draw_at(session, lacks)
-                for place, _ in lacks:
-                    self._read(session, place, (place.request_id, place.case.id))
-        return [self._take(place, ask, way) for ask, way, (_, place) in zip(asks, ways, places, strict=True)]
+            self._read(at for _, lacks in missing.values() for at, _ in lacks)
+        return [self._take(at, ask, way) for ask, way, (_, at) in zip(asks, ways, places, strict=True)]
 
-    def _take(self, place: Slots, ask: Ask, way: int) -> OutcomeWord | None:
-        key = place.request_id, place.case.id
-        runs, k = self._runs[key], self._used[key]
+    def _take(self, at: Slots, ask: Ask, way: int) -> OutcomeWord | None:
+        runs, k = self._got[at.request_id], self._used[at.request_id]
         if k >= len(runs):
             return None
-        self._used[key] += 1
-        outcome = runs.words()[k]
+        self._used[at.request_id] += 1
+        run = runs[k]
         if ask.on == "case":
-            self.seqs.add(int(runs.seqs[k]))
+            self.seqs.add(run.seq)
             if not ask.neutral:
-                self.as_reported.append(outcome)
-        if ask.phase == "screen" and outcome != "invalid" and self._differ(ask):
+                self.as_reported.append(run.outcome)
+        if ask.phase == "screen" and run.outcome != "invalid" and self._differ(ask):
             ways = self._ways[way > 0]
-            ways[0] += outcome == "fail"
+            ways[0] += run.outcome == "fail"
             ways[1] += 1
-        return outcome
+        return run.outcome
 
     def _differ(self, ask: Ask) -> bool:
         """Whether the two ways make another request of this design."""
         return any(len(self.factors[i].levels) > 1 and self.factors[i].levels[0].how == "out" for i in ask.neutral)
 
-    def _read(self, session: Session, place: Slots, key: tuple[str, str]) -> None:
-        before = self._runs.get(key)
-        runs = self._runs[key] = judged(session, place, before)
-        if before is None:
-            session.spent.reused += len(runs)
+    def _read(self, places: Iterable[Slots]) -> int:
+        """Take in, judged, what is stored of these requests by now; how many runs were not there before.
+
+        The series' name covers the checks, so no run here can be older than a check that was written to fit it.
+        """
+        at = {place.request_id: place for place in places}
+        for id in at:
+            self._got.setdefault(id, [])
+        known = {run.seq for id in at for run in self._got[id]}
+        found = [one for one in self.session.store.of_requests(list(at), self.series) if one.seq not in known]
+        by_case: dict[str, dict[str, Sample]] = defaultdict(dict)
+        for one in found:
+            by_case[at[one.request_id].case.id][one.id] = one.sample
+        words: dict[str, OutcomeWord] = {}
+        for place in at.values():
+            if samples := by_case.pop(place.case.id, None):
+                said = outcomes_of(self.session, place, samples)
+                words |= {id: overall(each).outcome for id, each in said.items()}
+        for one in found:
+            self._got[one.request_id].append(_Run(one.idx, one.seq, words[one.id]))
+        for id in at:
+            self._got[id].sort()
+        return len(found)
 
     def _place(self, ask: Ask, way: int) -> tuple[Session, Slots]:
         case = self.case if ask.on == "case" else self.controls[self._asked % len(self.controls)]
@@ -158,8 +183,9 @@ class Screening:
         else:
             request = self.request(case, ask, way)
         session = self.sessions[request.model]
-        on_control = ask.on == "control"
-        return session, slots(session, case, control=on_control, series=self.series, request=request, variant=VARIANT)
+        # Cases may send the same request, and each is judged by its own checks.
+        id = request.id(f"{session.model.identity}#{case.id}" if case is not self.case else session.model.identity)
+        return session, Slots(case, id, self.series, ask.on == "control", True, request, VARIANT)
 
     def _lookalike(self, ask: Ask) -> Case | None:
         """The case that stands in for this one, with its own checks, where that is what the factor means."""

@@ -70,18 +70,27 @@ class Sampled(Database):
 
         A gap is a draw that never came back (`unsettled` counts them).
         """
-        if count < 0:
-            raise ValueError(f"count must be >= 0, got {count}")
-        place = {"request_id": request_id, "series": series}
-        here = and_(series_table.c.request_id == request_id, series_table.c.series == series)
-        used = select(func.max(samples.c.idx)).where(samples.c.request_id == request_id, samples.c.series == series)
+        return self.reserve_all([(request_id, series, count)])[0]
+
+    def reserve_all(self, wanted: Sequence[tuple[str, str, int]]) -> list[range]:
+        """As `reserve` for each (request_id, series, count), in one transaction; none of them twice."""
+        out = []
         with self._write() as connection:
-            connection.execute(sql.insert_new(series_table), {**place, "next_index": 0})
-            start = connection.execute(select(series_table.c.next_index).where(here).with_for_update()).scalar_one()
-            last = connection.execute(used).scalar_one()  # imported samples bring indices of their own
-            start = max(start, 0 if last is None else last + 1)
-            connection.execute(update(series_table).where(here).values(next_index=start + count))
-        return range(start, start + count)
+            for request_id, series, count in wanted:
+                if count < 0:
+                    raise ValueError(f"count must be >= 0, got {count}")
+                here = and_(series_table.c.request_id == request_id, series_table.c.series == series)
+                used = select(func.max(samples.c.idx)).where(
+                    samples.c.request_id == request_id, samples.c.series == series
+                )
+                place = {"request_id": request_id, "series": series}
+                connection.execute(sql.insert_new(series_table), {**place, "next_index": 0})
+                start = connection.execute(select(series_table.c.next_index).where(here).with_for_update()).scalar_one()
+                last = connection.execute(used).scalar_one()  # imported samples bring indices of their own
+                start = max(start, 0 if last is None else last + 1)
+                connection.execute(update(series_table).where(here).values(next_index=start + count))
+                out.append(range(start, start + count))
+        return out
 
     def reserved(self, request_id: str, series: str) -> int:
         """How many indices of a series were ever handed out."""
@@ -252,6 +261,14 @@ class Sampled(Database):
             if len(page) < size:
                 return
             last = max(one.idx for one in page) if by_index else page[-1].seq
+
+    def of_requests(self, request_ids: Sequence[str], series: str) -> list[StoredSample]:
+        """What was drawn of one series for any of these requests, in seq order."""
+        out: list[StoredSample] = []
+        for part in chunks(request_ids):
+            mine = (samples.c.request_id.in_(part), samples.c.series == series, samples.c.source == "draw")
+            out += self._stored(select(samples).where(*mine))
+        return sorted(out, key=lambda one: one.seq)
 
     def of_seqs(self, seqs: Sequence[int]) -> list[StoredSample]:
         """The samples with these `seq`, in seq order; those that are not stored are left out."""
