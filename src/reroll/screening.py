@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ DOING = {
 KINDS = 4  # ways to make a request neutral: what may be left out is left out, or one of three bland texts
 VARIANT = "cause"  # what samples of changed requests are stored under
 SUSPICIOUS = 3.0  # standard errors between two ways, from where the worse one is blamed and given up
+TELL_EVERY = 0.25  # seconds
 ENOUGH = 16  # calls of each way before they are compared
 
 
@@ -63,6 +65,7 @@ class Screening:
     _got: dict[str, list[_Run]] = field(default_factory=dict)  # by request, in the order of drawing
     _used: Counter[str] = field(default_factory=Counter)
     _asked: int = 0
+    _told: float = 0.0
     _ways: dict[bool, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))  # failures, calls
 
     @property
@@ -216,6 +219,10 @@ class Screening:
     _numbers: Counter[str] = field(default_factory=Counter)
 
     def _tell(self, inquiry: Inquiry, ask: Ask) -> None:
+        now = time.monotonic()
+        if now - self._told < TELL_EVERY:  # intervals take longer than most of what is done here
+            return
+        self._told = now
         session, seen = self.session, inquiry.found().base
         low, high = interval_of(seen, session.options.alpha)
         session.notify(
