@@ -317,6 +317,35 @@ def phrase(
 
 
 @app.command
+def audit(
+    case: str,
+    /,
+    *,
+    arms: str = "PJZCLSRV",
+    burst: int | None = None,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
+) -> int:
+    """Say where the variation of a case's outcome comes from: chance, the check, the server, or the model.
+
+    Parameters
+    ----------
+    case
+        The case's id in cases.yaml.
+    arms
+        Which circumstances are tried, by their letters: P as reported, J judged again, Z temperature 0, C cold cache,
+        L in a burst, S one seed, R each replica, V other models and parameters that the program lists.
+    burst
+        How many calls at the same time a burst is (default: as many as suit the model, at most 16).
+    """
+    from reroll import commands_audit
+    from reroll.auditing import Asked
+
+    return commands_audit.audit(case, Asked(arms, burst), common, spending, pictures)
+
+
+@app.command
 def check(
     name: str | None = None,
     /,
