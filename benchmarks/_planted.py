@@ -23,10 +23,10 @@ STAY = 0.004  # seconds that a call takes, so that a burst overlaps
 
 @dataclass
 class Planted:
-    """What is planted: a fault's name, and how often ordinary calls fail by chance (at temperature 0: never).
+    """What is planted: a fault's name, and how often ordinary calls fail by chance (never at temperature 0).
 
-    `load`: a call fails that shares the server with so many others at any time of its stay. `cold_cache`: a prompt whose
-    first characters were never seen fails half the time. `replica`: calls with the header x-replica: b fail 7 in 10
+    `load`: a call fails that shares the server with so many others at any time of its stay. `cold_cache`: a prompt
+    whose first characters were never seen fails half the time. `replica`: calls with the header x-replica: b fail 7 in 10
     more. `model`: the model `new` fails 6 in 10 more than `old`. `seed`: seeds are ignored, as they are not elsewhere.
     `nondeterminism`: temperature 0 is as random as any. `steady`: nothing ever varies.
     """
@@ -86,7 +86,7 @@ class Planted:
         if self.fault == "replica":
             return replica == "b" and float(self.rng.random()) < 0.7
         if self.fault == "model":
-            return body.get("model") == "new" and float(self.rng.random()) < 0.6
+            return body.get("model") == "new" and self._draw(body, 2) < 0.6
         return False
 
     def _words(self, body: dict[str, Any], right: bool) -> str:

@@ -190,10 +190,21 @@ def _shown(arm: Arm, drawn: Drawn, claim: Claim | None, alpha: float) -> ArmShow
         n=seen.n,
         against=arm.against,
         verdict=None if claim is None else claim.verdict,
-        difference=None if claim is None or not claim.pairs else claim.difference,
+        difference=None if claim is None or not claim.pairs else _bounded(claim),
         ruled_out=None if claim is None else claim.ruled_out,
         smallest_visible=smallest_seen(seen.n - seen.invalid),
         ended=arm.why_not,
+    )
+
+
+def _bounded(claim: Claim) -> Est:
+    """The difference; once its direction was shown its range ends at 0, as a verdict stands where the range is wider."""
+    found = claim.difference
+    low, high = found.low or 0.0, found.high or 0.0
+    return replace(
+        found,
+        low=max(0.0, low) if claim.verdict == "worse" else low,
+        high=min(0.0, high) if claim.verdict == "better" else high,
     )
 
 
@@ -261,6 +272,8 @@ def _production(first: ArmShown) -> str:
     if rate.estimate is None:
         return f"As reported it was run {counts('time', first.n)}, and no run could be judged."
     different = counts("different answer", first.distinct)
+    if not rate.failures:
+        return f"As reported, one call at a time, it never failed ({first.n} runs, {different})."
     return f"As reported, one call at a time, it fails {in_ten(rate.estimate)} ({first.n} runs, {different})."
 
 
@@ -305,7 +318,7 @@ def _circumstance(arm: ArmShown) -> str:
     if arm.id == "L":
         return f"With {arm.words.removeprefix('as reported, ')}"
     if arm.id == "C":
-        return "With a prompt whose beginning was never seen before"
+        return "With a new beginning of the prompt"
     if arm.id.startswith("R:"):
         return f"At replica {arm.id[2:]}"
     return f"With {arm.id.removeprefix('params.')}"
@@ -333,9 +346,8 @@ def _of_sampling(found: Audited) -> list[str]:
 
 def _of_steady(found: Audited) -> list[str]:
     first = found.arms[0]
-    does = "always fails" if first.rate.failures else "never failed"
     more = " What makes it fail is in the request, not in chance." if first.rate.failures else ""
-    return [f"Nothing varies here: it {does}, and no circumstance that was tried changed that.{more}"]
+    return [f"Nothing varies here, and no circumstance that was tried changed that.{more}"]
 
 
 def _of_undecided(found: Audited) -> list[str]:
@@ -355,12 +367,12 @@ _VERDICTS: dict[str, Callable[[Audited], list[str]]] = {
 def _unseen(found: Audited) -> str:
     """What these runs could not have seen."""
     open_ones = [
-        f"{_circumstance(arm).replace('With', 'with').replace('At ', 'at ')} below "
-        f"{points(min(1.0, arm.ruled_out), signed=False, toward='up')}"
+        f"{_circumstance(arm).replace('With', 'with').replace('At ', 'at ')} "
+        f"(below {points(min(1.0, arm.ruled_out), signed=False, toward='up')})"
         for arm in found.arms
         if arm.verdict == "undecided" and arm.ruled_out is not None and arm.n
     ]
     rare = f"What fails in less than {percent(found.smallest_visible, 'up')} of runs could have stayed unseen"
     if not open_ones:
         return f"{rare}."
-    return f"{rare}, and so could a worsening {'; '.join(open_ones[:4])}."
+    return f"{rare}, and so could a smaller worsening {', '.join(open_ones[:4])}."

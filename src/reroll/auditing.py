@@ -166,8 +166,8 @@ async def arms_of(session: Session, case: Case, asked: Asked, opened: AsyncExitS
             found.left_out[id] = "one call at a time is all that may be in flight here"
         else:
             _add(found, id, id, words, session, changed if id in "ZS" else None, against, source)  # type: ignore[arg-type]
-    if "C" in found.arms:
-        _add(found, "W", "C", "the very same prompts a second time (warm cache)", session)
+        if id == "C" and id in found.arms:
+            _add(found, "W", "C", "the very same prompts a second time (warm cache)", session)
     if "L" in found.arms:
         found.arms["L"].want = found.burst * -(-FIRST // found.burst)
     if "S" in found.arms:

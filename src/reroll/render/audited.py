@@ -106,7 +106,9 @@ def _shares(found: Audited, pen: Pen) -> Lines:
     for share in found.shares:
         value = min(1.0, share.value)
         filled = f"{bar(value, BAR, pen):<{BAR}}"
-        number = f"{percent(value)} ({interval_words(max(0.0, share.low), min(1.0, share.high))})"
+        number = percent(value)
+        if len(found.shares) > 1:
+            number += f" ({interval_words(max(0.0, share.low), min(1.0, share.high))})"
         lines += pen.wrap(pen.join(f"{NAMES[share.source]:<24}", (f"{filled} ", "bold"), number), 3, 5)
     return lines
 
