@@ -26,9 +26,9 @@ class Planted:
     """What is planted: a fault's name, and how often ordinary calls fail by chance (never at temperature 0).
 
     `load`: a call fails that shares the server with so many others at any time of its stay. `cold_cache`: a prompt
-    whose first characters were never seen fails half the time. `replica`: calls with the header x-replica: b fail 7 in 10
-    more. `model`: the model `new` fails 6 in 10 more than `old`. `seed`: seeds are ignored, as they are not elsewhere.
-    `nondeterminism`: temperature 0 is as random as any. `steady`: nothing ever varies.
+    whose first characters were never seen fails half the time. `replica`: calls with the header x-replica: b fail 7
+    in 10 more. `model`: the model `new` fails 6 in 10 more than `old`. `seed`: seeds are ignored, as they are not
+    elsewhere. `nondeterminism`: temperature 0 is as random as any. `steady`: nothing ever varies.
     """
 
     fault: str = "none"
@@ -75,7 +75,8 @@ class Planted:
 
     def _fails(self, body: dict[str, Any], replica: str, busiest: int) -> bool:
         prompt = json.dumps(body.get("messages") or body.get("prompt"))[:SEEN]
-        cold, _ = prompt not in self.seen, self.seen.add(prompt)
+        cold = prompt not in self.seen
+        self.seen.add(prompt)
         rate = 0.0 if self.fault == "steady" else self.rate
         if self._draw(body, 0) < rate:
             return True

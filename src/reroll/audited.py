@@ -198,14 +198,14 @@ def _shown(arm: Arm, drawn: Drawn, claim: Claim | None, alpha: float) -> ArmShow
 
 
 def _bounded(claim: Claim) -> Est:
-    """The difference; once its direction was shown its range ends at 0, as a verdict stands where the range is wider."""
+    """The difference; its range ends at 0 once a direction was shown, since that may fall while the range is wider."""
     found = claim.difference
     low, high = found.low or 0.0, found.high or 0.0
-    return replace(
-        found,
-        low=max(0.0, low) if claim.verdict == "worse" else low,
-        high=min(0.0, high) if claim.verdict == "better" else high,
-    )
+    if claim.verdict == "worse":
+        low = max(0.0, low)
+    elif claim.verdict == "better":
+        high = min(0.0, high)
+    return Est(found.value, low, high, found.n)
 
 
 def _named(verdict: AuditVerdict, shown: Sequence[Claim], flips: int) -> tuple[str, ...]:

@@ -406,7 +406,8 @@ async def _one(found: Arms, id: str, rng: np.random.Generator) -> bool:
     _refresh(found, arm)
     if found.session.stopped:
         return _allowed(found, 0)
-    _tell(found)
+    if arm.id == "P":  # whose rate the live line shows
+        _tell(found)
     if arm.id == "P" and arm.session.exhausted:
         found.stopped = "the recording is at its end"
         return False

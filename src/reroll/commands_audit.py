@@ -60,7 +60,7 @@ def audit(case: str, asked: Asked, common: Common, spending: Spending, pictures:
 def _told(price: AuditPrice) -> None:
     """What it will take, before the first run."""
     print(
-        f"a first look takes {counts('call', price.least)}, what is left open then decides about more; at the very most "
-        f"{counts('call', price.most)} in all; Ctrl-C stops it, --budget limits it",
+        f"a first look takes {counts('call', price.least)}, what is left open then decides about more; at the very "
+        f"most {counts('call', price.most)} in all; Ctrl-C stops it, --budget limits it",
         file=sys.stderr,
     )
