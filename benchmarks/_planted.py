@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from aiohttp import web
 
-__all__ = ["FAULTS", "Planted", "planted_server"]
+__all__ = ["FAULTS", "Planted", "planted_server", "serving"]
 
 FAULTS = ("none", "load", "cold_cache", "replica", "model", "seed", "nondeterminism", "steady")
 BUSY = 8  # in flight at once: from here on the planted load fault strikes
@@ -100,7 +100,7 @@ class Planted:
 
 
 @contextlib.asynccontextmanager
-async def _serving(planted: Planted) -> AsyncIterator[str]:
+async def serving(planted: Planted) -> AsyncIterator[str]:
     app = web.Application()
     for path in ("/v1/chat/completions", "/v1/completions"):
         app.router.add_post(path, planted.handle)
@@ -125,7 +125,7 @@ def planted_server(planted: Planted) -> Iterator[str]:
     ready, held = threading.Event(), {}  # type: ignore[var-annotated]
 
     async def serve() -> None:
-        async with _serving(planted) as url:
+        async with serving(planted) as url:
             held.update(url=url, loop=asyncio.get_running_loop(), over=asyncio.Event())
             ready.set()
             await held["over"].wait()

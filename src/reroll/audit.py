@@ -255,8 +255,8 @@ def verdict_of(
 
     `checker`: the same output was judged both ways, and that is at least half of the variance. A circumstance: the
     one shown with the largest difference (parameters that only set how much is left to chance do not count).
-    `nondeterminism`: at temperature 0 it still both passed and failed, and that is at least half. `sampling`: none of
-    these, it varies, and at temperature 0 its outcome did not. `steady`: nothing varied. `undecided`: the rest.
+    `nondeterminism`: at temperature 0 it still both passed and failed. `sampling`: none of these, it varies, and at
+    temperature 0 its outcome did not. `steady`: nothing varied. `undecided`: the rest.
     """
     of = {share.source: share.value for share in shares}
     if flips and of.get("checker", 0.0) >= MOSTLY:
@@ -266,8 +266,8 @@ def verdict_of(
         return max(faults, key=lambda c: abs(c.difference.value or 0.0)).source
     if flips and of.get("checker", 0.0) >= max(of.values()):
         return "checker"
-    if zero is not None and zero.varies:
-        return "nondeterminism" if of.get("nondeterminism", 0.0) >= of.get("sampling", 0.0) else "sampling"
+    if zero is not None and zero.varies and (not flips or of.get("nondeterminism", 0.0) >= MOSTLY):
+        return "nondeterminism"  # a check that flips would make it vary too
     if production.varies:
         return "sampling" if zero is not None and zero.evidence.n > zero.evidence.invalid else "undecided"
     judged = production.evidence.n - production.evidence.invalid

@@ -336,11 +336,9 @@ def _of_sampling(found: Audited) -> list[str]:
     zero = found.arm("Z")
     said = ["Nothing but chance was found: the model draws its answers, and some of them fail."]
     if zero is not None and zero.rate.estimate is not None:
-        if zero.rate.failures not in (0, zero.rate.n - zero.rate.invalid):
-            said.append("Part of it is the server, which varies at temperature 0 too.")
-        else:
-            all_of = "fails" if zero.rate.failures else "passes"
-            said.append(f"At temperature 0 it {all_of} every time ({zero.n} runs).")
+        all_of = "fails" if zero.rate.failures else "passes"
+        differ = f", though in {zero.distinct} different ways" if zero.distinct > 1 else ""
+        said.append(f"At temperature 0 it {all_of} every time ({zero.n} runs{differ}).")
     return said
 
 

@@ -404,6 +404,8 @@ async def _one(found: Arms, id: str, rng: np.random.Generator) -> bool:
             raise
         _leave(found, arm, str(error))
     _refresh(found, arm)
+    if arm.id == "P":
+        crashing_check(found.case, arm.runs[0])
     if found.session.stopped:
         return _allowed(found, 0)
     if arm.id == "P":  # whose rate the live line shows
@@ -470,8 +472,6 @@ def _refresh(found: Arms, arm: Arm, *, anew: bool = False) -> None:
         arm.places = [slots(arm.session, found.case, series=arm.series, request=arm.request)]
     known = [] if anew else arm.runs
     arm.runs = [judged(arm.session, at, known[i] if i < len(known) else None) for i, at in enumerate(arm.places)]
-    if arm.id not in "CW":
-        crashing_check(found.case, arm.runs[0])
 
 
 def _judge_again(found: Arms) -> None:
