@@ -226,8 +226,10 @@ def shares_of(
         0.25 if low <= 0.5 <= high else max(_variance(low), _variance(high)),
     )
     check = min(inside_check, alone) if production.varies else inside_check
+    if inside_check and production.distinct == 1:
+        check = alone  # one answer throughout: whatever varies is the check
     left = 0.0
-    if zero is not None and zero.varies:
+    if zero is not None and zero.varies and zero.distinct > 1:
         left = min(max(0.0, _variance(zero.evidence.estimate or 0.0) - check), max(0.0, alone - check))
     chance = max(0.0, alone - check - left)
     for name, part_of in (("checker", check), ("nondeterminism", left), ("sampling", chance)):
@@ -266,8 +268,14 @@ def verdict_of(
         return max(faults, key=lambda c: abs(c.difference.value or 0.0)).source
     if flips and of.get("checker", 0.0) >= max(of.values()):
         return "checker"
-    if zero is not None and zero.varies and (not flips or of.get("nondeterminism", 0.0) >= MOSTLY):
-        return "nondeterminism"  # a check that flips would make it vary too
+    # A check that flips would make one and the same answer vary too.
+    if (
+        zero is not None
+        and zero.varies
+        and zero.distinct > 1
+        and (not flips or of.get("nondeterminism", 0.0) >= MOSTLY)
+    ):
+        return "nondeterminism"
     if production.varies:
         return "sampling" if zero is not None and zero.evidence.n > zero.evidence.invalid else "undecided"
     judged = production.evidence.n - production.evidence.invalid

@@ -18,9 +18,10 @@ from reroll.looking import said_by
 from reroll.models.http_wire import HttpModel
 from reroll.models.model import Model
 from reroll.models.registry import open_model
-from reroll.program import Program, Request, content_id
+from reroll.program import Program, Request, canonical, content_id
 from reroll.runner import crashing_check, draw_at, tell
 from reroll.runs import Judged, Runs
+from reroll.sample import Sample
 from reroll.session import Session, Slots, judged, one_a_call, slots, too_dear
 from reroll.settings import setting
 from reroll.variant import with_part
@@ -77,11 +78,18 @@ class Arm:
     @property
     def drawn(self) -> Drawn:
         found = self.samples()
-        said = [said_by(j.stored.sample) if j.stored.sample.completion is not None else None for j in found]
-        return Drawn(tuple(j.outcome.outcome for j in found), tuple(said))
+        return Drawn(tuple(j.outcome.outcome for j in found), tuple(_said(j.stored.sample) for j in found))
 
     def __len__(self) -> int:
         return sum(len(runs) for runs in self.runs)
+
+
+def _said(sample: Sample) -> str | None:
+    """What it answered, calls of tools included; None where nothing came back."""
+    if sample.completion is None:
+        return None
+    tools = sample.completion.tool_calls
+    return said_by(sample) + (canonical([dict(call) for call in tools]) if tools else "")
 
 
 @dataclass(slots=True)
