@@ -27,6 +27,7 @@ from pydantic import TypeAdapter
 
 from reroll.answer import Answer, CauseSection, Certified, CertifySection, Comparison, Cost, LuckSection, Reading
 from reroll.arguments import Common, Pictures, Spending
+from reroll.audited import Audited
 from reroll.cli import app
 from reroll.explain import Explained
 from reroll.intake.recording import Recording
@@ -187,6 +188,7 @@ def schemas() -> dict[str, JSON]:
         "explain": named("explain", plain(TypeAdapter(Explained))),
         "compare": named("compare", plain(TypeAdapter(Comparison))),
         "check": named("check", checked()),
+        "audit": named("audit", with_more(plain(TypeAdapter(Audited)), {"text": text})),
         "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),
         "sample": named("sample", plain(TypeAdapter(Whole))),
         "export": named("export", with_more({}, {"file": text, "samples": {"type": "integer"}})),

@@ -191,6 +191,7 @@ PRINTED = {
     "sample": ["show", "SAMPLE"],
     "association": ["forks", "SAMPLE"],
     "check": ["check", "--labels", "LABELS"],
+    "audit": ["audit", "tea"],
     "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
     "init": ["init", "NEW"],

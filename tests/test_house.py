@@ -12,9 +12,9 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case fix variant fillers draft factors
+errors numbers sample match params program requirement check case fix variant circumstances fillers draft factors
 outcomes evidence calibrate paired race
-verdict drift_rule drift population shrinkage variation compare beta judge
+verdict drift_rule drift population shrinkage variation compare beta judge audit
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain cause
@@ -29,10 +29,10 @@ store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking labelling runs session keeping branching reading astray conversing exploring runner rolling associated
 forked fallen foreseen surprised
-doubting screening remembering caused causing
-foretold caveats phrased placing following phrasing controls investigation certifying comparing render
+caveats auditing audited doubting screening remembering caused causing
+foretold phrased placing following phrasing controls investigation certifying comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_cause commands_files fake_faults fake_server commands_fake cli
+commands_tokens commands_phrase commands_audit commands_cause commands_files fake_faults fake_server commands_fake exits cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

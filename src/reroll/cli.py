@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import re
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
-from reroll.errors import RerollError, UsageError
+from reroll.errors import UsageError
+from reroll.exits import ended
 from reroll.output import let_go, show_anything
 
 __all__ = ["app", "main"]
@@ -320,6 +318,35 @@ def phrase(
 
 
 @app.command
+def audit(
+    case: str,
+    /,
+    *,
+    arms: str = "PJZCLSRV",
+    burst: int | None = None,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
+) -> int:
+    """Say where the variation of a case's outcome comes from: chance, the check, the server, or the model.
+
+    Parameters
+    ----------
+    case
+        The case's id in cases.yaml.
+    arms
+        Which circumstances are tried, by their letters: P as reported, J judged again, Z temperature 0, C cold cache,
+        L in a burst, S one seed, R each replica, V other models and parameters that the program lists.
+    burst
+        How many calls at the same time a burst is (default: as many as suit the model, at most 16).
+    """
+    from reroll import commands_audit
+    from reroll.auditing import Asked
+
+    return commands_audit.audit(case, Asked(arms, burst), common, spending, pictures)
+
+
+@app.command
 def cause(
     case: str,
     /,
@@ -515,9 +542,6 @@ def fake_server(*, told: Faked = FAKED) -> int:
 
 # -- ends --------------------------------------------------------------------------------------------------------------
 
-BROKE_OFF, READER_GONE = 4, 141
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code says how it went (docs/commands.md). No traceback for users' errors.
@@ -533,7 +557,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         code = found if isinstance(found, int) else 0
     except BaseException as error:
-        code = _ended(error)
+        code = ended(error)
     let_go()
     return code
 
@@ -560,54 +584,6 @@ def _whole(words: list[str]) -> None:
     for argument in chain[-1].assemble_argument_collection():
         if argument.hint in (int, int | None) and argument.name in fractions:
             raise UsageError(f"{argument.name} is a whole number, got {fractions[argument.name]}")
-
-
-def _ended(error: BaseException) -> int:
-    """The exit code, once the one sentence is said."""
-    if _reader_gone(error):
-        return READER_GONE
-    if isinstance(error, CycloptsError):
-        return _fail(f"{_one_line(str(error))} Try `reroll --help`.", 2)
-    if isinstance(error, RerollError):
-        return _fail(f"{error}", error.exit_code, error.slug)
-    if isinstance(error, KeyboardInterrupt):
-        words = "stopped by you; what was drawn is stored, and the same command goes on from there"
-        return _fail(words, BROKE_OFF, "not-completed")
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        problem = (error.strerror or "no room").lower()
-        return _fail(f"the output cannot be written: {problem}; make room or print it elsewhere", 2, "out")
-    return _unexpected(error)
-
-
-def _reader_gone(error: BaseException) -> bool:
-    """Whether stdout leads to nobody any more; rich says so by a SystemExit of its own."""
-    if isinstance(error, BrokenPipeError):
-        return True
-    return isinstance(error, SystemExit) and error.__context__ is not None and _reader_gone(error.__context__)
-
-
-def _unexpected(error: BaseException) -> int:
-    from reroll.settings import setting
-
-    if setting("debug"):
-        with contextlib.suppress(OSError):
-            traceback.print_exception(error)
-    return _fail(
-        f"unexpected error: {type(error).__name__}: {error}; what was drawn is stored; please report this, with the "
-        "output of `reroll doctor`; REROLL_DEBUG=1 shows the traceback",
-        BROKE_OFF,
-        "unexpected",
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _fail(message: str, code: int, slug: str = "usage") -> int:
-    with contextlib.suppress(OSError):
-        print(f"reroll: {_one_line(message)} [{slug}]", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

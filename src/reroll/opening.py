@@ -79,7 +79,7 @@ def stopping_cleanly(*sessions: Session) -> Iterator[None]:
 
     def stop() -> None:
         loop.remove_signal_handler(signal.SIGINT)
-        for session in sessions:
+        for session in (one for first in sessions for one in (first, *first.beside)):
             session.stopped = True
             for drawing in session.drawing:
                 drawing.cancel()

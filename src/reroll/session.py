@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 from reroll.answer import Cost, ProgressEvent
 from reroll.case import Case
@@ -161,6 +161,14 @@ class Session:
     engine: Engine = run_draws  # where its draws are made
     room: Room = field(default_factory=Room)  # for whole runs in memory
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
+    beside: list[Session] = field(default_factory=list)  # made from this one by `like`: what stops it stops them
+
+    def like(self, **changes: Any) -> Session:
+        """This session with another model, variant or options. It spends what this one does and stops with it, and
+        keeps count of its own whether its model answers."""
+        other = replace(self, **changes, silent=[], got_through=False, made=0, drawing=set(), exhausted=None, beside=[])
+        self.beside.append(other)
+        return other
 
     @property
     def judging(self) -> Program:

@@ -121,6 +121,7 @@ class HttpModel(ABC):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._proxy = self._find_proxy()
         self._quirks = quirks_of(self.base)
+        self.more_headers: dict[str, str] = {}  # sent with every call besides: which replica is to answer
         self._payloads: dict[int, tuple[Request, bytes]] = {}
         self._answered = False  # whether any draw brought a completion
         self._asked_for_name = False  # whether a 404 made us look at the list of models
@@ -163,7 +164,7 @@ class HttpModel(ABC):
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """One HTTP exchange, read to its end. Raises: OSError, what `Connections.send` says."""
-        headers = {**PLAIN_HEADERS, **(self.headers() if headers is None else headers)}
+        headers = {**PLAIN_HEADERS, **(self.headers() if headers is None else headers), **self.more_headers}
         got = await self._open().send(method, URL(url), headers, data, seconds)
         said = got.headers.get
         waits = (said("retry-after"), said("date"), said("retry-after-ms"))
