@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from _report import Report
 
+from _report import Report
 from reroll.inquiry import Found, Inquiry
 
 ALPHA, BUDGET = 0.05, 450
@@ -179,7 +179,8 @@ def row(kind: str, runs: int, n: int = N) -> dict[str, Any]:
             covered += found.joint.low - 1e-9 <= drop <= found.joint.high + 1e-9
     return {
         "world": kind, "factors": n, "exact": exact / runs, "cured": cured / runs, "accused": accused / runs,
-        "undecided": undecided / runs, "right": right / runs, "calls": float(np.mean(calls)), "p90": float(np.percentile(calls, 90)),
+        "undecided": undecided / runs, "right": right / runs,
+        "calls": float(np.mean(calls)), "p90": float(np.percentile(calls, 90)),
         "map": float(np.mean(maps)), "cpu": float(np.mean(cpus)), "covered": covered, "shown": shown,
         "all": calls, "verdicts": dict(verdicts),
     }  # fmt: skip
