@@ -19,7 +19,7 @@ adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain cause
 forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening rate_sums
-loadbearing screen confirm inquiry
+loadbearing screen confirm finding inquiry
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking

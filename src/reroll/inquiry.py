@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
 
 from reroll.confirm import Trial
 from reroll.evidence import Est, Evidence
+from reroll.finding import Ask, Found, Phase, Verdict
 from reroll.loadbearing import LoadBearingMap
 from reroll.race import Race, first_crossing
 from reroll.screen import Bools, Logic, Screen
 
 __all__ = ["Ask", "Found", "Inquiry", "Verdict"]
-
-Verdict = Literal["systematic", "nothing", "not_reproduced", "undecided"]
-Phase = Literal["base", "map", "screen", "verify", "together"]
 
 _SHARES = (0.6, 0.2, 0.1, 0.06, 0.04)  # of alpha, for one candidate after the other: they sum to 1
 _LIKELY = 0.9  # posterior chance at which a set is tried
@@ -40,61 +37,13 @@ _BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the 
 _UNDOUBTED = 0.85  # posterior chance of nothing with what neutral factors break left open
 _SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
 _CURED = 3.0  # nats by which they must look cured
+_USUAL = 150  # calls of an inquiry into one strong factor among thirty
 _SEEN = 0.5  # posterior chance that counts as having shown
 _MORE = 64  # screening calls after a find that leaves failures behind
 _PATCHY = 200  # screening calls before `nothing` where neutral factors break the request and no map says which
 _BASE_MOST = 160
 _NONE = "every factor was screened and none carries the failure"
 _LOGICS: dict[str, Logic] = {"one": "one", "and": "and", "or": "or", "additive": "additive"}
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One call to make.
-
-    on:      the case, or a control case drawn by the caller.
-    neutral: factors put to their neutral level; the others are as reported.
-    pair:    calls of one number are one interleaved block; None outside trials.
-    """
-
-    on: Literal["case", "control"]
-    neutral: frozenset[int]
-    phase: Phase
-    pair: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is known: `verdict`, and what it rests on.
-
-    verdict:          `systematic`: fresh, interleaved calls show that the named factors carry the
-                      failure (a wrong name has chance at most alpha); `nothing`: every factor was screened
-                      and a drop of `smallest_visible` would have shown; `not_reproduced`: the rate as
-                      reported is shown to be below the tolerable one; else `undecided`.
-    logic:            how the named ones act: `one`; `and`: either alone cures; `or`: only all of
-                      them together do; `additive`: each takes a part away.
-    factors:          (factor, drop of the failure rate when it alone is neutral).
-    joint:            drop when all named are neutral; the interval holds at every look.
-    cleared:          screened and not to blame; load_bearing: not screened, the request breaks without them.
-    suspected:        (factor, posterior share) where undecided, the likeliest first.
-    smallest_visible: the smallest drop that one factor would have shown in four of five such screens.
-    base:             all calls on the case as reported.
-    calls:            by phase; calls_needed: about how many more would decide, None where decided or unknown.
-    why:              one sentence: why it stopped, or that it has not.
-    """
-
-    verdict: Verdict
-    logic: Logic | None
-    factors: tuple[tuple[int, Est], ...]
-    joint: Est | None
-    cleared: tuple[int, ...]
-    load_bearing: tuple[int, ...]
-    suspected: tuple[tuple[int, float], ...]
-    smallest_visible: float | None
-    base: Evidence
-    calls: Mapping[str, int]
-    calls_needed: int | None
-    why: str
 
 
 class Inquiry:
@@ -464,18 +413,18 @@ class Inquiry:
             return joint
         return trial.effect(own, self.alpha) if own in trial.cells else Est(None, None, None, 0)
 
-    def _needed(self) -> int | None:
-        """As many again as it takes if the evidence goes on growing as it has."""
+    def _needed(self) -> int:
+        """About how many more calls would decide, if the evidence goes on growing as it has."""
         if self._screen is None or not self._screened:
-            return None
-        ranked = self._screen.by_set()
-        best = max([self._screen.nothing, *(p for _, p, _ in ranked[:1])])
-        prior = 0.25 if best == self._screen.nothing else 0.4 / len(self._free)
-        gained = math.log(best / (1 - best + 1e-9)) - math.log(prior / (1 - prior))
-        missing = math.log(_LIKELY / (1 - _LIKELY)) - math.log(best / (1 - best + 1e-9))
+            return _USUAL
+        last = self._trials[-1] if self._trials else None
+        if last is not None and last.state == "unclear" and (more := last.blocks_needed()) is not None:
+            return more * len(last.cells)
+        gained, missing = self._screen.progress(_LIKELY)
         if gained <= 0:
-            return None
-        return max(40, round(self._screened * missing / gained) + 40)
+            return 2 * self._screened
+        trial = 4 * _BLOCKS[-1]
+        return min(4 * self._screened, round(self._screened * max(0.0, missing) / gained)) + trial
 
 
 def _swept_says(failed: Sequence[bool], reported: Evidence) -> Literal["cured", "same", "broken"] | None:

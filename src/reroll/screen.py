@@ -295,6 +295,15 @@ class Screen:
                 logic[s] = max(logic.get(s, (0.0, "one")), (float(m), word))
         return [(s, total[s], logic[s][1]) for s in sorted(total, key=lambda s: -total[s])]
 
+    def progress(self, sure: float) -> tuple[float, float]:
+        """Log odds that the likeliest answer has gained since the start, and those it lacks to be `sure`."""
+        prior, now = _SHARE["none"], self.nothing
+        for _, mass, _ in self.by_set()[:1]:
+            if mass > now:
+                prior, now = _SHARE["one"] / self.n, mass
+        odds = _log_odds(now)
+        return odds - _log_odds(prior), _log_odds(sure) - odds
+
     def involved(self) -> Floats:
         """(n,) posterior chance of each factor to be in the set."""
         out = np.zeros(self.n)
@@ -378,6 +387,11 @@ def _best_of(families: list[_Family], scores: list[Floats], flat: Floats, tiny: 
         for j, s in zip(at.tolist(), family.sets[rows].tolist(), strict=True):
             members[j], logics[j] = tuple(s), family.logic
     return Hypotheses(tuple(members), tuple(logics), np.exp(every[best] - total), rates), total
+
+
+def _log_odds(p: float) -> float:
+    p = min(max(p, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))
 
 
 def _divergence(p: float, q: float) -> float:
