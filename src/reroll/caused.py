@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from reroll.answer import CauseSection, Cost, Hunch, LeftOut, LikeReport, NamedFactor, OutcomeWord, to_json
+from reroll.audit import Claim
 from reroll.cause import CheckDoubt, always, cause_sentences, sentence_for_doubt
 from reroll.conclude import rate_of
 from reroll.evidence import Est
@@ -15,7 +16,7 @@ from reroll.factors import Factor
 from reroll.inquiry import Found
 from reroll.remembering import Known
 
-__all__ = ["Caused", "Stage", "State", "section_of"]
+__all__ = ["Caused", "Stage", "State", "section_of", "served"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class State:
     words: dict[str, str] = field(default_factory=dict)
     serving: tuple[NamedFactor, ...] = ()
     unlooked: bool = False  # something could still be looked at, and was not
+    served: tuple[str, ...] = ()  # the circumstances that were looked at
+    spent: dict[str, float] = field(default_factory=dict)  # times alpha, by what was looked into
     known: list[Known] = field(default_factory=list)
 
     @property
@@ -107,7 +110,7 @@ def section_of(state: State) -> CauseSection:
         calls=dict(calls),
         calls_needed=main.calls_needed if main and verdict == "undecided" else None,
         text="",
-        alpha=state.alpha,
+        alpha=round(state.alpha * max(1.0, sum(state.spent.values())), 12),
     )
     return replace(section, text=cause_sentences(section, _extra(state, verdict)))
 
@@ -128,6 +131,15 @@ def _verdict(state: State) -> Verdict:
         return "expectation" if state.unasked is not None else "undecided"
     clear = not state.unlooked and all(stage.found.verdict == "nothing" for stage in state.stages)
     return "bad_luck" if clear else "undecided"
+
+
+def served(claim: Claim, words: str) -> NamedFactor:
+    """A circumstance that was shown to matter, as a factor: how much more often it fails under it."""
+    found = claim.difference
+    low, high = found.low or 0.0, 1.0 if found.high is None else found.high
+    ends = (max(0.0, low), high) if claim.verdict == "worse" else (max(0.0, -high), -low)
+    id = "serving.replica" if claim.arm.startswith("R") else f"serving.{claim.source}"
+    return NamedFactor(id, "serving", words, Est(abs(found.value or 0.0), *ends, found.n))
 
 
 def _named(state: State, verdict: Verdict) -> tuple[NamedFactor, ...]:

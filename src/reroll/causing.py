@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from reroll.answer import CauseSection, NotExamined, OutcomeWord, Price
+from reroll.auditing import Asked as AskedArms
+from reroll.auditing import arms_of, run_arms
 from reroll.case import Case
 from reroll.cause import never_asked
-from reroll.caused import Caused, Stage, State, section_of
+from reroll.caused import Caused, Stage, State, section_of, served
 from reroll.compare import compare_path
 from reroll.doubting import doubt_about
 from reroll.errors import ModelError, NotCompleted, UsageError
@@ -32,12 +35,16 @@ from reroll.session import Session, slots, too_dear
 
 __all__ = ["AskedCause", "find_cause", "other_models", "why_it_fails"]
 
-FIRST = 12  # runs as reported, before anything is asked about the check
+FIRST = 16  # runs as reported, before anything is asked about the check
+CROWD = 4  # more of the half that was drawn at once fail: then it is first looked at how it is served
 REMEMBERED = 1000.0  # times the usual suspicion: what was the cause before is tried at once
 SUSPECTED = 10.0  # and what a person names
-# Of alpha: for the parts, for the request's own words, and for the words inside each of two parts.
-PARTS, OWN, INSIDE = 0.5, 0.3, 0.1
+# Times alpha: for the parts, for the request's own words, for the words inside each of two parts, and for where it is
+# served. An answer prints the sum over those that were looked into.
+PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 0.5
 WORDS = 90  # calls that finding the words inside a part may take
+LEAST_SERVED = 30  # calls without which the circumstances are not looked at
+PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
 ALIKE = 130  # calls that holding the case against one look-alike may take
 LOOKALIKES = 2
 PAIRS = 4  # at once
@@ -88,7 +95,7 @@ async def find_cause(sessions: Sequence[Session], case: Case, asked: AskedCause)
         caveats=tuple(hunt.caveats(section)),
         stopped=broken or hunt.why,
         finished=not broken and hunt.finished,
-        alpha_total=section.alpha,
+        alpha_total=min(1.0, section.alpha),
     )
 
 
@@ -157,6 +164,7 @@ class _Hunt:
         )
         self.state = State(asked.suspects, factors.left_out, session.options.alpha)
         self.finished, self.why = True, "the question was decided"
+        self.crowd = False
 
     def _are_factors(self, factors: Factors) -> None:
         """Raises: UsageError for a hunch that names no factor of this request."""
@@ -181,10 +189,15 @@ class _Hunt:
             self.why = "the check itself is at fault"
             return
         state.known = remembered(session, case, self.parts, state.doubt.names)
+        if self.crowd and await self._served():
+            return
         main = await self._screen_parts()
         if main.verdict == "systematic":
             await self._narrow()
-        elif main.verdict != "not_reproduced":
+            return
+        if not self.crowd and await self._served():
+            return
+        if main.verdict != "not_reproduced":
             await self._own_words()
 
     async def _first_runs(self) -> None:
@@ -193,13 +206,18 @@ class _Hunt:
         at = slots(session, case)
         runs = session.runs(case)
         session.spent.reused += len(runs)
-        while len(runs) < FIRST and session.left > 0 and not session.stopped:
+        # Half of them at once and half one at a time: where only a crowd fails, that shows at no cost.
+        alone = session.like(options=replace(session.options, concurrency=1))
+        for which, until in ((session, FIRST // 2), (alone, FIRST)):
             before = len(runs)
-            await draw_more(session, [at], min(FIRST - before, session.left))
-            runs = session.runs(case)
-            if len(runs) == before:
-                break
+            if before < until and session.left > 0 and not session.stopped:
+                await draw_more(which, [at], min(until - before, session.left))
+                runs = session.runs(case)
         crashing_check(case, runs)
+        if len(runs) == FIRST:
+            words = [str(run.outcome.outcome) for run in runs]
+            half = FIRST // 2
+            self.crowd = words[:half].count("fail") - words[half:].count("fail") >= CROWD
         newest = runs[max(0, len(runs) - MOST_BASE) :]
         state.base = [run.outcome.outcome for run in newest]
         self.screening.seqs.update(run.stored.seq for run in newest)
@@ -220,6 +238,7 @@ class _Hunt:
             found = await screening.run(inquiry := self._parts_inquiry(), bland=not worse)
             state.base += screening.as_reported
         state.stages.append(Stage(self.parts, found))
+        state.spent["parts"] = PARTS
         self.why, self.finished = found.why, screening.finished
         if inquiry.mapped is not None:
             remember_map(self.session, self.parts, inquiry.mapped)
@@ -255,7 +274,7 @@ class _Hunt:
             prior=prior,
             load_bearing=pins,
             controls=controls,
-            tolerable=TOLERABLE if target is None else max(TOLERABLE, 1 - target),
+            tolerable=None if budget is not None else TOLERABLE if target is None else max(TOLERABLE, 1 - target),
             base=self.state.base if budget is None else self.state.base[-BRIEF:],
         )
 
@@ -285,12 +304,41 @@ class _Hunt:
             factor = stage.factors[k]
             parts = inside(program, case.input, case.history, factor)
             found = await self._smaller(f"words {k}", parts, INSIDE, WORDS) if len(parts) > 1 else None
+            self.state.spent[f"words {k}"] = INSIDE
             if found is not None and found.verdict == "systematic":
                 self.state.words[factor.id] = " … ".join(parts[i].words for i in sorted(i for i, _ in found.factors))
+
+    async def _served(self) -> bool:
+        """Whether it is how the case is served that carries the failure: the load, a cold cache, a replica."""
+        session, state = self.session, self.state
+        if session.left - self.asked.leave < LEAST_SERVED or session.stopped:
+            state.unlooked = session.left - self.asked.leave < LEAST_SERVED and state.unlooked
+            return False
+        options = replace(
+            session.options, alpha=SERVING * session.options.alpha, budget=session.options.budget - self.asked.leave
+        )
+        async with AsyncExitStack() as opened:
+            arms = await arms_of(session.like(options=options), self.case, AskedArms("PCLR"), opened)
+            await run_arms(arms, self.rng)
+            shown = [
+                claim for claim in arms.claims() if claim.shown and (claim.verdict == "worse" or claim.arm[0] == "R")
+            ]
+        state.spent["serving"] = SERVING
+        state.served = tuple(arms.arms)
+        state.left_out += tuple((f"serving.{PLACES[id]}", why) for id, why in arms.left_out.items() if id in PLACES)
+        self.screening.seqs.update(one.stored.seq for arm in arms.arms.values() for one in arm.samples())
+        if shown:
+            worst = max(shown, key=lambda claim: abs(claim.difference.value or 0.0))
+            state.serving = (served(worst, arms.arms[worst.arm].words),)
+            self.why = "fresh runs under changed circumstances show where it fails"
+        elif not arms.finished:
+            self.finished = False
+        return bool(shown)
 
     async def _own_words(self) -> None:
         """What the case itself says, where no part of the program is to blame: look-alikes first, then its phrases."""
         shown: list[tuple[Factor, Found]] = []
+        self.state.spent["own"] = OWN
         for other in sorted(self.lookalikes, key=lambda other: len(self._differing(other)))[:LOOKALIKES]:
             words = self._differing(other)
             factor = Factor("user.1", "user", words, ("lookalike", other.id), (Level("value", other.id),), shared=False)

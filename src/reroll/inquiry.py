@@ -54,7 +54,7 @@ class Inquiry:
              already drawn not; width: calls per batch; prior: relative suspicion of each factor
              (1 the usual), changes the order of work and nothing that is required; load_bearing:
              the map where it is known; controls: whether control cases can be drawn to make one;
-             tolerable: a failure rate shown to be below this is `not_reproduced`;
+             tolerable: a failure rate shown to be below this is `not_reproduced`; None: not asked;
              base: fresh outcomes of the case as reported, drawn before.
     Raises:  ValueError: an argument out of range; an outcome that no open call awaits.
     Assumes: calls independent given the design; control cases pass as a rule.
@@ -71,7 +71,7 @@ class Inquiry:
         prior: Sequence[float] | None = None,
         load_bearing: Collection[int] | None = None,
         controls: bool = False,
-        tolerable: float = 0.05,
+        tolerable: float | None = 0.05,
         base: Sequence[str] = (),
     ) -> None:
         _check(factors, alpha, budget, width, prior, load_bearing, tolerable)
@@ -228,10 +228,9 @@ class Inquiry:
         if not self.factors:
             self._stop("nothing" if self._reported.failures else "undecided", "there is no factor to screen")
             return
-        race = Race(self._tolerable, None, self.alpha)
-        crossed = first_crossing(race, self._base) if len(self._base) else None
-        if crossed:
-            self._stop("not_reproduced", f"the failure rate as reported is shown to be below {self._tolerable:.3g}")
+        tolerable = self._tolerable
+        if tolerable is not None and self._base and first_crossing(Race(tolerable, None, self.alpha), self._base):
+            self._stop("not_reproduced", f"the failure rate as reported is shown to be below {tolerable:.3g}")
         elif not self._base_wanted():
             if self._map is not None:
                 self._phase = "map"
@@ -450,12 +449,12 @@ def _check(
     width: int,
     prior: Sequence[float] | None,
     load_bearing: Collection[int] | None,
-    tolerable: float,
+    tolerable: float | None,
 ) -> None:
     if factors < 0 or budget < 0 or width < 1:
         raise ValueError(f"factors and budget must be at least 0 and width 1, got {factors}, {budget}, {width}")
     for name, value in (("alpha", alpha), ("tolerable", tolerable)):
-        if not 0 < value < 1:
+        if value is not None and not 0 < value < 1:
             raise ValueError(f"{name} must lie strictly between 0 and 1, got {value!r}")
     if prior is not None and (len(prior) != factors or not all(0 < p < math.inf for p in prior)):
         raise ValueError(f"prior needs one positive number for each of {factors} factors, got {list(prior)!r}")
