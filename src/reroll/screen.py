@@ -357,7 +357,7 @@ class Screen:
             low = max(rate - drop, 1e-6)
             mean = (with_ * rate + without * low) / (with_ + without)
             e = with_ * _divergence(rate, mean) + without * _divergence(low, mean)
-            return bool(e - 0.84 * math.sqrt(2 * e) >= needed)
+            return bool(e - 0.84 * math.sqrt(max(0.0, 2 * e)) >= needed)
 
         steps = np.linspace(0.01, 1.0, 100) * rate
         return next((float(d) for d in steps if shown(float(d))), None)
