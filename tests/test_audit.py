@@ -57,7 +57,7 @@ def test_comparisons_share_alpha_and_stay_wrong_no_more_often_than_it() -> None:
     rng, wrong, trials = np.random.default_rng(8), 0, 100
     compared: list[Any] = [("L", "P", "load"), ("R:a", "P", "replica"), ("R:b", "P", "replica")]
     for _ in range(trials):
-        runs = {id: words(rng.random(40) < 0.4) for id in ("P", "L", "R:a", "R:b")}
+        runs = {id: words((rng.random(40) < 0.4).tolist()) for id in ("P", "L", "R:a", "R:b")}
         wrong += any(claim.shown for claim in claims(runs, compared, 0.2))
     assert wrong <= 0.2 * trials + 3 * (0.2 * 0.8 * trials) ** 0.5
     assert wrong < trials / 5

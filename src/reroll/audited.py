@@ -338,7 +338,10 @@ def _of_sampling(found: Audited) -> list[str]:
     if zero is not None and zero.rate.estimate is not None:
         all_of = "fails" if zero.rate.failures else "passes"
         differ = f", though in {zero.distinct} different ways" if zero.distinct > 1 else ""
-        said.append(f"At temperature 0 it {all_of} every time ({zero.n} runs{differ}).")
+        cure = ", so a lower temperature is no cure" if zero.rate.failures else ""
+        said.append(
+            f"At temperature 0, where nothing is left to chance, it {all_of} every time ({zero.n} runs{differ}){cure}."
+        )
     return said
 
 

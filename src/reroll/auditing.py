@@ -37,6 +37,7 @@ PRODUCTION = 20  # runs as reported, whatever the other arms say: what varies in
 AT_ZERO = 14  # where it varies as reported: what varies in one of five shows itself
 FAR = 48  # pairs: a comparison that would take more is left open
 AGAIN = 3  # more judgings of each output
+BURSTS = 3
 WARM = 2  # throw-away calls
 SEED = 20_231
 
@@ -118,8 +119,18 @@ class Arms:
         return [(a.id, a.against, a.source) for a in self.arms.values() if a.against and a.source]
 
     def claims(self) -> tuple[Claim, ...]:
-        """What differs, as far as the runs show by now."""
-        return claims(self.drawn, self.compared, self.session.options.alpha)
+        """What differs, as far as the runs show by now.
+
+        Calls of one burst share their moment, so that one bad minute of the server would look like load: nothing is
+        said of load before there were bursts at `BURSTS` moments.
+        """
+        found = claims(self.drawn, self.compared, self.session.options.alpha)
+        return tuple(replace(c, verdict="undecided") if c.arm == "L" and not self.bursts_enough else c for c in found)
+
+    @property
+    def bursts_enough(self) -> bool:
+        """Whether there were bursts at as many moments as it takes to speak of load."""
+        return len(self.arms["L"]) >= BURSTS * self.burst
 
     def flips(self) -> tuple[int, float]:
         """Of how many outputs the check said both, and the variance inside one output."""
@@ -503,7 +514,8 @@ def _go_on(found: Arms) -> None:
     most = 0
     for claim in found.claims():
         arm = found.arms[claim.arm]
-        if arm.why_not or claim.shown or not _worth_more(claim):
+        far = not _worth_more(claim)
+        if arm.why_not or claim.shown or (far and not (claim.arm == "L" and _early(found, claim))):
             continue
         step = found.burst if claim.arm == "L" else STEP
         arm.want = len(arm) + step
@@ -515,6 +527,11 @@ def _go_on(found: Arms) -> None:
     if zero and production.varies and not drawn["Z"].varies and chance_alike(production, drawn["Z"]) > 0.001:
         zero.want = max(zero.want, min(AT_ZERO, len(zero) + STEP))
     found.arms["P"].want = max(most, min(PRODUCTION, len(found.arms["P"]) + STEP), len(found.arms["P"]))
+
+
+def _early(found: Arms, claim: Claim) -> bool:
+    """Whether load already looks as if it mattered, and only too few bursts stand behind it."""
+    return not found.bursts_enough and claim.pairs_needed == 0
 
 
 def _worth_more(claim: Claim) -> bool:
