@@ -261,6 +261,26 @@ def test_a_small_budget_holds_and_the_same_command_goes_on(capsys: Any, tmp_path
     assert third["arms"] == second["arms"]
 
 
+def test_load_is_not_named_before_three_bursts(capsys: Any, tmp_path: Path) -> None:
+    with planted_server(Planted("load", 0.05, seed=3)) as url:
+        folder = project(tmp_path, url)
+        few = audited(capsys, folder, "--arms", "PL", "--budget", 28)
+        assert arm(few, "L")["n"] < 24
+        assert "load" not in few["named"]
+        assert audited(capsys, folder, "--arms", "PL")["verdict"] == "load"
+
+
+def test_on_a_real_llama_cpp_it_is_chance_and_the_server_is_not_blamed(capsys: Any, tmp_path: Path) -> None:
+    reroll(capsys, "init", tmp_path / "m")
+    found = reroll(
+        capsys, "audit", "half-seven", "--project", tmp_path / "m", "--seed", 1, "--json", "--quiet", "--budget", 70
+    ).json
+    assert (found["verdict"], found["named"]) == ("sampling", ["sampling"])
+    assert found["seed"] == "honoured"
+    assert arm(found, "Z")["distinct"] == 1
+    assert found["cost"]["cached_tokens"] > 0
+
+
 def test_a_stored_request_and_plain_completions_are_audited_too(capsys: Any, tmp_path: Path) -> None:
     for kind, body in (("openai", BODIES[0][0]), ("openai-completions", {"prompt": "Say yes"})):
         with planted_server(Planted("none", 0.2, seed=3)) as url:

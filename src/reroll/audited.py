@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from reroll.answer import Cost, Rate, to_json
+from reroll.arms import Arm, Arms, Asked, arms_of
 from reroll.audit import (
     AuditVerdict,
     Claim,
@@ -22,7 +23,7 @@ from reroll.audit import (
     smallest_seen,
     verdict_of,
 )
-from reroll.auditing import Arm, Arms, Asked, arms_of, run_arms
+from reroll.auditing import run_arms
 from reroll.case import Case
 from reroll.conclude import rate_of
 from reroll.evidence import Est
