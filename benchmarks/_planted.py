@@ -18,7 +18,7 @@ __all__ = ["FAULTS", "Planted", "planted_server", "serving"]
 FAULTS = ("none", "load", "cold_cache", "replica", "model", "seed", "nondeterminism", "steady")
 BUSY = 8  # in flight at once: from here on the planted load fault strikes
 SEEN = 64  # characters of a prompt that the planted cache knows it by
-STAY = 0.004  # seconds that a call takes, so that a burst overlaps
+STAY = 0.008  # seconds after the last arrival that a batch is worked on: calls of a burst are in it together
 
 
 @dataclass
@@ -53,7 +53,10 @@ class Planted:
         for other in self.here:
             self.here[other] = max(self.here[other], self.in_flight)
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        await asyncio.sleep(STAY)
+        arrived = 0
+        while arrived != self.calls:
+            arrived = self.calls
+            await asyncio.sleep(STAY)
         busiest = self.here.pop(me)
         self.in_flight -= 1
         right = not self._fails(body, request.headers.get("x-replica", ""), busiest)

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # as a script
 
 from _planted import FAULTS, Planted, serving
 from _report import Report
+from reroll.arms import Asked
 from reroll.audited import Audited, audit_case
-from reroll.auditing import Asked
 from reroll.case import Case
 from reroll.checking import Checker
 from reroll.models.registry import open_model
@@ -99,6 +99,7 @@ def main() -> int:
             calls.append(found.cost.calls)
             said.append(found.verdict)
         n = report.args.audits
+        print(f"{fault}: {hits} of {n}", file=sys.stderr, flush=True)
         common = ", ".join(f"{word} {said.count(word)}" for word in dict.fromkeys(sorted(said, key=said.count)[::-1]))
         rows.append([fault, f"{hits / n:.2f}", false, f"{statistics.mean(calls):.0f}", max(calls), common])
         wrong += false

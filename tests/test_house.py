@@ -29,7 +29,7 @@ store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking labelling runs session keeping branching reading astray conversing exploring runner rolling associated
 forked fallen foreseen surprised
-caveats auditing audited doubting screening remembering caused causing
+caveats arms auditing audited doubting screening remembering caused causing
 foretold phrased placing following phrasing controls investigation certifying comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_audit commands_cause commands_files fake_faults fake_server commands_fake exits cli

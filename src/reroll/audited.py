@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from reroll.answer import Cost, Rate, to_json
+from reroll.arms import Arm, Arms, Asked, arms_of
 from reroll.audit import (
     AuditVerdict,
     Claim,
@@ -22,7 +23,7 @@ from reroll.audit import (
     smallest_seen,
     verdict_of,
 )
-from reroll.auditing import Arm, Arms, Asked, arms_of, run_arms
+from reroll.auditing import run_arms
 from reroll.case import Case
 from reroll.conclude import rate_of
 from reroll.evidence import Est
@@ -338,7 +339,10 @@ def _of_sampling(found: Audited) -> list[str]:
     if zero is not None and zero.rate.estimate is not None:
         all_of = "fails" if zero.rate.failures else "passes"
         differ = f", though in {zero.distinct} different ways" if zero.distinct > 1 else ""
-        said.append(f"At temperature 0 it {all_of} every time ({zero.n} runs{differ}).")
+        cure = ", so a lower temperature is no cure" if zero.rate.failures else ""
+        said.append(
+            f"At temperature 0, where nothing is left to chance, it {all_of} every time ({zero.n} runs{differ}){cure}."
+        )
     return said
 
 

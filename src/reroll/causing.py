@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reroll.answer import CauseSection, NotExamined, OutcomeWord, Price
-from reroll.auditing import Asked as AskedArms
-from reroll.auditing import arms_of, run_arms
+from reroll.arms import Asked as AskedArms
+from reroll.arms import arms_of
+from reroll.auditing import run_arms
 from reroll.case import Case
 from reroll.cause import never_asked
 from reroll.caused import Caused, Stage, State, section_of, served

@@ -341,7 +341,7 @@ def audit(
         How many calls at the same time a burst is (default: as many as suit the model, at most 16).
     """
     from reroll import commands_audit
-    from reroll.auditing import Asked
+    from reroll.arms import Asked
 
     return commands_audit.audit(case, Asked(arms, burst), common, spending, pictures)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reroll.arguments import Common, Pictures, Spending
+from reroll.arms import ARMS, Asked
 from reroll.audited import Audited, AuditPrice, audit_case
-from reroll.auditing import ARMS, Asked
 from reroll.errors import UsageError
 from reroll.measuring import with_sessions
 from reroll.numbers import counts

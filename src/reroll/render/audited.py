@@ -55,7 +55,7 @@ def show_audited(found: Audited, console: Console) -> None:
     colour = COLOURS[HEAD[found.verdict][0]]
     side = Text.assemble("   ", (pen.glyph("heavy"), colour), "  ")
     lines += [Text(), *pen.wrap(pen.text(found.text), side)]
-    rows = [_row(arm, found) for arm in found.arms if arm.n]
+    rows = [_row(arm, found) for arm in found.arms if arm.n and arm.id != "S"]  # one draw repeated is no rate
     if rows:
         lines += titled("How often it fails, by circumstance", [*axis(rows, pen), *legend(pen)], pen)
     lines += titled("Held against each other", [line for arm in found.arms for line in _claim(arm, found, pen)], pen)
