@@ -13,7 +13,7 @@ ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
 errors numbers sample match params program requirement check case fix variant outcomes evidence calibrate paired race
-verdict drift_rule drift population shrinkage variation compare beta judge
+verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain
@@ -27,7 +27,7 @@ store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking labelling runs session keeping branching reading astray conversing exploring runner rolling associated
 forked fallen foreseen surprised
-foretold caveats phrased placing following phrasing controls investigation certifying comparing render
+foretold caveats phrased placing following phrasing reworded rewording writing controls investigation certifying comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_files fake_faults fake_server commands_fake cli
 """.split()
