@@ -27,7 +27,8 @@ store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking labelling runs session keeping branching reading astray conversing exploring runner rolling associated
 forked fallen foreseen surprised
-foretold caveats phrased placing following phrasing reworded rewording writing controls investigation certifying comparing render
+foretold caveats phrased placing following phrasing reworded rewording writing controls investigation certifying
+comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_files fake_faults fake_server commands_fake cli
 """.split()

@@ -314,8 +314,8 @@ def phrase(
         What still counts as no different, as a difference of failure rates; without it that is never said.
     tokens
         Look at one token of the answer instead: two wordings, or one to be held against the baseline; with more, a
-        screen of them by the first one's runs. Each is `baseline`, another case's id, the other words themselves, PART=VALUE such as system.role=TEXT or
-        input.request=TEXT, a folder with a program.yaml, or @FILE with a wording on each line.
+        screen of them by the first one's runs. Each is `baseline`, another case's id, the other words themselves,
+        PART=VALUE such as system.role=TEXT or input.request=TEXT, a folder with a program.yaml, or @FILE with a wording on each line.
     sample
         A stored sample whose answer is looked along (default: the commonest failing one).
     at

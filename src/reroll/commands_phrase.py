@@ -37,7 +37,7 @@ MOST = 200  # wordings
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """Which wordings of whole requests: named; by rule, so many at most; so many that the model writes. margin: of rates."""
+    """Wordings of whole requests: those named; by rule, at most so many; so many that the model writes. margin: of rates."""
 
     named: tuple[str, ...] = ()
     by_rule: int | None = None
@@ -81,7 +81,8 @@ def _fits(tokens: Sequence[str], asked: Asked, worded: Worded, spending: Spendin
     if not tokens and (asked.sample is not None or asked.at is not None):
         option = "--sample" if asked.sample is not None else "--at"
         raise UsageError(
-            f"{option} is about one token of the answer: name the wordings with --tokens, or leave it out", slug="phrase"
+            f"{option} is about one token of the answer: name the wordings with --tokens, or leave it out",
+            slug="phrase",
         )
     asks_for_wordings(worded.write)
     if worded.by_rule is not None and not 0 <= worded.by_rule <= MOST:
@@ -116,9 +117,7 @@ class _Chosen:
         return True
 
 
-def _whole(
-    project: Project, case: Case, worded: Worded, common: Common, spending: Spending, pictures: Pictures
-) -> int:
+def _whole(project: Project, case: Case, worded: Worded, common: Common, spending: Spending, pictures: Pictures) -> int:
     from reroll.render.reworded import show_reworded
 
     options = options_of(spending)
@@ -185,9 +184,9 @@ def _chosen(project: Project, case: Case, worded: Worded) -> tuple[_Chosen, str]
     text = text_of(program, case)
     most = MECHANICAL if worded.by_rule is None else worded.by_rule
     taken = 0
-    for one in paraphrases(text):
+    for by_rule in paraphrases(text):
         if taken < most:
-            taken += chosen.add(said_so(program, case, one.kind, one.text), one.kind)
+            taken += chosen.add(said_so(program, case, by_rule.kind, by_rule.text), by_rule.kind)
     return chosen, text
 
 
@@ -224,8 +223,9 @@ def _told_rounds(wordings: int, left: int, spending: Spending) -> None:
     """What it will take, before the first run."""
     if not spending.quiet:
         print(
-            f"{counts('wording', wordings)}, each run once a round, side by side: at most {counts('round', left // wordings)}, "
-            f"{counts('call', left)} in all; it stops as soon as the answer is known; Ctrl-C stops it, --budget limits it",
+            f"{counts('wording', wordings)}, each run once a round, side by side: at most "
+            f"{counts('round', left // wordings)}, {counts('call', left)} in all; it stops as soon as the answer is known; "
+            "Ctrl-C stops it, --budget limits it",
             file=sys.stderr,
         )
 

@@ -107,7 +107,9 @@ def _names(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _is_common(word: str, text: str) -> bool:
     small = word.lower().replace("’", "'")
-    return small.split("'")[0] in COMMON or re.search(rf"(?<![\w’'-]){re.escape(word.lower())}(?![\w-])", text) is not None
+    return (
+        small.split("'")[0] in COMMON or re.search(rf"(?<![\w’'-]){re.escape(word.lower())}(?![\w-])", text) is not None
+    )
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------
@@ -135,8 +137,8 @@ FILLERS = re.compile(
     re.I,
 )
 NOT_INDEPENDENT = re.compile(
-    r"^(?:it|its|this|that|these|those|they|them|he|she|his|her|then|so|but|also|and|or|however|therefore|because|thus|"
-    r"first|second|third|next|finally|last|otherwise|if not|instead|both|such|here|there|after|before|if|as|given|now)\b",
+    r"^(?:it|its|this|that|these|those|they|them|he|she|his|her|then|so|but|also|and|or|however|therefore|because|"
+    r"thus|first|second|third|next|finally|last|otherwise|instead|both|such|here|there|after|before|if|as|given|now)\b",
     re.I,
 )
 ASKS = re.compile(r"^(?:please\s+)?(?:can|could|would|will) you(?: please)?\s+(?=\w)", re.I)

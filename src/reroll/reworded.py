@@ -1,4 +1,4 @@
-"""What `phrase` answers about whole requests: how far apart wordings fail, beside what re-runs do, in words and JSON."""
+"""What `phrase` answers about whole requests: how far apart wordings fail, beside re-runs, in words and JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from reroll.answer import Cost, OutcomeWord, Rate, to_json
 from reroll.evidence import Est
 from reroll.numbers import counts, interval_words, percent
-from reroll.words import points
 from reroll.wording_rounds import Spread, WordingsVerdict
+from reroll.words import points
 
 __all__ = ["Dropped", "Reworded", "WordingRate", "est_words", "quote", "reworded_reply"]
 
@@ -20,8 +20,8 @@ QUOTED = 90  # characters of a wording in a sentence
 class WordingRate:
     """One wording. kind: `asked` (as it is now), `named` by the person, a rule of `reroll.paraphrase`, or `written`.
 
-    aside_after: it failed in every round up to this one while others passed, so it may mean something else, and is not
-    counted; pending: no run of it has passed yet. rate: of all its runs; all ranges hold at once.
+    aside_after: none of its runs passed while others did, which was enough by this round to say that it may mean
+    something else, and not to count it; pending: none passed, and that is not shown. All rates' ranges hold at once.
     """
 
     id: str
@@ -45,8 +45,8 @@ class Dropped:
 class Reworded:
     """The answer. wordings: as asked first, then in the order in which they were taken.
 
-    spread: None where too little was run. rounds: in each every wording in the running was run once. best, worst: ids of
-    counted wordings with the lowest and the highest rate so far. alpha: of the verdict, and again of all ranges together.
+    spread: None where too little was run. rounds: in each every wording was run once. best, worst:
+    counted wordings with the lowest and the highest rate so far. alpha: of the verdict, and once more of all ranges.
     """
 
     verdict: WordingsVerdict
@@ -62,7 +62,7 @@ class Reworded:
     log_e: float
     written: int
     dropped: tuple[Dropped, ...]
-    outcomes: tuple[tuple[OutcomeWord | None, ...], ...]
+    outcomes: tuple[tuple[OutcomeWord, ...], ...]
     cost: Cost
     caveats: tuple[str, ...]
     alpha: float
@@ -121,7 +121,9 @@ def reworded_reply(found: Reworded) -> str:
     if best and worst and best.id != worst.id and best.rate.estimate != worst.rate.estimate:
         least = "shown best" if found.verdict == "differ" and best.rate.high < worst.rate.low else "best so far"
         said.append(f"{least[0].upper()}{least[1:]}: {quote(best.text)} fails in {_fails(best.rate)}.")
-        said.append(f"{'Worst' if least == 'shown best' else 'Worst so far'}: {quote(worst.text)}, {_fails(worst.rate)}.")
+        said.append(
+            f"{'Worst' if least == 'shown best' else 'Worst so far'}: {quote(worst.text)}, {_fails(worst.rate)}."
+        )
     asked = found.wordings[0]
     if best and worst and asked.id not in (best.id, worst.id):
         said.append(f"As it is asked now it fails in {_fails(asked.rate)}.")
@@ -149,9 +151,9 @@ def _spread_sentence(found: Reworded) -> str:
         "undecided": "that it is the wording is not shown",
     }
     return (
-        f"With {counts('run', found.rounds)} each, re-runs of one wording differ by {points(spread.chance, signed=False)}, "
-        f"these {counts('wording', n)} by {points(spread.observed, signed=False)}; re-runs taken off, wordings "
-        f"differ by {size}: {ends[found.verdict]}."
+        f"With {counts('run', found.rounds)} each, failure rates from re-runs of one wording differ by "
+        f"{points(spread.chance, signed=False)} (standard deviation), those of these {counts('wording', n)} by "
+        f"{points(spread.observed, signed=False)}; re-runs taken off, wordings differ by {size}: {ends[found.verdict]}."
     )
 
 
@@ -160,12 +162,12 @@ def _open_sentence(found: Reworded) -> str:
     if pending:
         verb = "has" if len(pending) == 1 else "have"
         return (
-            f"{counts('wording', len(pending))} {verb} not passed once yet, so whether it keeps the meaning is open and "
-            "no verdict is given."
+            f"{counts('wording', len(pending))} {verb} not passed once yet, so whether it keeps the meaning is open "
+            "and no verdict is given."
         )
     if found.calls_needed:
         return f"About {counts('more call', found.calls_needed)} would tell, as it looks now."
-    return "No number of calls in sight would show a difference."
+    return "The evidence does not grow so far, so how many more calls would tell cannot be said."
 
 
 def _between(low: float, high: float) -> str:

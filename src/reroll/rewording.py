@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import cast
 
 import numpy as np
 
-from reroll.answer import OutcomeWord, to_json
+from reroll.answer import to_json
 from reroll.case import Case
 from reroll.caveats import about_runs, time_was_up
 from reroll.conclude import rate_of
@@ -25,7 +25,7 @@ from reroll.runner import crashing_check, draw_at, tell
 from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, slots, too_dear
 from reroll.wording import Wording
-from reroll.wording_rounds import Standing, complete_rounds, spread_of, standing
+from reroll.wording_rounds import Standing, spread_of, standing
 
 __all__ = ["Compared", "compare_wordings"]
 
@@ -36,7 +36,7 @@ _FAR = 1_000_000  # calls; nothing is forecast beyond
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What is compared: wordings with the kind of each, the first one as it is asked now; and replies that were dropped."""
+    """What is compared: wordings, the first one as it is asked now, with the kind of each; replies that were dropped."""
 
     wordings: tuple[Wording, ...]
     kinds: tuple[str, ...]
@@ -68,20 +68,15 @@ class _Rounds:
             for s, at, runs in zip(self.sessions, self.places, self.runs, strict=True):
                 judged(s, at, runs)
         alpha = self.sessions[0].options.alpha
-        self.rows = complete_rounds([runs.words() for runs in self.runs], alpha)
+        self.rows = list(zip(*(runs.words() for runs in self.runs), strict=False))
         self.stand: Standing = standing(self.rows, alpha, self.asked.margin)
-
-    @property
-    def alive(self) -> tuple[int, ...]:
-        """The places of the wordings that are still run."""
-        return self.stand.kept if self.rows else tuple(range(len(self.sessions)))
 
     async def draw(self, rounds: int) -> None:
         """Make the runs that so many rounds still lack, all at the same time, the wordings in an order of chance."""
         digest = hashlib.blake2b(f"{self.places[0].series} {rounds}".encode(), digest_size=8).digest()
-        order = np.random.default_rng(int.from_bytes(digest)).permutation(len(self.alive))
+        order = np.random.default_rng(int.from_bytes(digest)).permutation(len(self.sessions))
         work = []
-        for j in (self.alive[k] for k in order):
+        for j in map(int, order):
             lacking = rounds - len(self.runs[j])
             if lacking > 0:
                 work.append(draw_at(self.sessions[j], [(self.places[j], lacking)]))
@@ -93,7 +88,7 @@ class _Rounds:
 async def compare_wordings(sessions: Sequence[Session], case: Case, asked: Compared) -> Reworded:
     """How far apart the wordings fail, beside their re-runs; every run is stored, and the same command goes on later.
 
-    It stops at a verdict. A wording that may mean something else is not run any more once that is seen.
+    It stops at a verdict. One that may mean something else is still run: once a run of it passes, it is counted.
     """
     for session in sessions:
         one_a_call(session, "a round takes single runs of each wording")
@@ -122,27 +117,27 @@ async def compare_wordings(sessions: Sequence[Session], case: Case, asked: Compa
 
 
 def _over(table: _Rounds) -> bool:
-    return table.stand.verdict != "undecided" or len(table.alive) < 2
+    return bool(table.rows) and table.stand.verdict != "undecided"
 
 
 def _wanted(table: _Rounds) -> int:
     """How many rounds there should be in all after the next draws; 0: enough."""
-    session, n, alive = table.sessions[0], len(table.rows), table.alive
+    session, n, width = table.sessions[0], len(table.rows), len(table.sessions)
     seen = Evidence.of(table.runs[0].words())
-    others = counts("other wording", len(alive) - 1)
-    budget = seen.n + max(0, session.left) // len(alive)
+    others = counts("other wording", width - 1)
+    budget = seen.n + max(0, session.left) // width
     tell(session, f"{table.case.id}, beside {others}", seen, "is it the wording?", budget)
     if _over(table) or any(s.stopped or too_dear(s) for s in table.sessions):
         return 0
-    width = (session.options.concurrency or session.model.concurrency) // len(alive)
-    batch = min(max(_FIRST if n < _FIRST else 1, n // _SHARE), max(1, width), session.left // len(alive))
+    at_once = (session.options.concurrency or session.model.concurrency) // width
+    batch = min(max(_FIRST if n < _FIRST else 1, n // _SHARE), max(1, at_once), session.left // width)
     return n + batch if batch > 0 and not session.spent.out_of_time() else 0
 
 
 def _concluded(table: _Rounds, broken: str) -> Reworded:
     asked, session, stand = table.asked, table.sessions[0], table.stand
     alpha, names = session.options.alpha, [one.name for one in asked.wordings]
-    counted = [table.runs[j].words()[: len(table.rows)] for j in table.alive]
+    counted = [table.runs[j].words()[: len(table.rows)] for j in stand.kept]
     answer = Reworded(
         verdict=stand.verdict,
         case=table.case.id,
@@ -163,11 +158,11 @@ def _concluded(table: _Rounds, broken: str) -> Reworded:
         margin=asked.margin,
         rounds=len(table.rows),
         decided_at=stand.decided_at,
-        calls_needed=_needed(stand, asked.margin, alpha),
+        calls_needed=_needed(table),
         log_e=stand.log_e,
         written=asked.written,
         dropped=asked.dropped,
-        outcomes=cast("tuple[tuple[OutcomeWord | None, ...], ...]", tuple(table.rows)),
+        outcomes=tuple(table.rows),
         cost=session.spent.cost(),
         caveats=tuple(_caveats(table)),
         alpha=alpha,
@@ -179,8 +174,9 @@ def _concluded(table: _Rounds, broken: str) -> Reworded:
     return answer
 
 
-def _needed(stand: Standing, margin: float | None, alpha: float) -> int | None:
-    """About how many more calls would bring a verdict, if evidence grew as it did; 0: there is one; None: none in sight."""
+def _needed(table: _Rounds) -> int | None:
+    """About how many more calls bring a verdict, if evidence grows as it did; 0: there is one; None: none in sight."""
+    stand, margin, alpha = table.stand, table.asked.margin, table.sessions[0].options.alpha
     if stand.verdict != "undecided":
         return 0
     if not stand.rounds or stand.pending:
@@ -189,7 +185,7 @@ def _needed(stand: Standing, margin: float | None, alpha: float) -> int | None:
     if margin is not None and stand.log_e_alike is not None:
         found.append((stand.log_e_alike, -math.log(alpha)))
     rounds = [math.ceil((needs - log_e) * stand.rounds / log_e) for log_e, needs in found if log_e > 0]
-    calls = min(rounds, default=_FAR) * len(stand.kept)
+    calls = min(rounds, default=_FAR) * len(table.sessions)
     return calls if 0 < calls < _FAR else None
 
 
@@ -199,8 +195,6 @@ def _why(table: _Rounds) -> str:
         return "stopped by you; the same command goes on from here"
     if table.rows and table.stand.verdict != "undecided":
         return "the question was decided"
-    if len(table.alive) < 2:
-        return "every other wording may mean something else, so there is nothing left to compare"
     if session.spent.cut_short:
         return time_was_up(session)
     if any(too_dear(s) for s in table.sessions):
@@ -218,22 +212,23 @@ def _caveats(table: _Rounds) -> list[str]:
         said += [note if "earlier command" in note else f"{one.name}: {note}" for note in notes]
     asked = table.asked
     if asked.dropped:
-        why: dict[str, int] = {}
-        for one in asked.dropped:
-            why[one.why.split(" “")[0].split(":")[0]] = why.get(one.why.split(" “")[0].split(":")[0], 0) + 1
+        why = Counter(reply.why.split(" “")[0].split(":")[0] for reply in asked.dropped)
         reasons = ", ".join(f"{n} × {reason}" for reason, n in sorted(why.items(), key=lambda kv: (-kv[1], kv[0])))
         said.append(
-            f"{counts('reply', len(asked.dropped))} of {asked.written} that the model wrote as wordings could not be used "
-            f"({reasons}); for example {asked.dropped[0].sample}"
+            f"{counts('reply', len(asked.dropped))} of {asked.written} that the model wrote as wordings could not be "
+            f"used ({reasons}); for example {asked.dropped[0].sample}"
         )
     for j, after in table.stand.aside.items():
         said.append(
-            f"{asked.wordings[j].name} failed in all of its first {counts('round', after)} while others passed; were it "
-            "like them, that would hardly ever happen. Whether it asks for something else or never works, runs cannot tell"
+            f"{asked.wordings[j].name} failed in every round while others passed; were it like them, what was seen by "
+            f"round {after} would hardly ever happen. Whether it asks for something else or never works, failures "
+            "cannot tell"
         )
     if table.asked.margin is None and table.stand.verdict == "undecided":
         said.append("that wordings do not differ is never said without a margin; --margin 0.1 asks for it")
-    said.append(f"this speaks of {counts('wording', len(table.stand.kept))} of one request, not of all that one could say")
+    said.append(
+        f"this speaks of {counts('wording', len(table.stand.kept))} of one request, not of all that one could say"
+    )
     return list(dict.fromkeys(said))
 
 

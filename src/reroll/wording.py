@@ -82,7 +82,7 @@ def wordings_of(project: Project, case: Case, names: Sequence[str]) -> tuple[Wor
 
 
 def text_of(program: Program, case: Case) -> str:
-    """The words that ask for it: the only text that the user message takes, or the whole message where it takes several.
+    """The words that ask for it: the only text that the user message takes, or all of the message where it takes more.
 
     Raises: UsageError where the program has no user message of its own.
     """

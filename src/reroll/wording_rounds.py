@@ -1,11 +1,11 @@
 """What rounds of wordings show: which may ask for something else, whether the others fail unequally often, by how much.
 
 A wording keeps the meaning if a run of it passes the case's checks.  One that fails in every round while
-others pass either asks for something else or hardly ever works, and runs alone cannot tell which: it is
-set aside, shown, and no part of the spread.  If it were like the others, and T of the J that ran had failed
-in a round, it would be among them with chance T / J, whatever the hour; the product of J / T over its rounds
-is a bet against that, valid at every look.  No verdict falls while a wording has neither passed nor been set
-aside, so none rests on a wording that nobody knows the meaning of.
+others pass either asks for something else or hardly ever works, and failures alone cannot tell which: it is
+set aside, shown, and no part of the spread, until a run of it passes.  How many rounds that takes: if it were
+like the others, and T of the J had failed in a round, it would be among them with chance T / J, whatever the
+hour; the product of J / T over its rounds is a bet against that, valid at every look.  No verdict falls while
+a wording has neither passed nor been set aside, so none rests on one that nobody knows the meaning of.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from reroll.evidence import Est, Evidence, interval_array
 from reroll.paired import log_e_below, stakes
-from reroll.variation import variance_shares, wordings_differ
+from reroll.variation import differ_log_e, variance_shares
 
-__all__ = ["MEANING", "Spread", "Standing", "WordingsVerdict", "complete_rounds", "spread_of", "standing"]
+__all__ = ["MEANING", "Spread", "Standing", "WordingsVerdict", "spread_of", "standing"]
 
 WordingsVerdict = Literal["differ", "no_different", "undecided"]
 Floats = npt.NDArray[np.float64]
@@ -37,10 +37,11 @@ _LEAST = 2  # wordings
 class Standing:
     """Where a comparison of wordings stands.
 
-    verdict:      `differ`: wrong with chance alpha at most (setting aside included), however often one looks; `no_different`:
-                  no two of them fail unequally often by the margin or more, wrong with chance alpha at most. Never both
-                  wrong. Else `undecided`.
-    aside:        the places of wordings that may ask for something else, with the round after which each was set aside.
+    verdict:      `differ`: wrong with chance alpha at most (setting aside included), however often one looks;
+                  `no_different`: no two of them fail unequally often by the margin or more, wrong with chance alpha at
+                  most. The two are never wrong at once. Else `undecided`.
+    aside:        the places of wordings that may ask for something else, none of which passed yet, with the round after
+                  which each was set aside.
     pending:      the places of wordings of which no run has passed yet, and which are not set aside.
     log_e, needs: evidence for the verdict in nats, or for `differ` where it is undecided; and how much that takes.
     decided_at:   rounds until the verdict, as far as its own evidence goes; None if undecided.
@@ -57,19 +58,19 @@ class Standing:
     decided_at: int | None
 
 
-def standing(rounds: Sequence[Sequence[str | None]], alpha: float = 0.05, margin: float | None = None) -> Standing:
-    """What rounds show in which every wording still in the running was run once, side by side.
+def standing(rounds: Sequence[Sequence[str]], alpha: float = 0.05, margin: float | None = None) -> Standing:
+    """What rounds show in which every wording was run once, side by side.
 
     The first wording is what was asked: it defines the meaning, and is never set aside. Invalid outcomes count the way
-    that lowers the evidence most, in each question. What a wording brought after it was set aside is not looked at.
+    that lowers the evidence most, in each question.
 
-    Args:    rounds: (rounds, wordings); None where one that was set aside was not run; margin: of failure rates, in 0...1.
-    Raises:  ValueError: fewer than 2 wordings, a wording missing before it is set aside, alpha or margin out of range.
+    Args:    rounds: (rounds, wordings); margin: of failure rates, in 0...1.
+    Raises:  ValueError: rounds of unequal size, fewer than 2 wordings, alpha or margin out of range.
     Assumes: as `variation.wordings_differ`; for `no_different`: mean differences of two wordings that stay the same.
 
     >>> seen = standing([["pass", "fail", "pass"], ["fail", "fail", "pass"], ["pass", "fail", "pass"]] * 3)
     >>> seen.aside, seen.kept
-    ({1: 6}, (0, 2))
+    ({1: 8}, (0, 2))
     """
     if margin is not None and not 0 < margin < 1:
         raise ValueError(f"margin must lie strictly between 0 and 1, got {margin!r}")
@@ -85,62 +86,42 @@ def standing(rounds: Sequence[Sequence[str | None]], alpha: float = 0.05, margin
     needs = -math.log(alpha * (1 - MEANING))
     if len(kept) < _LEAST:
         return Standing("undecided", kept, aside, pending, 0.0, needs, None, len(rounds), None)
-    rows = [_row(row, kept) for row in rounds]
-    differ = wordings_differ(rows, alpha * (1 - MEANING))
+    rows = [[row[j] for j in kept] for row in rounds]
+    path = differ_log_e(rows)
+    crossed = np.flatnonzero(path >= needs)
     alike = None if margin is None else _log_e_alike(rows, margin)
     verdict: WordingsVerdict = "undecided"
-    log_e, decided_at = differ.log_e, None
-    if not pending and differ.decided_at is not None:
-        verdict, decided_at = "differ", differ.decided_at // len(kept)
+    log_e, decided_at = float(path[-1]), None
+    if not pending and len(crossed):
+        verdict, log_e, decided_at = "differ", float(path[crossed[0]]), int(crossed[0]) + 1
     elif not pending and alike is not None and alike >= -math.log(alpha):
         verdict, log_e, needs, decided_at = "no_different", alike, -math.log(alpha), len(rounds)
     return Standing(verdict, kept, aside, pending, log_e, needs, alike, len(rounds), decided_at)
 
 
-def _row(row: Sequence[str | None], kept: Sequence[int]) -> list[str]:
-    found = [row[j] for j in kept]
-    if None in found:
-        raise ValueError("every wording that was not set aside needs an outcome in each round")
-    return [str(word) for word in found]
-
-
 class _Meaning:
-    """Which wordings are in the running, of which any run has passed, and the bets against the others; by rounds."""
+    """Of which wordings any run has passed, the bets against the others, and which of these are won; by rounds."""
 
     def __init__(self, width: int, alpha: float) -> None:
         self.aside: dict[int, int] = {}
         self.passed, self.bets = [False] * width, [0.0] * width
-        self.alive = list(range(width))
         self.rounds = 0
         self._shown = math.log(max(1, width - 1) / (alpha * MEANING))
 
-    def see(self, row: Sequence[str | None]) -> None:
+    def see(self, row: Sequence[str]) -> None:
         self.rounds += 1
-        failing = sum(row[j] != "pass" for j in self.alive)
-        for j in self.alive:
-            if row[j] == "pass":
+        known = [word for j, word in enumerate(row) if j not in self.aside]
+        size, failing = len(known), sum(word != "pass" for word in known)
+        for j, word in enumerate(row):
+            if word == "pass":
                 self.passed[j] = True
-            else:
-                gain = _STAKE * len(self.alive) / failing if row[j] == "fail" else 0.0
+                self.aside.pop(j, None)
+            elif j and not self.passed[j] and j not in self.aside:
+                gain = _STAKE * size / failing if word == "fail" else 0.0
                 self.bets[j] += math.log(1 - _STAKE + gain)
-            if j and not self.passed[j] and self.bets[j] >= self._shown:
+        for j in range(1, len(row)):
+            if j not in self.aside and not self.passed[j] and self.bets[j] >= self._shown:
                 self.aside[j] = self.rounds
-        self.alive = [j for j in self.alive if j not in self.aside]
-
-
-def complete_rounds(words: Sequence[Sequence[str]], alpha: float = 0.05) -> list[tuple[str | None, ...]]:
-    """The rounds in which every wording that was still in the running has an outcome, from each wording's own outcomes.
-
-    >>> complete_rounds([["pass", "fail"], ["pass"]])
-    [('pass', 'pass')]
-    """
-    meaning = _Meaning(len(words), alpha)
-    rows: list[tuple[str | None, ...]] = []
-    while words and all(len(words[j]) > len(rows) for j in meaning.alive):
-        row = tuple(words[j][len(rows)] if j in meaning.alive else None for j in range(len(words)))
-        meaning.see(row)
-        rows.append(row)
-    return rows
 
 
 def _log_e_alike(rows: Sequence[Sequence[str]], margin: float) -> float:
@@ -164,8 +145,8 @@ def _log_e_alike(rows: Sequence[Sequence[str]], margin: float) -> float:
 class Spread:
     """How far apart wordings are, beside what re-runs do.
 
-    between:  standard deviation of the wordings' true failure rates, corrected for sampling noise (0 where noise explains
-              all of it); its range holds for these very wordings, whenever one looks, except with chance alpha.
+    between:  standard deviation of the wordings' true failure rates, corrected for sampling noise (0 where noise
+              explains all of it); its range holds for these very wordings, whenever one looks, except with chance alpha.
     within:   standard deviation of one run around its wording's rate: what re-runs do.
     observed: standard deviation of the rates as they were counted.
     chance:   what `observed` would be by re-runs alone, if all wordings were alike.
@@ -184,7 +165,7 @@ def spread_of(cells: Sequence[Evidence], alpha: float = 0.05) -> Spread | None:
 
     >>> found = spread_of([Evidence(10, 100), Evidence(50, 100), Evidence(30, 100)])
     >>> round(found.between.value, 2), round(found.observed, 2), round(found.chance, 2)
-    (0.2, 0.2, 0.04)
+    (0.2, 0.2, 0.05)
     """
     if len(cells) < _LEAST or min(cell.n - cell.invalid for cell in cells) < 2:
         return None
@@ -227,4 +208,4 @@ def _deviation_ends(low: Floats, high: Floats) -> tuple[float, float]:
     # Greatest: each at an end; those whose middle is above some centre at the upper one.
     middle = 0.5 * (low + high)
     most = max(float(np.where(middle > c, high, low).std(ddof=1)) for c in [*middle, float(middle.min()) - 1])
-    return least, max(least, most)
+    return (least if least > 1e-9 else 0.0), max(least, most)

@@ -29,8 +29,8 @@ STYLES = (
     "in plain and simple words",
 )
 INSTRUCTION = (
-    "Rewrite the request below {style}. Keep its meaning exactly: every name, number, date, time, quotation and link as "
-    "it stands. Do not answer it. Reply with the rewritten request only.\n\nRequest:\n{request}"
+    "Rewrite the request below {style}. Keep its meaning exactly: every name, number, date, time, quotation and link "
+    "as it stands. Do not answer it. Reply with the rewritten request only.\n\nRequest:\n{request}"
 )
 KEPT = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "thinking")
 CUT = ("length", "max_tokens")
@@ -84,7 +84,7 @@ def _params(params: Mapping[str, Any], text: str) -> dict[str, Any]:
 async def written_wordings(
     session: Session, cases: Sequence[Case], text: str, write: int, others: Sequence[str]
 ) -> tuple[list[str], list[Dropped]]:
-    """Other words of the text out of so many replies, and what was wrong with the rest; each reply is in one of the two.
+    """Other words of the text out of so many replies, and what was wrong with the rest; none is in neither.
 
     What an earlier command got is used again. Fewer replies where the budget or the time ends.
     """

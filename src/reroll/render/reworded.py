@@ -40,15 +40,15 @@ def show_reworded(found: Reworded, console: Console) -> None:
     lines += caveat_lines(found.caveats, pen) + cost_lines(found.cost, pen)
     each = percent(found.alpha, "up")
     total = (
-        f"The verdict is wrong with a chance of at most {each}, that any range on this page is with {each} more, however "
-        "often one looks."
+        f"The verdict is wrong with a chance of at most {each}, that any range on this page is with {each} more, "
+        "however often one looks."
     )
     pen.put([*lines, *pen.wrap(pen.text(total, "dim"))])
 
 
 def _headline(found: Reworded) -> tuple[str, str]:
     return {
-        "differ": ("fail", "It is the wording, too: wordings fail unequally often"),
+        "differ": ("fail", "It is the wording: some fail more often than others"),
         "no_different": ("pass", f"It is not the wording, to within {points(found.margin, signed=False)}"),
         "undecided": ("undecided", "Not shown that the wording matters"),
     }[found.verdict]
@@ -61,7 +61,15 @@ def _row(one: WordingRate) -> Row:
         note += ", may mean something else"
     elif one.pending:
         note += ", none passed yet"
-    return Row(row.label, row.number, note, "invalid" if one.aside_after is not None else row.kind, row.low, row.point, row.high)
+    return Row(
+        row.label,
+        row.number,
+        note,
+        "invalid" if one.aside_after is not None else row.kind,
+        row.low,
+        row.point,
+        row.high,
+    )
 
 
 def _spreads(found: Reworded, pen: Pen) -> Lines:
@@ -74,7 +82,9 @@ def _spreads(found: Reworded, pen: Pen) -> Lines:
         ("by re-runs alone", f"{points(spread.chance, signed=False)}, were all wordings alike"),
         ("one run", f"{est_words(spread.within)} around its wording's rate"),
     ]
-    lines = [line for name, words in rows for line in pen.wrap(pen.text(words), pen.join("   ", (f"{name:<18}", "dim")), 21)]
+    lines = [
+        line for name, words in rows for line in pen.wrap(pen.text(words), pen.join("   ", (f"{name:<18}", "dim")), 21)
+    ]
     note = "standard deviations of failure rates, in points"
     return [*lines, *pen.wrap(pen.text(note, "dim"), 3, 3)]
 
@@ -98,8 +108,7 @@ def _strips(found: Reworded, pen: Pen) -> Lines:
         line = pen.join("   ", f"{name:<{room}}")
         for k, outcomes in enumerate(found.outcomes[-shown:]):
             line.append(" " if k and k % 10 == 0 else "")
-            word = outcomes[i]
-            line.append(" " if word is None else pen.glyph(word), "" if word is None else f"bold {COLOURS[word]}")
+            line.append(pen.glyph(outcomes[i]), f"bold {COLOURS[outcomes[i]]}")
         line.rstrip()
         out.append(line)
     if len(found.outcomes) > shown:
