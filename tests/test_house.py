@@ -17,7 +17,7 @@ verdict drift_rule drift population shrinkage variation wording_rounds paraphras
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain
-forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening rate_sums
+forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening rate_sums
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking
@@ -25,7 +25,7 @@ store_schema store_sql store_sqlite store_postgres migrations store_secrets stor
 store_export store_base store_asked
 store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
-looking labelling runs session keeping branching reading astray conversing exploring runner rolling associated
+looking grouped labelling runs session keeping branching reading astray conversing exploring runner rolling associated
 forked fallen foreseen surprised
 foretold caveats phrased placing following phrasing reworded rewording writing controls investigation certifying
 comparing render

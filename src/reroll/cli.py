@@ -315,7 +315,8 @@ def phrase(
     tokens
         Look at one token of the answer instead: two wordings, or one to be held against the baseline; with more, a
         screen of them by the first one's runs. Each is `baseline`, another case's id, the other words themselves,
-        PART=VALUE such as system.role=TEXT or input.request=TEXT, a folder with a program.yaml, or @FILE with a wording on each line.
+        PART=VALUE such as system.role=TEXT or input.request=TEXT, a folder with a program.yaml, or @FILE with a
+        wording on each line.
     sample
         A stored sample whose answer is looked along (default: the commonest failing one).
     at
@@ -375,6 +376,7 @@ def samples(
     *,
     limit: int = 50,
     tree: bool = False,
+    group: bool = False,
     least: int = 1,
     common: Common = COMMON,
     pictures: Pictures = PICTURES,
@@ -389,12 +391,15 @@ def samples(
         At most so many.
     tree
         All runs of the case as a tree: where they part, and how each branch fares.
+    group
+        What failed, of this case or of all cases and reports, in groups by what was observed: which check and why, how
+        the answer ended, where it leaves the paths of passing runs; the largest first.
     least
         With --tree: leave out branches with fewer runs.
     """
     from reroll import commands_files
 
-    return commands_files.samples(case, limit, tree, least, common, pictures)
+    return commands_files.samples(case, limit, tree, group, least, common, pictures)
 
 
 @app.command

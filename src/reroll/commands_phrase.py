@@ -37,7 +37,7 @@ MOST = 200  # wordings
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """Wordings of whole requests: those named; by rule, at most so many; so many that the model writes. margin: of rates."""
+    """Wordings of whole requests: named; by rule, at most so many; so many that the model writes. margin: of rates."""
 
     named: tuple[str, ...] = ()
     by_rule: int | None = None
@@ -224,8 +224,8 @@ def _told_rounds(wordings: int, left: int, spending: Spending) -> None:
     if not spending.quiet:
         print(
             f"{counts('wording', wordings)}, each run once a round, side by side: at most "
-            f"{counts('round', left // wordings)}, {counts('call', left)} in all; it stops as soon as the answer is known; "
-            "Ctrl-C stops it, --budget limits it",
+            f"{counts('round', left // wordings)}, {counts('call', left)} in all; it stops as soon as the answer is "
+            "known; Ctrl-C stops it, --budget limits it",
             file=sys.stderr,
         )
 

@@ -36,7 +36,7 @@ _FAR = 1_000_000  # calls; nothing is forecast beyond
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What is compared: wordings, the first one as it is asked now, with the kind of each; replies that were dropped."""
+    """What is compared: wordings, the first one as it is asked now, and the kind of each; replies dropped."""
 
     wordings: tuple[Wording, ...]
     kinds: tuple[str, ...]

@@ -146,7 +146,7 @@ class Spread:
     """How far apart wordings are, beside what re-runs do.
 
     between:  standard deviation of the wordings' true failure rates, corrected for sampling noise (0 where noise
-              explains all of it); its range holds for these very wordings, whenever one looks, except with chance alpha.
+              explains all of it); its range holds for these very wordings, at every look, except with chance alpha.
     within:   standard deviation of one run around its wording's rate: what re-runs do.
     observed: standard deviation of the rates as they were counted.
     chance:   what `observed` would be by re-runs alone, if all wordings were alike.
