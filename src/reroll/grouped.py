@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reroll.case import Case
 from reroll.check import Check, Outcome, Surroundings, overall
 from reroll.checking import Checker
 from reroll.errors import UsageError
-from reroll.grouping import Group, Grouping, Paths
+from reroll.grouping import Group, Grouping, Observed, Paths
 from reroll.looking import known_case
 from reroll.project import Project
 from reroll.sample import Sample
@@ -39,7 +40,7 @@ class Grouped:
 
 
 def grouped_samples(project: Project, store: Store, case_id: str | None, alpha: float = 0.05) -> Grouped:
-    """What failed in one case, or in all of them and in reports, grouped by facts; judged by the checks as they are now.
+    """What failed in one case, or in all of them and in reports, by facts; judged by the checks as they are now.
 
     Raises: UsageError if nothing is stored of that case, or nothing at all.
     """
@@ -55,13 +56,11 @@ def grouped_samples(project: Project, store: Store, case_id: str | None, alpha: 
     seen = grouping.evidence
     if not seen.n:
         raise UsageError("no sample of a case with checks is stored; `reroll rerun CASE` makes some", slug="no-samples")
-    return Grouped(
-        case_id, counted, seen.n, seen.passes, seen.failures, seen.invalid, alpha, grouping.groups(alpha)
-    )
+    return Grouped(case_id, counted, seen.n, seen.passes, seen.failures, seen.invalid, alpha, grouping.groups(alpha))
 
 
 class _Judge:
-    """Says what a case's checks say of pages of its samples: what is stored, else judged on the spot (and not stored)."""
+    """What a case's checks say of pages of its samples: what is stored, else judged on the spot (and not stored)."""
 
     def __init__(self, checker: Checker, store: Store, project: Project, case: Case) -> None:
         self.store, self.ids = store, checker.ids(case, project.program)
@@ -81,20 +80,29 @@ class _Judge:
 
 def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str) -> bool:
     """Whether the case has any sample; they are taken in, in the order of storing."""
-    paths, looked, any_bad = Paths(), 0, False
+    paths: dict[str, Paths] = {}  # by request: those of another wording or variant are other paths
+    any_request, looked = Paths(), 0
     for page in _pages(store, id):
         for one, outcomes in judge(page):
-            passed = bool(outcomes) and overall(outcomes).outcome == "pass"
-            any_bad |= not passed
-            if passed and one.sample.completion is not None:
-                paths.add(one.sample.completion)
+            completion = one.sample.completion
+            if outcomes and overall(outcomes).outcome == "pass" and completion is not None:
+                paths.setdefault(one.request_id, Paths()).add(completion)
+                any_request.add(completion)
         looked += len(page)
-        if paths.passes >= ENOUGH_PASSES or looked >= LOOKED_FOR:
+        if any_request.passes >= ENOUGH_PASSES or looked >= LOOKED_FOR:
             break
     for page in _pages(store, id):
         for one, outcomes in judge(page):
-            grouping.add(one.id, id, one.sample, outcomes, paths)
+            said = () if one.sample.completion is not None or one.sample.error else _conversation(store, one)
+            observed = Observed(one.id, id, one.sample, outcomes, one.variant, said)
+            grouping.add(observed, paths.get(one.request_id, any_request))
     return looked > 0
+
+
+def _conversation(store: Store, one: StoredSample) -> tuple[dict[str, Any], ...]:
+    """The messages of a recorded conversation: its answer is in them."""
+    messages = store.get_request(one.request_id).request.body.get("messages") or ()
+    return tuple(m for m in messages if isinstance(m, dict))
 
 
 def _pages(store: Store, id: str) -> Iterator[list[StoredSample]]:

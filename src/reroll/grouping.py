@@ -1,9 +1,9 @@
-"""Failing samples grouped by what was observed of them, before any likeness of texts: their facts, counted as they come.
+"""Failing samples grouped by what was observed of them, before any likeness of texts: facts, counted as they come.
 
 Facts are: which checks failed and why (numbers and quoted values left out of the reason), how the answer ended, what
-kind of error came instead, which field a check names, and the first token at which the answer leaves the paths that
-passing runs take.  Within one group of facts the same text, to the letter, is counted together; no two texts are ever
-called alike.  What is kept does not grow with the number of samples beyond fixed limits.
+kind of error came instead, which field a check names, which tool was called last, and the first token at which the
+answer leaves the paths that passing runs take.  Within one group of facts the same text, to the letter, is counted
+together; no two texts are ever called alike.  What is kept has fixed limits, however many samples come.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import hashlib
 import heapq
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reroll.check import Outcome, overall
 from reroll.evidence import Est, Evidence, interval
+from reroll.numbers import counts
 from reroll.sample import Completion, Sample
 from reroll.tree import steps_of
 
-__all__ = ["Facts", "Group", "Grouping", "Leaving", "Paths", "SameText", "facts_of", "normalised"]
+__all__ = ["Facts", "Group", "Grouping", "Leaving", "Observed", "Paths", "SameText", "facts_of", "normalised"]
+
+Messages = Sequence[Mapping[str, Any]]
 
 USUAL_ENDS = frozenset({"stop", "end_turn", "tool_calls", "tool_use", "stop_sequence", "eos", "completed", ""})
 CUT = frozenset({"length", "max_tokens"})
@@ -28,7 +32,8 @@ MOST_FACTS = 2000  # different facts; what comes beyond is one group
 MOST_LEAVINGS = 64  # places of one group of facts at which answers leave
 MOST_TEXTS = 64  # texts of one group that are counted one by one
 KEPT_HASHES = 512  # of texts, to count different ones: exact up to so many
-MOST_CASES = 64
+MOST_NAMES = 1000  # cases, and variants, of one group that are counted one by one
+OTHERS = "others"
 LEAST_SHARE = 0.1  # of its group of facts: a place at which fewer leave is no group of its own
 COMMON_SHARE = 0.02  # of passing runs: what fewer do is no common path
 MOST_NODES = 50_000
@@ -42,7 +47,7 @@ class Facts:
 
     checks:  (name, reason without its values) of every check that did not pass.
     ended:   the finish reason, where it is none of the usual ones; error: the kind of what came instead of an answer.
-    parts:   the fields that reasons name.
+    parts:   the fields that reasons name; tool: the one that was called last, in the answer or recorded conversation.
     """
 
     outcome: str
@@ -50,6 +55,7 @@ class Facts:
     ended: str = ""
     error: str = ""
     parts: tuple[str, ...] = ()
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,9 @@ class Leaving:
     before: str
     token: str
     depth: int = field(compare=False, default=0)
+
+
+_MANY = Leaving("", "\x00many")  # stands for places that were too many to be counted one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +83,11 @@ class SameText:
 class Group:
     """Samples with the same facts. name: in plain words; reason: as the example's check said it.
 
-    share:    of all settled samples, with its interval (true at every look if samples are alike, except with chance alpha);
+    share:    of all settled samples, with its interval (true at every look if samples are alike, but for alpha);
     of_bad:   of those that did not pass.
     distinct: how many different texts; exact: whether that is counted, or estimated as there are many.
+    cases, variants: how many of it in each, the most first. passes_so: passing samples that ended the same way and
+              called the same tool last; None where that is nothing special.
     differs:  what sets it apart, in words. leaving: None where it takes passing paths, or leaves them in many places.
     """
 
@@ -93,6 +104,8 @@ class Group:
     distinct: int
     exact: bool
     cases: tuple[tuple[str, int], ...]
+    variants: tuple[tuple[str, int], ...]
+    passes_so: int | None
     texts: tuple[SameText, ...]
     differs: tuple[str, ...] = ()
 
@@ -101,7 +114,8 @@ class Group:
 
 QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|“[^”]*”|`[^`]*`")
 NUMBER = re.compile(r"(?<![\w#])[+-]?\d(?:[\d.,:/-]*\d)?(?:[eE][+-]?\d+)?%?")
-LISTED = re.compile(r"[\[{(]\s*(?:(?:[“#]…?[”]?|#|null|true|false|…)[\s,:]*)+(?:…)?[\]})]?")
+INDEX = re.compile(r"(?<=\w)\[\d+\]")
+LISTED = re.compile(r"(?<!\w)[\[{(]\s*(?:(?:[“#]…?[”]?|#|null|true|false|…)[\s,:]*)+(?:…)?[\]})]?")
 PART = re.compile(r"(?:^|but |arguments of )((?:\w+|\[\d+\])(?:\.\w+|\[\d+\])*) (?:is|are|should|has|must)\b")
 NO_PART = frozenset({"it", "the", "this", "answer", "text", "nothing", "value", "what", "which", "there", "check"})
 HTTP = re.compile(r"^(http \d{3})\b")
@@ -115,12 +129,12 @@ def normalised(reason: str) -> str:
     >>> normalised("attendees is ['Ana', 'Ben'], expected ['Ana']"), normalised("duration_min is 45, expected 60")
     ('attendees is “…”, expected “…”', 'duration_min is #, expected #')
     """
-    text = QUOTED.sub("“…”", " ".join(reason.split()))
+    text = INDEX.sub("[]", QUOTED.sub("“…”", " ".join(reason.split())))
     text = NUMBER.sub("#", text)
     return LISTED.sub("“…”", text)[:200]
 
 
-def facts_of(sample: Sample, outcomes: Sequence[Outcome]) -> Facts | None:
+def facts_of(sample: Sample, outcomes: Sequence[Outcome], conversation: Messages = ()) -> Facts | None:
     """What was observed of a sample, given what its checks say; None where it passed.
 
     >>> wrong = Outcome("fail", 'date is "2026-11-20", expected "2026-11-27"', "right-date")
@@ -135,7 +149,17 @@ def facts_of(sample: Sample, outcomes: Sequence[Outcome]) -> Facts | None:
     bad = [one for one in outcomes if one.outcome != "pass"] or [verdict]
     checks = tuple(dict.fromkeys((one.check, normalised(one.reason)) for one in bad))
     parts = tuple(dict.fromkeys(part for one in bad if (part := _part(one.reason))))
-    return Facts(verdict.outcome, checks, _ended(sample.completion), "", parts)
+    return Facts(verdict.outcome, checks, _ended(sample.completion), "", parts, _last_tool(sample, conversation))
+
+
+def _last_tool(sample: Sample, conversation: Messages) -> str:
+    calls: Sequence[Any] = sample.completion.tool_calls if sample.completion is not None else ()
+    if sample.completion is None:
+        calls = [call for message in conversation for call in message.get("tool_calls") or ()]
+    if not calls:
+        return ""
+    called = calls[-1]
+    return str(called.get("function", called).get("name") or "") if isinstance(called, Mapping) else ""
 
 
 def _ended(completion: Completion | None) -> str:
@@ -158,7 +182,7 @@ def _part(reason: str) -> str:
     return re.sub(r"\[\d+\]", "[]", match[1])
 
 
-# -- where answers leave ------------------------------------------------------------------------------------------------
+# -- where answers leave ----------------------------------------------------------------------------------------------
 
 
 class Paths:
@@ -210,6 +234,18 @@ class Paths:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One settled sample with what its checks say. conversation: the messages, where they are all that was recorded."""
+
+    id: str
+    case: str
+    sample: Sample
+    outcomes: tuple[Outcome, ...]
+    variant: str = "baseline"
+    conversation: Messages = ()
+
+
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
@@ -251,15 +287,17 @@ class _Heap:
     same_reason: bool = True
     leaving: Leaving | None = None
     cases: Counter[str] = field(default_factory=Counter)
+    variants: Counter[str] = field(default_factory=Counter)
     texts: dict[int, SameText] = field(default_factory=dict)
     distinct: _Distinct = field(default_factory=_Distinct)
 
-    def add(self, id: str, case: str, reason: str, text: str) -> None:
+    def add(self, of: Observed, reason: str, text: str) -> None:
         if not self.count:
-            self.example, self.reason = id, reason
+            self.example, self.reason = of.id, reason
         self.same_reason &= reason == self.reason
         self.count += 1
-        _tally(self.cases, case, 1, MOST_CASES)
+        _tally(self.cases, of.case, 1)
+        _tally(self.variants, of.variant, 1)
         plain = " ".join(text.split())
         hashed = _hash(plain.casefold())
         self.distinct.add(hashed)
@@ -267,15 +305,16 @@ class _Heap:
         if have is not None:
             self.texts[hashed] = replace(have, count=have.count + 1)
         elif len(self.texts) < MOST_TEXTS:
-            self.texts[hashed] = SameText(plain[:300], 1, id)
+            self.texts[hashed] = SameText(plain[:300], 1, of.id)
 
     def take(self, other: _Heap) -> None:
         if not self.count:
             self.example, self.reason = other.example, other.reason
         self.same_reason &= other.same_reason and other.reason == self.reason
         self.count += other.count
-        for case, n in other.cases.items():
-            _tally(self.cases, case, n, MOST_CASES)
+        for mine, theirs in ((self.cases, other.cases), (self.variants, other.variants)):
+            for name, n in theirs.items():
+                _tally(mine, name, n)
         for hashed, one in other.texts.items():
             have = self.texts.get(hashed)
             if have is not None:
@@ -287,11 +326,12 @@ class _Heap:
         self.distinct.full |= other.distinct.full
 
 
-def _tally(counter: Counter[str], name: str, n: int, most: int) -> None:
-    if name in counter or len(counter) < most:
-        counter[name] += n
-    else:
-        counter["others"] += n
+def _tally(counter: Counter[str], name: str, n: int) -> None:
+    counter[name if name in counter or len(counter) < MOST_NAMES else OTHERS] += n
+
+
+def _most_first(counter: Counter[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(counter.items(), key=lambda one: (one[0] == OTHERS, -one[1], one[0])))
 
 
 def _hash(text: str) -> int:
@@ -306,12 +346,15 @@ class Grouping:
         self.seen = Evidence()
         self._counts = [0, 0, 0]
         self._heaps: dict[Facts, dict[Leaving | None, _Heap]] = {}
+        self._passed: Counter[str] = Counter()  # by the way they ended
 
-    def add(self, id: str, case: str, sample: Sample, outcomes: Sequence[Outcome], paths: Paths | None = None) -> None:
-        """One settled sample with what its checks say. paths: those of its case's passing answers."""
-        facts = facts_of(sample, outcomes)
+    def add(self, of: Observed, paths: Paths | None = None) -> None:
+        """One settled sample. paths: those of passing answers to the same request."""
+        sample, outcomes = of.sample, of.outcomes
+        facts = facts_of(sample, outcomes, of.conversation)
         self._counts[0] += 1
         if facts is None:
+            _tally(self._passed, _way(_ended(sample.completion), _last_tool(sample, of.conversation)), 1)
             return
         self._counts[1 if facts.outcome == "fail" else 2] += 1
         if facts not in self._heaps and len(self._heaps) >= MOST_FACTS:
@@ -319,12 +362,12 @@ class Grouping:
         heaps = self._heaps.setdefault(facts, {})
         completion = sample.completion
         leaving = paths.leaving(completion) if paths is not None and completion is not None else None
-        if leaving is not None and leaving not in heaps and len(heaps) > MOST_LEAVINGS:
-            leaving = None
+        if leaving not in heaps and len(heaps) > MOST_LEAVINGS:
+            _make_room(heaps)
         heap = heaps.setdefault(leaving, _Heap(leaving=leaving))
         verdict = overall(outcomes) if outcomes else None
         reason = sample.error or (verdict.reason if verdict else "no check judges this case")
-        heap.add(id, case, reason, _said(sample))
+        heap.add(of, reason, _said(of))
 
     @property
     def evidence(self) -> Evidence:
@@ -339,21 +382,39 @@ class Grouping:
         for facts, heaps in self._heaps.items():
             found += [(facts, heap, other) for heap, other in _settled(heaps)]
         found.sort(key=lambda one: (-one[1].count, one[0].checks, one[0].error, str(one[1].leaving)))
-        return tuple(_group(facts, heap, other, n, fails + invalid, alpha) for facts, heap, other in found)
+        special = {facts: _way(facts.ended, facts.tool) for facts in self._heaps if facts.ended or facts.tool}
+        so = {facts: self._passed[way] for facts, way in special.items()}
+        return tuple(
+            _group(facts, heap, other, (n, fails + invalid), so.get(facts), alpha) for facts, heap, other in found
+        )
 
 
-def _said(sample: Sample) -> str:
-    completion = sample.completion
+def _make_room(heaps: dict[Leaving | None, _Heap]) -> None:
+    """Take the rarest half of the places together: so what is common stays, whatever else there is."""
+    many = heaps.setdefault(_MANY, _Heap(leaving=_MANY))
+    places = [key for key in heaps if key is not None and key != _MANY]
+    for key in sorted(places, key=lambda key: heaps[key].count)[: len(places) // 2]:
+        many.take(heaps.pop(key))
+
+
+def _way(ended: str, tool: str) -> str:
+    return f"{ended}\n{tool}"
+
+
+def _said(of: Observed) -> str:
+    completion = of.sample.completion
     if completion is None:
-        return sample.error or ""
+        said = [m.get("content") for m in of.conversation if m.get("role") == "assistant" and m.get("content")]
+        return of.sample.error or (str(said[-1]) if said else "")
     return completion.text or completion.refusal or repr(completion.tool_calls or "")
 
 
 def _settled(heaps: dict[Leaving | None, _Heap]) -> list[tuple[_Heap, bool]]:
     """Places at which enough leave, each on its own; the rest together (True where that stands for several places)."""
     total = sum(heap.count for heap in heaps.values())
-    own = [h for h in heaps.values() if h.leaving is not None and h.count >= max(2, LEAST_SHARE * total)]
-    if len(heaps) == 1:
+    places = [h for h in heaps.values() if h.leaving is not None and h.leaving != _MANY]
+    own = [h for h in places if h.count >= max(2, LEAST_SHARE * total)]
+    if len(heaps) == 1 and _MANY not in heaps:
         own = list(heaps.values())
     small = [h for h in heaps.values() if not any(h is one for one in own)]
     if not small:
@@ -365,7 +426,8 @@ def _settled(heaps: dict[Leaving | None, _Heap]) -> list[tuple[_Heap, bool]]:
     return [*((h, False) for h in own), (rest, not only_on_paths)]
 
 
-def _group(facts: Facts, heap: _Heap, elsewhere: bool, n: int, bad: int, alpha: float) -> Group:
+def _group(facts: Facts, heap: _Heap, elsewhere: bool, of: tuple[int, int], so: int | None, alpha: float) -> Group:
+    n, bad = of
     low, high = interval(heap.count, n, alpha)
     return Group(
         name=_name(facts, heap),
@@ -380,9 +442,11 @@ def _group(facts: Facts, heap: _Heap, elsewhere: bool, n: int, bad: int, alpha: 
         elsewhere=elsewhere,
         distinct=heap.distinct.count(),
         exact=not heap.distinct.full,
-        cases=tuple(heap.cases.most_common()),
+        cases=_most_first(heap.cases),
+        variants=_most_first(heap.variants),
+        passes_so=so,
         texts=tuple(sorted(heap.texts.values(), key=lambda one: (-one.count, one.text))[:3]),
-        differs=tuple(_differs(facts, heap, elsewhere)),
+        differs=tuple(_differs(facts, heap, elsewhere, so)),
     )
 
 
@@ -399,17 +463,21 @@ def _name(facts: Facts, heap: _Heap) -> str:
     return named
 
 
-def _differs(facts: Facts, heap: _Heap, elsewhere: bool) -> list[str]:
+def _differs(facts: Facts, heap: _Heap, elsewhere: bool, so: int | None) -> list[str]:
     found = []
     if facts.parts:
         found.append(f"field {', '.join(facts.parts)}")
     if facts.ended:
         found.append("cut off at the limit of tokens" if facts.ended in CUT else f"ended by {facts.ended}")
+    if facts.tool:
+        found.append(f"the last tool called is {facts.tool}")
+    if so is not None:
+        found.append(f"as did {counts('passing sample', so)}" if so else "which no passing sample did")
     if heap.leaving is not None:
         before = f" after “…{heap.leaving.before}”" if heap.leaving.before else " at once"
         found.append(f"says “{heap.leaving.token}”{before}, where passing runs go on otherwise")
     elif elsewhere:
         found.append("leaves the passing runs' paths in many places")
-    if len(heap.texts) == 1 and not heap.distinct.full and heap.count > 1:
+    if len(heap.texts) == 1 and next(iter(heap.texts.values())).text and not heap.distinct.full and heap.count > 1:
         found.append("always the same text")
     return found

@@ -12,6 +12,7 @@ from reroll.render.bars import bar
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, titled
 from reroll.render.said import short
+from reroll.words import brief
 
 __all__ = ["show_grouped"]
 
@@ -39,9 +40,9 @@ def show_grouped(found: Grouped, console: Console) -> None:
         lines += [Text(), *pen.wrap(pen.text(f"{words}; --json has all of them", "dim"), 3, 3)]
     if found.groups:
         note = (
-            "grouped by which check failed and why (values left out of reasons), how the answer ended, and the first token "
-            "at which it leaves the paths of passing runs; texts are not compared but to the letter. Ranges are of the "
-            "share of all samples, each on its own, and take samples to be alike"
+            "grouped by which check failed and why (values left out of reasons), how the answer ended, the tool called "
+            "last, and the first token at which it leaves the paths of passing runs; texts are compared to the letter "
+            "only. Ranges are of the share of all samples, each on its own, and take samples to be alike"
         )
         lines += titled("How they were grouped", pen.wrap(pen.text(note, "dim"), 3, 3), pen)
     pen.put(lines)
@@ -67,8 +68,11 @@ def _group(group: Group, found: Grouped, pen: Pen) -> Lines:
         named = ", ".join(f"{case} ({n:,})" for case, n in group.cases[:CASES])
         more = len(group.cases) - CASES
         pieces.append(f"in {named}{f' and {more:,} more' if more > 0 else ''}")
+    if len(group.variants) > 1 or group.variants[0][0] != "baseline":
+        pieces.append("variants " + ", ".join(f"{brief(name)} ({n:,})" for name, n in group.variants[:CASES]))
     lines += pen.wrap(pen.text("; ".join(pieces), "dim"), 5, 5)
-    top = group.texts[0]
-    times = f"{top.count:,} × " if top.count > 1 else ""
-    example = pen.join((f"{top.example}  ", "dim"), (times, "dim"), short(top.text, TEXT))
-    return [*lines, *pen.wrap(example, 5, 7)]
+    shown = [one for one in group.texts if one.count > 1] or group.texts[:1]
+    for one in shown:
+        times = f"{one.count:,} × " if one.count > 1 else ""
+        lines += pen.wrap(pen.join((f"{one.example}  {times}", "dim"), short(one.text, TEXT)), 5, 7)
+    return lines
