@@ -144,7 +144,8 @@ def _spread_sentence(found: Reworded) -> str:
     if spread is None or spread.between.value is None:
         return f"Too little was run to tell {counts('wording', n)} apart ({counts('round', found.rounds)})."
     low, high = spread.between.low or 0.0, spread.between.high or 0.0
-    size = f"{points(spread.between.value, signed=False)} ({_between(low, high)})"
+    about = _between(low, high) if low or found.verdict != "differ" else f"above 0, at most {_most(high)}"
+    size = f"{points(spread.between.value, signed=False)} ({about})"
     ends = {
         "differ": "it is the wording",
         "no_different": f"it is not the wording, to within {points(found.margin, signed=False)}",
@@ -172,6 +173,10 @@ def _open_sentence(found: Reworded) -> str:
 
 def _between(low: float, high: float) -> str:
     return interval_words(min(1.0, low), min(1.0, high)).removesuffix(" %") + " points"
+
+
+def _most(high: float) -> str:
+    return points(min(1.0, high), signed=False, toward="up")
 
 
 def _fails(rate: Rate) -> str:
