@@ -152,6 +152,8 @@ def _whole(project: Project, case: Case, worded: Worded, common: Common, spendin
         async def work(sessions: Sequence[Session]) -> Reworded:
             if before is not None:
                 _carry(before, sessions[0])
+                if options.max_seconds is not None:
+                    sessions[0].spent.begin(options.max_seconds - before.seconds)
             return await compare_wordings(sessions, case, asked)
 
         projects = [replace(project, program=one.program) for one in found]
@@ -203,7 +205,8 @@ def _written(
         usable, dropped = await written_wordings(sessions[0], cases, text, write, others)
         return usable, dropped, sessions[0].spent.cost()
 
-    return with_sessions([asking], store, spending, cases, cases, work, names=("writer",))
+    budget = min(options_of(spending).budget, write)
+    return with_sessions([asking], store, replace(spending, budget=budget), cases, cases, work, names=("writer",))
 
 
 def _carry(before: Cost, session: Session) -> None:
