@@ -14,12 +14,12 @@ ROOT = Path(reroll.__file__).parent
 CORE = """
 errors numbers sample match params program requirement check case fix variant circumstances fillers draft factors
 outcomes evidence calibrate paired race
-verdict drift_rule drift population shrinkage variation compare beta judge audit
+verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain cause
-forking success_curve fork_search fork_certificate dud dud_report association failure_flow flattening rate_sums
-loadbearing screen confirm finding inquiry
+forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
+rate_sums loadbearing screen confirm finding inquiry
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking
@@ -27,10 +27,11 @@ store_schema store_sql store_sqlite store_postgres migrations store_secrets stor
 store_export store_base store_asked
 store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
-looking labelling runs session keeping branching reading astray conversing exploring runner rolling associated
+looking grouped labelling runs session keeping branching reading astray conversing exploring runner rolling associated
 forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
-foretold phrased placing following phrasing controls investigation certifying comparing render
+foretold phrased placing following phrasing reworded rewording writing controls investigation certifying
+comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_audit commands_cause commands_files fake_faults fake_server commands_fake exits cli
 """.split()

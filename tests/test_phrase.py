@@ -255,8 +255,6 @@ def test_runs_of_a_wording_are_no_runs_of_the_case_and_no_branches_of_other_ques
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "name them with --tokens"),
-        (("--tokens",), "name them with --tokens"),
         (("--tokens", "nope"), "no wording `nope`"),
         (("--tokens", "next-friday"), "send the same request"),
         (("--tokens", "awkward", "--width", "0"), "--width is in points of success"),

@@ -285,6 +285,10 @@ def phrase(
     case: str,
     /,
     *,
+    wordings: Annotated[tuple[str, ...], Parameter(name="--wordings", negative="", consume_multiple=True)] = (),
+    by_rule: int | None = None,
+    write: int = 0,
+    margin: float | None = None,
     tokens: Annotated[tuple[str, ...], Parameter(name="--tokens", negative="", consume_multiple=True)] = (),
     sample: str | None = None,
     at: int | None = None,
@@ -293,16 +297,27 @@ def phrase(
     spending: Spending = SPENDING,
     pictures: Pictures = PICTURES,
 ) -> int:
-    """Hold other wordings of a case's request against each other at one token of its answer.
+    """Say whether the wording of a case's request moves how often it fails, or what it does at one token of the answer.
 
     Parameters
     ----------
     case
         The case's id in cases.yaml.
+    wordings
+        Wordings to be run beside the one as it is asked now and those made by rule. Each is another case's id, the
+        other words themselves, PART=VALUE such as system.role=TEXT or input.request=TEXT, a folder with a program.yaml,
+        or @FILE with a wording on each line.
+    by_rule
+        At most so many wordings made by rule: manners, fillers, contractions, full stops (default 7; 0: none).
+    write
+        Ask the case's own model for so many wordings; what cannot be used is dropped and counted.
+    margin
+        What still counts as no different, as a difference of failure rates; without it that is never said.
     tokens
-        Two wordings, or one to be held against the baseline; with more, a screen of them by the first one's runs.
-        Each is `baseline`, another case's id, the other words themselves, PART=VALUE such as system.role=TEXT or
-        input.request=TEXT, a folder with a program.yaml, or @FILE with a wording on each line.
+        Look at one token of the answer instead: two wordings, or one to be held against the baseline; with more, a
+        screen of them by the first one's runs. Each is `baseline`, another case's id, the other words themselves,
+        PART=VALUE such as system.role=TEXT or input.request=TEXT, a folder with a program.yaml, or @FILE with a
+        wording on each line.
     sample
         A stored sample whose answer is looked along (default: the commonest failing one).
     at
@@ -314,7 +329,8 @@ def phrase(
     from reroll import commands_phrase
     from reroll.phrasing import Asked
 
-    return commands_phrase.phrase(case, tokens, Asked(sample, at, width), common, spending, pictures)
+    worded = commands_phrase.Worded(wordings, by_rule, write, margin)
+    return commands_phrase.phrase(case, tokens, Asked(sample, at, width), worded, common, spending, pictures)
 
 
 @app.command
@@ -415,6 +431,7 @@ def samples(
     *,
     limit: int = 50,
     tree: bool = False,
+    group: bool = False,
     least: int = 1,
     common: Common = COMMON,
     pictures: Pictures = PICTURES,
@@ -429,12 +446,15 @@ def samples(
         At most so many.
     tree
         All runs of the case as a tree: where they part, and how each branch fares.
+    group
+        What failed, of this case or of all cases and reports, in groups by what was observed: which check and why, how
+        the answer ended, where it leaves the paths of passing runs; the largest first.
     least
         With --tree: leave out branches with fewer runs.
     """
     from reroll import commands_files
 
-    return commands_files.samples(case, limit, tree, least, common, pictures)
+    return commands_files.samples(case, limit, tree, group, least, common, pictures)
 
 
 @app.command

@@ -29,14 +29,20 @@ EXPORTED: tuple[Source, ...] = ("draw", "imported", "reported")
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
-def samples(case: str | None, limit: int, tree: bool, least: int, common: Common, pictures: Pictures) -> int:
+def samples(
+    case: str | None, limit: int, tree: bool, group: bool, least: int, common: Common, pictures: Pictures
+) -> int:
     from reroll.looking import parted_samples, stored_samples
 
     for option, value in (("--limit", limit), ("--least", least)):
         if value < 1:
             raise UsageError(f"{option} must be 1 or more, got {value}", slug="limit")
+    if tree and group:
+        raise UsageError("--tree and --group are two ways to look; give one of them", slug="usage")
     can_be_drawn(pictures)
     project = project_of(common)
+    if group:
+        return _groups(project, case, common, pictures)
     if tree:
         if case is None:
             raise UsageError("--tree is about the runs of one case; name it", slug="no-case")
@@ -60,6 +66,22 @@ def samples(case: str | None, limit: int, tree: bool, least: int, common: Common
         f"reroll samples {case or ''}".strip(),
         lambda: {"schema": "reroll.samples/1", "samples": to_json(shown)},
         lambda page: show_samples([s.shown for s in shown], page),
+        common,
+        pictures,
+    )
+    return 0
+
+
+def _groups(project: Project, case: str | None, common: Common, pictures: Pictures) -> int:
+    from reroll.grouped import grouped_samples
+    from reroll.render.grouped import show_grouped
+
+    with store_of(common, project, create=False) as store:
+        grouped = grouped_samples(project, store, case, setting("alpha"))
+    present(
+        f"reroll samples {case or ''}".strip() + " --group",
+        lambda: {"schema": "reroll.groups/1", **to_json(grouped)},
+        lambda page: show_grouped(grouped, page),
         common,
         pictures,
     )

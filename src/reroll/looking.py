@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +18,7 @@ from reroll.project import Project
 from reroll.sample import Sample, Token
 from reroll.store import Store, StoredSample
 from reroll.store_rows import Source
-from reroll.tree import Branch, Tree, path_of
+from reroll.tree import Branch, Tree, path_of, steps_of
 
 __all__ = [
     "Listed",
@@ -107,9 +106,6 @@ class Parted:
     tree: Branch
 
 
-WORD = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
-
-
 def parted_samples(project: Project, store: Store, case_id: str, least: int = 1) -> Parted:
     """The draws of one case, run together where they begin alike: where they part, and how each branch fares.
 
@@ -125,7 +121,7 @@ def parted_samples(project: Project, store: Store, case_id: str, least: int = 1)
         for one, completion in zip(found, said, strict=True):
             outcome = overall(_judge(checker, store, project, cases.get(case_id), one)).outcome
             if by == "words":
-                completion = replace(completion, tokens=tuple(Token(word) for word in WORD.findall(completion.text)))
+                completion = replace(completion, tokens=tuple(map(Token, steps_of(replace(completion, tokens=())))))
             tokens, ended = path_of(completion)
             tree.grow(tokens, ended, outcome=outcome, drawn=True, said=completion.text)
     return Parted(case_id, by, len(found), tree.branches(least))

@@ -9,6 +9,7 @@ other tokens is another leaf, joined only where it is reported.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,7 +17,7 @@ from typing import Literal
 from reroll.odds import END, token_key
 from reroll.sample import Completion, Token
 
-__all__ = ["CUT", "ROOT", "STOP", "UNKNOWN", "Branch", "Ended", "Node", "Parting", "Tree", "path_of"]
+__all__ = ["CUT", "ROOT", "STOP", "UNKNOWN", "Branch", "Ended", "Node", "Parting", "Tree", "path_of", "steps_of"]
 
 Ended = Literal["end", "cut", "stop", "unknown"]
 """How a completion ended: by its last token; at the token limit; by a stop string, or the like, which takes
@@ -106,6 +107,18 @@ def path_of(completion: Completion) -> tuple[tuple[Token, ...], Ended]:
     if completion.finish_reason == "stop" and len(spelt) > len(completion.text) and spelt.startswith(completion.text):
         return tokens, "stop"  # a stop string was cut off
     return tokens, "unknown"
+
+
+WORD = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
+
+
+def steps_of(completion: Completion) -> tuple[str, ...]:
+    """The texts of a completion's tokens; its words, each with the space before it, where no token is known.
+
+    >>> steps_of(Completion("Hi, you")), steps_of(Completion("Hi", tokens=(Token("H"), Token("i"))))
+    (('Hi', ',', ' you'), ('H', 'i'))
+    """
+    return tuple(t.text for t in completion.tokens) or tuple(WORD.findall(completion.text))
 
 
 class Tree:

@@ -20,7 +20,15 @@ import numpy.typing as npt
 from reroll.evidence import Est, Evidence, interval_array
 from reroll.shrinkage import LEAST_LEVELS
 
-__all__ = ["Source", "Wordings", "predicted_log_odds", "round_log_e", "variance_shares", "wordings_differ"]
+__all__ = [
+    "Source",
+    "Wordings",
+    "differ_log_e",
+    "predicted_log_odds",
+    "round_log_e",
+    "variance_shares",
+    "wordings_differ",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -77,22 +85,15 @@ def wordings_differ(rounds: Sequence[Sequence[str]], alpha: float = 0.05) -> Wor
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha!r}")
     fails, invalid = _rounds(rounds)
     width = fails.shape[1]
-    log_e = _mean_log(np.zeros(len(STRENGTHS)))
-    bets, decided_at = np.zeros(len(STRENGTHS)), None
-    failed, judged = np.zeros(width), np.zeros(width)
-    for i, (fail, unknown) in enumerate(zip(fails, invalid, strict=True)):
-        bets += [_least_log_e(fail, unknown, predicted_log_odds(failed, judged, s)) for s in STRENGTHS]
-        log_e = _mean_log(bets)
-        if log_e >= -math.log(alpha):
-            decided_at = (i + 1) * width
-            break
-        failed += fail
-        judged += ~unknown
+    path = _path(fails, invalid)
+    crossed = np.flatnonzero(path >= -math.log(alpha))
+    at = int(crossed[0]) if len(crossed) else len(path) - 1
+    decided_at = (at + 1) * width if len(crossed) else None
     cases = [Evidence(int(f), len(fails), int(u)) for f, u in zip(fails.sum(0), invalid.sum(0), strict=True)]
     lows, highs = _ranges(cases, alpha)
     return Wordings(
         verdict="undecided" if decided_at is None else "differ",
-        log_e=log_e,
+        log_e=float(path[at]),
         alpha=alpha,
         rates=tuple(
             Est(case.estimate, float(low), float(high), case.n)
@@ -101,6 +102,29 @@ def wordings_differ(rounds: Sequence[Sequence[str]], alpha: float = 0.05) -> Wor
         calls=fails.size,
         decided_at=decided_at,
     )
+
+
+def differ_log_e(rounds: Sequence[Sequence[str]]) -> Floats:
+    """The evidence that wordings fail unequally often as it stood after each round, in nats: (rounds,).
+
+    What `wordings_differ` holds against log(1 / alpha); arguments and errors as there.
+    """
+    return _path(*_rounds(rounds))
+
+
+def _path(fails: Bools, invalid: Bools) -> Floats:
+    failed, judged = np.cumsum(fails, axis=0) - fails.astype(int), np.cumsum(~invalid, axis=0) - (~invalid).astype(int)
+    unknown = np.flatnonzero(invalid.any(axis=1))
+    bets = np.empty((len(STRENGTHS), len(fails)))
+    for k, strength in enumerate(STRENGTHS):
+        odds = predicted_log_odds(failed.astype(np.float64), judged.astype(np.float64), strength)
+        steps = round_log_e(fails, odds)
+        for i in unknown:
+            steps[i] = _least_log_e(fails[i], invalid[i], odds[i])
+        bets[k] = np.cumsum(steps)
+    top = bets.max(axis=0)
+    path: Floats = top + np.log(np.exp(bets - top).mean(axis=0))
+    return path
 
 
 def round_log_e(fail: Bools, log_odds: Floats) -> Floats:
@@ -158,11 +182,6 @@ def _log_symmetric(log_odds: Floats) -> Floats:
 
 def _log_choose(n: int) -> Floats:
     return np.array([math.log(math.comb(n, k)) for k in range(n + 1)])
-
-
-def _mean_log(bets: Floats) -> float:
-    top = float(bets.max())
-    return top + math.log(float(np.exp(bets - top).mean()))
 
 
 def _rounds(rounds: Sequence[Sequence[str]]) -> tuple[Bools, Bools]:

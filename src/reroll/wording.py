@@ -19,7 +19,7 @@ from reroll.project import Project, load_project
 from reroll.strict_yaml import read_text
 from reroll.variant import changed_part, with_part
 
-__all__ = ["BASELINE", "Wording", "variant_of", "wordings_of"]
+__all__ = ["BASELINE", "Wording", "said_so", "text_of", "variant_of", "wordings_of"]
 
 BASELINE = "baseline"
 INPUT = "input."
@@ -81,6 +81,25 @@ def wordings_of(project: Project, case: Case, names: Sequence[str]) -> tuple[Wor
     return found
 
 
+def text_of(program: Program, case: Case) -> str:
+    """The words that ask for it: the only text that the user message takes, or all of the message where it takes more.
+
+    Raises: UsageError where the program has no user message of its own.
+    """
+    name = _sole_text(program, case)
+    if name is not None:
+        return str(case.input[name])
+    return fill(program.user, case.input)
+
+
+def said_so(program: Program, case: Case, name: str, text: str) -> Wording:
+    """The wording of this name that puts `text` where `text_of` found the words."""
+    key = _sole_text(program, case)
+    if key is not None:
+        return Wording(name, _reworded(program, {**case.input, key: text}, name)[0], text)
+    return Wording(name, with_part(program, "user", text.replace("{", "{{").replace("}", "}}")), text)
+
+
 def _lines(name: str) -> list[str]:
     """The wording itself; of `@FILE` its lines, without empty ones."""
     if not name.startswith("@"):
@@ -125,22 +144,25 @@ def _wording(project: Project, case: Case, name: str) -> Wording:
     return Wording(name, *_reworded(program, {**case.input, _the_input(program, case): name}, name))
 
 
-def _reworded(program: Program, inputs: dict[str, object], name: str) -> tuple[Program, str]:
-    """The program whose user message is these inputs' for every case, and that message."""
+def _can_be_reworded(program: Program, name: str) -> None:
     if program.raw is not None or program.is_product:
         what = "a stored request, sent as it is" if program.raw is not None else "the product itself"
         raise UsageError(
             f"the program is {what}, so `{name}` cannot be put into it; name another folder with a program.yaml",
             slug="no-wording",
         )
+
+
+def _reworded(program: Program, inputs: dict[str, object], name: str) -> tuple[Program, str]:
+    """The program whose user message is these inputs' for every case, and that message."""
+    _can_be_reworded(program, name)
     text = fill(program.user, inputs)
     return with_part(program, "user", text.replace("{", "{{").replace("}", "}}")), text
 
 
 def _the_input(program: Program, case: Case) -> str:
     """The input that the words stand for: the only text that the program's user message takes."""
-    names = {match[1] for match in PLACEHOLDER.finditer(program.user) if match[1]}
-    texts = [name for name in case.input if name in names and isinstance(case.input[name], str)]
+    texts = _texts(program, case)
     if len(texts) != 1:
         raise UsageError(
             f"case `{case.id}` has {'several texts' if texts else 'no text'} as input, so say which the words are: "
@@ -148,6 +170,17 @@ def _the_input(program: Program, case: Case) -> str:
             slug="no-wording",
         )
     return texts[0]
+
+
+def _texts(program: Program, case: Case) -> list[str]:
+    names = {match[1] for match in PLACEHOLDER.finditer(program.user) if match[1]}
+    return [name for name in case.input if name in names and isinstance(case.input[name], str)]
+
+
+def _sole_text(program: Program, case: Case) -> str | None:
+    _can_be_reworded(program, "other words")
+    texts = _texts(program, case)
+    return texts[0] if len(texts) == 1 else None
 
 
 def _said(program: Program, case: Case) -> str:
