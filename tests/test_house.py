@@ -33,7 +33,8 @@ caveats arms auditing audited doubting screening remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing controls investigation certifying
 comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_audit commands_cause commands_files fake_faults fake_server commands_fake exits cli
+commands_tokens commands_phrase commands_audit commands_cause commands_files fake_faults fake_server commands_fake
+exits cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
