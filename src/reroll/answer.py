@@ -217,7 +217,7 @@ class CauseSection:
     """What carries the failure, or that nothing does. Rates are failure rates.
 
     together: how much less often it fails with all that is named made neutral; suspects: where nothing was decided,
-    what is likeliest by now, with its probability; smallest_visible: a single part that causes such a drop would have
+    what is likeliest by now, with its probability (None: it only seems so); smallest_visible: a single part that causes such a drop would have
     been seen; cleared, load_bearing: ids; calls: by what they were for; calls_needed: about how many more would
     decide, None where that is not known or nothing is missing.
     """
@@ -229,7 +229,7 @@ class CauseSection:
     smallest_visible: float | None
     load_bearing: tuple[str, ...]
     together: Est | None
-    suspects: tuple[tuple[str, float], ...]
+    suspects: tuple[tuple[str, float | None], ...]
     left_out: tuple[LeftOut, ...]
     hunch: Hunch | None
     like: LikeReport | None

@@ -151,6 +151,8 @@ def _systematic(found: CauseSection) -> list[str]:
         first = f"It fails because of {named[0]}."
     it = "that" if len(named) == 1 else "both" if len(named) == 2 else "all of them"
     pairs = counts("pair", effect.n)
+    if found.factors[0].kind == "serving":
+        return [first, f"In {pairs} of fresh runs, it failed {_points(effect)} more often there than without it."]
     second = f"In {pairs} of fresh runs side by side, it failed {_points(effect)} less often with {it} made neutral."
     return [first, second]
 
@@ -187,7 +189,7 @@ def _undecided(found: CauseSection) -> list[str]:
     if not found.suspects:
         said = "It is not known yet what carries the failure."
     else:
-        likely = ", ".join(f"{id} ({percent(share)})" for id, share in found.suspects[:3])
+        likely = ", ".join(id if share is None else f"{id} ({percent(share)})" for id, share in found.suspects[:3])
         said = f"It is not known yet what carries the failure; likeliest by now: {likely}."
     more = found.calls_needed
     return [said, f"About {counts('more call', more)} would decide." if more else ""]

@@ -66,6 +66,7 @@ class State:
     words: dict[str, str] = field(default_factory=dict)
     serving: tuple[NamedFactor, ...] = ()
     unlooked: bool = False  # something could still be looked at, and was not
+    open: tuple[str, ...] = ()  # circumstances that seem to matter, and were not shown to
     served: tuple[str, ...] = ()  # the circumstances that were looked at
     spent: dict[str, float] = field(default_factory=dict)  # times alpha, by what was looked into
     known: list[Known] = field(default_factory=list)
@@ -129,7 +130,7 @@ def _verdict(state: State) -> Verdict:
     # That it fails every time is no chance, whatever nobody is to blame for.
     if state.every:
         return "expectation" if state.unasked is not None else "undecided"
-    clear = not state.unlooked and all(stage.found.verdict == "nothing" for stage in state.stages)
+    clear = not state.unlooked and not state.open and all(stage.found.verdict == "nothing" for stage in state.stages)
     return "bad_luck" if clear else "undecided"
 
 
@@ -170,13 +171,14 @@ def _ids(state: State, which: Any, but: Sequence[str]) -> tuple[str, ...]:
     return tuple(id for id in dict.fromkeys(found) if id not in but)
 
 
-def _suspects(state: State) -> tuple[tuple[str, float], ...]:
+def _suspects(state: State) -> tuple[tuple[str, float | None], ...]:
     best: dict[str, float] = {}
     for stage in state.stages:
         for k, share in stage.found.suspected:
             id = stage.factors[k].id
             best[id] = max(best.get(id, 0.0), share)
-    return tuple(sorted(best.items(), key=lambda one: -one[1]))
+    likely: list[tuple[str, float | None]] = sorted(best.items(), key=lambda one: -one[1])
+    return (*likely, *((id, None) for id in dict.fromkeys(state.open)))
 
 
 def _hunch(state: State, verdict: Verdict, named: Sequence[NamedFactor]) -> Hunch | None:

@@ -37,13 +37,17 @@ from reroll.session import Session, slots, too_dear
 __all__ = ["AskedCause", "find_cause", "other_models", "why_it_fails"]
 
 FIRST = 16  # runs as reported, before anything is asked about the check
-CROWD = 4  # more of the half that was drawn at once fail: then it is first looked at how it is served
+# It is first looked at how it is served where so many more fail of the half that was drawn at once, or so few fail at
+# all: circumstances that runs here do not meet by themselves are likeliest then.
+CROWD, SELDOM = 4, 2
+BURST = 16  # calls at the same time, that a server is asked
 REMEMBERED = 1000.0  # times the usual suspicion: what was the cause before is tried at once
 SUSPECTED = 10.0  # and what a person names
 # Times alpha: for the parts, for the request's own words, for the words inside each of two parts, and for where it is
 # served. An answer prints the sum over those that were looked into.
-PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 0.5
+PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 1.0
 WORDS = 90  # calls that finding the words inside a part may take
+LOOKS_LIKE = 0.2  # a circumstance that seems to add so much to the failure rate
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
 ALIKE = 130  # calls that holding the case against one look-alike may take
@@ -165,7 +169,7 @@ class _Hunt:
         )
         self.state = State(asked.suspects, factors.left_out, session.options.alpha)
         self.finished, self.why = True, "the question was decided"
-        self.crowd = False
+        self.circumstance = False
 
     def _are_factors(self, factors: Factors) -> None:
         """Raises: UsageError for a hunch that names no factor of this request."""
@@ -190,13 +194,13 @@ class _Hunt:
             self.why = "the check itself is at fault"
             return
         state.known = remembered(session, case, self.parts, state.doubt.names)
-        if self.crowd and await self._served():
+        if self.circumstance and await self._served():
             return
         main = await self._screen_parts()
         if main.verdict == "systematic":
             await self._narrow()
             return
-        if not self.crowd and await self._served():
+        if not self.circumstance and await self._served():
             return
         if main.verdict != "not_reproduced":
             await self._own_words()
@@ -218,7 +222,8 @@ class _Hunt:
         if len(runs) == FIRST:
             words = [str(run.outcome.outcome) for run in runs]
             half = FIRST // 2
-            self.crowd = words[:half].count("fail") - words[half:].count("fail") >= CROWD
+            crowded, alone_failed = words[:half].count("fail"), words[half:].count("fail")
+            self.circumstance = crowded - alone_failed >= CROWD or crowded + alone_failed <= SELDOM
         newest = runs[max(0, len(runs) - MOST_BASE) :]
         state.base = [run.outcome.outcome for run in newest]
         self.screening.seqs.update(run.stored.seq for run in newest)
@@ -315,11 +320,15 @@ class _Hunt:
         if session.left - self.asked.leave < LEAST_SERVED or session.stopped:
             state.unlooked = session.left - self.asked.leave < LEAST_SERVED and state.unlooked
             return False
+        burst = min(session.model.concurrency, BURST) if isinstance(session.model, LocalModel) else BURST
         options = replace(
-            session.options, alpha=SERVING * session.options.alpha, budget=session.options.budget - self.asked.leave
+            session.options,
+            alpha=SERVING * session.options.alpha,
+            budget=session.options.budget - self.asked.leave,
+            concurrency=max(burst, session.options.concurrency or 1),
         )
         async with AsyncExitStack() as opened:
-            arms = await arms_of(session.like(options=options), self.case, AskedArms("PCLR"), opened)
+            arms = await arms_of(session.like(options=options), self.case, AskedArms("PCLR", burst), opened)
             await run_arms(arms, self.rng)
             shown = [
                 claim for claim in arms.claims() if claim.shown and (claim.verdict == "worse" or claim.arm[0] == "R")
@@ -332,8 +341,10 @@ class _Hunt:
             worst = max(shown, key=lambda claim: abs(claim.difference.value or 0.0))
             state.serving = (served(worst, arms.arms[worst.arm].words),)
             self.why = "fresh runs under changed circumstances show where it fails"
-        elif not arms.finished:
-            self.finished = False
+        else:
+            self.finished = self.finished and arms.finished
+            # What looks like a difference, and is not shown, stays open.
+            state.open += tuple(served(c, "").id for c in claims if (c.difference.value or 0.0) >= LOOKS_LIKE)
         return bool(shown)
 
     async def _own_words(self) -> None:

@@ -55,7 +55,7 @@ def show_caused(found: Caused, console: Console) -> None:
 
 
 def cause_lines(section: CauseSection, pen: Pen, *, alone: bool = False) -> Lines:
-    """The sentences, the named parts in their words, the drops, and what was looked at; `alone`: on a page of its own."""
+    """The sentences, the named parts in their words, the drops, what was looked at; `alone`: on a page of its own."""
     colour = COLOURS[HEAD[section.verdict][0]]
     lines: Lines = [Text(), *pen.wrap(pen.text(section.text), Text.assemble("   ", (pen.glyph("heavy"), colour), "  "))]
     if section.factors and section.verdict == "systematic":
@@ -99,7 +99,7 @@ def _looked_at(section: CauseSection, pen: Pen) -> Lines:
     for words, ids in (
         ("not to blame", section.cleared),
         ("must stay, or nothing works (so not screened)", section.load_bearing),
-        ("likeliest by now", [f"{id} ({percent(share)})" for id, share in section.suspects]),
+        ("likeliest by now", [id if share is None else f"{id} ({percent(share)})" for id, share in section.suspects]),
         ("could not be changed", list(dict.fromkeys(one.id for one in section.left_out))),
     ):
         if ids:
