@@ -217,9 +217,9 @@ class CauseSection:
     """What carries the failure, or that nothing does. Rates are failure rates.
 
     together: how much less often it fails with all that is named made neutral; suspects: where nothing was decided,
-    what is likeliest by now, with its probability (None: it only seems so); smallest_visible: a single part that causes such a drop would have
-    been seen; cleared, load_bearing: ids; calls: by what they were for; calls_needed: about how many more would
-    decide, None where that is not known or nothing is missing.
+    what is likeliest by now, with its probability (None: it only seems so); smallest_visible: a single part that causes
+    such a drop would have been seen; cleared, load_bearing: ids; calls: by what they were for; calls_needed: about how
+    many more would decide, None where that is not known or nothing is missing.
     """
 
     verdict: Literal["systematic", "bad_luck", "not_reproduced", "checker", "expectation", "undecided"]

@@ -177,7 +177,7 @@ def _suspects(state: State) -> tuple[tuple[str, float | None], ...]:
         for k, share in stage.found.suspected:
             id = stage.factors[k].id
             best[id] = max(best.get(id, 0.0), share)
-    likely: list[tuple[str, float | None]] = sorted(best.items(), key=lambda one: -one[1])
+    likely = sorted(best.items(), key=lambda one: -one[1])
     return (*likely, *((id, None) for id in dict.fromkeys(state.open)))
 
 
