@@ -247,7 +247,7 @@ class _Hunt:
         state.spent["parts"] = PARTS
         self.why, self.finished = found.why, screening.finished
         if inquiry.mapped is not None:
-            remember_map(self.session, self.parts, inquiry.mapped)
+            remember_map(self.session, self.parts, inquiry.mapped, self.key)
         return found
 
     def _parts_inquiry(self) -> Inquiry:
@@ -255,7 +255,7 @@ class _Hunt:
         for known in self.state.known:
             for k in known.factors:
                 prior[k] = REMEMBERED
-        known_pins = known_map(self.session, self.parts)
+        known_pins = known_map(self.session, self.parts, self.key)
         return self._inquiry(self.parts, PARTS, prior=prior, pins=known_pins, controls=bool(self.controls))
 
     def _inquiry(

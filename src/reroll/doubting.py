@@ -6,7 +6,6 @@ import contextlib
 import getpass
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from reroll.case import Case, Label
 from reroll.cause import CheckDoubt, enough_labels
@@ -23,14 +22,6 @@ __all__ = ["doubt_about", "failing_checks"]
 AGAIN = 3  # times that each failing answer is judged anew
 MOST = 8  # failing answers
 FILE = "labels.jsonl"
-
-
-@dataclass(slots=True)
-class _Seen:
-    """One text that failed, the first run that said it, and how many did."""
-
-    run: Judged
-    count: int
 
 
 def doubt_about(session: Session, case: Case, runs: Sequence[Judged], *, ask: bool = True) -> CheckDoubt:
@@ -73,24 +64,30 @@ def _labelled(
     """Failing answers with a label, how many of them are right, and how many nobody could tell."""
     path = session.project.path / FILE
     said = people_say(path, read_labels(path), session.store) if path.exists() else {}
-    words = [said[run.stored.id] for run in failing if run.stored.id in said]
-    by_text: dict[str, _Seen] = {}
+    alike: dict[str, list[Judged]] = {}
     for run in failing:
         completion = run.stored.sample.completion
         text = completion.text + repr(completion.tool_calls) if completion else ""
-        if text in by_text:
-            by_text[text].count += 1
+        alike.setdefault(text, []).append(run)
+    words: list[str] = []
+
+    def take(word: str, runs: Sequence[Judged]) -> None:
+        """The same text is the same answer, however often it came."""
+        words.extend([word] * min(len(runs), MOST - len(words)))
+
+    fresh = []
+    for runs in alike.values():
+        known = [said[run.stored.id] for run in runs if run.stored.id in said]
+        if known:
+            take(known[0], runs)
         else:
-            by_text[text] = _Seen(run, 1)
-    for seen in by_text.values():
+            fresh.append(runs)
+    for runs in fresh if ask is not None else ():
         sure = [word for word in words if word != "unsure"]
-        if ask is None or enough_labels(len(sure), sure.count("pass")) or len(words) >= MOST:
+        if enough_labels(len(sure), sure.count("pass")) or len(words) >= MOST:
             break
-        if seen.run.stored.id in said:
-            continue
-        word = ask(seen.run)
-        # The same text is the same answer, however often it came.
-        words += [word] * min(seen.count, MOST - len(words))
+        assert ask is not None
+        take(ask(runs[0]), runs)
     sure = [word for word in words if word != "unsure"]
     return len(sure), sure.count("pass"), len(words) - len(sure)
 

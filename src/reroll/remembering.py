@@ -73,7 +73,7 @@ def _same(factors: Sequence[Factor], id: str, words: str) -> int | None:
     return next((k for k, f in enumerate(factors) if f.id == id and (first in f.words or f.words in words)), None)
 
 
-def remember_map(session: Session, factors: Sequence[Factor], pinned: Collection[int]) -> None:
+def remember_map(session: Session, factors: Sequence[Factor], pinned: Collection[int], key: str) -> None:
     """Keep which parts passing cases cannot do without, for later reports about the same version of the program."""
     session.store.add_decision(
         rule=MAP,
@@ -82,17 +82,24 @@ def remember_map(session: Session, factors: Sequence[Factor], pinned: Collection
         verdict="known",
         evidence={
             "model": session.model.identity,
+            "key": key,
             "shared": [f.id for f in factors if f.shared],
             "load_bearing": [factors[k].id for k in sorted(pinned)],
         },
     )
 
 
-def known_map(session: Session, factors: Sequence[Factor]) -> set[int] | None:
-    """The parts that passing cases cannot do without, if that was found for this very program and model."""
+def known_map(session: Session, factors: Sequence[Factor], key: str) -> set[int] | None:
+    """The parts that passing cases cannot do without, if that was found for this very program and model.
+
+    Not if it was found by the inquiry of this `key`: asked again, that finds its own calls in the store, and goes on
+    as it did before.
+    """
     for decision in reversed(list(session.store.decisions(rule=MAP))):
         evidence = decision.evidence
         same = decision.program_id == session.project.program.id and evidence.get("model") == session.model.identity
+        if evidence.get("key") == key:
+            return None
         if same and evidence.get("shared") == [f.id for f in factors if f.shared]:
             pinned = set(evidence.get("load_bearing", ()))
             return {k for k, f in enumerate(factors) if f.shared and f.id in pinned}
