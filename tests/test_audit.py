@@ -177,7 +177,8 @@ def test_where_nothing_is_planted_it_is_chance_and_nothing_is_blamed(capsys: Any
     assert "at the very most 150 calls" in ran.err
     cold = [b["messages"][0]["content"] for b in planted.bodies if "Reference" in b["messages"][0]["content"]]
     assert len(set(cold)) == arm(found, "C")["n"]
-    assert all(cold.count(text) == 2 for text in set(cold)), "each new beginning is sent twice"
+    assert max(map(cold.count, cold)) == 2, "each new beginning is sent twice"
+    assert sum(cold.count(text) == 1 for text in set(cold)) <= 1, "but for the last one, where the budget ends"
     with Store.open(tmp_path / ".reroll" / "store.sqlite") as store:
         variants = {one.variant for one in store.samples(case_id="greet")}
         assert "baseline" not in variants, "an audit's samples are no runs of the case"

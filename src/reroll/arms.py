@@ -14,7 +14,7 @@ from reroll.errors import RerollError, UsageError
 from reroll.looking import said_by
 from reroll.models.http_wire import HttpModel
 from reroll.models.model import Model
-from reroll.models.registry import open_model
+from reroll.models.registry import FORMS, open_model
 from reroll.program import Program, Request, canonical, content_id
 from reroll.runs import Judged, Runs
 from reroll.sample import Sample
@@ -270,8 +270,10 @@ async def _alternatives(found: Arms, request: Request, opened: AsyncExitStack) -
             made = changed.render(case.input, case.history)
             if made.id("") == request.id("") and changed.model == program.model:
                 continue  # it is what the program says anyway
+            other = {"project": replace(session.project, program=changed), "yardstick": session.judging}
+            session.store.put_program(changed)
             if part != "model":
-                _add(found, arm, "V", f"with {arm}, one call at a time", session, made, "P", "parameter")
+                _add(found, arm, "V", f"with {arm}, one call at a time", session, made, "P", "parameter", **other)
                 continue
             if made.raw is not None and "model" in made.body:
                 made = with_body(made, {**made.body, "model": changed.model.partition(":")[2]})
@@ -279,13 +281,16 @@ async def _alternatives(found: Arms, request: Request, opened: AsyncExitStack) -
         except RerollError as error:
             found.left_out[arm] = str(error)
             continue
-        await _reachable(found, arm, f"model {changed.model}, one call at a time", model, made, "model", opened)
+        words = f"model {changed.model}, one call at a time"
+        await _reachable(found, arm, words, model, made, "model", opened, **other)
 
 
 def _same_kind(program: Program, value: object) -> object:
     """A bare name is another model of the same kind."""
     kind, colon, _ = program.model.partition(":")
-    return f"{kind}:{value}" if isinstance(value, str) and colon and ":" not in value and value != "bundled" else value
+    known = {form.partition(":")[0] for form in FORMS}
+    bare = isinstance(value, str) and value.partition(":")[0] not in known
+    return f"{kind}:{value}" if bare and colon else value
 
 
 def _open(ref: str, base_url: str | None, session: Session) -> Model:
@@ -294,7 +299,14 @@ def _open(ref: str, base_url: str | None, session: Session) -> Model:
 
 
 async def _reachable(
-    found: Arms, arm: str, words: str, model: Model, request: Request | None, source: Source, opened: AsyncExitStack
+    found: Arms,
+    arm: str,
+    words: str,
+    model: Model,
+    request: Request | None,
+    source: Source,
+    opened: AsyncExitStack,
+    **changes: object,
 ) -> None:
     opened.push_async_callback(model.close)
     try:
@@ -302,7 +314,18 @@ async def _reachable(
     except RerollError as error:
         found.left_out[arm] = str(error)
         return
-    _add(found, arm, arm[0] if source == "replica" else "V", words, found.session, request, "P", source, model=model)
+    _add(
+        found,
+        arm,
+        arm[0] if source == "replica" else "V",
+        words,
+        found.session,
+        request,
+        "P",
+        source,
+        model=model,
+        **changes,
+    )
 
 
 # ---------------------------------------------------------------- where draws go

@@ -41,6 +41,7 @@ AuditVerdict = Literal[
 Source = Literal["load", "cold_cache", "replica", "model", "parameter"]
 Seed = Literal["honoured", "ignored", "not_known"]
 
+FEWEST = 8  # runs: fewer that are alike say nothing of what varies
 MOSTLY = 0.5  # of the variance: from here on the check, or what is left at temperature 0, is what it mostly is
 CHOOSE = ("temperature", "top_p", "top_k", "min_p", "typical_p")  # they set how much is left to chance: no fault
 
@@ -258,7 +259,7 @@ def verdict_of(
     `checker`: the same output was judged both ways, and that is at least half of the variance. A circumstance: the
     one shown with the largest difference (parameters that only set how much is left to chance do not count).
     `nondeterminism`: at temperature 0 it still both passed and failed. `sampling`: none of these, it varies, and at
-    temperature 0 its outcome did not. `steady`: nothing varied. `undecided`: the rest.
+    temperature 0 its outcome did not. `steady`: nothing varied in 8 runs or more. `undecided`: the rest.
     """
     of = {share.source: share.value for share in shares}
     if flips and of.get("checker", 0.0) >= MOSTLY:
@@ -279,7 +280,7 @@ def verdict_of(
     if production.varies:
         return "sampling" if zero is not None and zero.evidence.n > zero.evidence.invalid else "undecided"
     judged = production.evidence.n - production.evidence.invalid
-    return "steady" if judged and not flips else "undecided"
+    return "steady" if judged >= FEWEST and not flips else "undecided"
 
 
 def _only_chance(arm: str) -> bool:

@@ -155,6 +155,8 @@ def _concluded(arms: Arms, price: AuditPrice) -> Audited:
         zero = production
     shares = shares_of(production, zero, inside, shown, alpha)
     verdict = verdict_of(production, zero, flips, shares, shown)
+    if verdict in ("sampling", "steady") and any(_leans(claim) for claim in found.values()):
+        verdict = "undecided"  # chance is what is left over, and something may be left to find
     program = session.project.program
     alike = chance_alike(production, drawn["Z"]) if "Z" in drawn and drawn["Z"].distinct == 1 else None
     judgings = list(arms.judgings.values())
@@ -196,6 +198,12 @@ def _shown(arm: Arm, drawn: Drawn, claim: Claim | None, alpha: float) -> ArmShow
         smallest_visible=smallest_seen(seen.n - seen.invalid),
         ended=arm.why_not,
     )
+
+
+def _leans(claim: Claim) -> bool:
+    """Whether an open comparison lies two standard errors from no difference: more runs may well show it."""
+    far = abs(claim.difference.value or 0.0) * claim.pairs
+    return not claim.shown and claim.pairs > 0 and far >= 2 * max(1, claim.differing) ** 0.5
 
 
 def _bounded(claim: Claim) -> Est:
@@ -353,7 +361,20 @@ def _of_steady(found: Audited) -> list[str]:
 
 
 def _of_undecided(found: Audited) -> list[str]:
-    return ["Where its variation comes from is not shown by these runs."]
+    said = ["Where its variation comes from is not shown by these runs."]
+    leaning = max(
+        (a for a in found.arms if a.verdict == "undecided" and a.difference is not None),
+        key=lambda a: abs((a.difference and a.difference.value) or 0.0),
+        default=None,
+    )
+    if leaning is not None and leaning.difference is not None and abs(leaning.difference.value or 0.0) >= 0.1:
+        word = "more" if (leaning.difference.value or 0.0) > 0 else "less"
+        by = points(abs(leaning.difference.value or 0.0), signed=False)
+        said.append(
+            f"{_circumstance(leaning)} it failed {word} often, by {by}, which may be chance; the same command with a "
+            "larger --budget goes on from here."
+        )
+    return said
 
 
 _VERDICTS: dict[str, Callable[[Audited], list[str]]] = {

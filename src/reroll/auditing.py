@@ -21,7 +21,8 @@ __all__ = ["run_arms", "serving_arms"]
 STEP = 4  # pairs between two looks
 PRODUCTION = 20  # runs as reported, whatever the other arms say: what varies in one of seven shows itself
 AT_ZERO = 14  # where it varies as reported: what varies in one of five shows itself
-FAR = 48  # pairs: a comparison that would take more is left open
+FAR = 60  # pairs: a comparison that is open then is left open
+LEAN = 0.8  # standard errors from no difference: pairs that lean less after the first dozen are left open
 AGAIN = 3  # more judgings of each output
 
 
@@ -206,11 +207,12 @@ def _early(found: Arms, claim: Claim) -> bool:
 
 
 def _worth_more(claim: Claim) -> bool:
-    """Whether the forecast ends in sight; the first few pairs that differ get the benefit of the doubt."""
+    """Whether it looks as if there were a difference: the first pairs that differ get the benefit of the doubt, later
+    ones must lean to one side by more than chance usually makes them."""
     if claim.pairs >= FAR or not claim.differing:
         return False
-    near = claim.pairs_needed is not None and claim.pairs + claim.pairs_needed <= FAR + FIRST
-    return near or (claim.pairs < FIRST + STEP and claim.verdict == "undecided")
+    lean = abs(claim.difference.value or 0.0) * claim.pairs / claim.differing**0.5
+    return claim.pairs < FIRST + STEP or lean >= LEAN
 
 
 def _tell(found: Arms) -> None:
