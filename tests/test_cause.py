@@ -194,7 +194,7 @@ def test_a_budget_that_is_too_small_is_undecided_and_says_how_many_calls_are_mis
     assert spent <= 40
     on = cause(folder, capsys)
     assert on["verdict"] == "systematic"
-    assert on["cost"]["reused"] >= spent, "the same command goes on from there"
+    assert on["cost"]["reused"] >= spent - 8, "the same command goes on from there, but for a last batch cut short"
 
 
 # ---------------------------------------------------------------- bad input

@@ -160,7 +160,6 @@ class _Hunt:
                 [[f.id, f.words, [[level.how, level.value] for level in f.levels]] for f in factors.all],
             ],
         )
-        self.rng = np.random.default_rng(int(hashlib.blake2b(self.key.encode(), digest_size=8).hexdigest(), 16))
         cases = session.project.cases
         self.controls = [c for c in cases if c.set == "control" and c.checks and c.id != case.id]
         self.lookalikes = [c for c in cases if c.set == "lookalike" and c.of == case.id and c.checks]
@@ -256,10 +255,15 @@ class _Hunt:
             for k in known.factors:
                 prior[k] = REMEMBERED
         known_pins = known_map(self.session, self.parts, self.key)
-        return self._inquiry(self.parts, PARTS, prior=prior, pins=known_pins, controls=bool(self.controls))
+        return self._inquiry("parts", self.parts, PARTS, prior=prior, pins=known_pins, controls=bool(self.controls))
+
+    def _rng(self, name: str) -> np.random.Generator:
+        """Its own for each question, whatever was asked before: the same command finds the same calls again."""
+        return np.random.default_rng(int(hashlib.blake2b(f"{self.key} {name}".encode(), digest_size=8).hexdigest(), 16))
 
     def _inquiry(
         self,
+        name: str,
         factors: Sequence[Factor],
         share: float,
         *,
@@ -274,7 +278,7 @@ class _Hunt:
         return Inquiry(
             len(factors),
             alpha=share * session.options.alpha,
-            rng=self.rng,
+            rng=self._rng(name),
             budget=left if budget is None else min(budget, left),
             width=max(2, min(8, session.options.concurrency or session.model.concurrency)),
             prior=prior,
@@ -289,7 +293,7 @@ class _Hunt:
         if len(factors) == 0 or self.session.left - self.asked.leave < 2 or self.session.stopped:
             return None
         inner = self._screening_of(name, factors)
-        found = await inner.run(self._inquiry(factors, share, budget=budget), bland=False)
+        found = await inner.run(self._inquiry(name, factors, share, budget=budget), bland=False)
         self.state.base += inner.as_reported
         self.finished = self.finished and inner.finished
         return found
@@ -329,7 +333,7 @@ class _Hunt:
         )
         async with AsyncExitStack() as opened:
             arms = await arms_of(session.like(options=options), self.case, AskedArms("PCLR", burst), opened)
-            await run_arms(arms, self.rng)
+            await run_arms(arms, self._rng("served"))
             claims = arms.claims()
             # That it works better in a crowd, or cold, is no cause of failures.
             shown = [c for c in claims if c.shown and (c.verdict == "worse" or c.source == "replica")]
