@@ -139,7 +139,7 @@ def cause_sentences(found: CauseSection, extra: str = "") -> str:
 
 
 def _systematic(found: CauseSection) -> list[str]:
-    named = [f"{_called(one)}" for one in found.factors]
+    named = [_called(one) for one in found.factors]
     effect = found.together or found.factors[0].effect
     if found.logic == "and":
         first = f"It fails because of {' and '.join(named)} together; either alone does little harm."
@@ -214,11 +214,32 @@ def sentence_for_doubt(doubt: CheckDoubt) -> str:
 
 
 def _called(one: NamedFactor) -> str:
-    return (
-        f"{one.id} (“{one.words}”)"
-        if one.kind in ("user", "system", "few-shot", "context")
-        else f"{one.id} ({one.words})"
-    )
+    """A part as one says it to a colleague, with its id.
+
+    >>> nothing = Est(None, None, None, 0)
+    >>> _called(NamedFactor("user.1", "user", "half seven", nothing))
+    'the words “half seven” (user.1)'
+    >>> _called(NamedFactor("params.stop", "decoding", 'stop = "."', nothing))
+    'the setting stop = "."'
+    """
+    quoted = f"“{one.words}”"
+    root, _, rest = one.id.partition(".")
+    if rest == "order" or one.id.endswith(".wording"):
+        return f"{one.words} ({one.id})"
+    said = {
+        "user": f"the words {quoted} ({one.id})",
+        "input": f"the words {quoted} ({one.id})",
+        "system": f"the instruction {quoted} ({one.id})",
+        "documents": f"the document {quoted} ({one.id})",
+        "examples": f"the example {quoted} ({one.id})",
+        "history": f"the earlier turn {quoted} ({one.id})",
+        "params": f"the setting {one.words}",
+        "model": f"the model {one.words}",
+        "serving": f"how it is served: {one.words} ({one.id})",
+        "tools": f"the description {quoted} ({one.id})",
+        "response": f"the description {quoted} ({one.id})" if rest.endswith("description") else one.words,
+    }
+    return said.get(root, f"{one.words} ({one.id})")
 
 
 def _points(effect: Est) -> str:

@@ -199,10 +199,12 @@ class _Hunt:
         if main.verdict == "systematic":
             await self._narrow()
             return
+        if main.verdict != "not_reproduced" and await self._look_alikes():
+            return
         if not self.circumstance and await self._served():
             return
         if main.verdict != "not_reproduced":
-            await self._own_words()
+            await self._own_phrases()
 
     async def _first_runs(self) -> None:
         """Runs as reported, those of earlier commands included, and what they say of the check."""
@@ -351,11 +353,12 @@ class _Hunt:
             state.open += tuple(served(c, "").id for c in claims if (c.difference.value or 0.0) >= LOOKS_LIKE)
         return bool(shown)
 
-    async def _own_words(self) -> None:
-        """What the case itself says, where no part of the program is to blame: look-alikes first, then its phrases."""
+    async def _look_alikes(self) -> bool:
+        """Whether words of the case carry the failure: requests that the project calls like it, and say it otherwise,
+        fail less often by their own checks."""
         shown: list[tuple[Factor, Found]] = []
-        self.state.spent["own"] = OWN
         for other in sorted(self.lookalikes, key=lambda other: len(self._differing(other)))[:LOOKALIKES]:
+            self.state.spent["own"] = OWN
             words = self._differing(other)
             factor = Factor("user.1", "user", words, ("lookalike", other.id), (Level("value", other.id),), shared=False)
             found = await self._held_against(factor)
@@ -366,8 +369,13 @@ class _Hunt:
             words = " ".join(dict.fromkeys(" ".join(f.words for f, _ in shown).split()))
             self.state.words["user.1"] = _in_order(words, self._said(self.case))
             self.state.stages.append(Stage((factor,), found, f"held against the case `{factor.place[1]}`"))
-            return
+            self.why = "fresh pairs of runs show which words carry it"
+        return bool(shown)
+
+    async def _own_phrases(self) -> None:
+        """The phrases of a short request, where nothing else is to blame: hardly any of them can be missed."""
         if self.phrases:
+            self.state.spent["own"] = OWN
             found = await self._smaller("phrases", self.phrases, OWN / (LOOKALIKES + 1), WORDS)
             self.state.unlooked = found is None
             if found is not None:
@@ -390,7 +398,7 @@ class _Hunt:
                 self.finished = False
                 break
             if seen.verdict == "better":
-                drop = seen.difference
+                drop = compare_path(pairs, self.session.options.alpha).difference  # a range as all others are
                 assert drop.value is not None
                 assert drop.low is not None
                 assert drop.high is not None
