@@ -16,25 +16,34 @@ from rich.console import Console
 
 from reroll.agreement import Agreement
 from reroll.answer import Cost
+from reroll.check import Outcome
+from reroll.conclude import rate_of
 from reroll.dud_report import Alternative, CurvePoint, Dud, DudPrice
-from reroll.evidence import Est
+from reroll.evidence import Est, Evidence
 from reroll.exploring import Explored
 from reroll.foreseen import Foreseen
 from reroll.forked import Forked
 from reroll.futures import Future, Futures
+from reroll.grouped import Grouped
+from reroll.grouping import Grouping, Observed, Paths
 from reroll.looking import Parted
 from reroll.noise import Noise
 from reroll.render.foreseen import show_foreseen
 from reroll.render.forked import show_forked
+from reroll.render.grouped import show_grouped
 from reroll.render.ink import Pen
 from reroll.render.parted import show_parted
 from reroll.render.png import OWN, png_of
+from reroll.render.reworded import show_reworded
 from reroll.render.strips import MOST_LINES, Piece, token_strip
 from reroll.render.surprised import show_surprised
 from reroll.render.svg import page_svg
+from reroll.reworded import Dropped, Reworded, WordingRate
+from reroll.sample import Completion, Sample
 from reroll.surprise import Scored, ScoredToken
 from reroll.surprised import Surprised
 from reroll.tree import Branch
+from reroll.wording_rounds import WordingsVerdict, spread_of
 from tests.test_terminal import HOSTILE, harmless, printed
 
 WIDTHS = (24, 40, 60, 80, 100, 140)
@@ -105,6 +114,33 @@ SLOW = [CurvePoint(i, 1 - i / 300, 0.5 - i / 600, 1.0) for i in range(301)]
 DEEP = branch('{"a":', 30, 30, branch(f"1{HOSTILE}", 30, 0), branch("2", 0, 28, branch("3", 0, 27), others=1), others=2)
 for _ in range(20):  # deeper than any screen is wide
     DEEP = branch("and so on, and so forth, in many words", 30, 30, DEEP, branch("other", 1, 0))
+
+
+def grouped(*said: str) -> Grouped:
+    grouping, paths = Grouping(), Paths()
+    paths.add(Completion(RIGHT))
+    for k, text in enumerate(said):
+        bad = Outcome("fail", f"date is {text}, expected {RIGHT}", text)
+        called = ({"function": {"name": text}},) if k % 2 else ()
+        one = Sample(Completion(text, "length", called))
+        grouping.add(Observed(f"s_{k}", text, one, (bad,), text), paths)
+    seen = grouping.evidence
+    return Grouped(None, 2, seen.n, seen.passes, seen.failures, seen.invalid, 0.05, grouping.groups())
+
+
+def reworded(*said: str, verdict: WordingsVerdict = "undecided") -> Reworded:
+    words = tuple(
+        WordingRate(text, "named", text, rate_of(["fail"] * k + ["pass"] * 9, 0.05), 4 if k == 2 else None, k == 3)
+        for k, text in enumerate(said)
+    )
+    cells = [Evidence(one.rate.failures, one.rate.n) for one in words]
+    return Reworded(
+        verdict, said[0], {}, "bundled@1", words, spread_of(cells), 0.1, 70, 9, 400, 1.0, 2,
+        (Dropped("s_1", "x", "y"),),
+        (("fail",) * len(said), ("pass",) * len(said)) * 35, COST, (said[-1],), 0.05, 0.1, True, "it was decided",
+    )  # fmt: skip
+
+
 PAGES: dict[str, Show] = {
     "futures": lambda c: show_foreseen(
         foreseen(future(RIGHT, "pass", 0.63), future(WRONG, "fail", 0.34), future("Sure! " + RIGHT, "fail", 2e-7)), c
@@ -126,6 +162,11 @@ PAGES: dict[str, Show] = {
     ),
     "hostile surprise": lambda c: show_surprised(surprised(*(scored(HOSTILE, 0.03, HOSTILE) for _ in range(30))), c),
     "tree": lambda c: show_parted(Parted("half-seven", "words", 60, DEEP), c),
+    "groups": lambda c: show_grouped(grouped(WRONG, WRONG, "Sure! " + RIGHT, "日本語" * 99, HOSTILE, HOSTILE * 9), c),
+    "no groups": lambda c: show_grouped(Grouped("x", 1, 3, 3, 0, 0, 0.05, ()), c),
+    "wordings": lambda c: show_reworded(reworded("baseline", HOSTILE, HOSTILE * 9, "日本語" * 99, "plain"), c),
+    "wordings that differ": lambda c: show_reworded(reworded("baseline", "plain", "other", verdict="differ"), c),
+    "wordings alike": lambda c: show_reworded(reworded("baseline", "plain", verdict="no_different"), c),
 }  # fmt: skip
 
 

@@ -224,7 +224,7 @@ def _called(one: NamedFactor) -> str:
     """
     quoted = f"“{one.words}”"
     root, _, rest = one.id.partition(".")
-    if rest == "order" or one.id.endswith(".wording"):
+    if rest in ("order", "wording") or (not rest and root != "model"):
         return f"{one.words} ({one.id})"
     said = {
         "user": f"the words {quoted} ({one.id})",

@@ -21,7 +21,7 @@ from reroll.compare import compare_path
 from reroll.doubting import doubt_about
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Est, Evidence
-from reroll.factors import Factor, Factors, Level, factors_of, inside
+from reroll.factors import Factor, Factors, Level, factors_of, groups_of, inside
 from reroll.fillers import differing
 from reroll.inquiry import Ask, Found, Inquiry
 from reroll.match import nearest
@@ -201,6 +201,8 @@ class _Hunt:
             return
         if main.verdict != "not_reproduced" and await self._look_alikes():
             return
+        if main.verdict == "undecided" and await self._groups(main):
+            return
         if not self.circumstance and await self._served():
             return
         if main.verdict != "not_reproduced":
@@ -252,7 +254,7 @@ class _Hunt:
         return found
 
     def _parts_inquiry(self) -> Inquiry:
-        prior = [SUSPECTED if _suspected(f, self.asked.suspects) else 1.0 for f in self.parts]
+        prior = [_suspicion(f, self.asked.suspects) for f in self.parts]
         for known in self.state.known:
             for k in known.factors:
                 prior[k] = REMEMBERED
@@ -372,6 +374,17 @@ class _Hunt:
             self.why = "fresh pairs of runs show which words carry it"
         return bool(shown)
 
+    async def _groups(self, main: Found) -> bool:
+        """Whether many parts of one kind carry it together, of which no few were found to."""
+        groups = groups_of(self.parts, main.load_bearing)
+        found = await self._smaller("groups", groups, INSIDE, WORDS)
+        if found is None or found.verdict != "systematic":
+            return False
+        self.state.spent["groups"] = INSIDE
+        self.state.stages.append(Stage(groups, found))
+        self.why = found.why
+        return True
+
     async def _own_phrases(self) -> None:
         """The phrases of a short request, where nothing else is to blame: hardly any of them can be missed."""
         if self.phrases:
@@ -441,6 +454,12 @@ class _Hunt:
             what = "bland text in place of parts" if self.screening.worse_way else "taking parts out"
             said.append(f"{what} makes the request fail by itself, so it was not used further")
         return said
+
+
+def _suspicion(factor: Factor, names: Sequence[str]) -> float:
+    """How much likelier than usual a factor is before anything is known."""
+    likely = _suspected(factor, names) or factor.place[0] == "wording"  # hedging is a usual cause
+    return SUSPECTED if likely else 1.0
 
 
 def _suspected(factor: Factor, names: Sequence[str]) -> bool:

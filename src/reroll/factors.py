@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from reroll.fillers import STOCKS, Role, differing, filler, phrases, plainer, se
 from reroll.match import excerpt
 from reroll.program import Program, Request
 
-__all__ = ["MOST", "Factor", "FactorClass", "Factors", "Level", "factors_of", "inside", "neutral_request"]
+__all__ = ["MOST", "Factor", "FactorClass", "Factors", "Level", "factors_of", "groups_of", "inside", "neutral_request"]
 
 JSON = Any
 Place = tuple[str | int, ...]
@@ -151,6 +151,25 @@ def neutral_request(
     if draft.chat and not draft.program.is_product and not str(draft.user).strip():
         draft.user.put(0, filler("request", 0, 0))  # a message must say something
     return draft.request()
+
+
+def groups_of(factors: Sequence[Factor], without: Collection[int] = ()) -> tuple[Factor, ...]:
+    """All parts of one kind as one factor each, where there are several: what many carry together shows so.
+
+    Args:    without: numbers of those that must stay.
+    """
+    kinds = {"example": "examples", "document": "documents", "user": "user", "input": "input", "field": "descriptions"}
+    out = []
+    for place, word in kinds.items():
+        members = tuple(f for k, f in enumerate(factors) if f.place[0] == place and k not in without and not f.members)
+        if len(members) > 1:
+            what = "sentences" if word in ("user", "input") else word
+            words = f"{len(members)} {what} together: {', '.join(f.id for f in members)}"
+            shared = all(f.shared for f in members)
+            out.append(
+                replace(members[0], id=word, words=words, members=members, shared=shared, levels=(Level("out"),))
+            )
+    return tuple(out)
 
 
 def inside(

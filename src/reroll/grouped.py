@@ -91,8 +91,12 @@ def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str) -> bool
         looked += len(page)
         if any_request.passes >= ENOUGH_PASSES or looked >= LOOKED_FOR:
             break
-    for page in _pages(store, id):
-        for one, outcomes in judge(page):
+    for page in _pages(store, id, payload=False):
+        judged = list(judge(page))
+        bad = [one.seq for one, outcomes in judged if not outcomes or overall(outcomes).outcome != "pass"]
+        whole = {one.seq: one for one in store.of_seqs(bad, payload=True)}  # tokens are read of what failed only
+        for bare, outcomes in judged:
+            one = whole.get(bare.seq, bare)
             said = () if one.sample.completion is not None or one.sample.error else _conversation(store, one)
             observed = Observed(one.id, id, one.sample, outcomes, one.variant, said)
             grouping.add(observed, paths.get(one.request_id, any_request))
@@ -105,9 +109,9 @@ def _conversation(store: Store, one: StoredSample) -> tuple[dict[str, Any], ...]
     return tuple(m for m in messages if isinstance(m, dict))
 
 
-def _pages(store: Store, id: str) -> Iterator[list[StoredSample]]:
+def _pages(store: Store, id: str, *, payload: bool = True) -> Iterator[list[StoredSample]]:
     after = 0
-    while page := store.samples(case_id=id, source=RUNS, payload=True, limit=PAGE, after=after):
+    while page := store.samples(case_id=id, source=RUNS, payload=payload, limit=PAGE, after=after):
         yield page
         if len(page) < PAGE:
             return

@@ -270,11 +270,14 @@ class Sampled(Database):
             out += self._stored(select(samples).where(*mine))
         return sorted(out, key=lambda one: one.seq)
 
-    def of_seqs(self, seqs: Sequence[int]) -> list[StoredSample]:
-        """The samples with these `seq`, in seq order; those that are not stored are left out."""
+    def of_seqs(self, seqs: Sequence[int], payload: bool = False) -> list[StoredSample]:
+        """The samples with these `seq`, in seq order; those that are not stored are left out.
+
+        Without `payload` they come without tokens and raw body.
+        """
         out: list[StoredSample] = []
         for part in chunks(sorted(seqs)):
-            out += self._stored(select(samples).where(samples.c.seq.in_(part)))
+            out += self._stored(select(samples).where(samples.c.seq.in_(part)), payload)
         return out
 
     def last_before(self, time: float, **where: Unpack[Where]) -> int:

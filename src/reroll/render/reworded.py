@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console
 from rich.text import Text
 
@@ -17,7 +19,8 @@ __all__ = ["show_reworded"]
 
 ROUNDS_SHOWN = 60
 SAYS = 240  # characters of a wording
-LABEL = 26  # characters of its name on the axis
+PLAIN = re.compile(r"[A-Za-z0-9._=-]{1,16}")  # names that stand beside rates as they are
+NARROW = 44  # columns: below, wordings are numbered beside their rounds
 MADE = {"asked": "as it is asked now", "named": "named", "written": "written by the model"}
 
 
@@ -30,11 +33,16 @@ def show_reworded(found: Reworded, console: Console) -> None:
     lines += pen.wrap(pen.text(what, "dim"), 3, 3)
     bar = Text.assemble("   ", (pen.glyph("heavy"), COLOURS[kind]), "  ")
     lines += [Text(), *pen.wrap(pen.text(found.text), bar)]
+    names = {one.id: _label(i, one) for i, one in enumerate(found.wordings, 1)}
     ordered = sorted(found.wordings, key=lambda one: (one.aside_after is not None, one.rate.estimate or 0.0))
-    lines += titled("How often each wording fails", [*axis([_row(one) for one in ordered], pen), *legend(pen)], pen)
+    lines += titled(
+        "How often each wording fails", [*axis([_row(names[one.id], one) for one in ordered], pen), *legend(pen)], pen
+    )
     lines += titled("Wordings beside re-runs", _spreads(found, pen), pen)
-    lines += titled("The wordings, the best so far first", [line for one in ordered for line in _says(one, pen)], pen)
-    lines += titled("Rounds, in the order drawn", _strips(found, pen), pen)
+    lines += titled(
+        "The wordings, the best so far first", [line for one in ordered for line in _says(names[one.id], one, pen)], pen
+    )
+    lines += titled("Rounds, in the order drawn", _strips(found, list(names.values()), pen), pen)
     if found.stopped:
         lines += pen.wrap(pen.text(f"Stopped: {found.stopped}.", "dim"))
     lines += caveat_lines(found.caveats, pen) + cost_lines(found.cost, pen)
@@ -54,8 +62,13 @@ def _headline(found: Reworded) -> tuple[str, str]:
     }[found.verdict]
 
 
-def _row(one: WordingRate) -> Row:
-    row = rate_row(short(brief(one.id), LABEL), one.rate)
+def _label(place: int, one: WordingRate) -> str:
+    """What stands for a wording beside its rate: its name, if that is a short and plain one."""
+    return one.id if PLAIN.fullmatch(one.id) else f"wording {place}"
+
+
+def _row(label: str, one: WordingRate) -> Row:
+    row = rate_row(label, one.rate)
     note = row.note
     if one.aside_after is not None:
         note += ", may mean something else"
@@ -89,20 +102,19 @@ def _spreads(found: Reworded, pen: Pen) -> Lines:
     return [*lines, *pen.wrap(pen.text(note, "dim"), 3, 3)]
 
 
-def _says(one: WordingRate, pen: Pen) -> Lines:
-    text = " ".join(one.text.split())
-    named = " ".join(one.id.split())
-    head = pen.join((short(named, LABEL), "bold"), (f"  {MADE.get(one.kind, 'by rule')}", "dim"))
-    if named == text and one.kind == "named":
-        head = pen.text(MADE["named"], "dim")
+def _says(label: str, one: WordingRate, pen: Pen) -> Lines:
+    text, named = " ".join(one.text.split()), " ".join(one.id.split())
+    also = f": {brief(named)}" if named not in (text, label) else ""
+    head = pen.join((label, "bold"), (f"  {MADE.get(one.kind, 'by rule')}{also}", "dim"))
     return [*pen.wrap(head, 3, 5), *pen.wrap(pen.text(short(text, SAYS)), 5, 5)]
 
 
-def _strips(found: Reworded, pen: Pen) -> Lines:
+def _strips(found: Reworded, names: list[str], pen: Pen) -> Lines:
     """A line of symbols per wording, so that rounds stand one above the other."""
-    names = [short(brief(one.id), LABEL) for one in found.wordings]
+    if pen.width < NARROW:
+        names = [str(place) for place in range(1, len(names) + 1)]
     room = max(len(name) for name in names) + 2
-    shown = min(len(found.outcomes), ROUNDS_SHOWN, max(10, (pen.width - room - 4) * 10 // 11))
+    shown = min(len(found.outcomes), ROUNDS_SHOWN, max(4, (pen.width - room - 4) * 10 // 11))
     out: Lines = []
     for i, name in enumerate(names if shown else ()):
         line = pen.join("   ", f"{name:<{room}}")
