@@ -102,7 +102,7 @@ def section_of(state: State) -> CauseSection:
         cleared=_ids(state, lambda found: found.cleared, [n.id for n in named]),
         smallest_visible=main.smallest_visible if main else None,
         load_bearing=_ids(state, lambda found: found.load_bearing, [n.id for n in named]),
-        together=shown.joint if shown else None,
+        together=_above(shown.joint) if shown and shown.joint else None,
         suspects=_suspects(state) if verdict == "undecided" else (),
         left_out=tuple(LeftOut(id, why) for id, why in state.left_out),
         hunch=_hunch(state, verdict, named),
@@ -154,6 +154,7 @@ def _named(state: State, verdict: Verdict) -> tuple[NamedFactor, ...]:
     out: dict[str, NamedFactor] = {}
     for k, effect in stage.found.factors:
         factor = stage.factors[k]
+        effect = _above(effect) if len(stage.found.factors) == 1 else effect
         words = state.words.get(factor.id, factor.words)
         same = out.get(factor.id)
         # Two phrases of one sentence are one part, with both their words.
@@ -163,6 +164,11 @@ def _named(state: State, verdict: Verdict) -> tuple[NamedFactor, ...]:
             else replace(same, words=f"{same.words} … {words}")
         )
     return tuple(out.values())
+
+
+def _above(effect: Est) -> Est:
+    """The drop that was shown to be one: its verdict excludes what lies below 0, even where its range does not yet."""
+    return Est(effect.value, max(0.0, effect.low or 0.0), effect.high, effect.n)
 
 
 def _ids(state: State, which: Any, but: Sequence[str]) -> tuple[str, ...]:

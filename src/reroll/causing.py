@@ -50,6 +50,7 @@ WORDS = 90  # calls that finding the words inside a part may take
 LOOKS_LIKE = 0.2  # a circumstance that seems to add so much to the failure rate
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
+TOGETHER = 200  # calls that holding many parts of one kind against nothing may take
 ALIKE = 130  # calls that holding the case against one look-alike may take
 LOOKALIKES = 2
 PAIRS = 4  # at once
@@ -377,7 +378,7 @@ class _Hunt:
     async def _groups(self, main: Found) -> bool:
         """Whether many parts of one kind carry it together, of which no few were found to."""
         groups = groups_of(self.parts, main.load_bearing)
-        found = await self._smaller("groups", groups, INSIDE, WORDS)
+        found = await self._smaller("groups", groups, INSIDE, TOGETHER)
         if found is None or found.verdict != "systematic":
             return False
         self.state.spent["groups"] = INSIDE
