@@ -238,11 +238,11 @@ def test_of_too_many_sentences_neighbours_are_taken_together_and_come_apart_agai
     text = " ".join(f"This is thing number {k}." for k in range(200))
     found = factors_of(program, {"request": text})
     assert len(found) <= MOST
-    assert found[0].id == "user.1..4"
+    assert found[0].id == "user.1..3"
     parts = inside(program, {"request": text}, (), found[0])
-    assert [p.id for p in parts] == ["user.1", "user.2", "user.3", "user.4"]
+    assert [p.id for p in parts] == ["user.1", "user.2", "user.3"]
     left = neutral_request(program, {"request": text}, (), [(f, 0) for f in found.all[1:]])
-    assert left.body["messages"][-1]["content"] == text[: text.index(" This is thing number 4.")]
+    assert left.body["messages"][-1]["content"] == text[: text.index(" This is thing number 3.")]
 
 
 def test_inside_a_part_are_its_sentences_and_inside_a_sentence_its_phrases() -> None:

@@ -97,7 +97,7 @@ def section_of(state: State) -> CauseSection:
     shown = stage.found if stage and verdict == "systematic" and not state.serving else None
     section = CauseSection(
         verdict=verdict,
-        logic=shown.logic if shown else "one" if verdict == "systematic" else None,
+        logic=shown.logic if shown and len(named) > 1 else "one" if verdict == "systematic" else None,
         factors=named,
         cleared=_ids(state, lambda found: found.cleared, [n.id for n in named]),
         smallest_visible=main.smallest_visible if main else None,
@@ -163,6 +163,14 @@ def _named(state: State, verdict: Verdict) -> tuple[NamedFactor, ...]:
             if same is None
             else replace(same, words=f"{same.words} … {words}")
         )
+    # A field that is renamed loses its place and its type along with its name: what says so by itself is the cause.
+    fields = {one.id.rpartition(".")[0] for one in out.values() if not one.id.endswith(".name")}
+    if len(out) > 1:
+        out = {
+            id: one
+            for id, one in out.items()
+            if not (id.endswith(".name") and (id.removesuffix(".name") in fields or "response.order" in out))
+        }
     return tuple(out.values())
 
 

@@ -48,6 +48,7 @@ SUSPECTED = 10.0  # and what a person names
 PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 1.0
 WORDS = 90  # calls that finding the words inside a part may take
 LOOKS_LIKE = 0.2  # a circumstance that seems to add so much to the failure rate
+SERVED = 120  # calls that looking at the circumstances may take
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
 TOGETHER = 200  # calls that holding many parts of one kind against nothing may take
@@ -202,7 +203,7 @@ class _Hunt:
             return
         if main.verdict != "not_reproduced" and await self._look_alikes():
             return
-        if main.verdict == "undecided" and await self._groups(main):
+        if main.verdict == "undecided" and self.screening.finished and await self._groups(main):
             return
         if not self.circumstance and await self._served():
             return
@@ -320,7 +321,9 @@ class _Hunt:
             parts = inside(program, case.input, case.history, factor)
             found = await self._smaller(f"words {k}", parts, INSIDE, WORDS) if len(parts) > 1 else None
             self.state.spent[f"words {k}"] = INSIDE
-            if found is not None and found.verdict == "systematic":
+            if found is not None and found.verdict == "systematic" and factor.members and len(stage.found.factors) == 1:
+                self.state.stages.append(Stage(parts, found))
+            elif found is not None and found.verdict == "systematic":
                 self.state.words[factor.id] = " … ".join(parts[i].words for i in sorted(i for i, _ in found.factors))
 
     async def _served(self) -> bool:
@@ -333,7 +336,7 @@ class _Hunt:
         options = replace(
             session.options,
             alpha=SERVING * session.options.alpha,
-            budget=session.options.budget - self.asked.leave,
+            budget=session.spent.samples + min(session.left - self.asked.leave, SERVED),
             concurrency=max(burst, session.options.concurrency or 1),
         )
         async with AsyncExitStack() as opened:

@@ -25,8 +25,7 @@ __all__ = ["MOST", "Factor", "FactorClass", "Factors", "Level", "factors_of", "g
 JSON = Any
 Place = tuple[str | int, ...]
 FactorClass = Literal["user", "system", "few-shot", "schema", "context", "model", "decoding", "serving", "checker"]
-MOST = 60  # factors that are screened at once; of more, neighbours in one text are taken together first
-ORDERS = 6  # random orders that stand in for the one as reported
+MOST = 80  # factors that are screened at once; of more, neighbours in one text are taken together first
 QUOTE = 160  # characters of a part that are quoted
 
 # What a parameter is without the setting; None: left out of the request.
@@ -47,6 +46,7 @@ LENGTHENED = 8  # times as long as reported, so that nothing is cut off
 LEAST_LENGTH = 256  # tokens
 # A temperature below this shows the likeliest answer only, which looks like a cure wherever failures are a minority.
 COLD = 0.3
+MILD = 0.7  # what stands in for a temperature above 1
 NARROWING = (
     "enum",
     "const",
@@ -252,15 +252,13 @@ def _own_text(program: Program, id: str, place: Place, said: Pieces) -> Iterator
             yield _text(f"{id}.{k + 1}", "user", ("template", text), text, "request")
             continue
         whole = replace(_text(f"{id}.{k + 1}", "user", (*place, k), text, "request"), shared=False)
+        yield whole if len(texts) > 1 else replace(whole, levels=whole.levels[1:])
         spans = phrases(text) if len(texts) < FEW_SENTENCES and whole.id not in program.neutral else []
-        if len(spans) > 1:
-            for a, b in spans:
-                yield replace(whole, words=text[a:b], span=(a, b), levels=(Level("out"),), phrase=True)
-        else:
-            yield whole if len(texts) > 1 else replace(whole, levels=whole.levels[1:])
+        for a, b in spans if len(spans) > 1 else ():
+            yield replace(whole, words=text[a:b], span=(a, b), levels=(Level("out"),), phrase=True)
 
 
-FEW_SENTENCES = 3  # a request with fewer is looked at phrase by phrase at once: taken out whole, nothing is left of it
+FEW_SENTENCES = 3  # a request with fewer is looked at phrase by phrase, too: hardly any of it can be missed
 
 
 def _fields(draft: Draft, checked: str) -> Iterator[Factor]:
@@ -305,13 +303,12 @@ def _turn(k: int, turn: Mapping[str, JSON]) -> Factor:
 
 
 def _order(id: str, cls: FactorClass, place: Place, names: Sequence[str], what: str) -> Iterator[Factor]:
-    """The order of these, if there are two, and other orders: turned round, so that each stands elsewhere; reversed."""
+    """The order of these, if there are two, and other orders: turned round, so that each stands elsewhere."""
     if len(names) < 2:
         return
-    turned = [(*names[k:], *names[:k]) for k in range(1, len(names))]
-    orders = list(dict.fromkeys([*turned, tuple(reversed(names))]))
-    if len(orders) > ORDERS:  # spread over all turns
-        orders = [orders[k * len(orders) // ORDERS] for k in range(ORDERS)]
+    # Turned by half, so that what stood in the middle comes first, or last: nothing stays where it was.
+    turned = [(*names[k:], *names[:k]) for k in {len(names) // 2, len(names) // 2 + 1} if 0 < k < len(names)]
+    orders = sorted(set(turned))
     yield Factor(id, cls, f"the order of the {what}", place, tuple(Level("order", order) for order in orders))
 
 
@@ -322,7 +319,7 @@ def _param(name: str, value: JSON) -> Factor:
     if name in LENGTHS and number:
         levels = (Level("value", max(LEAST_LENGTH, int(value) * LENGTHENED)),)
     elif name == "temperature" and number and value > 1:
-        levels = (Level("value", 1),)
+        levels = (Level("value", MILD),)
     elif name in USUAL and value != USUAL[name]:
         levels = (Level("value", USUAL[name]),)
     return Factor(f"params.{name}", "decoding", words, ("param", name), levels)
@@ -361,8 +358,6 @@ def _why_not(factor: Factor) -> str:
         "model": "no other model is named (`alternatives: {model: [...]}`)",
         "name": "the checks read this name",
         "history": "a turn with tool calls, or without text, stays as it is",
-        "user": "it is all that is asked",
-        "input": "it is all that is asked",
     }
     if factor.id == "params.temperature":
         return "changing it changes how often anything rare is said; `reroll audit` has it"
