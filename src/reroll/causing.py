@@ -48,7 +48,7 @@ SUSPECTED = 10.0  # and what a person names
 PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 1.0
 WORDS = 90  # calls that finding the words inside a part may take
 LOOKS_LIKE = 0.2  # a circumstance that seems to add so much to the failure rate
-SERVED = 120  # calls that looking at the circumstances may take
+SERVED, EACH = 120, 25  # calls that looking at the circumstances may take, and more for each replica
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
 TOGETHER = 200  # calls that holding many parts of one kind against nothing may take
@@ -332,11 +332,12 @@ class _Hunt:
         if session.left - self.asked.leave < LEAST_SERVED or session.stopped:
             state.unlooked = session.left - self.asked.leave < LEAST_SERVED and state.unlooked
             return False
+        program = session.project.program
         burst = min(session.model.concurrency, BURST) if isinstance(session.model, LocalModel) else BURST
         options = replace(
             session.options,
             alpha=SERVING * session.options.alpha,
-            budget=session.spent.samples + min(session.left - self.asked.leave, SERVED),
+            budget=session.spent.samples + min(session.left - self.asked.leave, SERVED + EACH * len(program.replicas)),
             concurrency=max(burst, session.options.concurrency or 1),
         )
         async with AsyncExitStack() as opened:
