@@ -175,6 +175,7 @@ def schemas() -> dict[str, JSON]:
         "finished": {"type": "boolean"},
         "reading": {"anyOf": [plain(TypeAdapter(Reading)), {"type": "null"}]},
     }
+    alone = {name: what for name, what in around.items() if name != "reading"}
     listed = plain(TypeAdapter(list[Listed]))
     definitions = listed.pop("$defs", {})
     probed = plain(TypeAdapter(Probed))
@@ -184,7 +185,7 @@ def schemas() -> dict[str, JSON]:
         "luck": named("luck", with_more(plain(TypeAdapter(LuckSection)), around)),
         "certify": named("certify", certified(around)),
         "association": named("association", associated()),
-        "cause": named("cause", with_more(plain(TypeAdapter(CauseSection)), around | {"case": text})),
+        "cause": named("cause", with_more(plain(TypeAdapter(CauseSection)), alone | {"case": text})),
         "explain": named("explain", plain(TypeAdapter(Explained))),
         "compare": named("compare", plain(TypeAdapter(Comparison))),
         "check": named("check", checked()),

@@ -36,6 +36,7 @@ from reroll.answer import (
 )
 from reroll.cli import app, main
 from reroll.evidence import Est
+from reroll.init import init_project
 from reroll.project import parse_yaml, schemas
 from reroll.settings import SETTINGS
 
@@ -191,6 +192,7 @@ PRINTED = {
     "sample": ["show", "SAMPLE"],
     "association": ["forks", "SAMPLE"],
     "check": ["check", "--labels", "LABELS"],
+    "cause": ["cause", "half-seven", "--budget", "40"],
     "audit": ["audit", "tea"],
     "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
@@ -204,10 +206,12 @@ def test_what_is_printed_fits_its_schema(
 ) -> None:
     assert set(PRINTED) == set(generate.schemas())
     words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new"), "OUT": str(tmp_path / "out.jsonl")}
+    init_project(tmp_path / "meetings")
+    homes = {"cause": tmp_path / "meetings"}  # a recording cannot be asked anything new
     for name, line in PRINTED.items():
         command = [words.get(word, word) for word in line]
         # 4: this recording is at its end before it could be said which words go with failure.
-        assert main([*command, "--json", "--project", str(project)]) in (0, 1, 4), name
+        assert main([*command, "--json", "--project", str(homes.get(name, project))]) in (0, 1, 4), name
         printed = json.loads(capsys.readouterr().out)
         schema = json.loads(read(DOCS / "schemas" / f"{name}.json"))
         jsonschema.validate(printed, schema)
