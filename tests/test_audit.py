@@ -206,7 +206,7 @@ def test_a_bad_replica_and_a_worse_model_are_named_and_one_that_is_not_there_is_
     assert "At replica b it fails more often" in found["text"]
     with planted_server(Planted("model", 0.1, seed=5)) as url:
         folder = project(tmp_path / "m", url, "alternatives: {model: [old]}\n", model="openai:new")
-        found = audited(capsys, folder)
+        found = audited(capsys, folder, "--budget", 400)
     assert found["verdict"] == "model"
     assert arm(found, "model=old")["verdict"] == "better"
 
@@ -274,7 +274,7 @@ def test_load_is_not_named_before_three_bursts(capsys: Any, tmp_path: Path) -> N
 def test_on_a_real_llama_cpp_it_is_chance_and_the_server_is_not_blamed(capsys: Any, tmp_path: Path) -> None:
     reroll(capsys, "init", tmp_path / "m")
     found = reroll(
-        capsys, "audit", "half-seven", "--project", tmp_path / "m", "--seed", 1, "--json", "--quiet", "--budget", 70
+        capsys, "audit", "half-seven", "--project", tmp_path / "m", "--seed", 1, "--json", "--quiet", "--budget", 110
     ).json
     assert (found["verdict"], found["named"]) == ("sampling", ["sampling"])
     assert found["seed"] == "honoured"

@@ -193,16 +193,16 @@ def test_a_server_that_stops_answering_ends_it_and_its_silence_is_marked(tmp_pat
 
 
 def test_what_cannot_be_stored_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, count = Store.reserve, 0
+    real, count = Store.reserve_all, 0
 
-    def reserve(*wanted: object) -> range:
+    def reserve(*wanted: object) -> list[range]:
         nonlocal count
         count += 1
         if count == 5:
             raise StoreError("the disk is full")
         return real(*wanted)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Store, "reserve", reserve)
+    monkeypatch.setattr(Store, "reserve_all", reserve)
     model = Slow(script(5, 0.02), 10)
     with pytest.raises(RerollError, match="disk is full"):
         rolled(tmp_path, model, Plan("certify", target=0.99, concurrency=10))

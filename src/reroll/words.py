@@ -61,23 +61,23 @@ def reply(
     `dud`: where one failing run went wrong, `cause`: why it fails, if that was looked into.
     """
     sentences: list[str] = []
+    again = ""
     if isinstance(luck, LuckSection):
         low, high = bounds(luck, certify)
-        sentences = [
-            rate_sentence(luck.rate, low, high, fresh=fresh),
-            reading_sentence(reading),
-            luck_sentence(luck),
-            retry_sentence(luck, low, high),
-        ]
-        sentences.append(invalid_sentence(luck.rate))
+        again = retry_sentence(luck, low, high)
+        sentences = [rate_sentence(luck.rate, low, high, fresh=fresh), reading_sentence(reading), luck_sentence(luck)]
+        sentences += [again, invalid_sentence(luck.rate)]
     if isinstance(certify, CertifySection):
         sentences.append(certify_sentence(certify))
     if isinstance(cause, CauseSection):
-        sentences += SENTENCE.split(cause.text)[: 2 if cause.verdict == "systematic" else 1]
+        sentences += SENTENCE.split(cause.text)[:1]
     sentences.append(dud_sentence(dud))
     if isinstance(luck, LuckSection) and luck.rate.failures and not isinstance(cause, CauseSection):
         sentences.append("Why it fails has not been looked into yet.")
-    return " ".join([s for s in sentences if s][:MOST_SENTENCES])
+    said = [s for s in sentences if s]
+    if len(said) > MOST_SENTENCES and again in said:  # what a second try is worth can be worked out from the rest
+        said.remove(again)
+    return " ".join(said[:MOST_SENTENCES])
 
 
 def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[float, float]:
