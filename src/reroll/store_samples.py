@@ -38,6 +38,18 @@ __all__ = ["LAST_SEQ", "Sampled", "conditions"]
 LAST_SEQ = select(func.max(samples.c.seq))
 NEWER = select(samples.c.id, samples.c.seq).where(samples.c.seq > bindparam("before"))
 AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for name in ("request_id", "series", "idx")))
+MOVED = (
+    update(series_table)
+    .where(series_table.c.request_id == bindparam("id"), series_table.c.series == bindparam("name"))
+    .values(next_index=bindparam("next"))
+)
+# Imported samples bring indices of their own. One look at the end of an index for each, however long its series is.
+LAST_INDEX = (
+    select(func.max(samples.c.idx))
+    .where(samples.c.request_id == series_table.c.request_id, samples.c.series == series_table.c.series)
+    .scalar_subquery()
+)
+RESERVED = select(series_table.c.request_id, series_table.c.next_index, LAST_INDEX)
 ADD_ONE = sql.insert_new(samples).returning(samples.c.seq)
 TRIES = select(attempts.c.seq, *(attempts.c[name] for name in ATTEMPT)).order_by(attempts.c.seq, attempts.c.n)
 ADD_SAMPLE, ADD_ATTEMPT, ADD_PAYLOAD = sql.insert_new(samples), attempts.insert(), payloads.insert()
@@ -73,23 +85,30 @@ class Sampled(Database):
         return self.reserve_all([(request_id, series, count)])[0]
 
     def reserve_all(self, wanted: Sequence[tuple[str, str, int]]) -> list[range]:
-        """As `reserve` for each (request_id, series, count), in one transaction; none of them twice."""
-        out = []
+        """As `reserve` for each (request_id, series, count), in one transaction; a place may come more than once."""
+        for _, _, count in wanted:
+            if count < 0:
+                raise ValueError(f"count must be >= 0, got {count}")
+        ids: dict[str, dict[str, None]] = {}
+        for request_id, name, _ in sorted(wanted):  # in one order, so that no two processes wait for each other
+            ids.setdefault(name, {})[request_id] = None
+        starts: dict[tuple[str, str], int] = {}
         with self._write() as connection:
-            for request_id, series, count in wanted:
-                if count < 0:
-                    raise ValueError(f"count must be >= 0, got {count}")
-                here = and_(series_table.c.request_id == request_id, series_table.c.series == series)
-                used = select(func.max(samples.c.idx)).where(
-                    samples.c.request_id == request_id, samples.c.series == series
-                )
-                place = {"request_id": request_id, "series": series}
-                connection.execute(sql.insert_new(series_table), {**place, "next_index": 0})
-                start = connection.execute(select(series_table.c.next_index).where(here).with_for_update()).scalar_one()
-                last = connection.execute(used).scalar_one()  # imported samples bring indices of their own
-                start = max(start, 0 if last is None else last + 1)
-                connection.execute(update(series_table).where(here).values(next_index=start + count))
+            for name, all_ids in ids.items():
+                for part in chunks(list(all_ids)):
+                    new = [{"request_id": id, "series": name, "next_index": 0} for id in part]
+                    connection.execute(sql.insert_new(series_table), new)
+                    here = (series_table.c.series == name, series_table.c.request_id.in_(part))
+                    for id, start, last in connection.execute(RESERVED.where(*here).with_for_update()):
+                        starts[id, name] = max(start, 0 if last is None else last + 1)
+            out = []
+            for request_id, name, count in wanted:
+                start = starts[request_id, name]
                 out.append(range(start, start + count))
+                starts[request_id, name] = start + count
+            if starts:
+                moved = [{"id": id, "name": name, "next": start} for (id, name), start in starts.items()]
+                connection.execute(MOVED, moved)
         return out
 
     def reserved(self, request_id: str, series: str) -> int:
