@@ -19,6 +19,9 @@ from reroll.remembering import Known
 __all__ = ["Caused", "Stage", "State", "section_of", "served"]
 
 
+NEXT = 100  # calls that the next question takes, about: its own words, or how it is served
+
+
 @dataclass(frozen=True, slots=True)
 class Caused:
     """What carries one case's failure, with all that an answer shows of it."""
@@ -109,7 +112,7 @@ def section_of(state: State) -> CauseSection:
         like=_like(state, named) if verdict == "systematic" else None,
         rate=rate_of(state.base, state.alpha),
         calls=dict(calls),
-        calls_needed=main.calls_needed if main and verdict == "undecided" else None,
+        calls_needed=_needed(state) if verdict == "undecided" else None,
         text="",
         alpha=round(state.alpha * max(1.0, sum(state.spent.values())), 12),
     )
@@ -183,6 +186,13 @@ def _ids(state: State, which: Any, but: Sequence[str]) -> tuple[str, ...]:
     """The ids of those factors in all inquiries, each once; none that was named."""
     found = [stage.factors[k].id for stage in state.stages for k in which(stage.found)]
     return tuple(id for id in dict.fromkeys(found) if id not in but)
+
+
+def _needed(state: State) -> int | None:
+    """About how many more calls would decide; None where nobody can tell."""
+    if state.stages and state.stages[0].found.verdict == "undecided":
+        return state.stages[0].found.calls_needed
+    return None if state.every else NEXT
 
 
 def _suspects(state: State) -> tuple[tuple[str, float | None], ...]:

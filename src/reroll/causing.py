@@ -13,6 +13,7 @@ import numpy as np
 from reroll.answer import CauseSection, NotExamined, OutcomeWord, Price
 from reroll.arms import Asked as AskedArms
 from reroll.arms import arms_of
+from reroll.audit import Claim
 from reroll.auditing import run_arms
 from reroll.case import Case
 from reroll.cause import never_asked
@@ -37,9 +38,9 @@ from reroll.session import Session, slots, too_dear
 __all__ = ["AskedCause", "find_cause", "other_models", "why_it_fails"]
 
 FIRST = 16  # runs as reported, before anything is asked about the check
-# It is first looked at how it is served where so many more fail of the half that was drawn at once, or so few fail at
+# It is first looked at how it is served where so many more fail of the half that was drawn at once, or none fails at
 # all: circumstances that runs here do not meet by themselves are likeliest then.
-CROWD, SELDOM = 4, 2
+CROWD, SELDOM = 4, 0
 BURST = 16  # calls at the same time, that a server is asked
 REMEMBERED = 1000.0  # times the usual suspicion: what was the cause before is tried at once
 SUSPECTED = 10.0  # and what a person names
@@ -47,7 +48,7 @@ SUSPECTED = 10.0  # and what a person names
 # served. An answer prints the sum over those that were looked into.
 PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 1.0
 WORDS = 90  # calls that finding the words inside a part may take
-LOOKS_LIKE = 0.2  # a circumstance that seems to add so much to the failure rate
+LOOKS_LIKE, DIFFERING = 0.2, 4  # a circumstance that seems to add so much to the failure rate, in so many pairs
 SERVED, EACH = 120, 25  # calls that looking at the circumstances may take, and more for each replica
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
@@ -208,7 +209,7 @@ class _Hunt:
         if not self.circumstance and await self._served():
             return
         if main.verdict != "not_reproduced":
-            await self._own_phrases()
+            await self._own_phrases(main)
 
     async def _first_runs(self) -> None:
         """Runs as reported, those of earlier commands included, and what they say of the check."""
@@ -357,7 +358,7 @@ class _Hunt:
         else:
             self.finished = self.finished and arms.finished
             # What looks like a difference, and is not shown, stays open.
-            state.open += tuple(served(c, "").id for c in claims if (c.difference.value or 0.0) >= LOOKS_LIKE)
+            state.open += tuple(served(c, "").id for c in claims if _leans(c))
         return bool(shown)
 
     async def _look_alikes(self) -> bool:
@@ -390,14 +391,16 @@ class _Hunt:
         self.why = found.why
         return True
 
-    async def _own_phrases(self) -> None:
-        """The phrases of a short request, where nothing else is to blame: hardly any of them can be missed."""
-        if self.phrases:
+    async def _own_phrases(self, main: Found) -> None:
+        """The phrases of a short request whose sentences must stay: where one could be missed, so could its phrases."""
+        clear = {self.parts[k].place for k in main.cleared}
+        phrases = tuple(f for f in self.phrases if f.place not in clear)
+        if phrases:
             self.state.spent["own"] = OWN
-            found = await self._smaller("phrases", self.phrases, OWN / (LOOKALIKES + 1), WORDS)
+            found = await self._smaller("phrases", phrases, OWN / (LOOKALIKES + 1), WORDS)
             self.state.unlooked = found is None
             if found is not None:
-                self.state.stages.append(Stage(self.phrases, found))
+                self.state.stages.append(Stage(phrases, found))
 
     async def _held_against(self, factor: Factor) -> Found | None:
         """The case and a look-alike run in pairs, until the look-alike is shown to fail less often; None: it is not."""
@@ -459,6 +462,11 @@ class _Hunt:
             what = "bland text in place of parts" if self.screening.worse_way else "taking parts out"
             said.append(f"{what} makes the request fail by itself, so it was not used further")
         return said
+
+
+def _leans(claim: Claim) -> bool:
+    """Whether a circumstance seems to add failures, by more than a few pairs that differ by chance."""
+    return claim.differing >= DIFFERING and (claim.difference.value or 0.0) >= LOOKS_LIKE
 
 
 def _suspicion(factor: Factor, names: Sequence[str]) -> float:
