@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from reroll.factors import MOST, Factor, factors_of, inside, neutral_request
+from reroll.factors import MOST, Factor, factors_of, groups_of, inside, neutral_request
+from reroll.fillers import differing, plainer
 from reroll.program import Example, Program
 
 SCHEMA = {
@@ -266,3 +267,19 @@ def test_a_control_case_loses_only_what_it_shares() -> None:
     other = {"request": "Where is the shop? I need it today. Is it far?"}
     changed = neutral_request(PROGRAM, other, (), [(parts["user.1"], 0), (parts["system.role"], 0)])
     assert changed.body["messages"][-1]["content"] == f"{other['request']} Answer at once."
+
+
+def test_many_parts_of_one_kind_can_be_made_neutral_at_once_but_for_those_that_must_stay() -> None:
+    parts = factors_of(PROGRAM, INPUT, ()).all
+    user = next(k for k, f in enumerate(parts) if f.id == "user.3")
+    groups = {g.id: g for g in groups_of(parts, without={user})}
+    assert set(groups) == {"examples", "documents", "user"}
+    assert "user.3" not in [f.id for f in groups["user"].members]
+    said = neutral_request(PROGRAM, INPUT, (), [(groups["examples"], 0), (groups["user"], 0)]).body["messages"]
+    assert [m["content"] for m in said if m["role"] == "assistant"] == ["Yes?"]
+    assert said[-1]["content"] == "Please help. It was sent to Bonn. Answer at once."
+
+
+def test_words_that_a_look_alike_does_not_share_are_found_in_their_order() -> None:
+    assert differing("Lunch next Friday at noon", "Lunch next Monday at noon") == "Friday"
+    assert plainer("Um, book a room, i guess.") == "book a room."

@@ -87,7 +87,7 @@ def plainer(text: str) -> str:
     found = HEDGES.sub(" ", text)
     if found == text:
         return text
-    return re.sub(r"\s+([,.;:!?])", r"\1", " ".join(found.split())).lstrip(" ,;")
+    return re.sub(r"[\s,;]+([,.;:!?])", r"\1", " ".join(found.split())).strip(" ,;")
 
 
 def differing(text: str, other: str) -> str:
