@@ -34,7 +34,7 @@ from reroll.project import Project
 from reroll.session import Options, Session
 from reroll.store import Store
 
-BUDGET = 150
+BUDGET = 300
 FLIPS = "import random\n\n\ndef right(text, sample):\n    return 'yes' in text and random.random() < 0.7\n"
 HARMLESS = ("sampling", "steady", "undecided")
 

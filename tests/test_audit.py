@@ -173,8 +173,8 @@ def test_where_nothing_is_planted_it_is_chance_and_nothing_is_blamed(capsys: Any
     assert arm(found, "P")["n"] >= 20
     assert arm(found, "Z")["distinct"] == 1
     assert {left["id"] for left in found["left_out"]} == {"J", "R", "V"}
-    assert planted.calls == found["cost"]["calls"] <= 150
-    assert "at the very most 150 calls" in ran.err
+    assert planted.calls == found["cost"]["calls"] <= 300
+    assert "at the very most 300 calls" in ran.err
     cold = [b["messages"][0]["content"] for b in planted.bodies if "Reference" in b["messages"][0]["content"]]
     assert len(set(cold)) == arm(found, "C")["n"]
     assert max(map(cold.count, cold)) == 2, "each new beginning is sent twice"

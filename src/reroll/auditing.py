@@ -21,7 +21,7 @@ __all__ = ["run_arms", "serving_arms"]
 STEP = 4  # pairs between two looks
 PRODUCTION = 20  # runs as reported, whatever the other arms say: what varies in one of seven shows itself
 AT_ZERO = 14  # where it varies as reported: what varies in one of five shows itself
-FAR = 60  # pairs: a comparison that is open then is left open
+FAR = 96  # pairs: a comparison that is open then is left open
 LEAN = 0.8  # standard errors from no difference: pairs that lean less after the first dozen are left open
 AGAIN = 3  # more judgings of each output
 

@@ -20,7 +20,7 @@ from reroll.settings import setting
 __all__ = ["audit"]
 
 BROKE_OFF = 4
-BUDGET = 150
+BUDGET = 300
 GATES = {"steady": 0, "sampling": 0, "undecided": 3}
 
 
