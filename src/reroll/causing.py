@@ -47,7 +47,7 @@ SUSPECTED = 10.0  # and what a person names
 # Times alpha: for the parts, for the request's own words, for the words inside each of two parts, and for where it is
 # served. An answer prints the sum over those that were looked into.
 PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 1.0
-SHORT = 8  # words of a part that is not looked into further
+SHORT = 14  # words of a part that is not looked into further
 WORDS = 90  # calls that finding the words inside a part may take
 LOOKS_LIKE, DIFFERING = 0.2, 4  # a circumstance that seems to add so much to the failure rate, in so many pairs
 SERVED, EACH = 120, 25  # calls that looking at the circumstances may take, and more for each replica
