@@ -118,7 +118,7 @@ def test_a_case_that_does_not_fail_is_not_reproduced_and_not_screened() -> None:
 
 def test_without_anything_to_screen_the_answer_comes_at_once() -> None:
     base = ["fail", "pass"] * 8
-    assert inquiry(0, base=base).found().verdict == "nothing"
+    assert inquiry(0, base=base).found().verdict == "undecided", "nothing was looked at"
     pinned = inquiry(3, base=base, load_bearing={0, 1, 2})
     assert pinned.done
     assert pinned.found().load_bearing == (0, 1, 2)

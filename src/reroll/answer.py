@@ -219,7 +219,7 @@ class CauseSection:
     together: how much less often it fails with all that is named made neutral; suspects: where nothing was decided,
     what is likeliest by now, with its probability (None: it only seems so); smallest_visible: a single part that causes
     such a drop would have been seen; cleared, load_bearing: ids; calls: by what they were for; calls_needed: about how
-    many more would decide, None where that is not known or nothing is missing.
+    many more would decide, None where that is not known or nothing is missing; brief: the first sentence of the text.
     """
 
     verdict: Literal["systematic", "bad_luck", "not_reproduced", "checker", "expectation", "undecided"]
@@ -237,6 +237,7 @@ class CauseSection:
     calls: dict[str, int]
     calls_needed: int | None
     text: str
+    brief: str
     alpha: float
 
 

@@ -15,12 +15,22 @@ from reroll.evidence import Est
 from reroll.numbers import counts, percent
 from reroll.program import Request
 
-__all__ = ["MOST_LABELS", "CheckDoubt", "cause_sentences", "enough_labels", "never_asked", "sentence_for_doubt"]
+__all__ = [
+    "BETTER",
+    "MOST_LABELS",
+    "CheckDoubt",
+    "cause_sentences",
+    "enough_labels",
+    "never_asked",
+    "sentence_for_doubt",
+]
 
 MOST_LABELS = 8
 EXPLAINS = 0.7  # a check that is wrong about so many of the failures explains them
+BETTER = "fails less"  # ends the words of a replica that works better than the server as reported
 CERTAINLY = 0.3  # and about at least so many, with 95 % confidence
 ALWAYS = 0.95  # fails so often: always, for all that matters
+RUNS = 4  # failing runs that must have been judged again: one answer says nothing of the others
 LEAST = 8  # runs that "always" needs
 WORD = re.compile(r"[^\W_]{3,}|\d+")
 COMBINED = ("all",)
@@ -30,12 +40,15 @@ COMBINED = ("all",)
 class CheckDoubt:
     """What came out when failing answers were judged again, and when a person looked at them.
 
-    again, changed: judgings repeated, and how many of those said pass; labels, right: failing answers that a person
+    again, changed: judgings repeated, and how many of those said pass; runs, turned: how many failing runs were judged
+    again, and how many passed more often than not; labels, right: failing answers that a person
     judged for sure, and how many they found right; unsure: those they could not tell; names: the checks that failed.
     """
 
     again: int = 0
     changed: int = 0
+    runs: int = 0
+    turned: int = 0
     labels: int = 0
     right: int = 0
     unsure: int = 0
@@ -45,13 +58,16 @@ class CheckDoubt:
     def by(self) -> Literal["judging", "person"] | None:
         """Who contradicts the check about most failures; None: nobody does.
 
-        >>> CheckDoubt(again=24, changed=16).by, CheckDoubt(labels=8, right=6).by, CheckDoubt(labels=3, right=0).by
-        ('judging', 'person', None)
+        >>> CheckDoubt(again=24, changed=16, runs=8, turned=6).by, CheckDoubt(labels=8, right=6).by
+        ('judging', 'person')
+        >>> CheckDoubt(again=3, changed=3, runs=1, turned=1).by is CheckDoubt(labels=3, right=0).by is None
+        True
         """
         if self.labels and self.right / self.labels >= EXPLAINS and _at_least(self.right, self.labels) > CERTAINLY:
             return "person"
         # A check that takes turns is at fault well before it is wrong about most failures.
-        if self.again and _at_least(self.changed, self.again) > CERTAINLY:
+        several = self.runs >= RUNS and self.turned >= self.runs / 2
+        if several and _at_least(self.changed, self.again) > CERTAINLY:
             return "judging"
         return None
 
@@ -117,8 +133,8 @@ def _demands(check: Check) -> list[str]:
 # ---------------------------------------------------------------- words
 
 
-def cause_sentences(found: CauseSection, extra: str = "") -> str:
-    """Two to four sentences for a colleague who knows nothing of LLMs; "because" stands for a shown cause only.
+def cause_sentences(found: CauseSection, extra: str = "") -> list[str]:
+    """One to five sentences for a colleague who knows nothing of LLMs; "because" stands for a shown cause only.
 
     extra: what only the caller knows: how a check was found at fault, what is never asked for.
     """
@@ -135,7 +151,7 @@ def cause_sentences(found: CauseSection, extra: str = "") -> str:
         said.append(f"The hunch ({found.hunch.factor}) {held}.")
     if found.like is not None:
         said.append(f"This looks like what was found for {found.like.case}.")
-    return " ".join([s for s in (extra, *said) if s])
+    return [s for s in (extra, *said) if s]
 
 
 def _systematic(found: CauseSection) -> list[str]:
@@ -152,7 +168,8 @@ def _systematic(found: CauseSection) -> list[str]:
     it = "that" if len(named) == 1 else "both" if len(named) == 2 else "all of them"
     pairs = counts("pair", effect.n)
     if found.factors[0].kind == "serving":
-        return [first, f"In {pairs} of fresh runs, it failed {_points(effect)} more often there than without it."]
+        word = "less" if found.factors[0].words.endswith(BETTER) else "more"
+        return [first, f"In {pairs} of fresh runs, it failed {_points(effect)} {word} often there."]
     second = f"In {pairs} of fresh runs side by side, it failed {_points(effect)} less often with {it} made neutral."
     return [first, second]
 
@@ -198,14 +215,14 @@ def _undecided(found: CauseSection) -> list[str]:
 def sentence_for_doubt(doubt: CheckDoubt) -> str:
     """That the check is at fault, and how that was seen.
 
-    >>> sentence_for_doubt(CheckDoubt(again=24, changed=16, names=("tone",)))[:52]
+    >>> sentence_for_doubt(CheckDoubt(again=24, changed=16, runs=8, turned=6, names=("tone",)))[:52]
     'The check (tone), not the model, is at fault: judged'
     """
     which = f"The check ({', '.join(doubt.names)})" if doubt.names else "The check"
     if doubt.by == "person":
         return (
-            f"{which}, not the model, is at fault: a person found {doubt.right} of {doubt.labels} answers right that "
-            "it fails."
+            f"{which}, not the model, is at fault: of {counts('failing run', doubt.labels)} that a person judged, "
+            f"{doubt.right} {'was' if doubt.right == 1 else 'were'} right."
         )
     return (
         f"{which}, not the model, is at fault: judged again, the very same failing answers passed {doubt.changed} "
@@ -224,7 +241,7 @@ def _called(one: NamedFactor) -> str:
     """
     quoted = f"“{one.words}”"
     root, _, rest = one.id.partition(".")
-    if rest in ("order", "wording") or (not rest and root != "model"):
+    if rest == "order" or rest.endswith("wording") or (not rest and root != "model"):
         return f"{one.words} ({one.id})"
     said = {
         "user": f"the words {quoted} ({one.id})",

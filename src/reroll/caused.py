@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reroll.answer import CauseSection, Cost, Hunch, LeftOut, LikeReport, NamedFactor, OutcomeWord, to_json
 from reroll.audit import Claim
-from reroll.cause import CheckDoubt, always, cause_sentences, sentence_for_doubt
+from reroll.cause import BETTER, CheckDoubt, always, cause_sentences, sentence_for_doubt
 from reroll.conclude import rate_of
 from reroll.evidence import Est
 from reroll.factors import Factor
@@ -114,9 +114,11 @@ def section_of(state: State) -> CauseSection:
         calls=dict(calls),
         calls_needed=_needed(state) if verdict == "undecided" else None,
         text="",
+        brief="",
         alpha=round(state.alpha * max(1.0, sum(state.spent.values())), 12),
     )
-    return replace(section, text=cause_sentences(section, _extra(state, verdict)))
+    said = cause_sentences(section, _extra(state, verdict))
+    return replace(section, text=" ".join(said), brief=said[0])
 
 
 def _verdict(state: State) -> Verdict:
@@ -133,7 +135,13 @@ def _verdict(state: State) -> Verdict:
     # That it fails every time is no chance, whatever nobody is to blame for.
     if state.every:
         return "expectation" if state.unasked is not None else "undecided"
-    clear = not state.unlooked and not state.open and all(stage.found.verdict == "nothing" for stage in state.stages)
+    main = state.stages[0].found
+    clear = (
+        bool(main.cleared)
+        and not state.unlooked
+        and not state.open
+        and all(stage.found.verdict == "nothing" for stage in state.stages)
+    )
     return "bad_luck" if clear else "undecided"
 
 
@@ -143,6 +151,8 @@ def served(claim: Claim, words: str) -> NamedFactor:
     low, high = found.low or 0.0, 1.0 if found.high is None else found.high
     ends = (max(0.0, low), high) if claim.verdict == "worse" else (max(0.0, -high), -low)
     id = "serving.replica" if claim.arm.startswith("R") else f"serving.{claim.source}"
+    if claim.verdict == "better":
+        words = f"the server as reported; {words} {BETTER}"
     return NamedFactor(id, "serving", words, Est(abs(found.value or 0.0), *ends, found.n))
 
 
@@ -211,8 +221,11 @@ def _hunch(state: State, verdict: Verdict, named: Sequence[NamedFactor]) -> Hunc
     name = ", ".join(state.suspects)
     if verdict in ("undecided", "not_reproduced"):
         return Hunch(name, None)
-    held = any(one.id == s or one.id.startswith(f"{s}.") for one in named for s in state.suspects)
-    return Hunch(name, held)
+    if any(one.id == s or one.id.startswith(f"{s}.") for one in named for s in state.suspects):
+        return Hunch(name, True)
+    clear = [stage.factors[k].id for stage in state.stages for k in stage.found.cleared]
+    looked_at = all(any(id == s or id.startswith(f"{s}.") for id in clear) for s in state.suspects)
+    return Hunch(name, False if looked_at else None)
 
 
 def _like(state: State, named: Sequence[NamedFactor]) -> LikeReport | None:
@@ -227,8 +240,9 @@ def _extra(state: State, verdict: Verdict) -> str:
     if verdict == "expectation":
         return (
             f"It fails every time ({state.base.count('fail')} of {len(state.base)} runs), and nothing in the request "
-            f"asks for what is checked: “{state.unasked}”. Say what is expected, or correct the check."
+            f"asks for what is checked by name: “{state.unasked}”. Say what is expected, or correct the check; if it "
+            "has to be worked out, the model does not."
         )
-    if verdict == "undecided" and state.every and state.stages:
+    if verdict == "undecided" and state.every and state.stages and state.stages[0].found.calls.get("screen"):
         return "It fails every time whatever is changed: the model may not be able to do this, or the check is wrong."
     return ""

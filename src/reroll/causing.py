@@ -22,18 +22,18 @@ from reroll.compare import compare_path
 from reroll.doubting import doubt_about
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Est, Evidence
-from reroll.factors import Factor, Factors, Level, factors_of, groups_of, inside
+from reroll.factors import Factor, Factors, Level, factors_of, groups_of, inside, model_named
 from reroll.fillers import differing
 from reroll.inquiry import Ask, Found, Inquiry
 from reroll.match import nearest
 from reroll.models.local import LocalModel
 from reroll.numbers import counts
 from reroll.program import Program, content_id, fill
-from reroll.remembering import known_map, remember_cause, remember_map, remembered
-from reroll.runner import crashing_check, draw_more
+from reroll.remembering import CAUSE, known_map, remember_cause, remember_map, remembered
+from reroll.runner import crashing_check, draw_at, draw_more
 from reroll.runs import Runs
 from reroll.screening import Screening
-from reroll.session import Session, slots, too_dear
+from reroll.session import Session, judged, one_a_call, slots, too_dear
 
 __all__ = ["AskedCause", "find_cause", "other_models", "why_it_fails"]
 
@@ -47,6 +47,7 @@ SUSPECTED = 10.0  # and what a person names
 # Times alpha: for the parts, for the request's own words, for the words inside each of two parts, and for where it is
 # served. An answer prints the sum over those that were looked into.
 PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 1.0
+CONTROLS = 8  # control cases that are looked at, at most
 SHORT = 14  # words of a part that is not looked into further
 WORDS = 90  # calls that finding the words inside a part may take
 LOOKS_LIKE, DIFFERING = 0.2, 4  # a circumstance that seems to add so much to the failure rate, in so many pairs
@@ -67,17 +68,20 @@ BRIEF = 60  # the newest of them, for a smaller question
 
 @dataclass(frozen=True, slots=True)
 class AskedCause:
-    """suspects: ids that somebody suspects; ask: whether a person may be asked about failing answers; leave: calls of
-    the budget that other questions need."""
+    """suspects: ids that somebody suspects; alone: a command of its own, which may ask a person about failing answers;
+    leave: calls of the budget that other questions need."""
 
     suspects: tuple[str, ...] = ()
-    ask: bool = True
+    alone: bool = True
     leave: int = 0
 
 
 def other_models(program: Program) -> list[Program]:
     """The program with each other model that it names, so that a factor `model` has somewhere to go."""
-    named = [v for v in program.alternatives.get("model", ()) if isinstance(v, str) and v != program.model]
+    named = [model_named(program, v) for v in program.alternatives.get("model", ()) if isinstance(v, str)]
+    if own := program.neutral.get("model"):
+        named = [model_named(program, own)]
+    named = [name for name in named if name != program.model]
     return [program.model_copy(update={"model": name}) for name in dict.fromkeys(named)]
 
 
@@ -134,7 +138,7 @@ async def why_it_fails(
         return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)
     told(f"looking for the cause takes about {counts('call', TYPICAL)}, at most {counts('call', session.left - leave)}")
     try:
-        return (await find_cause(sessions, case, AskedCause(ask=False, leave=leave))).section
+        return (await find_cause(sessions, case, AskedCause(alone=False, leave=leave))).section
     except (ModelError, NotCompleted, UsageError) as problem:
         return NotExamined(str(problem), Price(None, None))
 
@@ -151,6 +155,7 @@ class _Hunt:
                 "a recording answers no changed request, so no cause can be looked for; name a model that runs",
                 slug="no-cause",
             )
+        one_a_call(session, "a cause is looked for run by run")
         checked = json.dumps([check.form() for check in case.checks], ensure_ascii=False)
         factors: Factors = factors_of(program, case.input, case.history, checked)
         self.parts = tuple(f for f in factors.all if not f.phrase)
@@ -167,16 +172,25 @@ class _Hunt:
         cases = session.project.cases
         self.controls = [c for c in cases if c.set == "control" and c.checks and c.id != case.id]
         self.lookalikes = [c for c in cases if c.set == "lookalike" and c.of == case.id and c.checks]
-        self.screening = Screening(
-            {s.project.program.model: s for s in sessions}, case, self.parts, self.controls, f"cause {self.key}"
-        )
+        sessions_of = {s.project.program.model: s for s in sessions}
+        self.screening = Screening(sessions_of, case, self.parts, self.controls, f"cause {self.key}{self._anew()}")
         self.state = State(asked.suspects, factors.left_out, session.options.alpha)
+        self.unsound: tuple[str, ...] = ()
         self.finished, self.why = True, "the question was decided"
         self.circumstance = False
+
+    def _anew(self) -> str:
+        """What begins a series of its own where all is to start from zero."""
+        if not self.session.fresh:
+            return ""
+        before = self.session.store.decisions(rule=CAUSE, case_id=self.case.id)
+        return f" after {len(before)}"
 
     def _are_factors(self, factors: Factors) -> None:
         """Raises: UsageError for a hunch that names no factor of this request."""
         for name in self.asked.suspects:
+            if name.partition(".")[0] in ("serving", "check"):  # these are looked at anyway
+                continue
             if any(_suspected(f, (name,)) for f in factors.all):
                 continue
             left = dict(factors.left_out)
@@ -197,8 +211,12 @@ class _Hunt:
             self.why = "the check itself is at fault"
             return
         state.known = remembered(session, case, self.parts, state.doubt.names)
+        hunch = any(name.startswith("serving") for name in self.asked.suspects)
+        self.circumstance |= hunch
         if self.circumstance and await self._served():
             return
+        await self._reach_models()
+        await self._sound_controls()
         main = await self._screen_parts()
         if main.verdict == "systematic":
             await self._narrow()
@@ -217,7 +235,7 @@ class _Hunt:
         session, case, state = self.session, self.case, self.state
         at = slots(session, case)
         runs = session.runs(case)
-        session.spent.reused += len(runs)
+        session.spent.reused += len(runs) if self.asked.alone else 0
         # Half of them at once and half one at a time: where only a crowd fails, that shows at no cost.
         alone = session.like(options=replace(session.options, concurrency=1))
         for which, until in ((session, FIRST // 2), (alone, FIRST)):
@@ -235,10 +253,38 @@ class _Hunt:
         state.base = [run.outcome.outcome for run in newest]
         self.screening.seqs.update(run.stored.seq for run in newest)
         failing = [run for run in newest if run.outcome.outcome == "fail"]
-        state.doubt = doubt_about(session, case, failing, ask=self.asked.ask)
+        state.doubt = doubt_about(session, case, failing, ask=self.asked.alone)
         checks = dict(zip(case.check_names(), case.checks, strict=True))
         request = session.project.program.render(case.input, case.history)
         state.unasked = never_asked(request, [checks[name] for name in state.doubt.names])
+
+    async def _reach_models(self) -> None:
+        """Leave out the other models where one of them cannot be asked: that says nothing of this one."""
+        for model, session in self.screening.sessions.items():
+            if session is self.session or self.session.left - self.asked.leave < 1:
+                continue
+            try:
+                await draw_at(session, [(slots(session, self.case, series=f"{self.key} reach"), 1)])
+            except (ModelError, NotCompleted) as error:
+                self.parts = tuple(f for f in self.parts if f.id != "model")
+                self.screening.factors = self.parts
+                self.state.left_out += (("model", f"{model} cannot be asked: {error}"),)
+                return
+
+    async def _sound_controls(self) -> None:
+        """Leave out control cases that do not work as reported: they could not tell which parts must stay."""
+        session, sound = self.session, []
+        chosen = self.controls[:CONTROLS]
+        at = [slots(session, case, control=True) for case in chosen]
+        lacking = [(place, 1) for place in at if not len(judged(session, place))]
+        if lacking and session.left - self.asked.leave > len(lacking) and not session.stopped:
+            await draw_at(session, lacking)
+        for case, place in zip(chosen, at, strict=True):
+            words = judged(session, place).words()
+            if len(words) and 2 * sum(word == "pass" for word in words) > len(words):
+                sound.append(case)
+        self.unsound = tuple(case.id for case in chosen if case not in sound)
+        self.controls = self.screening.controls = sound
 
     async def _screen_parts(self) -> Found:
         """The inquiry into all parts; begun anew where one way of making them neutral makes it fail by itself."""
@@ -246,12 +292,13 @@ class _Hunt:
         found = await screening.run(inquiry := self._parts_inquiry())
         worse = screening.worse_way
         state.base += screening.as_reported
+        state.spent["parts"] = PARTS
         if worse is not None and not inquiry.done and not self.session.stopped:
             screening.as_reported = []
             found = await screening.run(inquiry := self._parts_inquiry(), bland=not worse)
             state.base += screening.as_reported
+            state.spent["parts again"] = PARTS
         state.stages.append(Stage(self.parts, found))
-        state.spent["parts"] = PARTS
         self.why, self.finished = found.why, screening.finished
         if inquiry.mapped is not None:
             remember_map(self.session, self.parts, inquiry.mapped, self.key)
@@ -263,7 +310,8 @@ class _Hunt:
             for k in known.factors:
                 prior[k] = REMEMBERED
         known_pins = known_map(self.session, self.parts, self.key)
-        return self._inquiry("parts", self.parts, PARTS, prior=prior, pins=known_pins, controls=bool(self.controls))
+        controls = bool(self.controls)
+        return self._inquiry("parts", self.parts, PARTS, prior=prior, pins=known_pins, controls=controls)
 
     def _rng(self, name: str) -> np.random.Generator:
         """Its own for each question, whatever was asked before: the same command finds the same calls again."""
@@ -292,6 +340,7 @@ class _Hunt:
             prior=prior,
             load_bearing=pins,
             controls=controls,
+            mappable=[k for k, f in enumerate(factors) if f.shared],
             tolerable=None if budget is not None else TOLERABLE if target is None else max(TOLERABLE, 1 - target),
             base=self.state.base if budget is None else self.state.base[-BRIEF:],
         )
@@ -334,7 +383,7 @@ class _Hunt:
         """Whether it is how the case is served that carries the failure: the load, a cold cache, a replica."""
         session, state = self.session, self.state
         if session.left - self.asked.leave < LEAST_SERVED or session.stopped:
-            state.unlooked = session.left - self.asked.leave < LEAST_SERVED and state.unlooked
+            state.unlooked = True
             return False
         program = session.project.program
         burst = min(session.model.concurrency, BURST) if isinstance(session.model, LocalModel) else BURST
@@ -360,6 +409,7 @@ class _Hunt:
             self.why = "fresh runs under changed circumstances show where it fails"
         else:
             self.finished = self.finished and arms.finished
+            state.unlooked |= not arms.finished or session.stopped
             # What looks like a difference, and is not shown, stays open.
             state.open += tuple(served(c, "").id for c in claims if _leans(c))
         return bool(shown)
@@ -387,9 +437,11 @@ class _Hunt:
         """Whether many parts of one kind carry it together, of which no few were found to."""
         groups = groups_of(self.parts, main.load_bearing)
         found = await self._smaller("groups", groups, INSIDE, TOGETHER)
-        if found is None or found.verdict != "systematic":
+        if found is None:
             return False
         self.state.spent["groups"] = INSIDE
+        if found.verdict != "systematic":
+            return False
         self.state.stages.append(Stage(groups, found))
         self.why = found.why
         return True
@@ -399,10 +451,10 @@ class _Hunt:
         clear = {self.parts[k].place for k in main.cleared}
         phrases = tuple(f for f in self.phrases if f.place not in clear)
         if phrases:
-            self.state.spent["own"] = OWN
             found = await self._smaller("phrases", phrases, OWN / (LOOKALIKES + 1), WORDS)
             self.state.unlooked = found is None
             if found is not None:
+                self.state.spent["own"] = OWN
                 self.state.stages.append(Stage(phrases, found))
 
     async def _held_against(self, factor: Factor) -> Found | None:
@@ -414,13 +466,14 @@ class _Hunt:
             number = len(pairs) // PAIRS + 1
             asks = [Ask("case", frozenset(k), "verify", number) for _ in range(PAIRS) for k in ((), (0,))]
             outcomes = await inner.outcomes(asks, bland=False)
-            got = [word for word in outcomes if word is not None]
-            pairs += list(zip(got[::2], got[1::2], strict=False))
-            self.state.base += got[::2]
-            seen = compare_path(pairs, alpha)
-            if len(got) < len(asks):
-                self.finished = False
+            whole = zip(outcomes[::2], outcomes[1::2], strict=True)
+            both = [(mine, other) for mine, other in whole if mine is not None and other is not None]
+            pairs += both
+            self.state.base += [mine for mine, _ in both]
+            if len(both) < PAIRS:
+                self.finished, self.state.unlooked = False, True
                 break
+            seen = compare_path(pairs, alpha)
             if seen.verdict == "better":
                 drop = compare_path(pairs, self.session.options.alpha).difference  # a range as all others are
                 assert drop.value is not None
@@ -459,6 +512,8 @@ class _Hunt:
             said.append("not looked at: " + "; ".join(f"{one.id} ({one.why})" for one in section.left_out))
         if not self.controls and section.verdict != "checker":
             said.append("without control cases nothing says which parts must stay for the request to work at all")
+        if self.unsound:
+            said.append(f"control cases that do not work as they are were left out: {', '.join(self.unsound)}")
         if not self.state.doubt.labels and section.rate.failures:
             said.append("no person has looked at the failing answers; --person CMD, or labels.jsonl, lets one")
         if self.screening.worse_way is not None:

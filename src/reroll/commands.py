@@ -174,7 +174,11 @@ def _report(told: Told, project: Project, store: Store, spending: Spending) -> t
 
 def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -> Answer:
     cases = (asked.case, *(c for c in project.cases if c.set == "control" and asked.question == "luck"))
-    others = other_models(project.program) if asked.cause or (asked.cause is None and _runs_here(project)) else []
+    others = (
+        other_models(project.program) if asked.cause or (asked.cause is None and _runs_here(project.program)) else []
+    )
+    if not asked.cause:  # only models that run here cost nothing
+        others = [program for program in others if _runs_here(program)]
     return _with_session(
         project,
         store,
@@ -186,8 +190,8 @@ def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -
     )
 
 
-def _runs_here(project: Project) -> bool:
-    return project.program.model.partition(":")[0] in ("bundled", "gguf")
+def _runs_here(program: Program) -> bool:
+    return program.model.partition(":")[0] in ("bundled", "gguf")
 
 
 def _with_session(

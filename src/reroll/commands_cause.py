@@ -32,7 +32,10 @@ def cause(case: str, suspects: Sequence[str], common: Common, spending: Spending
     if not chosen.checks:
         raise UsageError(f"case `{case}` has no checks, so nothing says what a failure is", slug="no-check")
     programs = [project.program, *other_models(project.program)]
-    controls = [c for c in project.cases if c.set == "control" and c.checks]
+    others = [c for c in project.cases if c.checks and (c.set == "control" or (c.set == "lookalike" and c.of == case))]
+    # A person at the terminal is asked about answers: no live line may run over the question.
+    asking = spending.person is None and sys.stdin.isatty() and sys.stderr.isatty()
+    spending = replace(spending, quiet=True) if asking else spending
     with store_of(common, project) as store:
 
         async def work(sessions: Sequence[Session]) -> Caused:
@@ -41,7 +44,7 @@ def cause(case: str, suspects: Sequence[str], common: Common, spending: Spending
         projects = [replace(project, program=program) for program in programs]
         print("looking for a cause takes some 100 to 300 calls; Ctrl-C stops it, --budget limits it", file=sys.stderr)
         names = ["baseline", *(f"model={p.model}" for p in programs[1:])]
-        found = with_sessions(projects, store, spending, (chosen, *controls), (chosen,), work, names=names)
+        found = with_sessions(projects, store, spending, (chosen, *others), (chosen,), work, names=names)
     present(f"reroll cause {case}", found.as_json, lambda page: show_caused(found, page), common, pictures)
     if not found.finished:
         return BROKE_OFF

@@ -34,9 +34,9 @@ def doubt_about(session: Session, case: Case, runs: Sequence[Judged], *, ask: bo
     Raises: UsageError, FileError: a labels file that contradicts itself, a person's command that breaks.
     """
     failing = [run for run in runs if run.outcome.outcome == "fail" and run.stored.sample.completion is not None]
-    again, changed = _judged_again(session, case, failing)
+    judged = _judged_again(session, case, failing)
     labels, right, unsure = _labelled(session, case, failing, _asker(session, case) if ask else None)
-    return CheckDoubt(again, changed, labels, right, unsure, failing_checks(case, failing))
+    return CheckDoubt(*judged, labels, right, unsure, failing_checks(case, failing))
 
 
 def failing_checks(case: Case, failing: Sequence[Judged]) -> tuple[str, ...]:
@@ -47,15 +47,16 @@ def failing_checks(case: Case, failing: Sequence[Judged]) -> tuple[str, ...]:
     return tuple(name for name, _ in counted.most_common())
 
 
-def _judged_again(session: Session, case: Case, failing: Sequence[Judged]) -> tuple[int, int]:
-    """How often failing answers were judged again, and how often they passed then. Of checks that are code alone:
-    others say the same of the same text, and a person is not asked twice."""
+def _judged_again(session: Session, case: Case, failing: Sequence[Judged]) -> tuple[int, int, int, int]:
+    """How often failing answers were judged again, how often they passed then; of how many runs, and how many of those
+    passed more often than not. Of checks that are code alone: others say the same of the same text, and a person is not
+    asked twice."""
     kinds = {inner.kind for check in case.checks for inner in check.walk()}
     if "python" not in kinds or "person" in kinds:
-        return 0, 0
+        return 0, 0, 0, 0
     judge = session.checker.judging(case, session.judging)
-    said = [overall(judge(run.stored.sample)).outcome for run in failing[:MOST] for _ in range(AGAIN)]
-    return len(said), said.count("pass")
+    passed = [sum(overall(judge(run.stored.sample)).outcome == "pass" for _ in range(AGAIN)) for run in failing[:MOST]]
+    return AGAIN * len(passed), sum(passed), len(passed), sum(2 * times > AGAIN for times in passed)
 
 
 def _labelled(

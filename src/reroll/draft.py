@@ -167,14 +167,15 @@ def _of_stored(plain: dict[str, JSON], body: dict[str, JSON]) -> Draft:
     messages: list[dict[str, JSON]] = body["messages"] if _is_chat(body.get("messages")) else []
     first = int(bool(messages) and messages[0].get("role") in ("system", "developer") and _says(messages[0]))
     shape, tools = body.get("response_format"), body.get("tools")
-    schema = shape.get("json_schema", {}).get("schema") if messages and isinstance(shape, dict) else None
+    held_in = shape.get("json_schema") if messages and isinstance(shape, dict) else None
+    schema = held_in.get("schema") if isinstance(held_in, dict) else None
     held = {"messages", "tools", "response_format", "system"} if messages else {"messages"}
     own = body.get("system")  # where a wire has a place of its own for it
     said = messages[0]["content"] if first else own if messages and isinstance(own, str) else None
     plain |= {
         "params": {k: v for k, v in body.items() if k not in held},
         "schema": copy.deepcopy(schema) if isinstance(schema, dict) else None,
-        "tools": copy.deepcopy(tools) if messages and isinstance(tools, list) else [],
+        "tools": copy.deepcopy(tools) if messages and isinstance(tools, list) and _are_tools(tools) else [],
     }
     return Draft(
         **plain,
@@ -186,6 +187,10 @@ def _of_stored(plain: dict[str, JSON], body: dict[str, JSON]) -> Draft:
         first=first,
         chat=bool(messages),
     )
+
+
+def _are_tools(tools: list[JSON]) -> bool:
+    return all(isinstance(tool, dict) and isinstance(tool.get("function", tool), dict) for tool in tools)
 
 
 def _is_chat(messages: JSON) -> bool:

@@ -20,7 +20,18 @@ from reroll.fillers import STOCKS, Role, differing, filler, phrases, plainer, se
 from reroll.match import excerpt
 from reroll.program import Program, Request
 
-__all__ = ["MOST", "Factor", "FactorClass", "Factors", "Level", "factors_of", "groups_of", "inside", "neutral_request"]
+__all__ = [
+    "MOST",
+    "Factor",
+    "FactorClass",
+    "Factors",
+    "Level",
+    "factors_of",
+    "groups_of",
+    "inside",
+    "model_named",
+    "neutral_request",
+]
 
 JSON = Any
 Place = tuple[str | int, ...]
@@ -28,6 +39,8 @@ FactorClass = Literal["user", "system", "few-shot", "schema", "context", "model"
 MOST = 80  # factors that are screened at once; of more, neighbours in one text are taken together first
 QUOTE = 160  # characters of a part that are quoted
 
+# Places whose neighbours are taken together where there are too many parts.
+GROUPED = frozenset("sentence user template input document system history example field type name tool".split())
 # What a parameter is without the setting; None: left out of the request.
 USUAL: dict[str, JSON] = {
     "stop": None,
@@ -43,7 +56,7 @@ USUAL: dict[str, JSON] = {
 }
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 LENGTHENED = 8  # times as long as reported, so that nothing is cut off
-LEAST_LENGTH = 256  # tokens
+LEAST_LENGTH, MOST_LENGTH = 256, 4096  # tokens; more than the most is refused by some servers
 # A temperature below this shows the likeliest answer only, which looks like a cure wherever failures are a minority.
 COLD = 0.3
 MILD = 0.7  # what stands in for a temperature above 1
@@ -120,15 +133,33 @@ def factors_of(
     left_out: list[tuple[str, str]] = []
     for factor in _all(draft, checked):
         own = _own(program, factor)
+        if isinstance(own, tuple):
+            factor, own = replace(factor, levels=own), None
         if isinstance(own, str):
             left_out.append((factor.id, own))
-        elif own is not None:
-            found.append(replace(factor, levels=own))
         elif factor.levels:
-            found.append(factor)
+            real = tuple(level for level in factor.levels if _changes(program, inputs, history, factor, level))
+            if real:
+                found.append(replace(factor, levels=real))
+            else:
+                left_out.append((factor.id, "changing it changes nothing that is sent"))
         else:
             left_out.append((factor.id, _why_not(factor)))
+    if not draft.chat:
+        left_out.append(("messages", "the last message is no text of the user, so only the parameters can be changed"))
     return Factors(_together(found), tuple(left_out))
+
+
+def _changes(
+    program: Program,
+    inputs: Mapping[str, JSON],
+    history: tuple[Mapping[str, JSON], ...],
+    factor: Factor,
+    level: Level,
+) -> bool:
+    """Whether this level makes another request, to this model or another."""
+    changed = neutral_request(program, inputs, history, [(replace(factor, levels=(level,)), 0)])
+    return changed.id(changed.model) != program.render(inputs, history).id(program.model)
 
 
 def neutral_request(
@@ -148,7 +179,7 @@ def neutral_request(
     flat = [(one, level) for factor, level in chosen for one in (factor.members or (factor,))]
     for place, group in itertools.groupby(sorted(flat, key=_by_place), key=lambda c: c[0].place):
         _change(draft, place, list(group))
-    if draft.chat and not draft.program.is_product and not str(draft.user).strip():
+    if draft.chat and not draft.program.is_product and draft.user.texts and not str(draft.user).strip():
         draft.user.put(0, filler("request", 0, 0))  # a message must say something
     return draft.request()
 
@@ -262,7 +293,9 @@ FEW_SENTENCES = 3  # a request with fewer is looked at phrase by phrase, too: ha
 
 
 def _fields(draft: Draft, checked: str) -> Iterator[Factor]:
-    fields = (draft.schema or {}).get("properties", {})
+    fields = (draft.schema or {}).get("properties")
+    if not isinstance(fields, dict):
+        return
     for k, (name, schema) in enumerate(fields.items(), 1):
         if not isinstance(schema, dict):
             continue
@@ -283,7 +316,8 @@ def _loosened(schema: Mapping[str, JSON], draft: Draft) -> dict[str, JSON]:
 
 def _name(name: str, k: int, checked: str) -> Factor:
     words = f"the name of the field `{name}`"
-    free = name.lower() not in checked.lower()
+    # Code, and a schema, may read any field.
+    free = name.lower() not in checked.lower() and not any(f'"{kind}"' in checked for kind in ("python", "schema"))
     levels = tuple(Level("text", f"{stem}_{k}") for stem in ("field", "item", "value")) if free else ()
     return Factor(f"response.{name}.name", "schema", words, ("name", name), levels)
 
@@ -317,7 +351,8 @@ def _param(name: str, value: JSON) -> Factor:
     levels: tuple[Level, ...] = ()
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if name in LENGTHS and number:
-        levels = (Level("value", max(LEAST_LENGTH, int(value) * LENGTHENED)),)
+        longer = min(max(LEAST_LENGTH, int(value) * LENGTHENED), max(int(value), MOST_LENGTH))
+        levels = (Level("value", longer),) if longer > value else ()
     elif name == "temperature" and number and value > 1:
         levels = (Level("value", MILD),)
     elif name in USUAL and value != USUAL[name]:
@@ -327,8 +362,9 @@ def _param(name: str, value: JSON) -> Factor:
 
 def _own(program: Program, factor: Factor) -> tuple[Level, ...] | str | None:
     """The levels that the program itself names; why those it names cannot be used; None: it names none."""
-    if factor.id in program.neutral and factor.span is None:
-        return (_said(factor, program.neutral[factor.id]),)
+    fixed = factor.place[0] in ("example", "examples", "documents", "fields", "name", "type")
+    if factor.id in program.neutral and factor.span is None and not fixed:
+        return (_said(program, factor, program.neutral[factor.id]),)
     named = program.alternatives.get(factor.id)
     if not named:
         return None
@@ -338,14 +374,28 @@ def _own(program: Program, factor: Factor) -> tuple[Level, ...] | str | None:
             return (
                 "a temperature near 0 shows the likeliest answer only, which looks like a cure; `reroll audit` has it"
             )
-    if factor.place[0] in ("example", "examples", "documents", "fields", "name", "type"):
+    if fixed:
         return None
-    return tuple(_said(factor, value) for value in named) or None
+    if factor.id == "model" and not all(isinstance(value, str) for value in named):
+        return "`alternatives: {model: [...]}` names models, as text"
+    return tuple(_said(program, factor, value) for value in named) or None
 
 
-def _said(factor: Factor, value: JSON) -> Level:
-    if factor.place[0] in ("param", "model"):
-        if isinstance(value, str) and factor.place[0] == "param":
+def model_named(program: Program, value: JSON) -> str:
+    """Another model as the program would name it: of its own kind, where only a name is given.
+
+    >>> model_named(Program(program="p", model="openai:new"), "old")
+    'openai:old'
+    """
+    kind, colon, _ = program.model.partition(":")
+    return str(value) if not colon or ":" in str(value) else f"{kind}:{value}"
+
+
+def _said(program: Program, factor: Factor, value: JSON) -> Level:
+    if factor.place[0] == "model":
+        return Level("value", model_named(program, value))
+    if factor.place[0] == "param":
+        if isinstance(value, str):
             with contextlib.suppress(ValueError):
                 value = json.loads(value)
         return Level("value", value)
@@ -368,9 +418,7 @@ def _why_not(factor: Factor) -> str:
 
 def _together(found: Sequence[Factor]) -> tuple[Factor, ...]:
     """The factors, with neighbours in one text taken together where there are too many to screen."""
-    in_text = [
-        f for f in found if f.place[0] in ("sentence", "user", "template", "input", "document", "system", "history")
-    ]
+    in_text = [f for f in found if f.place[0] in GROUPED]
     if len(found) <= MOST or not in_text:
         return tuple(found)
     size = -(-len(in_text) // max(1, MOST - (len(found) - len(in_text))))
@@ -533,4 +581,5 @@ def _rename(draft: Draft, name: str, other: str) -> None:
     fields = schema.get("properties", {})
     if name in fields:
         schema["properties"] = {other if k == name else k: v for k, v in fields.items()}
-        schema["required"] = [other if k == name else k for k in schema.get("required", [])]
+        if isinstance(required := schema.get("required"), list):
+            schema["required"] = [other if k == name else k for k in required]

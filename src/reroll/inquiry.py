@@ -54,6 +54,7 @@ class Inquiry:
              already drawn not; width: calls per batch; prior: relative suspicion of each factor
              (1 the usual), changes the order of work and nothing that is required; load_bearing:
              the map where it is known; controls: whether control cases can be drawn to make one;
+             mappable: factors that control cases have, too (None: all); a map says nothing of others;
              tolerable: a failure rate shown to be below this is `not_reproduced`; None: not asked;
              base: fresh outcomes of the case as reported, drawn before.
     Raises:  ValueError: an argument out of range; an outcome that no open call awaits.
@@ -71,6 +72,7 @@ class Inquiry:
         prior: Sequence[float] | None = None,
         load_bearing: Collection[int] | None = None,
         controls: bool = False,
+        mappable: Collection[int] | None = None,
         tolerable: float | None = 0.05,
         base: Sequence[str] = (),
     ) -> None:
@@ -86,6 +88,7 @@ class Inquiry:
         self._map = LoadBearingMap(factors, rng, _MAP_MOST) if controls and load_bearing is None else None
         self._pinned = tuple(sorted(load_bearing or ()))
         self._mapped = load_bearing is not None
+        self._mappable = frozenset(range(factors) if mappable is None else mappable)
         self._screen: Screen | None = None
         self._free: list[int] = []
         self._screened = 0
@@ -226,7 +229,7 @@ class Inquiry:
 
     def _after_base(self) -> None:
         if not self.factors:
-            self._stop("nothing" if self._reported.failures else "undecided", "there is no factor to screen")
+            self._stop("undecided", "there is no part that could be changed")
             return
         tolerable = self._tolerable
         if tolerable is not None and self._base and first_crossing(Race(tolerable, None, self.alpha), self._base):
@@ -241,7 +244,7 @@ class Inquiry:
         assert self._map is not None
         self._map.settle()
         if self._map.done:
-            self._pinned = self._map.load_bearing
+            self._pinned = tuple(i for i in self._map.load_bearing if i in self._mappable)
             self._start_screen()
 
     def _start_screen(self) -> None:
@@ -251,6 +254,7 @@ class Inquiry:
             return
         if self._map is not None:
             breaks = np.clip(self._map.chance[self._free], _ALIKE, 0.5)
+            breaks = np.where([i in self._mappable for i in self._free], breaks, _UNMAPPED)
         else:
             breaks = np.full(len(self._free), _ALIKE if self._mapped else _UNMAPPED)
         self._screen = Screen(len(self._free), self._prior[self._free], breaks)
@@ -385,7 +389,6 @@ class Inquiry:
         involved = dict(zip(self._free, screen.involved(), strict=True)) if screen else {}
         broken = [i for i, s in zip(self._free, screen.survival, strict=True) if s < 0.5] if screen else []
         broken = [i for i in broken if i not in named]
-        settled = verdict in ("systematic", "nothing")
         suspected = sorted(((i, float(p)) for i, p in involved.items() if p >= 0.05), key=lambda t: -t[1])
         return Found(
             verdict=verdict,
@@ -393,7 +396,9 @@ class Inquiry:
             factors=factors,
             joint=joint,
             cleared=tuple(
-                i for i, p in involved.items() if i not in named and i not in broken and (settled or p < 0.05)
+                i
+                for i, p in involved.items()
+                if i not in named and i not in broken and (verdict == "nothing" or p < 0.05)
             )
             if self._screened
             else (),

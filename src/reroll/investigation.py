@@ -37,6 +37,7 @@ from reroll.evidence import Evidence
 from reroll.fallen import where_it_went_wrong
 from reroll.foretold import LOOK, Foretold, foretell, worth_reading
 from reroll.looking import said_by
+from reroll.models.local import LocalModel
 from reroll.numbers import counts
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws, race_of
@@ -123,7 +124,8 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
         broken = str(error)
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
-    leave = 0 if asked.forks is False else FOR_FORKS
+    will_fork = asked.forks or (asked.forks is None and isinstance(session.model, LocalModel))
+    leave = FOR_FORKS if will_fork else 0
     cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
     dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
     answer = _answer(session, asked, reference, target, runs, broken, read, (cause, dud))

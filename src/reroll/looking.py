@@ -112,7 +112,9 @@ def parted_samples(project: Project, store: Store, case_id: str, least: int = 1)
     Args: least: branches with fewer runs are left out, and counted. Raises: UsageError if nothing is stored of it.
     """
     known_case(store, case_id)
-    found = [s for s in store.samples(case_id=case_id, source=RUNS, payload=True) if s.sample.completion is not None]
+    runs = store.samples(case_id=case_id, source=RUNS, payload=True)
+    # What was drawn with its request changed, for a cause or an audit, says nothing of where this one parts.
+    found = [s for s in runs if s.sample.completion is not None and s.variant.split()[0] not in ("cause", "audit")]
     cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     said = [s.sample.completion for s in found if s.sample.completion is not None]
     by: Literal["tokens", "words"] = "tokens" if said and all(c.tokens for c in said) else "words"

@@ -10,7 +10,7 @@ from reroll.case import Case
 from reroll.factors import Factor
 from reroll.session import Session
 
-__all__ = ["Known", "known_map", "remember_cause", "remember_map", "remembered"]
+__all__ = ["CAUSE", "Known", "known_map", "remember_cause", "remember_map", "remembered"]
 
 CAUSE, MAP = "cause/1", "load-bearing/1"
 

@@ -17,7 +17,6 @@ from reroll.answer import (
     VariantRate,
 )
 from reroll.numbers import counts, in_ten, interval_words, percent
-from reroll.program import SENTENCE
 from reroll.verdict import not_worse_rate
 
 __all__ = [
@@ -70,7 +69,7 @@ def reply(
     if isinstance(certify, CertifySection):
         sentences.append(certify_sentence(certify))
     if isinstance(cause, CauseSection):
-        sentences += SENTENCE.split(cause.text)[:1]
+        sentences.append(cause.brief)
     sentences.append(dud_sentence(dud))
     if isinstance(luck, LuckSection) and luck.rate.failures and not isinstance(cause, CauseSection):
         sentences.append("Why it fails has not been looked into yet.")

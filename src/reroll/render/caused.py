@@ -10,7 +10,7 @@ from rich.text import Text
 from reroll.answer import CauseSection, NamedFactor
 from reroll.caused import Caused
 from reroll.evidence import Est
-from reroll.numbers import counts, interval_words, percent
+from reroll.numbers import counts, percent
 from reroll.render.bars import Row, axis
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, rate_row, titled
@@ -50,7 +50,8 @@ def show_caused(found: Caused, console: Console) -> None:
         lines += titled("What the calls were for", pen.flow(spent), pen)
     lines += pen.wrap(pen.text(f"Stopped: {found.stopped}.", "dim"), 3, 5) if found.stopped else []
     lines += caveat_lines(found.caveats, pen) + cost_lines(found.cost, pen)
-    total = f"The chance that any claim here is wrong is at most {percent(min(1.0, found.alpha_total), 'up')}."
+    chance, each = percent(min(1.0, found.alpha_total), "up"), percent(section.rate.alpha, "up")
+    total = f"The chance that the verdict is wrong is at most {chance}; each range by itself, {each}."
     pen.put([*lines, *pen.wrap(pen.text(total, "dim"))])
 
 
@@ -84,7 +85,7 @@ def _drops(section: CauseSection) -> list[Row]:
 
 def _points(est: Est) -> str:
     low, high = est.low or 0.0, 1.0 if est.high is None else est.high
-    return f"{100 * (est.value or 0):.0f} points ({interval_words(max(0.0, low), min(1.0, high)).removesuffix(' %')})"
+    return f"{100 * (est.value or 0):.0f} points ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def _range(est: Est) -> tuple[float, float, float]:
