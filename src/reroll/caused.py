@@ -200,6 +200,8 @@ def _ids(state: State, which: Any, but: Sequence[str]) -> tuple[str, ...]:
 
 def _needed(state: State) -> int | None:
     """About how many more calls would decide; None where nobody can tell."""
+    if state.stages and not state.stages[0].factors:
+        return None
     if state.stages and state.stages[0].found.verdict == "undecided":
         return state.stages[0].found.calls_needed
     return None if state.every else NEXT
@@ -243,6 +245,8 @@ def _extra(state: State, verdict: Verdict) -> str:
             f"asks for what is checked by name: “{state.unasked}”. Say what is expected, or correct the check; if it "
             "has to be worked out, the model does not."
         )
+    if verdict == "undecided" and state.stages and not state.stages[0].factors:
+        return "There is no part of the request that could be changed, so none could be looked at."
     if verdict == "undecided" and state.every and state.stages and state.stages[0].found.calls.get("screen"):
         return "It fails every time whatever is changed: the model may not be able to do this, or the check is wrong."
     return ""
