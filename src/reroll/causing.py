@@ -263,8 +263,11 @@ class _Hunt:
         for model, session in self.screening.sessions.items():
             if session is self.session or self.session.left - self.asked.leave < 1:
                 continue
+            at = slots(session, self.case, series=f"{self.key} reach")
+            if len(judged(session, at)):
+                continue
             try:
-                await draw_at(session, [(slots(session, self.case, series=f"{self.key} reach"), 1)])
+                await draw_at(session, [(at, 1)])
             except (ModelError, NotCompleted) as error:
                 self.parts = tuple(f for f in self.parts if f.id != "model")
                 self.screening.factors = self.parts
