@@ -38,9 +38,9 @@ from reroll.session import Session, judged, one_a_call, slots, too_dear
 __all__ = ["AskedCause", "find_cause", "other_models", "why_it_fails"]
 
 FIRST = 16  # runs as reported, before anything is asked about the check
-# It is first looked at how it is served where so many more fail of the half that was drawn at once, or none fails at
-# all: circumstances that runs here do not meet by themselves are likeliest then.
-CROWD, SELDOM = 4, 0
+# It is first looked at how it is served where so many more fail of the half that was drawn at once, where only some of
+# that half fail or the very first run, and where none fails at all: runs here may not meet what fails elsewhere.
+CROWD, FEW = 4, 2
 BURST = 16  # calls at the same time, that a server is asked
 REMEMBERED = 1000.0  # times the usual suspicion: what was the cause before is tried at once
 SUSPECTED = 10.0  # and what a person names
@@ -211,8 +211,8 @@ class _Hunt:
             self.why = "the check itself is at fault"
             return
         state.known = remembered(session, case, self.parts, state.doubt.names)
-        hunch = any(name.startswith("serving") for name in self.asked.suspects)
-        self.circumstance |= hunch
+        named = bool(session.project.program.replicas)  # whoever lists replicas has a reason to
+        self.circumstance |= named or any(name.startswith("serving") for name in self.asked.suspects)
         if self.circumstance and await self._served():
             return
         await self._reach_models()
@@ -248,7 +248,8 @@ class _Hunt:
             words = [str(run.outcome.outcome) for run in runs]
             half = FIRST // 2
             crowded, alone_failed = words[:half].count("fail"), words[half:].count("fail")
-            self.circumstance = crowded - alone_failed >= CROWD or crowded + alone_failed <= SELDOM
+            cold = not alone_failed and (crowded >= FEW or words[0] == "fail")  # only what came first
+            self.circumstance = crowded - alone_failed >= CROWD or crowded + alone_failed == 0 or cold
         newest = runs[max(0, len(runs) - MOST_BASE) :]
         state.base = [run.outcome.outcome for run in newest]
         self.screening.seqs.update(run.stored.seq for run in newest)
