@@ -168,7 +168,9 @@ def test_where_nothing_is_planted_it_is_chance_and_nothing_is_blamed(capsys: Any
     with planted_server(planted) as url:
         ran = audit(capsys, project(tmp_path, url), "--json")
         found = ran.json
-    assert (found["schema"], found["verdict"], found["named"]) == ("reroll.audit/1", "sampling", ["sampling"])
+    assert found["schema"] == "reroll.audit/1"
+    # A comparison may happen to lean when the calls are used up: then it stays open, and nothing is named.
+    assert (found["verdict"], found["named"]) in (("sampling", ["sampling"]), ("undecided", []))
     assert found["seed"] == "honoured"
     assert arm(found, "P")["n"] >= 20
     assert arm(found, "Z")["distinct"] == 1
