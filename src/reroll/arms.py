@@ -14,8 +14,8 @@ from reroll.errors import RerollError, UsageError
 from reroll.looking import said_by
 from reroll.models.http_wire import HttpModel
 from reroll.models.model import Model
-from reroll.models.registry import FORMS, open_model
-from reroll.program import Program, Request, canonical, content_id
+from reroll.models.registry import open_model
+from reroll.program import Request, canonical, content_id, same_kind
 from reroll.runs import Judged, Runs
 from reroll.sample import Sample
 from reroll.session import Session, Slots, judged, one_a_call, slots
@@ -266,7 +266,9 @@ async def _alternatives(found: Arms, request: Request, opened: AsyncExitStack) -
     for part, value in listed:
         arm = f"{part}={value}"
         try:
-            changed = with_part(program, part, _same_kind(program, value) if part == "model" else value)
+            changed = with_part(
+                program, part, same_kind(program, value) if part == "model" and isinstance(value, str) else value
+            )
             made = changed.render(case.input, case.history)
             if made.id("") == request.id("") and changed.model == program.model:
                 continue  # it is what the program says anyway
@@ -283,14 +285,6 @@ async def _alternatives(found: Arms, request: Request, opened: AsyncExitStack) -
             continue
         words = f"model {changed.model}, one call at a time"
         await _reachable(found, arm, words, model, made, "model", opened, **other)
-
-
-def _same_kind(program: Program, value: object) -> object:
-    """A bare name is another model of the same kind."""
-    kind, colon, _ = program.model.partition(":")
-    known = {form.partition(":")[0] for form in FORMS}
-    bare = isinstance(value, str) and value.partition(":")[0] not in known
-    return f"{kind}:{value}" if bare and colon else value
 
 
 def _open(ref: str, base_url: str | None, session: Session) -> Model:

@@ -19,6 +19,7 @@ __all__ = [
     "BETTER",
     "MOST_LABELS",
     "CheckDoubt",
+    "always",
     "cause_sentences",
     "enough_labels",
     "never_asked",
@@ -42,7 +43,7 @@ class CheckDoubt:
 
     again, changed: judgings repeated, and how many of those said pass; runs, turned: how many failing runs were judged
     again, and how many passed more often than not; labels, right: failing answers that a person
-    judged for sure, and how many they found right; unsure: those they could not tell; names: the checks that failed.
+    judged for sure, and how many they found right; names: the checks that failed.
     """
 
     again: int = 0
@@ -51,7 +52,6 @@ class CheckDoubt:
     turned: int = 0
     labels: int = 0
     right: int = 0
-    unsure: int = 0
     names: tuple[str, ...] = ()
 
     @property

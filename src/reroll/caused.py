@@ -70,7 +70,6 @@ class State:
     serving: tuple[NamedFactor, ...] = ()
     unlooked: bool = False  # something could still be looked at, and was not
     open: tuple[str, ...] = ()  # circumstances that seem to matter, and were not shown to
-    served: tuple[str, ...] = ()  # the circumstances that were looked at
     spent: dict[str, float] = field(default_factory=dict)  # times alpha, by what was looked into
     known: list[Known] = field(default_factory=list)
 

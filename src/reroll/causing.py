@@ -22,13 +22,13 @@ from reroll.compare import compare_path
 from reroll.doubting import doubt_about
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Est, Evidence
-from reroll.factors import Factor, Factors, Level, factors_of, groups_of, inside, model_named
+from reroll.factors import Factor, Factors, Level, factors_of, groups_of, inside
 from reroll.fillers import differing
 from reroll.inquiry import Ask, Found, Inquiry
 from reroll.match import nearest
 from reroll.models.local import LocalModel
 from reroll.numbers import counts
-from reroll.program import Program, content_id, fill
+from reroll.program import Program, content_id, fill, same_kind
 from reroll.remembering import CAUSE, known_map, remember_cause, remember_map, remembered
 from reroll.runner import crashing_check, draw_at, draw_more
 from reroll.runs import Runs
@@ -78,9 +78,9 @@ class AskedCause:
 
 def other_models(program: Program) -> list[Program]:
     """The program with each other model that it names, so that a factor `model` has somewhere to go."""
-    named = [model_named(program, v) for v in program.alternatives.get("model", ()) if isinstance(v, str)]
+    named = [same_kind(program, v) for v in program.alternatives.get("model", ()) if isinstance(v, str)]
     if own := program.neutral.get("model"):
-        named = [model_named(program, own)]
+        named = [same_kind(program, own)]
     named = [name for name in named if name != program.model]
     return [program.model_copy(update={"model": name}) for name in dict.fromkeys(named)]
 
@@ -404,7 +404,6 @@ class _Hunt:
             # That it works better in a crowd, or cold, is no cause of failures.
             shown = [c for c in claims if c.shown and (c.verdict == "worse" or c.source == "replica")]
         state.spent["serving"] = SERVING
-        state.served = tuple(arms.arms)
         state.left_out += tuple((f"serving.{PLACES[id]}", why) for id, why in arms.left_out.items() if id in PLACES)
         self.screening.seqs.update(one.stored.seq for arm in arms.arms.values() for one in arm.samples())
         if shown:
@@ -456,7 +455,7 @@ class _Hunt:
         phrases = tuple(f for f in self.phrases if f.place not in clear)
         if phrases:
             found = await self._smaller("phrases", phrases, OWN / (LOOKALIKES + 1), WORDS)
-            self.state.unlooked = found is None
+            self.state.unlooked |= found is None
             if found is not None:
                 self.state.spent["own"] = OWN
                 self.state.stages.append(Stage(phrases, found))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from reroll.case import Case, Label
-from reroll.cause import CheckDoubt, enough_labels
-from reroll.check import UNSURE, Check, overall
-from reroll.checking import surroundings_of
-from reroll.errors import UsageError
-from reroll.labelling import QUESTION, append_label, people_say
+from reroll.case import Case
+from reroll.cause import MOST_LABELS, CheckDoubt, enough_labels
+from reroll.check import overall
+from reroll.labelling import ask_about, people_say
 from reroll.project import read_labels
 from reroll.runs import Judged
 from reroll.session import Session
@@ -20,7 +16,6 @@ from reroll.session import Session
 __all__ = ["doubt_about", "failing_checks"]
 
 AGAIN = 3  # times that each failing answer is judged anew
-MOST = 8  # failing answers
 FILE = "labels.jsonl"
 
 
@@ -35,8 +30,8 @@ def doubt_about(session: Session, case: Case, runs: Sequence[Judged], *, ask: bo
     """
     failing = [run for run in runs if run.outcome.outcome == "fail" and run.stored.sample.completion is not None]
     judged = _judged_again(session, case, failing)
-    labels, right, unsure = _labelled(session, case, failing, _asker(session, case) if ask else None)
-    return CheckDoubt(*judged, labels, right, unsure, failing_checks(case, failing))
+    labels, right = _labelled(session, case, failing, _asker(session, case) if ask else None)
+    return CheckDoubt(*judged, labels, right, failing_checks(case, failing))
 
 
 def failing_checks(case: Case, failing: Sequence[Judged]) -> tuple[str, ...]:
@@ -55,14 +50,16 @@ def _judged_again(session: Session, case: Case, failing: Sequence[Judged]) -> tu
     if "python" not in kinds or "person" in kinds:
         return 0, 0, 0, 0
     judge = session.checker.judging(case, session.judging)
-    passed = [sum(overall(judge(run.stored.sample)).outcome == "pass" for _ in range(AGAIN)) for run in failing[:MOST]]
+    passed = [
+        sum(overall(judge(run.stored.sample)).outcome == "pass" for _ in range(AGAIN)) for run in failing[:MOST_LABELS]
+    ]
     return AGAIN * len(passed), sum(passed), len(passed), sum(2 * times > AGAIN for times in passed)
 
 
 def _labelled(
     session: Session, case: Case, failing: Sequence[Judged], ask: Callable[[Judged], str] | None
-) -> tuple[int, int, int]:
-    """Failing answers with a label, how many of them are right, and how many nobody could tell."""
+) -> tuple[int, int]:
+    """Failing answers that a person could tell, and how many of them are right."""
     path = session.project.path / FILE
     said = people_say(path, read_labels(path), session.store) if path.exists() else {}
     alike: dict[str, list[Judged]] = {}
@@ -74,7 +71,7 @@ def _labelled(
 
     def take(word: str, runs: Sequence[Judged]) -> None:
         """The same text is the same answer, however often it came."""
-        words.extend([word] * min(len(runs), MOST - len(words)))
+        words.extend([word] * min(len(runs), MOST_LABELS - len(words)))
 
     fresh = []
     for runs in alike.values():
@@ -85,12 +82,12 @@ def _labelled(
             fresh.append(runs)
     for runs in fresh if ask is not None else ():
         sure = [word for word in words if word != "unsure"]
-        if enough_labels(len(sure), sure.count("pass")) or len(words) >= MOST:
+        if enough_labels(len(sure), sure.count("pass")) or len(words) >= MOST_LABELS:
             break
         assert ask is not None
         take(ask(runs[0]), runs)
     sure = [word for word in words if word != "unsure"]
-    return len(sure), sure.count("pass"), len(words) - len(sure)
+    return len(sure), sure.count("pass")
 
 
 def _asker(session: Session, case: Case) -> Callable[[Judged], str] | None:
@@ -98,22 +95,5 @@ def _asker(session: Session, case: Case) -> Callable[[Judged], str] | None:
     person = session.checker.person
     if person is None or any(inner.kind == "person" for check in case.checks for inner in check.walk()):
         return None  # their word is the check itself
-    around = surroundings_of(case, session.judging)
-    question = Check.of("person", f"{QUESTION} (case {case.id})")
-
-    def ask(run: Judged) -> str:
-        said = person(question, run.stored.sample, around)
-        if said.outcome == "invalid" and said.reason != UNSURE:
-            raise UsageError(f"{said.reason}; the labels given before are kept in {FILE}", slug="no-person")
-        word = "unsure" if said.outcome == "invalid" else said.outcome
-        label = Label(sample=run.stored.id, outcome=word, by=_name(), check="*")
-        append_label(session.project.path / FILE, label)
-        return str(word)
-
-    return ask
-
-
-def _name() -> str:
-    with contextlib.suppress(Exception):  # no user name is known in some containers
-        return getpass.getuser()
-    return ""
+    path = session.project.path / FILE
+    return lambda run: ask_about(case, session.judging, run.stored, person, path)

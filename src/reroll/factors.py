@@ -18,7 +18,7 @@ from typing import Any, Literal
 from reroll.draft import Draft, Pieces, draft_of
 from reroll.fillers import STOCKS, Role, differing, filler, phrases, plainer, sentences
 from reroll.match import excerpt
-from reroll.program import Program, Request
+from reroll.program import Program, Request, same_kind
 
 __all__ = [
     "MOST",
@@ -29,7 +29,6 @@ __all__ = [
     "factors_of",
     "groups_of",
     "inside",
-    "model_named",
     "neutral_request",
 ]
 
@@ -128,7 +127,14 @@ def factors_of(
     Args:    checked: all that the case's checks say, as text: a field's name that they read cannot be changed.
     Raises:  UsageError: the program needs an input that the case does not give.
     """
+
+    def sent(factor: Factor, level: Level) -> str:
+        """What is sent at this level, to whichever model, by its id."""
+        changed = neutral_request(program, inputs, history, [(replace(factor, levels=(level,)), 0)])
+        return changed.id(changed.model)
+
     draft = draft_of(program, inputs, history)
+    reported = program.render(inputs, history).id(program.model)
     found: list[Factor] = []
     left_out: list[tuple[str, str]] = []
     for factor in _all(draft, checked):
@@ -138,7 +144,7 @@ def factors_of(
         if isinstance(own, str):
             left_out.append((factor.id, own))
         elif factor.levels:
-            real = tuple(level for level in factor.levels if _changes(program, inputs, history, factor, level))
+            real = tuple(level for level in factor.levels if sent(factor, level) != reported)
             if real:
                 found.append(replace(factor, levels=real))
             else:
@@ -148,18 +154,6 @@ def factors_of(
     if not draft.chat:
         left_out.append(("messages", "the last message is no text of the user, so only the parameters can be changed"))
     return Factors(_together(found), tuple(left_out))
-
-
-def _changes(
-    program: Program,
-    inputs: Mapping[str, JSON],
-    history: tuple[Mapping[str, JSON], ...],
-    factor: Factor,
-    level: Level,
-) -> bool:
-    """Whether this level makes another request, to this model or another."""
-    changed = neutral_request(program, inputs, history, [(replace(factor, levels=(level,)), 0)])
-    return changed.id(changed.model) != program.render(inputs, history).id(program.model)
 
 
 def neutral_request(
@@ -381,19 +375,9 @@ def _own(program: Program, factor: Factor) -> tuple[Level, ...] | str | None:
     return tuple(_said(program, factor, value) for value in named) or None
 
 
-def model_named(program: Program, value: JSON) -> str:
-    """Another model as the program would name it: of its own kind, where only a name is given.
-
-    >>> model_named(Program(program="p", model="openai:new"), "old")
-    'openai:old'
-    """
-    kind, colon, _ = program.model.partition(":")
-    return str(value) if not colon or ":" in str(value) else f"{kind}:{value}"
-
-
 def _said(program: Program, factor: Factor, value: JSON) -> Level:
     if factor.place[0] == "model":
-        return Level("value", model_named(program, value))
+        return Level("value", same_kind(program, str(value)))
     if factor.place[0] == "param":
         if isinstance(value, str):
             with contextlib.suppress(ValueError):

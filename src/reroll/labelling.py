@@ -9,6 +9,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from reroll.case import Case, Label
 from reroll.check import UNSURE, Check, Outcome, overall
@@ -19,6 +20,7 @@ from reroll.judge import Agreement, Labelled, Measured, agreement, labels_needed
 from reroll.match import nearest
 from reroll.numbers import counts
 from reroll.person import Person
+from reroll.program import Program
 from reroll.project import Project
 from reroll.store import Store, StoredSample
 from reroll.store_rows import Source
@@ -28,6 +30,7 @@ __all__ = [
     "CheckMeasured",
     "Seen",
     "append_label",
+    "ask_about",
     "ask_for_labels",
     "checked_cases",
     "drawn_for",
@@ -201,15 +204,28 @@ def ask_for_labels(
     passed = [id for id, one in of.items() if one.outcome.outcome == "pass"]
     chosen = which_to_label(flagged, passed, have, wanted)
     for id in chosen:
-        one = of[id]
-        question = Check.of("person", f"{QUESTION} (case {one.case.id})")
-        said = person(question, one.stored.sample, surroundings_of(one.case, project.program))
-        if said.outcome == "invalid" and said.reason != UNSURE:
-            raise UsageError(f"{said.reason}; the labels given before are kept in {path}", slug="no-person")
-        word = "unsure" if said.outcome == "invalid" else said.outcome
-        who = _name() if by is None else by
-        append_label(path, Label(sample=id, outcome=word, by=who, check=name or ALL_CHECKS))
+        ask_about(of[id].case, project.program, of[id].stored, person, path, by, name)
     return len(chosen)
+
+
+def ask_about(
+    case: Case,
+    program: Program,
+    run: StoredSample,
+    person: Person,
+    path: Path,
+    by: str | None = None,
+    name: str | None = None,
+) -> Literal["pass", "fail", "unsure"]:
+    """What a person says of one run; the label is kept before this returns. Raises: as `ask_for_labels`."""
+    question = Check.of("person", f"{QUESTION} (case {case.id})")
+    said = person(question, run.sample, surroundings_of(case, program))
+    if said.outcome == "invalid" and said.reason != UNSURE:
+        raise UsageError(f"{said.reason}; the labels given before are kept in {path}", slug="no-person")
+    word: Literal["pass", "fail", "unsure"] = "unsure" if said.outcome == "invalid" else said.outcome
+    who = _name() if by is None else by
+    append_label(path, Label(sample=run.id, outcome=word, by=who, check=name or ALL_CHECKS))
+    return word
 
 
 def append_label(path: Path, label: Label) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from reroll.errors import UsageError
 
 __all__ = [
+    "FORMS",
     "Endpoint",
     "Example",
     "Part",
@@ -24,7 +25,21 @@ __all__ = [
     "describe_fields",
     "fill",
     "fill_all",
+    "same_kind",
 ]
+
+# How a program names its model.
+FORMS = (
+    "bundled",
+    "gguf:PATH",
+    "openai:NAME",
+    "openai-responses:NAME",
+    "openai-completions:NAME",
+    "anthropic:NAME",
+    "python:module:function",
+    "http:URL",
+    "recorded:FILE",
+)
 
 JSON = Any  # what json.loads returns
 
@@ -147,6 +162,17 @@ class Endpoint(BaseModel):
     text: str | None = Field(
         None, pattern="^(/.*)?$", description="JSON pointer to the answer's text; default: the whole body."
     )
+
+
+def same_kind(program: Program, name: str) -> str:
+    """Another model as the program would name it: a bare name is a model of the same kind.
+
+    >>> same_kind(Program(program="p", model="openai:new"), "llama3:8b"), same_kind(Program(program="p"), "gguf:x")
+    ('openai:llama3:8b', 'gguf:x')
+    """
+    kind, colon, _ = program.model.partition(":")
+    known = {form.partition(":")[0] for form in FORMS}
+    return f"{kind}:{name}" if colon and name.partition(":")[0] not in known else name
 
 
 @dataclass(frozen=True, slots=True)

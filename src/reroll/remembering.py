@@ -53,7 +53,7 @@ def remembered(session: Session, case: Case, factors: Sequence[Factor], failing:
     """Causes of other cases, of any version of the program, that may be this one's: the same parts saying the same are
     present here, and the same check fails. Newest first; of each set of parts one."""
     found: dict[tuple[str, ...], Known] = {}
-    for decision in reversed(list(session.store.decisions(rule=CAUSE))):
+    for decision in reversed(session.store.decisions(rule=CAUSE)):
         evidence = decision.evidence
         if decision.verdict != "systematic" or decision.case_id == case.id or not decision.case_id:
             continue
@@ -95,9 +95,9 @@ def known_map(session: Session, factors: Sequence[Factor], key: str) -> set[int]
     Not if it was found by the inquiry of this `key`: asked again, that finds its own calls in the store, and goes on
     as it did before.
     """
-    for decision in reversed(list(session.store.decisions(rule=MAP))):
+    for decision in reversed(session.store.decisions(rule=MAP, program_id=session.project.program.id)):
         evidence = decision.evidence
-        same = decision.program_id == session.project.program.id and evidence.get("model") == session.model.identity
+        same = evidence.get("model") == session.model.identity
         if evidence.get("key") == key:
             return None
         if same and evidence.get("shared") == [f.id for f in factors if f.shared]:

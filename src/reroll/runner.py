@@ -219,14 +219,24 @@ def crashing_check(case: Case, runs: Runs) -> None:
         )
 
 
-def tell(session: Session, name: str, seen: Evidence, question: str, budget: int) -> None:
-    """Show where the run stands: `name` is what is run, `budget` the calls that it may come to."""
+def tell(
+    session: Session,
+    name: str,
+    seen: Evidence,
+    question: str,
+    budget: int,
+    *,
+    calls: int | None = None,
+    controls: bool = False,
+) -> None:
+    """Show where the run stands: `name` is what is run, `budget` the calls that it may come to; `calls`: those so far,
+    if not only those that were seen."""
     low, high = interval_of(seen, session.options.alpha)
     session.notify(
         ProgressEvent(
-            phase="case",
+            phase="controls" if controls else "case",
             case_id=name,
-            calls=seen.n,
+            calls=seen.n if calls is None else calls,
             budget=budget,
             failures=seen.failures,
             invalid=seen.invalid,

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from reroll.answer import OutcomeWord, ProgressEvent
+from reroll.answer import OutcomeWord
 from reroll.case import Case
 from reroll.check import overall
-from reroll.evidence import interval_of
 from reroll.factors import Factor, neutral_request
 from reroll.inquiry import Ask, Found, Inquiry
 from reroll.program import Request
-from reroll.runner import draw_at
+from reroll.runner import draw_at, tell
 from reroll.sample import Sample
 from reroll.session import Session, Slots, outcomes_of, too_dear
 
@@ -58,7 +57,6 @@ class Screening:
     factors: Sequence[Factor]
     controls: Sequence[Case]
     series: str
-    name: str = ""
     finished: bool = True
     seqs: set[int] = field(default_factory=set)
     as_reported: list[OutcomeWord] = field(default_factory=list)  # outcomes of runs of the request as it was
@@ -66,6 +64,7 @@ class Screening:
     _used: Counter[str] = field(default_factory=Counter)
     _asked: int = 0
     _told: float = 0.0
+    _numbers: Counter[str] = field(default_factory=Counter)  # of the calls asked for so far, by phase
     _ways: dict[bool, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))  # failures, calls
 
     @property
@@ -216,30 +215,20 @@ class Screening:
         self._numbers[ask.phase] += 1
         return self._numbers[ask.phase]
 
-    _numbers: Counter[str] = field(default_factory=Counter)
-
     def _tell(self, inquiry: Inquiry, ask: Ask) -> None:
         now = time.monotonic()
         if now - self._told < TELL_EVERY:  # intervals take longer than most of what is done here
             return
         self._told = now
-        session, seen = self.session, inquiry.found().base
-        low, high = interval_of(seen, session.options.alpha)
-        session.notify(
-            ProgressEvent(
-                phase="controls" if ask.on == "control" else "case",
-                case_id=self.name or self.case.id,
-                calls=session.spent.samples,
-                budget=session.options.budget,
-                failures=seen.failures,
-                invalid=seen.invalid,
-                estimate=seen.estimate,
-                low=low,
-                high=high,
-                question=DOING[ask.phase],
-                usd=session.spent.usd,
-                seconds=session.spent.seconds,
-            )
+        session = self.session
+        tell(
+            session,
+            self.case.id,
+            inquiry.found().base,
+            DOING[ask.phase],
+            session.options.budget,
+            calls=session.spent.samples,
+            controls=ask.on == "control",
         )
 
 

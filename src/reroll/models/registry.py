@@ -12,20 +12,10 @@ from pathlib import Path
 
 from reroll.errors import ModelError, RerollError, UsageError
 from reroll.models.model import Model
+from reroll.program import FORMS
 
-__all__ = ["FORMS", "open_model"]
+__all__ = ["open_model"]
 
-FORMS = (
-    "bundled",
-    "gguf:PATH",
-    "openai:NAME",
-    "openai-responses:NAME",
-    "openai-completions:NAME",
-    "anthropic:NAME",
-    "python:module:function",
-    "http:URL",
-    "recorded:FILE",
-)
 OVER_HTTP = {
     "openai": ("openai", "OpenAIModel"),
     "openai-responses": ("responses", "ResponsesModel"),
