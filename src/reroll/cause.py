@@ -71,6 +71,11 @@ class CheckDoubt:
             return "judging"
         return None
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether the check was seen to change its mind, in too few failing runs to say how often."""
+        return self.by is None and self.changed > 0 and self.runs < MOST_LABELS
+
 
 def _at_least(hits: int, n: int) -> float:
     return clopper_pearson(hits, n, 0.1)[0]  # one-sided 95 %

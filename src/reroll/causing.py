@@ -16,7 +16,7 @@ from reroll.arms import arms_of
 from reroll.audit import Claim
 from reroll.auditing import run_arms
 from reroll.case import Case
-from reroll.cause import never_asked
+from reroll.cause import CheckDoubt, never_asked
 from reroll.caused import Caused, Stage, State, section_of, served
 from reroll.compare import compare_path
 from reroll.doubting import doubt_about
@@ -38,6 +38,7 @@ from reroll.session import Session, judged, one_a_call, slots, too_dear
 __all__ = ["AskedCause", "find_cause", "other_models", "why_it_fails"]
 
 FIRST = 16  # runs as reported, before anything is asked about the check
+MOST_FIRST = 48  # and with those that are made to find out whether it takes turns
 # It is first looked at how it is served where so many more fail of the half that was drawn at once, where only some of
 # that half fail or the very first run, and where none fails at all: runs here may not meet what fails elsewhere.
 CROWD, FEW = 4, 2
@@ -250,14 +251,25 @@ class _Hunt:
             crowded, alone_failed = words[:half].count("fail"), words[half:].count("fail")
             cold = not alone_failed and (crowded >= FEW or words[0] == "fail")  # only what came first
             self.circumstance = crowded - alone_failed >= CROWD or crowded + alone_failed == 0 or cold
-        newest = runs[max(0, len(runs) - MOST_BASE) :]
-        state.base = [run.outcome.outcome for run in newest]
-        self.screening.seqs.update(run.stored.seq for run in newest)
-        failing = [run for run in newest if run.outcome.outcome == "fail"]
-        state.doubt = doubt_about(session, case, failing, ask=self.asked.alone)
+        state.doubt = self._doubt(runs)
+        # A check that changed its mind about few failing runs: more of them say whether it does so about most.
+        while state.doubt.takes_turns and len(runs) < MOST_FIRST and session.left > 0 and not session.stopped:
+            before = len(runs)
+            await draw_more(session, [at], min(FIRST // 2, session.left))
+            runs = session.runs(case)
+            if len(runs) == before:
+                break
+            state.doubt = self._doubt(runs)
         checks = dict(zip(case.check_names(), case.checks, strict=True))
         request = session.project.program.render(case.input, case.history)
         state.unasked = never_asked(request, [checks[name] for name in state.doubt.names])
+
+    def _doubt(self, runs: Runs) -> CheckDoubt:
+        """What the failing ones among the newest runs say of the check; those runs are what the inquiry begins with."""
+        newest = runs[max(0, len(runs) - MOST_BASE) :]
+        self.state.base = [run.outcome.outcome for run in newest]
+        self.screening.seqs.update(run.stored.seq for run in newest)
+        return doubt_about(self.session, self.case, newest, ask=self.asked.alone)
 
     async def _reach_models(self) -> None:
         """Leave out the other models where one of them cannot be asked: that says nothing of this one."""

@@ -15,7 +15,7 @@ from reroll.session import Session
 
 __all__ = ["doubt_about", "failing_checks"]
 
-AGAIN = 3  # times that each failing answer is judged anew
+AGAIN = 5  # times that each failing answer is judged anew
 FILE = "labels.jsonl"
 
 
