@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 from collections import Counter
@@ -16,14 +15,14 @@ from reroll.case import Case
 from reroll.caveats import about_runs, earlier_comparisons, these_cases, time_was_up
 from reroll.compare import Best, Compared, best_of, better_than_baseline, compare_cases, compare_path
 from reroll.conclude import rate_of
-from reroll.errors import ModelError, NotCompleted
 from reroll.evidence import Evidence
 from reroll.numbers import counts
 from reroll.paired import better_log_e
 from reroll.program import content_id
-from reroll.runner import crashing_check, draw_at, tell
+from reroll.runner import draw_at, tell
 from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, series_of, slots, too_dear
+from reroll.side_by_side import all_of, draw_side_by_side
 from reroll.suite import suite_estimate
 from reroll.words import brief, compare_reply
 
@@ -130,18 +129,26 @@ class _Table:
                     judged(s, at, runs)
         self.rounds = self._rounds()
 
-    async def draw(self, units: int, variants: Sequence[str]) -> None:
-        """Make the draws that the first `units` pairs still lack, of these variants, all at the same time."""
+    @property
+    def begun(self) -> bool:
+        return bool(self.rounds)
+
+    def wanted(self) -> int:
+        return _wanted(self)
+
+    def judged(self) -> Iterator[tuple[Case, Runs]]:
+        return ((case, runs) for row in self.runs for case, runs in zip(self.cases, row, strict=True))
+
+    async def draw(self, units: int) -> None:
+        """Make the draws that the first `units` pairs lack, of the variants still in the running, at the same time."""
+        variants = self.running(self.rounds)
         needed = Counter(case for case in map(self.case_of, range(units)) if case is not None)
         work = []
         for name, session, row, runs in zip(self.asked.names, self.sessions, self.places, self.runs, strict=True):
             lacking = [(row[case], n - len(runs[case])) for case, n in needed.items() if n > len(runs[case])]
             if name in variants and lacking:
                 work.append(draw_at(session, lacking))
-        found = await asyncio.gather(*work, return_exceptions=True)
-        for problem in found:
-            if isinstance(problem, BaseException):
-                raise problem
+        await all_of(work)
 
 
 async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Comparison:
@@ -157,25 +164,7 @@ async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Compa
         first.store.put_case(case)
     table = _Table(sessions, asked)
     first.spent.reused += sum(len(runs) for row in table.runs for runs in row)
-    broken = ""
-    try:
-        while units := _wanted(table):
-            await table.draw(units, table.running(table.rounds))
-            table.refresh()
-            for session_runs in table.runs:
-                for case, runs in zip(table.cases, session_runs, strict=True):
-                    crashing_check(case, runs)
-            if any(session.exhausted for session in sessions):
-                break
-    except NotCompleted as error:
-        broken = str(error)
-        table.refresh(anew=True)
-        if not table.rounds:  # one variant never answered: there is nothing to show
-            raise ModelError(broken, slug="model-no-answer") from None
-    ran_out = next((s.exhausted for s in sessions if s.exhausted), None)
-    if ran_out and not table.rounds:
-        raise ran_out
-    return _concluded(table, broken)
+    return _concluded(table, await draw_side_by_side(table))
 
 
 def _wanted(table: _Table) -> int:

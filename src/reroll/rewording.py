@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -16,14 +15,14 @@ from reroll.answer import to_json
 from reroll.case import Case
 from reroll.caveats import about_runs, time_was_up
 from reroll.conclude import rate_of
-from reroll.errors import ModelError, NotCompleted
 from reroll.evidence import Evidence
 from reroll.numbers import counts
 from reroll.program import content_id
 from reroll.reworded import Dropped, Reworded, WordingRate
-from reroll.runner import crashing_check, draw_at, tell
+from reroll.runner import draw_at, tell
 from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, slots, too_dear
+from reroll.side_by_side import all_of, draw_side_by_side
 from reroll.wording import Wording
 from reroll.wording_rounds import Standing, spread_of, standing
 
@@ -80,9 +79,17 @@ class _Rounds:
             lacking = rounds - len(self.runs[j])
             if lacking > 0:
                 work.append(draw_at(self.sessions[j], [(self.places[j], lacking)]))
-        for problem in await asyncio.gather(*work, return_exceptions=True):
-            if isinstance(problem, BaseException):
-                raise problem
+        await all_of(work)
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.rows)
+
+    def wanted(self) -> int:
+        return _wanted(self)
+
+    def judged(self) -> Iterator[tuple[Case, Runs]]:
+        return ((self.case, runs) for runs in self.runs)
 
 
 async def compare_wordings(sessions: Sequence[Session], case: Case, asked: Compared) -> Reworded:
@@ -96,24 +103,7 @@ async def compare_wordings(sessions: Sequence[Session], case: Case, asked: Compa
     sessions[0].store.put_case(case)
     table = _Rounds(sessions, case, asked)
     sessions[0].spent.reused += sum(len(runs) for runs in table.runs)
-    broken = ""
-    try:
-        while rounds := _wanted(table):
-            await table.draw(rounds)
-            table.refresh()
-            for runs in table.runs:
-                crashing_check(case, runs)
-            if any(session.exhausted for session in sessions):
-                break
-    except NotCompleted as error:
-        broken = str(error)
-        table.refresh(anew=True)
-        if not table.rows:
-            raise ModelError(broken, slug="model-no-answer") from None
-    ran_out = next((s.exhausted for s in sessions if s.exhausted), None)
-    if ran_out and not table.rows:
-        raise ran_out
-    return _concluded(table, broken)
+    return _concluded(table, await draw_side_by_side(table))
 
 
 def _over(table: _Rounds) -> bool:
