@@ -1,4 +1,4 @@
-"""By what share a change lowers a failure rate: bets on pairs, valid at every look, as `paired` has them for differences.
+"""By what share a change lowers a failure rate: bets on pairs, valid at every look, as `paired` bets on differences.
 
 With x and y whether the first and the second of a pair failed, "the rate falls by the share r or more" says that
 the mean of y - (1 - r) x is at most 0.  That is a bounded mean, so it is betted on as `paired` bets on y - x: for each
