@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from reroll.check import Check
 from reroll.match import nearest, show
+from reroll.program import PLACEHOLDER, Program
 from reroll.requirement import FUNCTION, bad_pattern
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "most_calls",
     "read_steps",
     "step_checks",
+    "steps_of",
 ]
 
 MOST_TIMES = 20
@@ -242,6 +244,30 @@ def read_steps(entries: Sequence[JSON]) -> tuple[Step, ...]:
             words = f"with this step one answer may take {calls} calls, and {MOST_CALLS} are the most; lower its times"
             raise WrongStep(words, i)
     return tuple(found)
+
+
+def steps_of(program: Program) -> tuple[Step, ...]:
+    """The steps of this program, which make sense in it. Raises: WrongStep.
+
+    >>> steps_of(Program(program="p"))
+    ()
+    """
+    steps = read_steps(program.steps)
+    n = program.sampling.get("n")
+    if steps and isinstance(n, int) and n > 1:
+        raise WrongStep(f"steps act on one answer, and `n` asks for {n} of each call; take `n` out of the params", 0)
+    names = {match.group(1) for match in PLACEHOLDER.finditer(program.user) if match.group(1)}
+    for i, step in enumerate(steps):
+        for check in step_checks(step):
+            if found := sorted(check.names_used() & names):
+                words = (
+                    f"a check in a step sees the answer and not the case's inputs, and this one asks for {{{found[0]}}}"
+                )
+                raise WrongStep(words, i)
+            own = any(inner.kind == "schema" and inner.value is True for inner in check.walk())
+            if own and program.response is None and program.raw is None:
+                raise WrongStep("`schema: true` means the program's `response`, and program.yaml has none", i)
+    return steps
 
 
 def _read(entry: JSON, i: int) -> Step:
