@@ -19,7 +19,7 @@ from reroll.options import can_be_capped, can_be_measured, on_cluster, options_o
 from reroll.project import Project
 from reroll.purse import Purse
 from reroll.runs import Room
-from reroll.session import Session, Spent
+from reroll.session import Options, Session, Spent
 from reroll.settings import setting
 from reroll.store import Store
 
@@ -74,9 +74,7 @@ def with_sessions(
             price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)
             engines = await _engines(projects, each, spending, open_now)
             progress = open_now.enter_context(Progress(quiet=quiet))
-            most = max(map(calls_at_most, each))
-            purse = None if options.max_usd is None else Purse(store, options.max_usd, most_calls=most)
-            spent = Spent(purse=purse)
+            spent = Spent(purse=_purse(store, options, each))
             room = Room()
             sessions = [
                 Session(
@@ -99,6 +97,12 @@ def with_sessions(
                 return await work(sessions)
 
     return run(opened())
+
+
+def _purse(store: Store, options: Options, models: Sequence[Model]) -> Purse | None:
+    if options.max_usd is None:
+        return None
+    return Purse(store, options.max_usd, most_calls=max(map(calls_at_most, models)))
 
 
 async def _engines(
