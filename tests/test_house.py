@@ -12,8 +12,9 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case fix variant circumstances fillers draft
-lever_settings lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
+errors numbers sample match params program requirement check case step_forms step_texts steps step_record
+fix variant circumstances fillers draft
+lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
 adjudicate retry suite balance plan
@@ -21,6 +22,7 @@ sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement 
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
+reduction scorecard
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from reroll.fix import Fix
 from reroll.lever_settings import VALUES
+from reroll.lever_steps import step_of
 from reroll.match import nearest, show
+from reroll.step_forms import WrongStep, read_steps
 
 __all__ = ["KINDS", "Kind", "Setting", "kind_problem"]
 
@@ -327,14 +329,14 @@ def _bad_choice(fix: Fix, kind: Kind, given: Mapping[str, Any]) -> tuple[str | N
         return None, f"`{fix.kind}` needs one of {', '.join(kind.either)}"
     if kind.exactly_one and len(said) > 1:
         return said[1], f"`{said[0]}` and `{said[1]}` are two ways to say it; give one"
-    when = given.get("when") or {}
-    late = next((key for key in when if key in ("completion", "not_completion", "checks")), None)
-    early = given.get("on") == "input" or (fix.kind == "patch.special_case" and "text" in given)
-    if (early or fix.kind in ("sample.best", "sample.vote")) and late:
-        return "when", f"`{late}` is about an answer, and this acts before there is one; use `input` or `not_input`"
-    if fix.kind == "patch.retry" and not late and "checks" not in given:
-        return (
-            "when",
-            "says nothing of the answer, and only an answer can be asked for again; add `completion` or `checks`",
-        )
+    return _bad_step(fix, given) if kind.step else None
+
+
+def _bad_step(fix: Fix, given: Mapping[str, Any]) -> tuple[str | None, str] | None:
+    """What is wrong with the step that it makes, as the program's file would be told."""
+    try:
+        read_steps([step_of(fix)])
+    except WrongStep as wrong:
+        key = str(wrong.path[0]) if wrong.path and wrong.path[0] in given else None
+        return key, wrong.problem.removeprefix(f"`{key}`: ")
     return None

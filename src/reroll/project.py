@@ -16,10 +16,12 @@ from reroll.check import Check
 from reroll.complaints import complain, problem_words
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
+from reroll.lever_kinds import kind_problem
 from reroll.match import nearest, show
 from reroll.params import bad_param
 from reroll.program import Program
 from reroll.requirement import bad_schema
+from reroll.step_forms import WrongStep, steps_of
 from reroll.strict_yaml import Document, parse_document, parse_yaml, read_document, read_text
 
 __all__ = [
@@ -136,6 +138,7 @@ def _load_program(path: Path) -> Program:
     _params_make_sense(document, program)
     if program.response is not None and (problem := bad_schema(program.response)):
         raise document.error(problem.words, ("response", *problem.path))
+    _steps_make_sense(document, program)
     for key in ("neutral", "alternatives"):
         for factor in getattr(program, key):
             if hint := _no_such_factor(program, factor):
@@ -153,6 +156,19 @@ def _params_make_sense(document: Document, program: Program) -> None:
         for i, value in enumerate(values if root == "params" else ()):
             if problem := bad_param(program.model, name, value):
                 raise document.error(problem, ("alternatives", factor, i))
+
+
+def _steps_make_sense(document: Document, program: Program) -> None:
+    """Raises: FileError for an entry of `steps` that is no step of this program."""
+    try:
+        steps_of(program)
+    except WrongStep as wrong:
+        at: tuple[str | int, ...] = ("steps", wrong.index, *wrong.path)
+        words = wrong.problem
+        if wrong.errors and wrong.kind is not None:
+            first, *same = wrong.errors
+            words = problem_words(first, [first, *same], wrong.kind, document.plain(at))
+        raise document.error(words, at) from None
 
 
 def _no_such_factor(program: Program, factor: str) -> str:
@@ -277,6 +293,9 @@ def _load_fixes(folder: Path) -> tuple[Fix, ...]:
             raise FileError(path, f"rename this file to {path.stem}.yaml")
         document = read_document(path)
         fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
+        if problem := kind_problem(fix):
+            key, words = problem
+            raise document.error(words, () if key is None else (key,))
         if fix.fix in found:
             raise document.error(f"{found[fix.fix][1]} has a fix called {fix.fix} too; rename one", ("fix",))
         found[fix.fix] = fix, path
