@@ -13,7 +13,8 @@ ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
 errors numbers sample match params program requirement check case step_forms step_texts steps step_record
-fix variant circumstances fillers draft lever_settings lever_kinds lever_parts levers_text levers_form levers factors
+fix variant circumstances fillers draft
+lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
 adjudicate retry suite balance plan

@@ -16,6 +16,7 @@ from reroll.check import Check
 from reroll.complaints import complain, problem_words
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
+from reroll.lever_kinds import kind_problem
 from reroll.match import nearest, show
 from reroll.params import bad_param
 from reroll.program import Program
@@ -292,6 +293,9 @@ def _load_fixes(folder: Path) -> tuple[Fix, ...]:
             raise FileError(path, f"rename this file to {path.stem}.yaml")
         document = read_document(path)
         fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
+        if problem := kind_problem(fix):
+            key, words = problem
+            raise document.error(words, () if key is None else (key,))
         if fix.fix in found:
             raise document.error(f"{found[fix.fix][1]} has a fix called {fix.fix} too; rename one", ("fix",))
         found[fix.fix] = fix, path
