@@ -255,7 +255,7 @@ def _at_token(
 
         projects = [replace(project, program=one.program) for one in wordings]
         names = [one.name for one in wordings]
-        found = with_sessions(projects, store, spending, (case,), (case,), work, names=names)
+        found = with_sessions(projects, store, spending, (case,), (case,), work, names=names, alone=True)
     present(f"reroll phrase {case.id}", found.as_json, lambda page: show_phrased(found, page), common, pictures)
     if not found.finished:
         return BROKE_OFF
