@@ -14,7 +14,8 @@ ROOT = Path(reroll.__file__).parent
 CORE = """
 errors numbers sample match params program requirement check case fix variant halves circumstances fillers draft factors
 outcomes evidence calibrate paired race
-verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
+verdict drift_rule drift population shrinkage variation wording_rounds paraphrase
+moments pinned swapping manners neighbours compare beta judge audit
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain cause
@@ -39,8 +40,8 @@ exits cli
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
 FOR_CORE = """
-__future__ collections contextlib copy dataclasses decimal difflib enum functools hashlib heapq itertools json math
-operator pathlib re typing
+__future__ calendar collections contextlib copy dataclasses datetime decimal difflib enum functools hashlib heapq itertools
+json math operator pathlib re typing
 numpy pydantic pydantic_core jsonschema referencing re2 reroll
 """.split()
 

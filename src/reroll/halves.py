@@ -24,12 +24,12 @@ def kind_of(case_id: str) -> str:
 
 
 def halves(cases: Sequence[Case]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
-    """Those to choose by and those that stay sealed, each in the order given: as many of one as of the other, or one more.
+    """Those to choose by and those that stay sealed, each in the order given: equal in number, or one apart.
 
-    Cases are taken two by two in their order. The first of two goes where its kind has fewer, or where its content says;
-    the second to the other half. So a case that is added at the end moves none, whatever it is: put new ones there.
-    (Were only the set of cases to count, not their order, equal halves that never move could not be had: of any three
-    cases two would begin in the same half.) Cases with the same input are one: copies go where the first one is.
+    Cases are taken two by two in their order. The first of two goes where its kind has fewer, or where its content
+    says; the second to the other half. So a case that is added at the end moves none, whatever it is: put new ones
+    there. (Were only the set of cases to count, not their order, equal halves that never move could not be had: of any
+    three cases two would begin in the same half.) Cases with the same input are one: copies go where the first one is.
     """
     sides: dict[str, bool] = {}  # by content: whether it is sealed
     ahead: dict[str, int] = {}  # by kind: how many more are sealed
