@@ -15,16 +15,29 @@ from reroll import manners, swapping
 from reroll.case import Case
 from reroll.check import Check
 from reroll.errors import UsageError
-from reroll.halves import halves
+from reroll.halves import halves, kind_of
 from reroll.match import nearest
 from reroll.pinned import Pinned, pinned
 from reroll.program import Program
 from reroll.swapping import Swap
 
-__all__ = ["KINDS", "WRITTEN", "Neighbour", "halves", "kinds_of", "neighbours", "no_kind_why"]
+__all__ = [
+    "KINDS",
+    "LOOKALIKE",
+    "WRITTEN",
+    "Neighbour",
+    "as_neighbour",
+    "halves",
+    "in_turn",
+    "kind_of",
+    "kinds_of",
+    "neighbours",
+    "new_id",
+    "no_kind_why",
+]
 
 Generator = Callable[[Pinned, Sequence[Case], int], Iterator[Swap]]
-WRITTEN = "written"
+WRITTEN, LOOKALIKE = "written", "lookalike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +99,16 @@ KINDS: Mapping[str, str] = {name: kind.words for name, kind in _MAKERS.items()}
 
 
 def kinds_of(names: Sequence[str]) -> tuple[str, ...]:
-    """These kinds, each once, in the order of KINDS; all where none is named. Raises: UsageError for an unknown one."""
+    """These kinds, each once, in the order of KINDS, look-alikes last; all where none is named.
+
+    Raises: UsageError for an unknown one.
+    """
+    known = (*KINDS, LOOKALIKE)
     for name in names:
-        if name not in KINDS:
-            hint = nearest(name, KINDS) or f"; the kinds are {', '.join(KINDS)}"
+        if name not in known:
+            hint = nearest(name, known) or f"; the kinds are {', '.join(known)}"
             raise UsageError(f"no kind of neighbours `{name}`{hint}", slug="neighbours")
-    return tuple(kind for kind in KINDS if kind in names or not names)
+    return tuple(kind for kind in known if kind in names or not names)
 
 
 def neighbours(
@@ -110,7 +127,7 @@ def neighbours(
     lunch~entity-1 | Lunch with Olga at noon | Ana became Olga
     lunch~locale-1 | Lunch with Ana at 12:00 | “noon” is written “12:00”
     """
-    wanted = kinds_of(kinds)
+    wanted = [kind for kind in kinds_of(kinds) if kind in KINDS]
     if program.raw is not None or not case.input:
         return ()
     of, others = pinned(case, program), [one for one in cases if one.id != case.id]
@@ -126,6 +143,12 @@ def neighbours(
             taken.add(id)
             found.append(Neighbour(as_neighbour(swap.case, case, id), kind, swap.why))
     return tuple(one for kind in wanted for one in found if one.kind == kind)
+
+
+def in_turn(found: Sequence[Neighbour]) -> list[Neighbour]:
+    """The same in another order: the first of every kind, then the second of every kind, and so on."""
+    by_kind = [[one for one in found if one.kind == kind] for kind in dict.fromkeys(one.kind for one in found)]
+    return [one for turn in itertools.zip_longest(*by_kind) for one in turn if one is not None]
 
 
 def new_id(case_id: str, kind: str, taken: set[str]) -> str:
