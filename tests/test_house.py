@@ -20,6 +20,7 @@ sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement 
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
+describing suggestion suggest_cause suggest_answers suggest
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking
