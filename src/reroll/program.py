@@ -206,7 +206,8 @@ class Program(BaseModel):
     """Everything that decides the output, as the file `program.yaml` states it.
 
     `structured` says how the model learns of `response`: `enforce` sends it as the API's
-    response_format, `describe` writes its fields into the system message, `both` does both.
+    response_format, `describe` writes its fields into the system message, `both` does both,
+    `off` neither: then only checks know it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -223,7 +224,7 @@ class Program(BaseModel):
     tools: tuple[dict[str, JSON], ...] = ()
     user: str = Field("{request}", description="{names} are the case's inputs.")
     response: dict[str, JSON] | None = Field(None, description="JSON Schema of the answer; order is kept.")
-    structured: Literal["enforce", "describe", "both"] = "enforce"
+    structured: Literal["enforce", "describe", "both", "off"] = "enforce"
     http: Endpoint | None = Field(None, description="For http: what is sent, and where the answer's text is.")
     steps: tuple[dict[str, JSON], ...] = Field((), description="What product code does around the model.")
     raw: str | None = Field(None, description="File with the exact bytes of a request, instead of message keys.")
@@ -263,7 +264,7 @@ class Program(BaseModel):
         """The system message: clauses, documents, then the described fields, a line each."""
         lines = [self.system.strip()] if isinstance(self.system, str) else list((self.system or {}).values())
         lines += [f"Document {name}: {text}" for name, text in self.documents.items()]
-        if self.response and self.structured != "enforce":
+        if self.response and self.structured in ("describe", "both"):
             lines.append(describe_fields(self.response))
         return "\n".join(line for line in lines if line)
 
@@ -287,7 +288,7 @@ class Program(BaseModel):
         body |= sorted(self.params.items())  # their order changes nothing, so it must not change the request's id
         if self.tools:
             body["tools"] = [dict(t) for t in self.tools]
-        if self.response and self.structured != "describe":
+        if self.response and self.structured in ("enforce", "both"):
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "response", "strict": True, "schema": self.response},

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from reroll.answer import CauseSection
 from reroll.case import Case
 from reroll.copying import copies
+from reroll.errors import UsageError
+from reroll.levers import fitting
 from reroll.program import Program, canonical
 from reroll.sample import Sample
 from reroll.suggest_answers import from_answers
@@ -17,9 +19,6 @@ __all__ = ["Other", "Suggestion", "suggestions"]
 
 NOTHING = ("checker", "not_reproduced")  # verdicts after which there is nothing in the program to change
 MOVING = ("clause.delete", "clause.move", "clause.deconflict", "example.remove", "field.rename")
-# What can be changed of a request that is sent as it is stored, and of a product that gets the inputs as they are.
-STORED = ("params.set", "model.pin", "serving.pin", "sample.verify", "sample.vote", "sample.best")
-PRODUCT = ("params.set", "model.pin", "sample.verify", "sample.vote", "sample.best")
 
 
 def suggestions(
@@ -69,11 +68,12 @@ def _all(material: Material) -> Iterator[Ranked]:
 
 
 def _can(program: Program, one: Suggestion) -> bool:
-    """Whether a program of this form has what the fix changes."""
-    if program.is_product:
-        # What an http: product is sent is its own affair; there are no parameters beside the body.
-        return one.fix.kind in PRODUCT and (one.fix.kind != "params.set" or program.model.startswith("python:"))
-    return program.raw is None or one.fix.kind in STORED
+    """Whether the fix can be applied to this program, and changes it."""
+    try:
+        fitting(one.fix, program)
+    except UsageError:
+        return False
+    return True
 
 
 def _needed(material: Material, one: Suggestion) -> bool:
