@@ -21,7 +21,7 @@ sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement 
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
-describing suggestion suggest_cause suggest_answers suggest
+describing suggestion suggest_cause suggest_answers suggest proposals
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking
@@ -32,7 +32,7 @@ intake models probing gate engine ray_actor ray_cluster engine_ray
 looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
-foretold phrased placing following phrasing reworded rewording writing controls investigation certifying
+foretold phrased placing following phrasing reworded rewording writing proposing controls investigation certifying
 comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_audit commands_cause commands_files fake_faults fake_server commands_fake
