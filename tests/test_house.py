@@ -35,9 +35,9 @@ looking grouped labelling runs session keeping branching reading astray conversi
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing proposing appending neighbourhood neighbouring
-controls investigation certifying comparing trial trying render
+controls investigation certifying comparing trial trying scored tried render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_neighbours commands_audit commands_cause commands_files
+commands_tokens commands_phrase commands_neighbours commands_try commands_audit commands_cause commands_files
 fake_faults fake_server commands_fake exits cli_fixes cli
 """.split()
 LAYERS = CORE + EDGES
