@@ -28,7 +28,7 @@ from reroll.side_by_side import all_of
 from reroll.step_forms import steps_of
 from reroll.steps import fires_on
 
-__all__ = ["Trial", "Variant", "only_adds_steps", "untouched"]
+__all__ = ["RATES", "Trial", "Variant", "only_adds_steps", "untouched"]
 
 RATES = ("case", "neighbour", "choosing")  # sets whose failure rate is needed, ties or not
 
