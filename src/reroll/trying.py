@@ -111,7 +111,7 @@ async def try_fixes(asked: Asked) -> Course:
     except NotCompleted as error:
         course.stopped, course.finished = str(error), False
         for trial in course.trials:
-            trial.refresh(anew=True)
+            trial.refresh()
         if not any(len(trial.rounds("case", ["baseline"])) for trial in course.trials):
             raise ModelError(str(error), slug="model-no-answer") from None
     if any(s.stopped for s in (asked.baseline, *(s for _, _, s in asked.fixed))):
