@@ -25,7 +25,7 @@ rate_sums loadbearing screen confirm finding inquiry
 reduction scorecard
 """.split()
 EDGES = """
-settings keys strict_yaml complaints init project wording person check_process checking
+settings keys strict_yaml yaml_edit complaints init project wording person check_process checking
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
 store_samples store_concluded store_probes store_parquet store purse
