@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reroll.case import Case
+from reroll.case import Case, surroundings_of
 from reroll.check import Check, Outcome
-from reroll.checking import Checker, surroundings_of
+from reroll.checking import Checker
 from reroll.errors import FileError, UsageError
 from reroll.person import by_command
 from reroll.program import Program

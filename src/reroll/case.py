@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from reroll.check import Check
-from reroll.program import content_id
+from reroll.check import Check, Surroundings
+from reroll.program import Program, content_id
 
-__all__ = ["Case", "Label", "Report"]
+__all__ = ["Case", "Label", "Report", "surroundings_of"]
 
 
 def _wrong_check(position: int, problem: str) -> ValidationError:
@@ -81,3 +83,12 @@ class Label(BaseModel):
     by: str = ""
     note: str = ""
     check: str | None = Field(None, description="By whose flags `--label` chose the sample; `*`: all checks together.")
+
+
+def surroundings_of(case: Case, program: Program) -> Surroundings:
+    """What the checks of this case may look at; for a stored request its own response schema."""
+    response = program.response
+    if response is None and program.raw is not None:
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            response = json.loads(program.raw)["response_format"]["json_schema"]["schema"]
+    return Surroundings(response, case.input, case.expected)

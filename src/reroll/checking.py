@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from reroll.case import Case
+from reroll.case import Case, surroundings_of
 from reroll.check import UNSURE, Check, Outcome, Surroundings, judge_sample
 from reroll.errors import FileError, UsageError
 from reroll.match import clean, nearest
@@ -29,7 +29,7 @@ from reroll.sample import Sample
 from reroll.step_texts import Broken
 from reroll.strict_yaml import read_text
 
-__all__ = ["Checker", "surroundings_of"]
+__all__ = ["Checker"]
 
 WORKER = Path(__file__).with_name("check_process.py")
 SECONDS = 5.0  # per check
@@ -44,15 +44,6 @@ class Overran(Exception):
 
 class Died(Exception):
     """The child ended by itself; says how."""
-
-
-def surroundings_of(case: Case, program: Program) -> Surroundings:
-    """What the checks of this case may look at; for a stored request its own response schema."""
-    response = program.response
-    if response is None and program.raw is not None:
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-            response = json.loads(program.raw)["response_format"]["json_schema"]["schema"]
-    return Surroundings(response, case.input, case.expected)
 
 
 @dataclass(frozen=True, slots=True)

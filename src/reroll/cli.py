@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
+from reroll.cli_fixes import neighbours
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -331,6 +332,9 @@ def phrase(
 
     worded = commands_phrase.Worded(wordings, by_rule, write, margin)
     return commands_phrase.phrase(case, tokens, Asked(sample, at, width), worded, common, spending, pictures)
+
+
+app.command(neighbours)
 
 
 @app.command

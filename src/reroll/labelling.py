@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from reroll.case import Case, Label
+from reroll.case import Case, Label, surroundings_of
 from reroll.check import UNSURE, Check, Outcome, overall
-from reroll.checking import Checker, surroundings_of
+from reroll.checking import Checker
 from reroll.errors import FileError, UsageError
 from reroll.evidence import Est, Evidence
 from reroll.judge import Agreement, Labelled, Measured, agreement, labels_needed, measure, which_to_label
