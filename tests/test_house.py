@@ -34,10 +34,11 @@ intake models probing gate engine ray_actor ray_cluster engine_ray
 looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
-foretold phrased placing following phrasing reworded rewording writing proposing appending neighbourhood neighbouring
+foretold phrased placing following phrasing reworded rewording writing proposing appending applying neighbourhood
+neighbouring
 controls investigation certifying comparing trial trying render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_neighbours commands_audit commands_cause commands_files
+commands_tokens commands_phrase commands_neighbours commands_fixes commands_audit commands_cause commands_files
 fake_faults fake_server commands_fake exits cli_fixes cli
 """.split()
 LAYERS = CORE + EDGES

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
-from reroll.cli_fixes import neighbours
+from reroll.cli_fixes import apply, neighbours
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -335,6 +335,7 @@ def phrase(
 
 
 app.command(neighbours)
+app.command(apply)
 
 
 @app.command

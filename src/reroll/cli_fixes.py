@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from reroll.arguments import Common, Pictures, Spending
 
-__all__ = ["neighbours"]
+__all__ = ["apply", "neighbours"]
 
 COMMON, SPENDING, PICTURES = Common(), Spending(), Pictures()
 
@@ -52,3 +52,20 @@ def neighbours(
 
     wanted = commands_neighbours.Wanted(kinds, count, write, runs, out, dry_run)
     return commands_neighbours.make_neighbours(case, wanted, common, spending, pictures)
+
+
+def apply(*fixes: str, dry_run: bool = False, anyway: bool = False, common: Common = COMMON) -> int:
+    """Write an accepted fix into program.yaml, keeping its comments, and print what changed.
+
+    Parameters
+    ----------
+    fixes
+        The fix's name in fixes/, or its file. Several are applied in the order in which they are named.
+    dry_run
+        Only show what would change: nothing is written.
+    anyway
+        Apply it also where no trial of it ended with `accept`.
+    """
+    from reroll import commands_fixes
+
+    return commands_fixes.apply(fixes, dry_run, anyway, common)

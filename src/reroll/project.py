@@ -30,6 +30,7 @@ __all__ = [
     "load_project",
     "parse_yaml",
     "read_checks",
+    "read_fix",
     "read_labels",
     "schemas",
     "write_schemas",
@@ -82,8 +83,11 @@ class Project:
         raise UsageError(f"no case `{case_id}` in {self.path / 'cases.yaml'}{hint}", slug="no-case")
 
 
-def load_project(folder: str | Path) -> Project:
-    """The project in this folder. Raises: FileError for the first thing that is wrong in it."""
+def load_project(folder: str | Path, program_yaml: str | None = None) -> Project:
+    """The project in this folder; `program_yaml` is read in place of what its program.yaml says.
+
+    Raises: FileError for the first thing that is wrong in it.
+    """
     folder = Path(folder)
     if folder.is_file():
         raise FileError(folder, "a file; give the folder that holds program.yaml", slug="no-project")
@@ -91,7 +95,7 @@ def load_project(folder: str | Path) -> Project:
     if home is None:
         what = "no program.yaml in this folder" if folder.is_dir() else "no such folder"
         raise FileError(folder, f"{what}; run `reroll init {folder}` to make a project", slug="no-project")
-    program = _load_program(home)
+    program = _load_program(read_document(home) if program_yaml is None else parse_document(program_yaml, home))
     cases_file = _find(folder, "cases.yaml")
     return Project(
         folder,
@@ -123,8 +127,7 @@ def _validated(document: Document, model: type[Model], example: str) -> Model:
         raise complain(error, document, model) from None
 
 
-def _load_program(path: Path) -> Program:
-    document = read_document(path)
+def _load_program(document: Document) -> Program:
     if isinstance(document.value, dict) and isinstance(document.value.get("raw"), str):
         document.value["raw"] = _raw_request(document)
     program = _validated(document, Program, "`program: NAME` and what is sent to the model")
@@ -286,16 +289,26 @@ def _has_response(program: Program) -> bool:
 # -- fixes and labels
 
 
+def read_fix(path: Path) -> Fix:
+    """The fix in this file. Raises: FileError."""
+    return _read_fix(path)[0]
+
+
+def _read_fix(path: Path) -> tuple[Fix, Document]:
+    document = read_document(path)
+    fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
+    if problem := kind_problem(fix):
+        key, words = problem
+        raise document.error(words, () if key is None else (key,))
+    return fix, document
+
+
 def _load_fixes(folder: Path) -> tuple[Fix, ...]:
     found: dict[str, tuple[Fix, Path]] = {}
     for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
         if path.suffix == ".yml":
             raise FileError(path, f"rename this file to {path.stem}.yaml")
-        document = read_document(path)
-        fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
-        if problem := kind_problem(fix):
-            key, words = problem
-            raise document.error(words, () if key is None else (key,))
+        fix, document = _read_fix(path)
         if fix.fix in found:
             raise document.error(f"{found[fix.fix][1]} has a fix called {fix.fix} too; rename one", ("fix",))
         found[fix.fix] = fix, path
