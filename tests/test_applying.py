@@ -142,7 +142,7 @@ def test_a_project_that_would_not_load_any_more_is_not_written(tmp_path: Path) -
     path = folder(tmp_path / "p", cases__yaml="cases:\n- {id: a, input: {request: x}, checks: [{schema: true}]}\n")
     project = load_project(path)
     (path / "cases.yaml").write_text("cases:\n- {id: a, input: {request: x}, chekcs: []}\n")
-    with pytest.raises(UsageError, match="with `tone` the project would not load any more: .* mend that first"):
+    with pytest.raises(UsageError, match=r"with `tone` the project would not load any more: .* mend that first"):
         written(project, [TONE])
 
 

@@ -31,7 +31,8 @@ store_schema store_sql store_sqlite store_postgres migrations store_secrets stor
 store_export store_base store_asked
 store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
-looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
+looking training_export grouped labelling runs session keeping branching reading astray conversing exploring
+runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing proposing appending applying neighbourhood

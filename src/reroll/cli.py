@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from reroll import __version__
-from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
+from reroll.arguments import About, Answering, CaseSet, Certify, Common, ExportFormat, Faked, Pictures, Spending
 from reroll.cli_fixes import apply, neighbours
 from reroll.errors import UsageError
 from reroll.exits import ended
@@ -498,9 +498,15 @@ def replay(sample: str, /, *, common: Common = COMMON) -> int:
 
 @app.command
 def export(
-    case: str | None = None, /, *, out: Path | None = None, parquet: Path | None = None, common: Common = COMMON
+    case: str | None = None,
+    /,
+    *,
+    out: Path | None = None,
+    parquet: Path | None = None,
+    form: Annotated[ExportFormat, Parameter(name="--format")] = "recorded",
+    common: Common = COMMON,
 ) -> int:
-    """Write stored samples as recorded completions, one JSON object a line.
+    """Write stored samples as recorded completions or as training data, one JSON object a line.
 
     Parameters
     ----------
@@ -510,10 +516,13 @@ def export(
         The file to write; default: stdout.
     parquet
         Write a Parquet file instead, with the same columns.
+    form
+        recorded completions, which `import` reads; rft: prompts and graded answers, for reinforcement fine-tuning;
+        preference: of one prompt a passing and a failing answer.
     """
     from reroll import commands_files
 
-    return commands_files.export(case, out, parquet, common)
+    return commands_files.export(case, out, parquet, form, common)
 
 
 @app.command(name="import")
