@@ -243,8 +243,8 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: Any) -> None:
     ("words", "said"),
     [
         (["tne"], "no fix `tne` in "),
-        (["tone", "tone"], "the same fix is named twice"),
-        ([], "apply needs the name of a fix"),
+        (["tone", "tone"], "`tone` and `tone` are the same fix"),
+        ([], "name a fix to try: one of "),
         (["tone", "OTHER"], "`tone` and `other` both change system.tone; name one of them"),
         (["SAME"], "the fix `same` changes nothing"),
     ],

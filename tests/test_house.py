@@ -37,10 +37,11 @@ associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing proposing appending applying neighbourhood
 neighbouring
-controls investigation certifying comparing trial trying render
+controls investigation certifying comparing trial trying scored tried render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_neighbours commands_fixes commands_audit commands_cause commands_files
-fake_faults fake_server commands_fake exits cli_fixes cli
+commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
+commands_files
+fake_faults fake_server commands_fake exits cli_files cli_fixes cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -23,7 +23,7 @@ def project(tmp_path: Path, capsys: Any) -> Path:
     """Two runs of `greet` that failed in two ways, and one that passed."""
     with in_background(in_turn("no", "yes", "never", "no")) as (_, url):
         path = write_project(tmp_path / "p", url, "reference_rate: 0.02\nparams: {max_tokens: 5}\n")
-        reroll(capsys, "certify", "greet", "--target", "0.5", "--horizon", "4", "--budget", "4", "--project", path)
+        reroll(capsys, "certify", "greet", "--target", "0.5", "--budget", "4", "--project", path)
     return path
 
 
@@ -71,11 +71,14 @@ def test_parquet_holds_recorded_completions_only(project: Path, capsys: Any, tmp
 def test_what_is_not_graded_or_not_the_models_own_is_left_out(project: Path) -> None:
     with Store.open(project / ".reroll" / "store.sqlite") as store:
         before = list(training_lines(load_project(project), store, None, "rft"))
-        for identity, body, sample in (
-            ("m#steps:1", {"messages": PROMPT}, Sample(Completion("made by a step"))),
-            ("m", {"input": {"request": "no prompt"}}, Sample(Completion("yes"))),
-            ("m", {"messages": PROMPT}, Sample(None, error="500")),
+        for n, (identity, body, sample) in enumerate(
+            (
+                ("m#steps:1", {"messages": PROMPT}, Sample(Completion("made by a step"))),
+                ("m", {"input": {"request": "no prompt"}}, Sample(Completion("yes"))),
+                ("m", {"messages": PROMPT}, Sample(None, error="500")),
+            )
         ):
-            request_id = store.add_request(Request("m", None, body), identity)
-            store.add_samples([sample], request_id=request_id, case_id="greet")
+            store.put_request(f"r1:{n}", Request("m", None, body), identity)
+            place = {"case_id": "greet", "program_id": "p1:0", "variant": "baseline", "source": "draw"}
+            store.add_sample(sample, request_id=f"r1:{n}", series="rerun", idx=0, **place)
         assert list(training_lines(load_project(project), store, None, "rft")) == before

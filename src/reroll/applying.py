@@ -13,12 +13,10 @@ from typing import Any
 
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
-from reroll.lever_claims import conflicts
 from reroll.lever_undo import undo_of
 from reroll.levers import fitting
-from reroll.match import nearest
 from reroll.program import Program
-from reroll.project import Project, load_project, read_fix
+from reroll.project import Project, load_project
 from reroll.store import Store
 from reroll.strict_yaml import parse_document, read_text
 from reroll.yaml_edit import edited
@@ -26,7 +24,6 @@ from reroll.yaml_edit import edited
 __all__ = [
     "APPLIED",
     "Written",
-    "fixes_named",
     "program_text",
     "put_in_place",
     "remember_applied",
@@ -47,27 +44,6 @@ class Written:
     programs: tuple[Program, ...]
     old: bytes
     new: bytes
-
-
-def fixes_named(project: Project, names: Sequence[str]) -> tuple[Fix, ...]:
-    """The fixes of these names, or in these files. Raises: UsageError naming the nearest one; FileError."""
-    known = {fix.fix: fix for fix in project.fixes}
-    found = []
-    for name in names:
-        if name in known:
-            found.append(known[name])
-        elif name.endswith((".yaml", ".yml")) and Path(name).is_file():
-            found.append(read_fix(Path(name)))
-        else:
-            hint = (
-                nearest(name, known) or f"; the fixes are {', '.join(known) or 'none: write one into fixes/NAME.yaml'}"
-            )
-            raise UsageError(f"no fix `{name}` in {project.path / 'fixes'}{hint}", slug="no-fix")
-    if len({fix.id for fix in found}) < len(found):
-        raise UsageError("the same fix is named twice; name each once", slug="no-fix")
-    if met := conflicts(found):
-        raise UsageError(f"{met[0]}; name one of them, or write one fix that does both", slug="fix")
-    return tuple(found)
 
 
 def unaccepted(store: Store, fix: Fix, program: Program) -> str:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from reroll.arguments import Common, Pictures, Spending
 
-__all__ = ["apply", "neighbours"]
+__all__ = ["apply", "neighbours", "try_fixes"]
 
 COMMON, SPENDING, PICTURES = Common(), Spending(), Pictures()
 
@@ -54,13 +54,46 @@ def neighbours(
     return commands_neighbours.make_neighbours(case, wanted, common, spending, pictures)
 
 
+def try_fixes(
+    fixes: Annotated[tuple[str, ...], Parameter(negative="")],
+    /,
+    *,
+    case: str,
+    margin: float | None = None,
+    lookalike_margin: float | None = None,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
+) -> int:
+    """Try fixes on a case, its neighbours, its look-alikes and the control cases: what each cures, and what it breaks.
+
+    Exits 0 when the best one is accepted, 1 when all are rejected, 3 when more runs are needed.
+
+    Parameters
+    ----------
+    fixes
+        Names of fixes in the project's folder `fixes`, files, or PART=VALUE such as system.role=TEXT.
+    case
+        The id of the case that the fixes are for.
+    margin
+        A rise of the control cases' failure rate by so much is harm (default 0.02); a smaller one takes more calls.
+    lookalike_margin
+        The same for look-alikes (default 0.1).
+    """
+    from reroll import commands_try
+
+    wanted = commands_try.TryWhat(tuple(fixes), case, margin, lookalike_margin)
+    return commands_try.try_them(wanted, common, spending, pictures)
+
+
 def apply(*fixes: str, dry_run: bool = False, anyway: bool = False, common: Common = COMMON) -> int:
     """Write an accepted fix into program.yaml, keeping its comments, and print what changed.
 
     Parameters
     ----------
     fixes
-        The fix's name in fixes/, or its file. Several are applied in the order in which they are named.
+        Names of fixes in the project's folder `fixes`, files, or PART=VALUE such as system.role=TEXT. Several are
+        applied in the order in which they are named.
     dry_run
         Only show what would change: nothing is written.
     anyway

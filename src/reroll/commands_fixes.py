@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from reroll.applying import fixes_named, put_in_place, remember_applied, unaccepted, written
+from reroll.applying import put_in_place, remember_applied, unaccepted, written
 from reroll.arguments import Common
+from reroll.commands_try import conflicting, fixes_named
 from reroll.errors import UsageError
 from reroll.lever_claims import order_matters
 from reroll.levers import diff
@@ -17,10 +18,10 @@ __all__ = ["apply"]
 
 
 def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> int:
-    if not names:
-        raise UsageError("apply needs the name of a fix, or its file", slug="no-fix")
     project = project_of(common)
     fixes = fixes_named(project, names)
+    if words := conflicting(fixes):
+        raise UsageError(f"{words}; name one of them, or write one fix that does both", slug="fix")
     change = written(project, fixes)
     before, after = change.programs[0], change.programs[-1]
     shown = diff(before, after)

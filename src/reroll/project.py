@@ -27,10 +27,10 @@ from reroll.strict_yaml import Document, parse_document, parse_yaml, read_docume
 __all__ = [
     "CaseFile",
     "Project",
+    "load_fix",
     "load_project",
     "parse_yaml",
     "read_checks",
-    "read_fix",
     "read_labels",
     "schemas",
     "write_schemas",
@@ -289,30 +289,30 @@ def _has_response(program: Program) -> bool:
 # -- fixes and labels
 
 
-def read_fix(path: Path) -> Fix:
-    """The fix in this file. Raises: FileError."""
-    return _read_fix(path)[0]
+def _load_fixes(folder: Path) -> tuple[Fix, ...]:
+    found: dict[str, tuple[Fix, Path]] = {}
+    for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
+        if path.suffix == ".yml":
+            raise FileError(path, f"rename this file to {path.stem}.yaml")
+        fix, document = _one_fix(path)
+        if fix.fix in found:
+            raise document.error(f"{found[fix.fix][1]} has a fix called {fix.fix} too; rename one", ("fix",))
+        found[fix.fix] = fix, path
+    return tuple(fix for fix, _ in found.values())
 
 
-def _read_fix(path: Path) -> tuple[Fix, Document]:
+def load_fix(path: Path) -> Fix:
+    """The fix in this file. Raises: FileError for the first thing that is wrong in it."""
+    return _one_fix(path)[0]
+
+
+def _one_fix(path: Path) -> tuple[Fix, Document]:
     document = read_document(path)
     fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
     if problem := kind_problem(fix):
         key, words = problem
         raise document.error(words, () if key is None else (key,))
     return fix, document
-
-
-def _load_fixes(folder: Path) -> tuple[Fix, ...]:
-    found: dict[str, tuple[Fix, Path]] = {}
-    for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
-        if path.suffix == ".yml":
-            raise FileError(path, f"rename this file to {path.stem}.yaml")
-        fix, document = _read_fix(path)
-        if fix.fix in found:
-            raise document.error(f"{found[fix.fix][1]} has a fix called {fix.fix} too; rename one", ("fix",))
-        found[fix.fix] = fix, path
-    return tuple(fix for fix, _ in found.values())
 
 
 def read_labels(path: Path) -> list[tuple[int, Label]]:

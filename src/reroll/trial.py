@@ -7,9 +7,11 @@ pair costs one call; where it provably does nothing to a request, the pair is a 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from reroll.case import Case
 from reroll.fix import Fix
@@ -42,6 +44,7 @@ class Variant:
     places: dict[str, list[Slots]] = field(default_factory=dict)
     runs: dict[str, list[Runs]] = field(default_factory=dict)
     ties: dict[str, frozenset[int]] = field(default_factory=dict)  # cases that the fix does nothing to
+    withheld: dict[tuple[str, int], list[bool]] = field(default_factory=dict)  # by set and case, run by run
 
     @property
     def program(self) -> Program:
@@ -146,18 +149,26 @@ class Trial:
                 for case, runs in zip(cases, variant.runs[of], strict=True):
                     crashing_check(case, runs)
 
-    def rounds(self, of: str, names: Sequence[str]) -> list[dict[str, str]]:
-        """The outcomes of these variants unit by unit, as far as all of them have one; a tie takes the baseline's."""
+    def rounds(self, of: str, names: Sequence[str], *, real: bool = False) -> list[dict[str, str]]:
+        """The outcomes of these variants unit by unit, as far as all of them have one; a tie takes the baseline's.
+
+        A unit that was never run, since nothing can differ, is a pass of all; with `real` it is left out. An answer
+        that a fix withholds is a pass where the baseline's was wrong, and a failure where it was right.
+        """
         idle, seen = self._idle(of), Counter[int]()
         if len(idle) == len(self.sets[of]):
             return []
         words = {v.name: [runs.words() for runs in v.runs[of]] for v in self.all if v.name in (*names, "baseline")}
         ties = {v.name: v.ties.get(of, frozenset()) for v in self.all}
+        withheld = {
+            (v.name, case): runs for v in self.fixes if v.name in names for case, runs in self.withheld(v, of).items()
+        }
         out: list[dict[str, str]] = []
         for unit in range(1 << 40):
             case = self.case_of(of, unit)
             if case in idle:
-                out.append(dict.fromkeys(names, "pass"))  # never run: the same for all, whatever it is
+                if not real:
+                    out.append(dict.fromkeys(names, "pass"))
                 continue
             k = seen[case]
             found: dict[str, str] = {}
@@ -166,8 +177,26 @@ class Trial:
                 if k >= len(of_this):
                     return out
                 found[name] = of_this[k]
+                if k in withheld.get((name, case), ()):
+                    found[name] = "pass" if words["baseline"][case][k] == "fail" else "fail"
             seen[case] += 1
             out.append(found)
+        return out
+
+    def withheld(self, variant: Variant, only: str | None = None) -> dict[Any, frozenset[int]]:
+        """Which runs of a fix ended without an answer since it withheld it; by case of one set, or by (set, case)."""
+        out: dict[Any, frozenset[int]] = {}
+        if not any(step.get("step") == "block" for step in variant.program.steps):
+            return out
+        for of in self.sets if only is None else (only,):
+            for case, runs in enumerate(variant.runs[of]):
+                known = variant.withheld.setdefault((of, case), [])
+                known += [
+                    one.stored.sample.completion is not None and one.stored.sample.completion.finish_reason == "blocked"
+                    for one in itertools.islice(runs, len(known), None)
+                ]
+                found = frozenset(k for k, is_withheld in enumerate(known) if is_withheld)
+                out[case if only is not None else (of, case)] = found
         return out
 
     def pairs(self, name: str, of: str) -> Pairs:
