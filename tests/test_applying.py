@@ -245,7 +245,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: Any) -> None:
         (["tne"], "no fix `tne` in "),
         (["tone", "tone"], "`tone` and `tone` are the same fix"),
         ([], "name a fix to try: one of "),
-        (["tone", "OTHER"], "`tone` and `other` both change system.tone; name one of them"),
+        (["tone", "OTHER"], "`tone` and `other` are both about system.tone; name one of them"),
         (["SAME"], "the fix `same` changes nothing"),
     ],
 )
