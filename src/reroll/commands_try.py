@@ -29,7 +29,7 @@ from reroll.tried import concluded, remember_fixes
 from reroll.trying import Asked, Sets, price_of, try_fixes
 from reroll.variant import changed_part
 
-__all__ = ["GATES", "TryWhat", "fixes_named", "sets_of", "try_them"]
+__all__ = ["GATES", "TryWhat", "conflicting", "fixes_named", "sets_of", "try_them"]
 
 BROKE_OFF = 4
 GATES = {"accept": 0, "reject": 1, "undecided": 3}
