@@ -12,7 +12,8 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case fix copying variant circumstances fillers draft
+errors numbers sample match params program requirement check case step_forms step_texts steps step_record
+fix copying variant circumstances fillers draft
 lever_settings lever_kinds lever_parts levers_text levers_form levers factors
 outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
@@ -21,7 +22,8 @@ sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement 
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
-describing suggestion suggest_cause suggest_answers suggest proposals
+describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas
+reduction scorecard
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking
@@ -32,10 +34,10 @@ intake models probing gate engine ray_actor ray_cluster engine_ray
 looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
-foretold phrased placing following phrasing reworded rewording writing proposing controls investigation certifying
+foretold phrased placing following phrasing reworded rewording writing proposing ideas_file evolving controls investigation certifying
 comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_audit commands_cause commands_files fake_faults fake_server commands_fake
+commands_tokens commands_phrase commands_audit commands_cause commands_files commands_ledger commands_ideas fake_faults fake_server commands_fake
 exits cli
 """.split()
 LAYERS = CORE + EDGES

@@ -15,6 +15,7 @@ from reroll.looking import said_by
 from reroll.models.http_wire import HttpModel
 from reroll.models.model import Model
 from reroll.models.registry import open_model
+from reroll.models.stepped import around
 from reroll.program import Request, canonical, content_id, same_kind
 from reroll.runs import Judged, Runs
 from reroll.sample import Sample
@@ -304,6 +305,7 @@ async def _reachable(
 ) -> None:
     opened.push_async_callback(model.close)
     try:
+        model = around(model, found.session.project.program, found.session.checker)
         await model.check()
     except RerollError as error:
         found.left_out[arm] = str(error)

@@ -1,4 +1,4 @@
-"""The child process that runs a project's python checks: a script that imports nothing of reroll.
+"""The child process that runs a project's python checks and patches: a script that imports nothing of reroll.
 
 Reads requests and writes replies as JSON lines on the pipes that it was born with; what a check
 prints goes nowhere. It bounds time and memory, and is no sandbox: a check can read files and
@@ -8,6 +8,7 @@ reach the network, which is why python checks come only from the project's own f
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import math
 import os
@@ -21,6 +22,7 @@ except ImportError:  # Windows: the parent's clock is the only limit there
     resource = None  # type: ignore[assignment]
 
 LONGEST = 2_000  # characters of a reason that are kept
+LONGEST_TEXT = 80_000  # characters that a patch may return; as JSON they still fit a reply
 
 
 def main() -> None:
@@ -32,7 +34,8 @@ def main() -> None:
         request = json.loads(line)
         _limit_seconds(request["seconds"])
         try:
-            reply = _load(modules, request) if "source" in request else _run(modules, request)
+            work = _load if "source" in request else _patch if "patch" in request else _run
+            reply = work(modules, request)
         except BaseException as error:
             reply = {"crash": _describe(error, request["file"])}
         _send(replies, {"id": request["id"], **reply})
@@ -79,6 +82,23 @@ def _load(modules: dict[str, dict[str, Any]], request: dict[str, Any]) -> dict[s
 
 def _run(modules: dict[str, dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
     return _verdict(modules[request["module"]][request["function"]](request["text"], request["sample"]))
+
+
+def _patch(modules: dict[str, dict[str, Any]], request: dict[str, Any]) -> dict[str, Any]:
+    """What a patch makes of the text: it gets that alone, or, if it takes two arguments, what is around it besides."""
+    function, value = modules[request["module"]][request["function"]], request["patch"]
+    said = function(value["text"], value) if _takes_two(function) else function(value["text"])
+    if not isinstance(said, str):
+        return {"nonsense": repr(said)[:200]}
+    return {"text": said} if len(said) <= LONGEST_TEXT else {"nonsense": f"a text of {len(said):,} characters"}
+
+
+def _takes_two(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind("", {})
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _verdict(said: Any) -> dict[str, Any]:

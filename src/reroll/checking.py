@@ -1,4 +1,4 @@
-"""Holding samples against a case's checks, the user's own python ones in one child process per run."""
+"""Holding samples against a case's checks; the user's own python, checks and patches, in one child process per run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from reroll.match import clean, nearest
 from reroll.person import Person
 from reroll.program import Program
 from reroll.sample import Sample
+from reroll.step_texts import Broken
 from reroll.strict_yaml import read_text
 
 __all__ = ["Checker"]
@@ -123,18 +124,21 @@ class Checker:
                     "or pass --person CMD",
                     slug="no-person",
                 )
-            if check.kind != "python":
-                continue
-            module, _, function = check.value.partition(":")
-            with self._lock:
-                if module not in self._sources:
-                    source = _read_source(self.folder / f"{module}.py", check.value)
-                    self._try_loading(module, source)
-                    self._sources[module] = source
-            known = self._sources[module].functions
-            if function not in known:
-                hint = nearest(function, known) or f"; it has {', '.join(sorted(known)) or 'none'}"
-                raise FileError(self.folder / f"{module}.py", f"no function `{function}`{hint}", slug="no-check")
+            if check.kind == "python":
+                self._known(check.value)
+
+    def _known(self, reference: str) -> None:
+        """Find out that this `module:function` of the project's can run. Raises: FileError."""
+        module, _, function = reference.partition(":")
+        with self._lock:
+            if module not in self._sources:
+                source = _read_source(self.folder / f"{module}.py", reference)
+                self._try_loading(module, source)
+                self._sources[module] = source
+        known = self._sources[module].functions
+        if function not in known:
+            hint = nearest(function, known) or f"; it has {', '.join(sorted(known)) or 'none'}"
+            raise FileError(self.folder / f"{module}.py", f"no function `{function}`{hint}", slug="no-check")
 
     def _try_loading(self, module: str, source: _Source) -> None:
         path = self.folder / source.file
@@ -151,32 +155,57 @@ class Checker:
         """A python check or a person on one sample; whatever goes wrong in it is an invalid outcome."""
         if check.kind == "person" and self.person is not None:
             return _said_by(self.person(check, sample, around))
-        module, _, function = check.value.partition(":")
-        name, source = check.name or check.value, self._sources[module]
-        request = {
-            "module": module,
-            "file": source.file,
-            "function": function,
-            "text": sample.completion.text if sample.completion else "",
-            "sample": _as_dict(sample, around),
-        }
+        name = f"check {check.name or check.value}"
+        text = sample.completion.text if sample.completion else ""
+        try:
+            reply = self._ask(name, check.value, {"text": text, "sample": _as_dict(sample, around)})
+        except Broken as broken:
+            return _broken(str(broken))
+        if "holds" not in reply:
+            said = clean(str(reply.get("nonsense")))
+            wanted = "it must return True, False, a reason, or (bool, reason)"
+            return _broken(f"{name} returned {said}; {wanted}")
+        reason = clean(reply["reason"]) or f"{check.value} says {'yes' if reply['holds'] else 'no'}"
+        return Outcome("pass" if reply["holds"] else "fail", reason)
+
+    def _ask(self, name: str, reference: str, words: dict[str, Any]) -> dict[str, Any]:
+        """What the child says of a function that is known. Raises: Broken where it crashed, died or took too long."""
+        module, _, function = reference.partition(":")
+        source = self._sources[module]
+        request = {"module": module, "file": source.file, "function": function, **words}
         try:
             self._child.load(module, source)
             reply = self._child.ask(request, self.seconds)
         except Overran:
-            return _broken(f"check {name} took longer than {self.seconds:g} s and was stopped")
+            raise Broken(f"{name} took longer than {self.seconds:g} s and was stopped") from None
         except Died as died:
-            return _broken(f"check {name} {died}")
+            raise Broken(f"{name} {died}") from None
         if "crash" in reply:
             line = reply["crash"]["line"]
             where = f" at {source.file}:{line}" if line else ""
-            return _broken(f"check {name} crashed: {clean(reply['crash']['words'])}{where}")
-        if "holds" not in reply:
-            said = clean(str(reply.get("nonsense")))
-            wanted = "it must return True, False, a reason, or (bool, reason)"
-            return _broken(f"check {name} returned {said}; {wanted}")
-        reason = clean(reply["reason"]) or f"{check.value} says {'yes' if reply['holds'] else 'no'}"
-        return Outcome("pass" if reply["holds"] else "fail", reason)
+            raise Broken(f"{name} crashed: {clean(reply['crash']['words'])}{where}")
+        return reply
+
+    def patched(self, reference: str, value: Mapping[str, Any]) -> str:
+        """What a patch of the project's makes of `value["text"]`, in the child process and its time limit.
+
+        Raises: Broken where it crashes, takes too long or returns no text; FileError where it is not there.
+        """
+        self._known(reference)
+        name = f"patch {reference}"
+        with self._lock:
+            reply = self._ask(name, reference, {"patch": dict(value)})
+        if "text" not in reply:
+            raise Broken(f"{name} returned {clean(str(reply.get('nonsense')))}; it must return the new text")
+        return clean(str(reply["text"]))
+
+    def source_hashes(self, references: Iterable[str]) -> dict[str, str]:
+        """The content hash of each file that holds one of these functions, by module. Raises: FileError."""
+        modules = []
+        for reference in references:
+            self._known(reference)
+            modules.append(reference.partition(":")[0])
+        return {module: self._sources[module].hash for module in sorted(modules)}
 
 
 def _broken(reason: str) -> Outcome:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Hashable
 from weakref import WeakKeyDictionary
 
-from reroll.models.model import Model
+from reroll.models.model import Model, bare
 from reroll.sample import Sample
 
 __all__ = ["Gate", "Place", "gate_of"]
@@ -165,7 +165,8 @@ _gates: WeakKeyDictionary[Model, Gate] = WeakKeyDictionary()
 
 
 def gate_of(model: Model) -> Gate:
-    """The one gate of this model, shared by all runs that draw from it."""
+    """The one gate of this model, shared by all runs that draw from it, through whatever steps."""
+    model = bare(model)
     gate = _gates.get(model)
     if gate is None:
         gate = _gates[model] = Gate()

@@ -13,12 +13,13 @@ from reroll.case import Case
 from reroll.checking import Checker
 from reroll.engine import Engine, run_draws
 from reroll.models.model import Model
+from reroll.models.stepped import around, calls_at_most
 from reroll.opening import model_of, run, stopping_cleanly
 from reroll.options import can_be_capped, can_be_measured, on_cluster, options_of, whole_calls
 from reroll.project import Project
 from reroll.purse import Purse
 from reroll.runs import Room
-from reroll.session import Session, Spent
+from reroll.session import Options, Session, Spent
 from reroll.settings import setting
 from reroll.store import Store
 
@@ -36,11 +37,13 @@ def with_sessions(
     work: Callable[[Sequence[Session]], Coroutine[Any, Any, T]],
     controls: bool = False,
     names: Sequence[str] = ("baseline",),
+    alone: bool = False,
 ) -> T:
     """What `work` makes of a session per project (a variant of one program); they share what is spent.
 
     Args: cases: all that may be drawn; priced: those that the price is estimated by; controls: whether
-        control cases may be drawn besides; names: what each project's samples are stored under.
+        control cases may be drawn besides; names: what each project's samples are stored under; alone: draw from the
+        models alone, without the steps that their programs have around them.
     Raises: UsageError before anything is called, where it could not work or nobody agrees to the price.
     """
     from reroll.render.live import Progress
@@ -63,13 +66,15 @@ def with_sessions(
                     can_be_capped(models[at], options)
             for project in projects:
                 whole_calls(models[project.program.model, project.program.base_url], project.program, options)
+            checker = open_now.enter_context(Checker(projects[0].path, seconds=setting("check_timeout"), person=person))
             each = [models[p.program.model, p.program.base_url] for p in projects]
+            if not alone:
+                each = [around(model, p.program, checker) for model, p in zip(each, projects, strict=True)]
             dearest = next((m for m in each if not m.priced), each[0])
             price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)
             engines = await _engines(projects, each, spending, open_now)
-            checker = open_now.enter_context(Checker(projects[0].path, seconds=setting("check_timeout"), person=person))
             progress = open_now.enter_context(Progress(quiet=quiet))
-            spent = Spent(purse=None if options.max_usd is None else Purse(store, options.max_usd))
+            spent = Spent(purse=_purse(store, options, each))
             room = Room()
             sessions = [
                 Session(
@@ -92,6 +97,12 @@ def with_sessions(
                 return await work(sessions)
 
     return run(opened())
+
+
+def _purse(store: Store, options: Options, models: Sequence[Model]) -> Purse | None:
+    if options.max_usd is None:
+        return None
+    return Purse(store, options.max_usd, most_calls=max(map(calls_at_most, models)))
 
 
 async def _engines(

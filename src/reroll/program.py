@@ -25,6 +25,7 @@ __all__ = [
     "describe_fields",
     "fill",
     "fill_all",
+    "ordered",
     "same_kind",
 ]
 
@@ -69,11 +70,11 @@ def content_id(prefix: str, value: JSON) -> str:
     return f"{prefix}:{hashlib.blake2b(canonical(value).encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
-def _ordered(value: JSON) -> JSON:
+def ordered(value: JSON) -> JSON:
     """The same value with every mapping as a list of pairs: order becomes content."""
     if isinstance(value, Mapping):
-        return [[k, _ordered(v)] for k, v in value.items()]
-    return [_ordered(v) for v in value] if isinstance(value, list | tuple) else value
+        return [[k, ordered(v)] for k, v in value.items()]
+    return [ordered(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def fill(template: str, values: Mapping[str, JSON], where: str = "user") -> str:
@@ -199,7 +200,7 @@ class Request:
 
     def id(self, model_identity: str) -> str:
         """Content id of this request to this very model (name, address, weights): the unit of repeating."""
-        return content_id("r1", [model_identity, _ordered(self.body), self.raw])
+        return content_id("r1", [model_identity, ordered(self.body), self.raw])
 
 
 class Program(BaseModel):
@@ -247,7 +248,7 @@ class Program(BaseModel):
     def content(self) -> JSON:
         """What the identity covers: all that can change an output, order included."""
         found = self.model_dump(exclude=NOT_OUTPUT, exclude_defaults=True)
-        return _ordered({**found, "params": dict(sorted(self.params.items()))} if self.params else found)
+        return ordered({**found, "params": dict(sorted(self.params.items()))} if self.params else found)
 
     @property
     def id(self) -> str:

@@ -16,15 +16,18 @@ from reroll.check import Check
 from reroll.complaints import complain, problem_words
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
+from reroll.ideas import IdeaFile
 from reroll.match import nearest, show
 from reroll.params import bad_param
 from reroll.program import Program
 from reroll.requirement import bad_schema
+from reroll.step_forms import WrongStep, steps_of
 from reroll.strict_yaml import Document, parse_document, parse_yaml, read_document, read_text
 
 __all__ = [
     "CaseFile",
     "Project",
+    "load_fix",
     "load_project",
     "parse_yaml",
     "read_checks",
@@ -136,6 +139,7 @@ def _load_program(path: Path) -> Program:
     _params_make_sense(document, program)
     if program.response is not None and (problem := bad_schema(program.response)):
         raise document.error(problem.words, ("response", *problem.path))
+    _steps_make_sense(document, program)
     for key in ("neutral", "alternatives"):
         for factor in getattr(program, key):
             if hint := _no_such_factor(program, factor):
@@ -153,6 +157,19 @@ def _params_make_sense(document: Document, program: Program) -> None:
         for i, value in enumerate(values if root == "params" else ()):
             if problem := bad_param(program.model, name, value):
                 raise document.error(problem, ("alternatives", factor, i))
+
+
+def _steps_make_sense(document: Document, program: Program) -> None:
+    """Raises: FileError for an entry of `steps` that is no step of this program."""
+    try:
+        steps_of(program)
+    except WrongStep as wrong:
+        at: tuple[str | int, ...] = ("steps", wrong.index, *wrong.path)
+        words = wrong.problem
+        if wrong.errors and wrong.kind is not None:
+            first, *same = wrong.errors
+            words = problem_words(first, [first, *same], wrong.kind, document.plain(at))
+        raise document.error(words, at) from None
 
 
 def _no_such_factor(program: Program, factor: str) -> str:
@@ -270,6 +287,11 @@ def _has_response(program: Program) -> bool:
 # -- fixes and labels
 
 
+def load_fix(path: Path) -> Fix:
+    """The fix in this file. Raises: FileError for the first thing that is wrong in it."""
+    return _validated(read_document(path), Fix, "`fix: NAME` and `kind: KIND`")
+
+
 def _load_fixes(folder: Path) -> tuple[Fix, ...]:
     found: dict[str, tuple[Fix, Path]] = {}
     for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
@@ -329,6 +351,7 @@ def schemas() -> dict[str, Any]:
         "program": Program.model_json_schema(),
         "cases": _plain_references(CaseFile.model_json_schema()),
         "fix": Fix.model_json_schema(),
+        "ideas": IdeaFile.model_json_schema(),
         "label": Label.model_json_schema(),
     }
 

@@ -23,16 +23,17 @@ class Purse:
     seen: int = 0  # the newest `seq` that was counted
     stored: float = 0.0  # what is stored since then, in US dollars
     own: float | None = 0.0  # what this command spent, stored or not yet; None once not known
-    dearest: float = 0.0  # the dearest of its calls
+    dearest: float = 0.0  # the dearest of its draws, or what one would be of as many calls as one may take
+    most_calls: int = 1  # that one draw may take, through the steps around the model
 
     def __post_init__(self) -> None:
         self.seen = self.store.newest()
 
-    def add(self, usd: float | None, unknown: bool) -> None:
-        """Count a call of this command; `unknown`: it brought something back and nobody knows its price."""
+    def add(self, usd: float | None, unknown: bool, calls: int = 1) -> None:
+        """Count a draw of this command; `unknown`: it brought something back and nobody knows its price."""
         if usd is not None and self.own is not None:
             self.own += usd
-            self.dearest = max(self.dearest, usd)
+            self.dearest = max(self.dearest, usd, usd / max(1, calls) * self.most_calls)
         elif unknown:
             self.own = None
 

@@ -12,6 +12,7 @@ from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
 from reroll.keeping import Keeper, UnderWay
 from reroll.models.model import Draw
+from reroll.models.stepped import is_cut
 from reroll.numbers import percent
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
@@ -76,7 +77,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         way.open.update(taken)
 
     def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
-        if sample.error:
+        if sample.error and not is_cut(sample):
             errors.append(sample.error)
         # Stored before it is judged: a completion costs money, and a check may crash or change later.
         new = _new(session, home[id(draw)], program_id, draw, sample)
@@ -125,15 +126,16 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
         program_id=program_id,
         case_id=at.case.id,
         variant=at.variant or session.variant,
-        source="refused" if refused else "draw",
+        source="refused" if refused else "outage" if is_cut(sample) else "draw",
     )
 
 
 def _keep(session: Session, new: Sequence[NewSample]) -> None:
     for one, stored in zip(new, session.store.add_samples(new), strict=True):
         if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
-            session.silent = [*session.silent, [stored]] if one.sample.error else []
-        elif session.silent:
+            if one.source != "outage":  # stopped in the middle, which says nothing about the server
+                session.silent = [*session.silent, [stored]] if one.sample.error else []
+        elif session.silent and one.source != "outage":
             session.silent[-1].append(stored)
 
 

@@ -80,6 +80,8 @@ class Sample:
     header secrets excluded; `reward` is a recorded outcome in 0...1 where no completion exists.
     `siblings` are the other samples of a call that asks for several completions (n), in the server's order: each is
     a sample of its own, and what the call took is counted with the first, which holds them.
+    `calls`: how many calls of the model this draw made, where steps stand around it: 0 where they answered by
+    themselves. Not kept as such in a store: `step_record.taken` reads it from the body there.
     """
 
     completion: Completion | None = None
@@ -92,6 +94,7 @@ class Sample:
     reward: float | None = None
     raw: str | None = None
     siblings: tuple[Sample, ...] = ()
+    calls: int = 1
 
     def __post_init__(self) -> None:
         if self.completion is not None and self.error is not None:

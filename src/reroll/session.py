@@ -84,10 +84,11 @@ class Spent:
     cut_short: bool = False  # the time was up while more was to be drawn
 
     def add(self, sample: Sample, control: bool) -> None:
-        """Count one call: its sample with the siblings."""
-        self.calls += not control
-        self.control_calls += control
-        self.attempts += max(1, len(sample.attempts))
+        """Count one draw: its calls, and its sample with the siblings. Steps around a model may make several calls
+        of one draw, or none."""
+        self.calls += 0 if control else sample.calls
+        self.control_calls += sample.calls if control else 0
+        self.attempts += max(sample.calls, len(sample.attempts))
         for one in (sample, *sample.siblings):
             self.samples += 1
             self.prompt_tokens = _plus(self.prompt_tokens, one.usage.prompt_tokens, one)
@@ -95,7 +96,8 @@ class Spent:
             self.usd = _plus(self.usd, one.usage.usd, one)
             self.cached_tokens = _plus(self.cached_tokens, one.usage.cached_tokens, one)
         if self.purse is not None:
-            self.purse.add(sample.usage.usd, unknown=sample.usage.usd is None and sample.completion is not None)
+            unknown = sample.usage.usd is None and sample.completion is not None
+            self.purse.add(sample.usage.usd, unknown=unknown, calls=sample.calls)
 
     def begin(self, max_seconds: float | None) -> float | None:
         """The time by `time.monotonic` at which no draw may start any more; counted from the first call of this."""

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from reroll.program import Request
 from reroll.sample import Sample
 
-__all__ = ["Capabilities", "Draw", "Model", "sent_away"]
+__all__ = ["Capabilities", "Draw", "Model", "bare", "sent_away"]
 
 sent_away: ContextVar[Callable[[Awaitable[None]], Awaitable[None]] | None] = ContextVar("sent_away", default=None)
 """What a wire awaits with its pause when the server sent a draw away (429, 529): others may go meanwhile."""
@@ -18,13 +18,17 @@ sent_away: ContextVar[Callable[[Awaitable[None]], Awaitable[None]] | None] = Con
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One call to make: which request, for whom, and with which seed (None: the server's own)."""
+    """One call to make: which request, for whom, and with which seed (None: the server's own).
+
+    `again`: how many calls this very draw has made before, where steps around the model ask for more than one.
+    """
 
     request: Request
     case_id: str
     index: int
     seed: int | None = None
     variant: str = "baseline"
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +81,9 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def bare(model: Model) -> Model:
+    """The model itself, without what stands around it: a model that wraps another names it as `inner`."""
+    inner: Model | None = getattr(model, "inner", None)
+    return model if inner is None else bare(inner)
