@@ -190,6 +190,7 @@ def schemas() -> dict[str, JSON]:
         "compare": named("compare", plain(TypeAdapter(Comparison))),
         "check": named("check", checked()),
         "audit": named("audit", with_more(plain(TypeAdapter(Audited)), {"text": text})),
+        "neighbours": named("neighbours", neighbourhood()),
         "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),
         "sample": named("sample", plain(TypeAdapter(Whole))),
         "export": named("export", with_more({}, {"file": text, "samples": {"type": "integer"}})),
@@ -237,6 +238,44 @@ def checked() -> JSON:
             "labels_to_halve": {"type": ["integer", "null"]},
             "cases": cases,
             "caveats": {"type": "array", "items": {"type": "string"}},
+        },
+    )
+
+
+def neighbourhood() -> JSON:
+    """What `neighbours` prints: each candidate as the case that it is, with what its runs said."""
+    from reroll.project import schemas as of_files
+    from reroll.reworded import Dropped
+
+    cases = of_files()["cases"]
+    text, whole, truth = ({"type": name} for name in ("string", "integer", "boolean"))
+    tried = with_more(
+        {},
+        {
+            "case": {"$ref": "#/$defs/Case"},
+            **dict.fromkeys(("kind", "changed", "why"), text),
+            **dict.fromkeys(("runs", "passes", "failures"), whole),
+        },
+    )
+    dropped = plain(TypeAdapter(list[Dropped]))
+    near = with_more({}, {"id": text, "alike": {"type": "number"}})
+    return with_more(
+        {"$defs": {**cases["$defs"], **dropped.pop("$defs", {})}},
+        {
+            "case": text,
+            "program": {"type": "object"},
+            "model": text,
+            **dict.fromkeys(("kept", "aside", "open"), {"type": "array", "items": tried}),
+            "near": {"type": "array", "items": near},
+            **dict.fromkeys(("runs_each", "written"), whole),
+            "dropped": dropped,
+            "file": {"type": ["string", "null"]},
+            "dry_run": truth,
+            "cost": TypeAdapter(Cost),
+            "caveats": {"type": "array", "items": text},
+            "finished": truth,
+            "stopped": text,
+            "text": text,
         },
     )
 

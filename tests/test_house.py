@@ -13,17 +13,17 @@ ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
 errors numbers sample match params program requirement check case step_forms step_texts steps step_record
-fix copying variant circumstances fillers draft
-lever_settings lever_kinds lever_parts levers_text levers_form levers factors
+fix copying variant halves circumstances fillers draft
+lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
-verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
+verdict drift_rule drift population shrinkage variation wording_rounds paraphrase
+moments pinned swapping manners neighbours lookalikes compare beta judge audit
 adjudicate retry suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
-describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas
-reduction scorecard
+describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard
 """.split()
 EDGES = """
 settings keys strict_yaml complaints init project wording person check_process checking
@@ -34,17 +34,17 @@ intake models probing gate engine ray_actor ray_cluster engine_ray
 looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
-foretold phrased placing following phrasing reworded rewording writing proposing ideas_file evolving controls investigation certifying
-comparing render
+foretold phrased placing following phrasing reworded rewording writing proposing evolving
+ideas_file appending neighbourhood neighbouring controls investigation certifying comparing trial trying scored tried render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_audit commands_cause commands_files commands_ledger commands_ideas fake_faults fake_server commands_fake
-exits cli
+commands_tokens commands_phrase commands_neighbours commands_try commands_audit commands_cause commands_files
+commands_ledger commands_ideas fake_faults fake_server commands_fake exits cli_fixes cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
 FOR_CORE = """
-__future__ collections contextlib copy dataclasses decimal difflib enum functools hashlib heapq itertools json math
-operator pathlib re typing
+__future__ calendar collections contextlib copy dataclasses datetime decimal difflib enum functools hashlib heapq
+itertools json math operator pathlib re typing
 numpy pydantic pydantic_core jsonschema referencing re2 reroll
 """.split()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from reroll.cli import main
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
-from reroll.ideas import Idea, author_of, blind_name, board_of, fix_to_try
+from reroll.ideas import Idea, author_of, blind_name, blinded, board_of, fix_to_try, unblinded
 from reroll.ideas_file import add_idea, change_idea, read_ideas
 from reroll.init import init_project
 from reroll.ledger import ledger_of
@@ -64,7 +65,11 @@ def test_newcomers_and_engineers_stand_side_by_side_with_what_helped() -> None:
     idea = LENA.model_copy(update={"fix": "a", "confirmed": True})
     a = Fix(fix="a", kind="clause.add", target="system.a", text="a", author="ana")
     made = [tried("a", 1, case="next-friday"), tried("b", 2, "reject", case="next-friday", author="omar")]
-    board = board_of([idea], [a], ledger_of("p", made).fixes, load_program(), "next-friday")
+    evidence = {**made[0].evidence, "fix": {**blinded(a, idea).model_dump(), "id": a.id}}
+    blind = [replace(made[0], evidence=evidence), made[1]]
+    entries = ledger_of("p", blind).fixes
+    assert {one.fix for one in entries} == {blind_name(idea), "b"}
+    board = board_of([idea], [a], unblinded(entries, [idea], [a]), load_program(), "next-friday")
     assert [(one.by, one.ideas, one.tried, one.helped) for one in board.thanks] == [
         ("lena", 1, 1, ("a",)),
         ("omar", 0, 1, ()),

@@ -77,6 +77,12 @@ def test_a_fix_that_saves_nothing_any_more_is_called_debt_and_only_where_enough_
     assert any("what c still earns is not known" in caveat for caveat in ledger.caveats)
 
 
+def test_what_a_trial_itself_calls_debt_is_debt_here() -> None:
+    wide = [{**pile("a", 0.0, -0.2, 0.2), "debt": True}]
+    ledger = ledger_of("p", [applied("a", 1), tried("b", 2, pile_up=wide, branches=0, literals=["x", "y"])])
+    assert {one.fix: (one.stands, one.literals) for one in ledger.fixes} == {"a": ("debt", 0), "b": (None, 2)}
+
+
 def test_the_newest_worth_counts() -> None:
     made = [applied("a", 1), tried("b", 2, pile_up=[pile("a", 0.1, 0.05, 0.2)])]
     made += [tried("c", 3, pile_up=[pile("a", 0.0, -0.02, 0.02)])]

@@ -50,14 +50,14 @@ def test_a_whole_project_loads(tmp_path: Path) -> None:
                 "program.yaml": "program: m\nsystem: {b: one., a: two.}\nparams: {temperature: 1}",
                 "cases.yaml": "cases:\n- {id: a, input: {request: hi}, checks: [{equals: x}]}\n"
                 "- {id: b, set: lookalike, of: a}",
-                "fixes/one.yaml": "fix: one\nkind: field.describe\nwhere: [1, 2]",
+                "fixes/one.yaml": "fix: one\nkind: example.reorder\norder: [b, a]",
                 "labels.jsonl": '{"sample": "s1", "outcome": "pass"}\n\n{"sample": "s1", "outcome": "unsure"}\n',
             },
         )
     )
     assert project.program == Program(program="m", system={"b": "one.", "a": "two."}, params={"temperature": 1})
     assert [c.id for c in project.cases] == ["a", "b"]
-    assert project.fixes[0].settings == {"where": [1, 2]}
+    assert project.fixes[0].settings == {"order": ["b", "a"]}
     assert [label.outcome for label in project.labels] == ["pass", "unsure"]
     assert project.case("b").of == "a"
     with pytest.raises(UsageError, match=r"no case `bb` in .*; did you mean `b`\?"):
@@ -149,7 +149,7 @@ BAD_PROGRAMS: list[tuple[str | bytes, str]] = [
     (P + "target: 0", "program.yaml:2: `target`: must be above 0, and this is 0"),
     (P + "prevalence: -0.1", "program.yaml:2: `prevalence`: must be at least 0, and this is -0.1"),
     (P + "structured: enforced",
-     'program.yaml:2: `structured`: "enforced" is none of enforce, describe, both; did you mean `enforce`?'),
+     'program.yaml:2: `structured`: "enforced" is none of enforce, describe, both, off; did you mean `enforce`?'),
     (P + "response:\n  properties:\n    a: {type: strng}",
      'program.yaml:4: `response.properties.a.type`: not a JSON Schema: "strng" is no type; did you mean `string`?'),
     (P + "system: {role: x}\nneutral:\n  system.rol: y",
@@ -259,7 +259,17 @@ def test_wrong_cases_get_one_sentence(tmp_path: Path, text: str, message: str) -
         ({"fixes/a.yaml": "fix: a\nkind: b\nauthr: c"}, "fixes/a.yaml:1: unknown key `authr`; did you mean `author`?"),
         ({"fixes/a.yaml": "fix: a\nkind: A B"},
          'fixes/a.yaml:2: `kind`: "A B" does not have the form ^[a-z][a-z0-9_.]*$'),
-        ({"fixes/a.yaml": "fix: a\nkind: b", "fixes/b.yaml": "kind: b\nfix: a"},
+        ({"fixes/a.yaml": "fix: a\nkind: clause.delet\ntarget: system.a"},
+         "fixes/a.yaml:2: `kind`: `clause.delet` is no kind of fix; did you mean `clause.delete`?"),
+        ({"fixes/a.yaml": "fix: a\nkind: clause.edit\ntarget: sytem.a\ntext: b"},
+         "fixes/a.yaml:3: `target`: `clause.edit` has targets of the form system.NAME; got `sytem.a`"),
+        ({"fixes/a.yaml": "fix: a\nkind: clause.move\ntarget: system.a\natt: first"},
+         "fixes/a.yaml:4: `att`: `clause.move` has no setting `att`; did you mean `at`?"),
+        ({"fixes/a.yaml": "fix: a\nkind: sample.best\nn: many\nchecks: [{contains: x}]"},
+         'fixes/a.yaml:3: `n`: needs a whole number; got "many"'),
+        ({"fixes/a.yaml": "fix: a\nkind: sample.best\nn: 3"},
+         "fixes/a.yaml:1: `sample.best` needs `checks`: checks as in cases.yaml"),
+        ({"fixes/a.yaml": "fix: a\nkind: response.off", "fixes/b.yaml": "kind: response.off\nfix: a"},
          "fixes/b.yaml:2: `fix`: fixes/a.yaml has a fix called a too; rename one"),
         ({"fixes/a.yml": "fix: a"}, "fixes/a.yml: rename this file to a.yaml"),
         ({"cases.yml": C}, "cases.yml: rename this file to cases.yaml"),

@@ -19,6 +19,7 @@ from reroll.controls import MOST_CONTROLS
 from reroll.errors import UsageError
 from reroll.models.choices import choices_of
 from reroll.models.prices import FREE, price
+from reroll.models.stepped import calls_at_most
 from reroll.numbers import counts, money
 from reroll.person import Person, by_asking, by_command
 from reroll.project import Project
@@ -123,12 +124,15 @@ def price_agreed(
     """Say calls, tokens and money first where they are many or unknown. Raises: UsageError when nobody agrees."""
     size = choices_of(model, project.program.sampling)
     usage = usage_at_most(project, cases, options, controls=controls, per_call=size)
-    if spending.yes or (model.priced and options.budget <= SETTINGS["budget"].default):
+    each = calls_at_most(model)  # steps around the model may ask for more than one
+    if each > 1:
+        usage = Usage((usage.prompt_tokens or 0) * each, (usage.completion_tokens or 0) * each)
+    if spending.yes or (model.priced and options.budget * each <= SETTINGS["budget"].default):
         return
     kind, _, name = project.program.model.partition(":")
     place = kind if kind in FREE else project.program.base_url or kind.partition("-")[0]  # the vendor
     usd = price(name or kind, usage, place) if model.priced else None
-    calls = counts("call", options.budget // size) + ("" if size == 1 else f" of {size} completions each")
+    calls = counts("call", options.budget // size * each) + ("" if size == 1 else f" of {size} completions each")
     text = (
         f"this may make up to {calls}, about {usage.prompt_tokens:,} prompt tokens and "
         f"at most {usage.completion_tokens:,} completion tokens, {money(usd)}"

@@ -27,6 +27,7 @@ from reroll.fillers import differing
 from reroll.inquiry import Ask, Found, Inquiry
 from reroll.match import nearest
 from reroll.models.local import LocalModel
+from reroll.models.model import bare
 from reroll.numbers import counts
 from reroll.program import Program, content_id, fill, same_kind
 from reroll.remembering import CAUSE, known_map, remember_cause, remember_map, remembered
@@ -131,7 +132,7 @@ async def why_it_fails(
         return NotExamined("no run failed", Price(None, None))
     offer = NotExamined(f"`reroll cause {case.id}` finds which part of the request carries it", Price(TYPICAL, None))
     if wanted is None:
-        wanted = isinstance(session.model, LocalModel)
+        wanted = isinstance(bare(session.model), LocalModel)
     if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
         return offer
     if session.left - leave < LEAST:
@@ -402,7 +403,7 @@ class _Hunt:
             state.unlooked = True
             return False
         program = session.project.program
-        burst = min(session.model.concurrency, BURST) if isinstance(session.model, LocalModel) else BURST
+        burst = min(session.model.concurrency, BURST) if isinstance(bare(session.model), LocalModel) else BURST
         options = replace(
             session.options,
             alpha=SERVING * session.options.alpha,

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
+from reroll.cli_fixes import ideas, ledger, neighbours, try_fixes
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -333,6 +334,12 @@ def phrase(
     return commands_phrase.phrase(case, tokens, Asked(sample, at, width), worded, common, spending, pictures)
 
 
+app.command(neighbours)
+app.command(try_fixes, name="try")
+app.command(ideas)
+app.command(ledger)
+
+
 @app.command
 def audit(
     case: str,
@@ -422,47 +429,6 @@ def check(
     from reroll import commands_check
 
     return commands_check.check(name, labels, label, again, by, person, alpha, common)
-
-
-@app.command
-def ideas(
-    *words: str,
-    case: str | None = None,
-    by: str | None = None,
-    fix: Path | None = None,
-    with_: Annotated[str | None, Parameter(name="--with")] = None,
-    common: Common = COMMON,
-    spending: Spending = SPENDING,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """List ideas for cases with what came of them; add one, write it as a fix, confirm that it is what was meant.
-
-    Parameters
-    ----------
-    words
-        Nothing, or a case: list. `add` and an idea: append it to ideas.yaml. `write` and a number: make a fix of it.
-        `confirm` and a number: its author says that this fix is what was meant.
-    case
-        The case that an idea is for.
-    by
-        Whose idea it is, or who confirms it (default: your user name).
-    fix
-        To write an idea: the file of the fix that says the same.
-    with_
-        To write an idea: the model that does (default: the program's own).
-    """
-    from reroll import commands_ideas
-
-    told = commands_ideas.Told(case, by, fix, with_)
-    return commands_ideas.ideas(words, told, common, spending, pictures)
-
-
-@app.command
-def ledger(*, common: Common = COMMON, pictures: Pictures = PICTURES) -> int:
-    """Say which fixes were tried and applied, what each still earns, and what they cost together."""
-    from reroll import commands_ledger
-
-    return commands_ledger.ledger(common, pictures)
 
 
 @app.command

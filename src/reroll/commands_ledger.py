@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reroll.answer import to_json
 from reroll.arguments import Common, Pictures
 from reroll.errors import StoreError
+from reroll.ideas import unblinded
+from reroll.ideas_file import read_ideas
 from reroll.ledger import APPLIED, TRIED, Ledger, Made, ledger_of
 from reroll.opening import project_of, store_of
 from reroll.pictures import can_be_drawn, present
@@ -40,4 +44,5 @@ def ledger_from(project: Project, common: Common) -> Ledger:
         if error.slug != "store-missing" or common.store is not None:
             raise
     made.sort(key=lambda one: one.when)
-    return ledger_of(project.program.program, made, len(project.program.steps))
+    found = ledger_of(project.program.program, made, len(project.program.steps))
+    return replace(found, fixes=unblinded(found.fixes, read_ideas(project), project.fixes))

@@ -151,7 +151,7 @@ def _whole(project: Project, case: Case, worded: Worded, common: Common, spendin
 
         async def work(sessions: Sequence[Session]) -> Reworded:
             if before is not None:
-                _carry(before, sessions[0])
+                sessions[0].spent.carry(before)
                 if options.max_seconds is not None:
                     sessions[0].spent.begin(options.max_seconds - before.seconds)
             return await compare_wordings(sessions, case, asked)
@@ -209,19 +209,6 @@ def _written(
     return with_sessions([asking], store, replace(spending, budget=budget), cases, cases, work, names=("writer",))
 
 
-def _carry(before: Cost, session: Session) -> None:
-    """What was spent on writing counts towards this command."""
-    spent = session.spent
-    spent.calls += before.calls
-    spent.attempts += before.attempts
-    spent.samples += before.samples
-    spent.reused += before.reused
-    spent.started -= before.seconds
-    for name in ("prompt_tokens", "completion_tokens", "usd", "cached_tokens"):
-        was, now = getattr(before, name), getattr(spent, name)
-        setattr(spent, name, None if was is None or now is None else was + now)
-
-
 def _told_rounds(wordings: int, left: int, spending: Spending) -> None:
     """What it will take, before the first run."""
     if not spending.quiet:
@@ -255,7 +242,7 @@ def _at_token(
 
         projects = [replace(project, program=one.program) for one in wordings]
         names = [one.name for one in wordings]
-        found = with_sessions(projects, store, spending, (case,), (case,), work, names=names)
+        found = with_sessions(projects, store, spending, (case,), (case,), work, names=names, alone=True)
     present(f"reroll phrase {case.id}", found.as_json, lambda page: show_phrased(found, page), common, pictures)
     if not found.finished:
         return BROKE_OFF

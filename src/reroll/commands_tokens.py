@@ -84,7 +84,7 @@ def futures(
         async def work(sessions: Sequence[Session]) -> Foreseen:
             return await ask_futures(sessions[0], chosen, width, down_to, draws)
 
-        found = with_sessions([project], store, spending, (chosen,), (chosen,), work)
+        found = with_sessions([project], store, spending, (chosen,), (chosen,), work, alone=True)
     present(f"reroll futures {case}", found.as_json, lambda page: show_foreseen(found, page), common, pictures)
     return 0 if found.explored.finished else BROKE_OFF
 
@@ -127,6 +127,6 @@ def surprise(
         async def work(sessions: Sequence[Session]) -> Surprised:
             return await ask_surprise(sessions[0], case, text, tokens, ended, draws, per_day)
 
-        found = with_sessions([project], store, spending, (case,), (case,), work)
+        found = with_sessions([project], store, spending, (case,), (case,), work, alone=True)
     present(f"reroll surprise {what}", found.as_json, lambda page: show_surprised(found, page), common, pictures)
     return 0

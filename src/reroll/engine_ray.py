@@ -17,8 +17,9 @@ from typing import Any
 from reroll import errors
 from reroll.engine import GRACE, Engine, OnSample
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
-from reroll.models.model import Draw, Model
+from reroll.models.model import Draw, Model, bare
 from reroll.models.registry import open_model
+from reroll.models.stepped import SteppedModel
 from reroll.program import Program
 from reroll.ray_actor import Drawer, Pace, Problem, Spec, versions
 from reroll.ray_cluster import Cluster, joined
@@ -129,6 +130,8 @@ def _specs(program: Program, project: Path, model: Model) -> list[Spec]:
     """What actors open, in turn. Raises: UsageError for a replica that is more than an address."""
     policy = setting("timeout"), setting("tries")
     folder = str(project.resolve())
+    steps = model.identity.removeprefix(bare(model).identity)
+    stepped = program.model_dump_json(exclude_defaults=True) if isinstance(model, SteppedModel) else ""
     found = []
     for name, replica in program.replicas.items():
         if set(replica) != {"base_url"} or not isinstance(replica["base_url"], str):
@@ -138,8 +141,9 @@ def _specs(program: Program, project: Path, model: Model) -> list[Spec]:
                 slug="replicas",
             )
         same = open_model(program.model, base_url=replica["base_url"], project=project)
-        found.append(Spec(program.model, replica["base_url"], folder, *policy, same.identity))
-    return found or [Spec(program.model, program.base_url, folder, *policy, model.identity)]
+        identity = same.identity + steps
+        found.append(Spec(program.model, replica["base_url"], folder, *policy, identity, stepped))
+    return found or [Spec(program.model, program.base_url, folder, *policy, model.identity, stepped)]
 
 
 class _OnActors:

@@ -11,6 +11,7 @@ from reroll.answer import Cost, to_json
 from reroll.case import Case
 from reroll.exploring import Exploration, Explored, begin, explore
 from reroll.models.continuing import Tier
+from reroll.models.stepped import left_out
 from reroll.numbers import counts, interval_words, percent
 from reroll.reading import open_case
 from reroll.sampler import Sampling
@@ -102,7 +103,7 @@ async def ask_futures(session: Session, case: Case, width: float, down_to: float
         sampling_calls=plain,
         down_to=down_to,
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(opened.sampling, explored)),
+        caveats=(*left_out(session.model, session.project.program), *_caveats(opened.sampling, explored)),
         text=reply(explored, found.calls, plain),
         alpha=alpha,
     )

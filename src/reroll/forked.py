@@ -20,6 +20,7 @@ from reroll.dud_report import Dud, DudPrice, doubted, price
 from reroll.errors import ModelError, UsageError
 from reroll.forking import Outcome
 from reroll.models.continuing import Tier
+from reroll.models.stepped import SteppedModel
 from reroll.models.thoughts import thought_in
 from reroll.numbers import counts, percent
 from reroll.odds import END
@@ -113,6 +114,15 @@ async def ask_forks(
     """
     at = slots(session, case)
     _failing(session, case, stored, at)
+    if isinstance(session.model, SteppedModel):
+        if by in ("tokens", "turns"):
+            raise UsageError(
+                f"{stored.id} came through the program's steps, and --by {by} looks at the model alone; leave it out "
+                "for the words that go with failure, or take the `steps` out of a copy of the program",
+                slug="steps",
+            )
+        why = "steps stand around the model, so that its tokens are not those of the answer"
+        return await _by_words(session, case, stored, "D", why, draws, tell_price)
     opened = await open_case(session, case)
     tier, why = _reach(opened, stored.sample)
     talk = conversation_of(session, case, stored.sample)
@@ -128,13 +138,26 @@ async def ask_forks(
     if by == "turns" or (by is None and not isinstance(talk, str)):
         found = need_conversation(talk, stored.id)
         return await _by_turns(session, case, stored, seed, tell_price, found, opened, tier, why)
+    why = why or "words were asked for (--by words), not places"
+    return await _by_words(session, case, stored, tier, why, draws, tell_price)
+
+
+async def _by_words(
+    session: Session,
+    case: Case,
+    stored: StoredSample,
+    tier: Tier,
+    why: str,
+    draws: int,
+    tell_price: Callable[[str], None],
+) -> Associated:
     return await ask_association(
         session,
         case,
         stored,
-        at,
+        slots(session, case),
         tier=tier,
-        why=why or "words were asked for (--by words), not places",
+        why=why,
         draws=draws,
         tell_price=lambda price: tell_price(_association_words(price)),
     )

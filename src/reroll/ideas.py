@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
@@ -28,6 +28,7 @@ __all__ = [
     "number_of",
     "same_person",
     "state_of",
+    "unblinded",
 ]
 
 State = Literal["words", "unconfirmed", "ready", "tried"]
@@ -148,6 +149,16 @@ def fix_to_try(word: str, ideas: Sequence[Idea], fixes: Sequence[Fix]) -> tuple[
             slug="idea",
         )
     return idea, blinded(fix, idea)
+
+
+def unblinded(entries: Sequence[Entry], ideas: Sequence[Idea], fixes: Sequence[Fix]) -> tuple[Entry, ...]:
+    """The entries of a ledger, those that came of an idea under its fix's own name and with its author."""
+    names = {fix.fix: fix.id for fix in fixes}
+    whose = {names[idea.fix]: idea for idea in ideas if idea.fix in names}
+    return tuple(
+        replace(entry, fix=str(idea.fix), author=author_of(idea)) if (idea := whose.get(entry.id)) else entry
+        for entry in entries
+    )
 
 
 def state_of(idea: Idea, entry: Entry | None) -> State:

@@ -171,7 +171,7 @@ def _tried(one: Made, id: str, fix: Mapping[str, JSON]) -> Entry:
         tokens=_number(card.get("tokens")),
         extra_calls=_number(card.get("extra_calls")),
         usd=_number(card.get("usd")),
-        branches=int(_number(card.get("branches")) or _branches(str(fix.get("kind", "")))),
+        branches=_branches(str(fix.get("kind", ""))) if card.get("branches") is None else int(card["branches"]),
         literals=len(literals) if isinstance(literals, list | tuple) else int(_number(literals) or 0),
     )
 
@@ -205,27 +205,28 @@ def _number(value: JSON) -> float | None:
 # ---------------------------------------------------------------- what is still worth its place
 
 
-def _worths(made: Sequence[Made]) -> dict[str, tuple[Est, str]]:
-    """By id and by name of a fix: its worth in the newest decision that took it out."""
-    found: dict[str, tuple[Est, str]] = {}
+def _worths(made: Sequence[Made]) -> dict[str, tuple[Est, bool | None, str]]:
+    """By id of a fix: its worth in the newest decision that took it out, and whether that was called debt there."""
+    found: dict[str, tuple[Est, bool | None, str]] = {}
     for one in made:
         card = one.evidence.get("scorecard") if one.rule == TRIED else None
         for pile in (card.get("pile_up") or ()) if isinstance(card, Mapping) else ():
             worth = _est(pile.get("worth")) if isinstance(pile, Mapping) else None
             if worth is not None:
-                found[str(pile.get("id"))] = worth, one.id
+                found[str(pile.get("id"))] = worth, pile.get("debt"), one.id
     return found
 
 
-def _standing(entry: Entry, worths: Mapping[str, tuple[Est, str]]) -> Entry:
+def _standing(entry: Entry, worths: Mapping[str, tuple[Est, bool | None, str]]) -> Entry:
     if not entry.applied:
         return entry
-    worth, seen = worths.get(entry.id) or worths.get(entry.fix) or (None, None)
-    return replace(entry, worth=worth, worth_seen=seen, stands=_stands(worth))
+    worth, debt, seen = worths.get(entry.id) or worths.get(entry.fix) or (None, None, None)
+    return replace(entry, worth=worth, worth_seen=seen, stands=_stands(worth, debt))
 
 
-def _stands(worth: Est | None) -> Literal["earns", "debt", "unknown"]:
-    """
+def _stands(worth: Est | None, debt: bool | None = None) -> Literal["earns", "debt", "unknown"]:
+    """Whether a fix earns its place. debt: what the trial said that took it out; None: it did not say.
+
     >>> _stands(Est(0.1, 0.02, 0.2, 60)), _stands(Est(0.0, -0.03, 0.03, 400)), _stands(Est(0.0, -0.3, 0.3, 10))
     ('earns', 'debt', 'unknown')
     """
@@ -233,7 +234,7 @@ def _stands(worth: Est | None) -> Literal["earns", "debt", "unknown"]:
         return "unknown"
     if worth.low > 0:
         return "earns"
-    return "debt" if worth.high < WORTH else "unknown"
+    return "debt" if (worth.high < WORTH if debt is None else debt) else "unknown"
 
 
 def _together(applied: Sequence[Entry]) -> Together:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from reroll.fix import Fix
 from reroll.lever_settings import VALUES
+from reroll.lever_steps import step_of
 from reroll.match import nearest, show
+from reroll.step_forms import WrongStep, read_steps
 
 __all__ = ["KINDS", "Kind", "Setting", "kind_problem"]
 
@@ -57,11 +59,12 @@ WHEN = Setting(
     "when", "where it acts: `{input: PATTERN, not_input: ..., completion: ..., checks: [...]}`, all must hold"
 )
 WHEN_NEEDED = Setting(WHEN.form, WHEN.help, required=True)
+WHICH = Setting("when", "for which requests (default: all)")
 ON = Setting("input|completion", "whether it looks at what is sent, or at what comes back", required=True)
 CHECKS = Setting("checks", "checks as in cases.yaml", required=True)
-N = Setting("several", "how many draws, 2 to 50", required=True)
+N = Setting("several", "how many draws, 2 to 20", required=True)
 TIMES = Setting("times", "how many further draws at most, 1 to 20 (default 1)")
-REPLACE = Setting("replace", "`{PATTERN: TEXT}`: each match becomes the text")
+REPLACE = Setting("replace", "pairs `[PATTERN, TEXT]`: each match becomes the text")
 
 
 def _lever(words: str, target: str, **settings: Setting) -> Kind:
@@ -87,7 +90,7 @@ KINDS: Mapping[str, Kind] = {
     "clause.repeat": _lever(
         "says a clause again at the end of the system prompt",
         "system.NAME",
-        times=Setting("several", "how often it is said in all, 2 to 50 (default 2)"),
+        times=Setting("several", "how often it is said in all, 2 to 20 (default 2)"),
     ),
     "clause.emphasise": _lever(
         "emphasises a clause",
@@ -200,14 +203,17 @@ KINDS: Mapping[str, Kind] = {
         stored=True,
     ),
     # -- sampling strategies around the model
-    "sample.best": _step("sampling", "draws several times and keeps the best by checks", n=N, checks=CHECKS),
+    "sample.best": _step(
+        "sampling", "draws several times and keeps the best by checks", n=N, checks=CHECKS, when=WHICH
+    ),
     "sample.vote": _step(
         "sampling",
         "draws several times and takes the answer that most give",
         n=N,
         by=Setting("pointer", "which part of the parsed answers is voted on (default: the whole)"),
+        when=WHICH,
     ),
-    "sample.verify": _step("sampling", "draws again where checks fail", checks=CHECKS, times=TIMES),
+    "sample.verify": _step("sampling", "draws again where checks fail", checks=CHECKS, times=TIMES, when=WHICH),
     # -- patches
     "patch.special_case": _step(
         "patch",
@@ -241,7 +247,7 @@ KINDS: Mapping[str, Kind] = {
         when=WHEN,
         replace=REPLACE,
         set=Setting("mapping", "fields that the answer gets"),
-        drop=Setting("names", "fields that are taken out"),
+        drop=Setting("names", "fields, or JSON pointers, that are taken out"),
         rename=Setting("rename", "`{NAME: OTHER}`: fields that are named otherwise"),
         strip_fences=Setting("true", "true: the code fence around the answer is taken off"),
     ),
@@ -259,6 +265,7 @@ KINDS: Mapping[str, Kind] = {
         "puts what is sent or what comes back through a function of the project",
         function=Setting("function", "file:function, such as patches:tidy", required=True),
         on=ON,
+        when=WHEN,
     ),
 }
 
@@ -322,9 +329,14 @@ def _bad_choice(fix: Fix, kind: Kind, given: Mapping[str, Any]) -> tuple[str | N
         return None, f"`{fix.kind}` needs one of {', '.join(kind.either)}"
     if kind.exactly_one and len(said) > 1:
         return said[1], f"`{said[0]}` and `{said[1]}` are two ways to say it; give one"
-    when = given.get("when") or {}
-    late = next((key for key in when if key in ("completion", "not_completion", "checks")), None)
-    early = given.get("on") == "input" or (fix.kind == "patch.special_case" and "text" in given)
-    if early and late:
-        return "when", f"`{late}` is about an answer, and this acts before there is one; use `input` or `not_input`"
+    return _bad_step(fix, given) if kind.step else None
+
+
+def _bad_step(fix: Fix, given: Mapping[str, Any]) -> tuple[str | None, str] | None:
+    """What is wrong with the step that it makes, as the program's file would be told."""
+    try:
+        read_steps([step_of(fix)])
+    except WrongStep as wrong:
+        key = str(wrong.path[0]) if wrong.path and wrong.path[0] in given else None
+        return key, wrong.problem.removeprefix(f"`{key}`: ")
     return None

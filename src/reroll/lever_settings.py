@@ -98,12 +98,12 @@ def _rename(value: Any) -> str:
 
 
 def _replace(value: Any) -> str:
-    if words := _mapping(value):
-        return words
-    for pattern, text in value.items():
-        if not isinstance(text, str):
-            return f"needs text after the pattern; got {show(text)}"
-        if words := bad_pattern(pattern) or "":
+    if not isinstance(value, list | tuple) or not value:
+        return f"needs a list of pairs, such as [[PATTERN, TEXT]]; got {show(value)}"
+    for pair in value:
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(one, str) for one in pair):
+            return f"needs pairs of a pattern and the new text; got {show(pair)}"
+        if words := bad_pattern(pair[0]):
             return words
     return ""
 
@@ -148,7 +148,7 @@ VALUES: Mapping[str, Callable[[Any], str]] = {
     "text": _text,
     "names": _names,
     "keep": _keep,
-    "several": _whole(2, 50),
+    "several": _whole(2, 20),
     "times": _whole(1, 20),
     "place": _place,
     "pointer": _pointer,

@@ -14,6 +14,7 @@ from reroll.lever_parts import ORDER, pieces
 from reroll.levers_form import FORM_LEVERS
 from reroll.levers_text import TEXT_LEVERS, nowhere
 from reroll.program import Program
+from reroll.step_forms import WrongStep, steps_of
 
 __all__ = ["apply", "changes", "checked", "diff", "fitting", "touched"]
 
@@ -42,7 +43,15 @@ def apply(fix: Fix, program: Program) -> Program:
     except ValidationError as error:
         words = error.errors()[0]["msg"]
         raise UsageError(f"the fix `{fix.fix}` makes no program: {words[:1].lower()}{words[1:]}", slug="fix") from None
-    return program if found.id == program.id else _without_stand_ins(program, found)
+    if found.id == program.id:
+        return program
+    try:
+        steps_of(found)
+    except WrongStep as wrong:
+        raise UsageError(
+            f"the fix `{fix.fix}` does not go with the program's steps: {wrong.problem}", slug="fix"
+        ) from None
+    return _without_stand_ins(program, found)
 
 
 def checked(fix: Fix) -> None:

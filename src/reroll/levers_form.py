@@ -9,13 +9,14 @@ from typing import Any
 from reroll.errors import UsageError
 from reroll.fix import Fix
 from reroll.lever_kinds import KINDS
+from reroll.lever_steps import step_of
 from reroll.levers_text import nowhere, permuted
 from reroll.match import nearest
 from reroll.params import bad_param
 from reroll.program import Program, canonical, same_kind
 from reroll.requirement import bad_schema
 
-__all__ = ["FORM_LEVERS", "step_of"]
+__all__ = ["FORM_LEVERS"]
 
 JSON = Any
 Change = dict[str, JSON]
@@ -132,24 +133,37 @@ def _field_rename(program: Program, fix: Fix) -> Change:
     return _response(program, renamed, required) | _steps(program, back)
 
 
+def _said(field: Mapping[str, JSON], key: str, value: JSON) -> dict[str, JSON]:
+    """The field with this in its type: what describes the field stays behind what types it, whichever came first."""
+    if key in field:
+        return {**field, key: value}
+    typed = [k for k in field if k not in ANNOTATIONS]
+    at = list(field).index(typed[-1]) + 1 if typed else 0
+    items = list(field.items())
+    return dict([*items[:at], (key, value), *items[at:]])
+
+
 def _type_narrow(program: Program, fix: Fix) -> Change:
     fields, name = _field(program, fix)
     schema = fix.settings.get("schema")
     if schema is None:
-        fields[name] = {**fields[name], "type": fix.settings["type"]}
+        fields[name] = _said(fields[name], "type", fix.settings["type"])
     else:
-        said = {k: v for k, v in fields[name].items() if k in ANNOTATIONS}
-        fields[name] = {**schema, **{k: v for k, v in said.items() if k not in schema}}
+        annotations = {k: v for k, v in fields[name].items() if k in ANNOTATIONS}
+        fields[name] = {**schema, **{k: v for k, v in annotations.items() if k not in schema}}
     return _response(program, fields)
 
 
-def _type_key(key: str, setting: str) -> Callable[[Program, Fix], Change]:
-    def change(program: Program, fix: Fix) -> Change:
-        fields, name = _field(program, fix)
-        fields[name] = {**fields[name], key: fix.text if setting == "text" else fix.settings[setting]}
-        return _response(program, fields)
+def _type_enum(program: Program, fix: Fix) -> Change:
+    fields, name = _field(program, fix)
+    fields[name] = _said(fields[name], "enum", fix.settings["values"])
+    return _response(program, fields)
 
-    return change
+
+def _type_format(program: Program, fix: Fix) -> Change:
+    fields, name = _field(program, fix)
+    fields[name] = _said(fields[name], "format", fix.text)
+    return _response(program, fields)
 
 
 def _tool_describe(program: Program, fix: Fix) -> Change:
@@ -189,7 +203,12 @@ def _stored(program: Program, key: str, value: JSON) -> Change:
         raise UsageError(f"`{key}` of a stored request is no parameter; edit the file of the request", slug="fix")
     if (key in body and body[key] == value and value is not None) or (value is None and key not in body):
         return {}
-    changed = {k: v for k, v in {**body, key: value}.items() if v is not None or k != key}
+    if key in body or value is None:
+        changed = {k: v for k, v in {**body, key: value}.items() if v is not None or k != key}
+    else:  # before the first key that is greater: wherever two new ones go, the order of adding them changes nothing
+        items = list(body.items())
+        at = next((i for i, name in enumerate(body) if name > key), len(items))
+        changed = dict([*items[:at], (key, value), *items[at:]])
     return {"raw": json.dumps(changed, ensure_ascii=False)}
 
 
@@ -214,43 +233,6 @@ def _serving_pin(program: Program, fix: Fix) -> Change:
 # -- steps -------------------------------------------------------------------------------------------------------------
 
 
-def step_of(fix: Fix) -> dict[str, JSON]:
-    """The entry of `steps` that a sampling strategy or a patch appends.
-
-    >>> step_of(Fix(fix="f", kind="sample.vote", n=3, by="/label"))
-    {'step': 'vote', 'n': 3, 'by': '/label'}
-    """
-    given = fix.settings | ({} if fix.text is None else {"text": fix.text})
-    match fix.kind:
-        case "sample.best":
-            return {"step": "best", "n": given["n"], "checks": given["checks"]}
-        case "sample.vote":
-            return {"step": "vote", "n": given["n"], "by": given.get("by")}
-        case "sample.verify":
-            return {"step": "retry", "when": {"checks": given["checks"]}, "times": given.get("times", 1)}
-        case "patch.special_case" if "text" in given:
-            return {"step": "answer", "on": "input", **_ordered(given, "when", "text")}
-        case "patch.special_case":
-            return {"step": "rewrite", "on": "completion", **_ordered(given, "when", "set")}
-        case "guard.block":
-            return {"step": "block", **_ordered(given, "on", "when", "says")}
-        case "guard.rewrite":
-            return {"step": "rewrite", **_ordered(given, "on", "when", "replace", "text")}
-        case "patch.postprocess":
-            keys = ("when", "strip_fences", "replace", "set", "drop", "rename")
-            return {"step": "rewrite", "on": "completion", **_ordered(given, *keys)}
-        case "patch.retry":
-            when = {**given.get("when", {}), **({"checks": given["checks"]} if "checks" in given else {})}
-            return {"step": "retry", "when": when, "times": given.get("times", 1)}
-        case "patch.python":
-            return {"step": "python", **_ordered(given, "on", "function")}
-    raise AssertionError(fix.kind)
-
-
-def _ordered(given: Mapping[str, JSON], *keys: str) -> dict[str, JSON]:
-    return {key: given[key] for key in keys if key in given}
-
-
 def _append(program: Program, fix: Fix) -> Change:
     return _steps(program, step_of(fix))
 
@@ -263,8 +245,8 @@ FORM_LEVERS: Mapping[str, Callable[[Program, Fix], Change]] = {
     "field.describe": _field_describe,
     "field.rename": _field_rename,
     "type.narrow": _type_narrow,
-    "type.enum": _type_key("enum", "values"),
-    "type.format": _type_key("format", "text"),
+    "type.enum": _type_enum,
+    "type.format": _type_format,
     "tool.describe": _tool_describe,
     "params.set": _params_set,
     "model.pin": _model_pin,

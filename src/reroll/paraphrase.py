@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["KINDS", "Paraphrase", "cleaned", "kept", "paraphrases", "unusable"]
+__all__ = ["KINDS", "Paraphrase", "cleaned", "english", "kept", "paraphrases", "unusable"]
 
 SHORT = 400  # characters: a longer text is framed as a whole, its sentences are left alone
 WORDS_OF_WORDING = 3  # a reply may have a third of the words, or so many times as many
@@ -161,7 +161,7 @@ def paraphrases(text: str, most: int | None = None) -> tuple[Paraphrase, ...]:
     found: dict[str, Paraphrase] = {}
     same = {" ".join(body.split())}
     for kind, rule in KINDS.items():
-        if kind not in NEUTRAL and not _english(body):
+        if kind not in NEUTRAL and not english(body):
             continue
         said = rule(body)
         if said is None or " ".join(said.split()) in same or not _holds(body, said, in_order=kind != "order"):
@@ -181,7 +181,8 @@ def _holds(text: str, said: str, *, in_order: bool) -> bool:
     return sorted(c for c in text if c.isdigit()) == sorted(c for c in said if c.isdigit())
 
 
-def _english(text: str) -> bool:
+def english(text: str) -> bool:
+    """Whether the text looks English: enough of its words are those that English sentences are held together by."""
     words = [w.lower() for w in WORD.findall(text)]
     hits = sum(w in ENGLISH for w in words)
     return bool(words) and hits >= min(2, len(words)) and hits >= 0.12 * len(words)

@@ -13,6 +13,7 @@ from reroll.errors import UsageError
 from reroll.evidence import Est
 from reroll.flattening import flattening, screen, split_change
 from reroll.following import Followed, follow, followed_of
+from reroll.models.stepped import left_out
 from reroll.numbers import counts, percent
 from reroll.odds import Odds
 from reroll.phrased import PathToken, Phrased, PhrasePrice, Read, TokenRow, WordingVerdict, finite
@@ -220,7 +221,7 @@ def _answer(seen: _Seen, price: PhrasePrice, stopped: str, *, finished: bool) ->
         method=found.method,
         alpha=what.alpha,
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(seen, reads)),
+        caveats=(*left_out(lead.model, lead.project.program), *_caveats(seen, reads)),
         finished=finished,
         stopped=stopped,
     )

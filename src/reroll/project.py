@@ -17,6 +17,7 @@ from reroll.complaints import complain, problem_words
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
 from reroll.ideas import IdeaFile
+from reroll.lever_kinds import kind_problem
 from reroll.match import nearest, show
 from reroll.params import bad_param
 from reroll.program import Program
@@ -287,22 +288,30 @@ def _has_response(program: Program) -> bool:
 # -- fixes and labels
 
 
-def load_fix(path: Path) -> Fix:
-    """The fix in this file. Raises: FileError for the first thing that is wrong in it."""
-    return _validated(read_document(path), Fix, "`fix: NAME` and `kind: KIND`")
-
-
 def _load_fixes(folder: Path) -> tuple[Fix, ...]:
     found: dict[str, tuple[Fix, Path]] = {}
     for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
         if path.suffix == ".yml":
             raise FileError(path, f"rename this file to {path.stem}.yaml")
-        document = read_document(path)
-        fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
+        fix, document = _one_fix(path)
         if fix.fix in found:
             raise document.error(f"{found[fix.fix][1]} has a fix called {fix.fix} too; rename one", ("fix",))
         found[fix.fix] = fix, path
     return tuple(fix for fix, _ in found.values())
+
+
+def load_fix(path: Path) -> Fix:
+    """The fix in this file. Raises: FileError for the first thing that is wrong in it."""
+    return _one_fix(path)[0]
+
+
+def _one_fix(path: Path) -> tuple[Fix, Document]:
+    document = read_document(path)
+    fix = _validated(document, Fix, "`fix: NAME` and `kind: KIND`")
+    if problem := kind_problem(fix):
+        key, words = problem
+        raise document.error(words, () if key is None else (key,))
+    return fix, document
 
 
 def read_labels(path: Path) -> list[tuple[int, Label]]:

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import reroll
+from reroll.checking import Checker
 from reroll.engine import run_draws
 from reroll.errors import RerollError, UsageError
 from reroll.keys import hide, known_values
 from reroll.models.model import Draw, Model
 from reroll.models.registry import open_model
-from reroll.program import Request
+from reroll.models.stepped import around
+from reroll.program import Program, Request
 from reroll.sample import Sample
 
 __all__ = ["POLL", "Drawer", "Pace", "Problem", "Spec", "versions"]
@@ -39,7 +41,8 @@ Problem = tuple[str, str, str]
 class Spec:
     """All that a node needs to open a model; never a key, which a node has in its own environment.
 
-    `identity`: what the opened model must say it is; `project`: the folder that relative paths start from.
+    `identity`: what the opened model must say it is; `project`: the folder that relative paths start from;
+    `stepped`: as JSON the program whose steps stand around the model, if any do.
     """
 
     ref: str
@@ -48,6 +51,7 @@ class Spec:
     timeout: float
     tries: int
     identity: str
+    stepped: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,9 @@ class Drawer:
             model = open_model(
                 spec.ref, base_url=spec.base_url, project=Path(spec.project), timeout=spec.timeout, tries=spec.tries
             )
+            if spec.stepped:
+                # The child process of its checks ends with the actor's own.
+                model = around(model, Program.model_validate_json(spec.stepped), Checker(spec.project))
             if model.identity != spec.identity:
                 raise UsageError(
                     f"`{spec.ref}` is {model.identity} here and {spec.identity} where the command runs; "

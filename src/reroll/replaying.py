@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.models.choices import choices_of
 from reroll.models.model import Draw, Model
+from reroll.models.stepped import around
 from reroll.opening import model_of, run
 from reroll.options import can_be_measured
 from reroll.project import Project
+from reroll.settings import setting
 from reroll.store import NewSample, Store, StoredRequest, StoredSample, several
 
 __all__ = ["replay", "request_bytes"]
@@ -47,8 +50,10 @@ def replay(project: Project, store: Store, sample_id: str) -> tuple[str, bool]:
     can_be_measured(store.get_program(stored.program_id), project.path)
 
     async def work() -> tuple[str, bool]:
-        model = model_of(asked.request.model, asked.request.base_url, project.path)
+        inner = model_of(asked.request.model, asked.request.base_url, project.path)
+        checker = Checker(project.path, seconds=setting("check_timeout"))
         try:
+            model = around(inner, store.get_program(stored.program_id), checker)
             await model.check()
             slots = store.reserve(stored.request_id, SERIES, choices_of(model, asked.request.body))
             sample = await model.draw(_draw(stored, asked, slots[0]))
@@ -58,7 +63,8 @@ def replay(project: Project, store: Store, sample_id: str) -> tuple[str, bool]:
             alike = stored.choice if stored.choice < len(new) else 0  # the same completion of the call
             return store.add_samples(new)[alike], new[alike].sample.error is None
         finally:
-            await model.close()
+            checker.close()
+            await inner.close()
 
     return run(work())
 

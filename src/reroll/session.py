@@ -115,6 +115,17 @@ class Spent:
     def seconds(self) -> float:
         return time.monotonic() - self.started
 
+    def carry(self, before: Cost) -> None:
+        """Count what an earlier part of the same command took."""
+        self.calls += before.calls
+        self.attempts += before.attempts
+        self.samples += before.samples
+        self.reused += before.reused
+        self.started -= before.seconds
+        for name in ("prompt_tokens", "completion_tokens", "usd", "cached_tokens"):
+            was, now = getattr(before, name), getattr(self, name)
+            setattr(self, name, None if was is None or now is None else was + now)
+
     def cost(self) -> Cost:
         """What was used so far, as an answer shows it."""
         return Cost(

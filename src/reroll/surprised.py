@@ -15,6 +15,7 @@ from reroll.case import Case
 from reroll.errors import ModelError, UsageError
 from reroll.evidence import Est
 from reroll.exploring import Exploration, begin, check, readable
+from reroll.models.stepped import left_out
 from reroll.numbers import counts, percent
 from reroll.reading import Opened, open_case
 from reroll.sample import Completion, Token
@@ -128,7 +129,7 @@ async def ask_surprise(
         program={"name": session.project.program.program, "id": session.project.program.id},
         model=session.model.identity,
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(scored, agreed, how)),
+        caveats=(*left_out(session.model, session.project.program), *_caveats(scored, agreed, how)),
         text=reply(verdict, scored, counted, per_day),
     )
 

@@ -19,7 +19,7 @@ from reroll.step_forms import functions_of, step_checks, steps_of
 from reroll.step_record import Taken, record, taken
 from reroll.steps import FREE, Hooks, Step, Stepped, WrongStep, most_calls, run
 
-__all__ = ["ProjectHooks", "SteppedModel", "around", "calls_at_most", "is_cut", "steps_identity", "why_not_bare"]
+__all__ = ["ProjectHooks", "SteppedModel", "around", "calls_at_most", "is_cut", "left_out", "steps_identity"]
 
 
 class ProjectHooks:
@@ -192,17 +192,15 @@ def calls_at_most(model: Model) -> int:
     return model.most_calls if isinstance(model, SteppedModel) else 1
 
 
+def left_out(model: Model, program: Program) -> tuple[str, ...]:
+    """The caveat that a program's steps do not stand around this model; empty where there are none, or they do."""
+    if not program.steps or isinstance(model, SteppedModel):
+        return ()
+    return (
+        "the program's steps are left out here: this looks at what the model alone says; `rerun` measures the whole",
+    )
+
+
 def is_cut(sample: Sample) -> bool:
     """Whether this draw was stopped between its calls: kept since it was paid for, but no evidence."""
     return sample.error is not None and (took := taken(sample)) is not None and took.cut
-
-
-def why_not_bare(sample: Sample) -> str | None:
-    """Why the text of this sample is not what the model said, word for word; None where it is."""
-    took = taken(sample)
-    if took is None or not took.fired:
-        return None
-    said = sample.completion.text if sample.completion else None
-    if any(one.completion is not None and one.completion.text == said for one in took.drawn):
-        return None
-    return f"step {took.fired[-1] + 1} of the program changed what the model had said"

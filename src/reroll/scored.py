@@ -1,0 +1,260 @@
+"""The scorecards of tried fixes as values, and what a colleague reads of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reroll.answer import Cost, Rate, to_json
+from reroll.evidence import Est
+from reroll.numbers import counts, in_ten, percent
+from reroll.scorecard import ClaimState, FixVerdict, Net
+from reroll.words import points
+
+__all__ = ["Card", "NewFailure", "SetShown", "Tried", "TryPrice", "Worth", "reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class TryPrice:
+    """What it will take, said before the first call: to reject a special case, to accept, and at the very most."""
+
+    reject: int
+    accept: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetShown:
+    """One set of cases before and after, in pairs. ties: pairs in which the fix provably changes nothing."""
+
+    before: Rate
+    after: Rate
+    pairs: int
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewFailure:
+    """A kind of failure that the fix brought and the baseline never had: on which set, how often, of how many runs."""
+
+    set: str
+    words: str
+    count: int
+    n: int
+    sample: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What an earlier fix still earns with the new one in place. debt: nothing that could be seen."""
+
+    id: str
+    fix: str
+    worth: Est
+    debt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The scorecard of one fix. Rates and harms in 0...1, harms are rises of a failure rate.
+
+    phase:      `choosing`: seen only on the half of the neighbours that fixes are chosen by; `final`: on the other.
+    claims:     each of `scorecard.CLAIMS`: shown, refuted, open or not_examined.
+    stopped:    runs in which an answer was withheld; a wrong one that was withheld counts as cured.
+    literals:   what it copies from the reported case; branches: conditions that it adds.
+    tokens:     prompt and completion tokens that it adds per request; extra_calls, seconds, usd: the same for those.
+    needed:     further calls until it can be accepted if all goes on as so far; None: no end in sight.
+    beaten_by:  another fix that did better on the half for choosing.
+    """
+
+    id: str
+    fix: str
+    kind: str
+    author: str
+    verdict: FixVerdict
+    reasons: tuple[str, ...]
+    phase: str
+    claims: Mapping[str, ClaimState]
+    diff: str
+    case: SetShown
+    neighbours: SetShown
+    lookalikes: SetShown | None
+    control: SetShown | None
+    case_gain: Est
+    neighbour_gain: Est
+    generalisation: Est
+    lookalike_harm: Est
+    control_harm: Est
+    new_failures: tuple[NewFailure, ...]
+    net: Net | None
+    literals: tuple[str, ...]
+    branches: int
+    tokens: float | None
+    extra_calls: float
+    seconds: float | None
+    usd: float | None
+    stopped: int
+    needed: int | None
+    beaten_by: str | None
+    pile_up: tuple[Worth, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The answer. best: the fix that was taken to the sealed half; None where none was worth it."""
+
+    case: str
+    program: dict[str, Any]
+    model: str
+    fixes: tuple[Card, ...]
+    best: str | None
+    margin: float
+    lookalike_margin: float
+    alpha: float
+    price: TryPrice
+    cost: Cost
+    caveats: tuple[str, ...]
+    finished: bool
+    stopped: str
+
+    @property
+    def text(self) -> str:
+        return reply(self)
+
+    @property
+    def verdict(self) -> FixVerdict:
+        """Of the best fix, or of the only one; of several that all are rejected: reject."""
+        if self.best is not None:
+            return self.card(self.best).verdict
+        return "reject" if all(card.verdict == "reject" for card in self.fixes) else "undecided"
+
+    def card(self, name: str) -> Card:
+        return next(card for card in self.fixes if card.fix == name)
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape `reroll.try/1`."""
+        return {"schema": "reroll.try/1", **to_json(self), "verdict": self.verdict, "text": self.text}
+
+
+# ---------------------------------------------------------------- words
+
+MOST_SENTENCES = 6
+SETS_IN_WORDS = {
+    "case": "the reported request",
+    "neighbour": "similar requests",
+    "choosing": "similar requests",
+    "lookalike": "look-alikes",
+    "control": "ordinary requests",
+}
+
+
+def reply(found: Tried) -> str:
+    """What one would paste into a thread: at most six sentences, none stronger than what the runs show."""
+    if not any(card.case.after.n for card in found.fixes):
+        return "No call was made, so nothing is known yet."
+    if len(found.fixes) == 1:
+        return " ".join(_about(found.fixes[0], found)[:MOST_SENTENCES])
+    said = []
+    if found.best is not None:
+        others = len(found.fixes) - 1
+        said.append(f"Of {len(found.fixes)} fixes `{found.best}` did best on requests like the reported one.")
+        said += _about(found.card(found.best), found)[: MOST_SENTENCES - 2]
+        out = [card.fix for card in found.fixes if card.verdict == "reject"]
+        if out and others:
+            said.append(f"Rejected: {', '.join(f'`{name}`' for name in out[:4])}.")
+    elif all(card.verdict == "reject" for card in found.fixes):
+        said.append(f"None of the {len(found.fixes)} fixes is worth having.")
+        said += [f"`{card.fix}`: {_why(card, found)[0]}" for card in found.fixes[:4]]
+    else:
+        said.append("These runs do not show yet which fix helps.")
+    return " ".join(said[:MOST_SENTENCES])
+
+
+def _about(card: Card, found: Tried) -> list[str]:
+    """One fix: what it does, whom it helps, whom it harms, and what that comes to."""
+    said = [_cure(card)]
+    if card.verdict == "reject":
+        said.append(f"It is rejected: {'; '.join(_why(card, found))}")
+        said += _stopped(card)
+        return said
+    said.append(_harm(card, found))
+    if card.verdict == "accept":
+        said.append("It is accepted.")
+        if card.net is not None and card.net.per_10k.value is not None:
+            said.append(_net(card.net))
+    else:
+        said.append(_open(card))
+    return [*said, *_stopped(card)]
+
+
+def _rate(rate: Rate) -> str:
+    return "in no run that could be judged" if rate.estimate is None else in_ten(rate.estimate)
+
+
+def _cure(card: Card) -> str:
+    case, near = card.case, card.neighbours
+    said = f"With `{card.fix}` the reported request fails {_rate(case.after)} instead of {_rate(case.before)}"
+    if not near.after.n:
+        return f"{said} ({counts('pair', case.pairs)} of runs)."
+    others = f"requests like it fail {_rate(near.after)} instead of {_rate(near.before)}"
+    return f"{said}, and {others} ({counts('pair', near.pairs)} of runs)."
+
+
+def _why(card: Card, found: Tried) -> list[str]:
+    """Why it is rejected, each reason with its number; the last ends the sentence."""
+    said = []
+    for reason in card.reasons:
+        if reason == "cures":
+            said.append("it does not help the reported request")
+        elif reason == "helps":
+            said.append("it does not help requests like the reported one")
+        elif reason == "generalises":
+            high = card.generalisation.high
+            most = "" if high is None else f", at most {percent(min(1.0, high), 'up')} of what the case gains"
+            said.append(f"it is a special case that helps others like it too little{most}")
+        elif reason == "spares_lookalikes":
+            said.append(f"it breaks requests that only look alike, by {_by(card.lookalike_harm)}")
+        else:
+            said.append(f"it makes ordinary requests fail more often, by {_by(card.control_harm)}")
+    return [*said[:-1], f"{said[-1]}."] if said else []
+
+
+def _by(harm: Est) -> str:
+    return points(harm.value, signed=False)
+
+
+def _harm(card: Card, found: Tried) -> str:
+    state, harm = card.claims["spares_control"], card.control_harm
+    if state == "not_examined":
+        return "What it does to ordinary requests is not known, since there are none to try it on."
+    if harm.high == 0.0 and not harm.n:
+        return "On ordinary requests it changes nothing at all, so it cannot harm them."
+    if not harm.n:
+        return "What it does to ordinary requests was not measured yet."
+    most = points(min(1.0, harm.high if harm.high is not None else 1.0), signed=False, toward="up")
+    return f"On ordinary requests it changes nothing that could be seen; a harm of more than {most} is ruled out."
+
+
+def _open(card: Card) -> str:
+    if card.beaten_by is not None:
+        return f"It was taken no further, since `{card.beaten_by}` did better or as well."
+    if card.needed is None:
+        return "That is not enough to accept or reject it, and no number of calls in sight would decide."
+    return f"That is not enough to accept or reject it; about {counts('more call', card.needed)} would decide."
+
+
+def _net(net: Net) -> str:
+    value = net.per_10k.value or 0.0
+    more = "fewer" if value >= 0 else "more"
+    share = percent(net.prevalence)
+    share = percent(net.prevalence)
+    return f"Of 10,000 requests about {abs(value):,.0f} {more} would fail, if {share} are like the reported one."
+
+
+def _stopped(card: Card) -> list[str]:
+    if not card.stopped:
+        return []
+    return [
+        f"In {counts('run', card.stopped)} it withheld the answer, which counts in its favour where that was wrong."
+    ]
