@@ -192,6 +192,8 @@ PRINTED = {
     "sample": ["show", "SAMPLE"],
     "association": ["forks", "SAMPLE"],
     "check": ["check", "--labels", "LABELS"],
+    "ideas": ["ideas"],
+    "ledger": ["ledger"],
     "cause": ["cause", "half-seven", "--budget", "40"],
     "audit": ["audit", "tea"],
     "export": ["export", "--out", "OUT"],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+
+import jsonschema
 
 from reroll.cli import main
 from reroll.evidence import Est
@@ -146,3 +149,13 @@ def test_a_store_that_was_named_and_is_not_there_is_an_error(tmp_path: Path, cap
     init_project(tmp_path / "meetings")
     assert main(["ledger", "--project", str(tmp_path / "meetings"), "--store", str(tmp_path / "no.sqlite")]) == 2
     assert "store-missing" in capsys.readouterr().err
+
+
+def test_what_is_printed_of_fixes_fits_the_schema(tmp_path: Path, capsys: Any) -> None:
+    project = tmp_path / "meetings"
+    init_project(project)
+    store_with(project, [tried("a", 1), applied("a", 2), tried("b", 3, "reject", pile_up=[pile("a", 0.1, 0.05, 0.2)])])
+    schemas = Path(__file__).parent.parent / "docs" / "schemas"
+    for name in ("ledger", "ideas"):
+        found = reroll(capsys, name, "--project", project, "--json").json
+        jsonschema.validate(found, json.loads((schemas / f"{name}.json").read_text()))

@@ -360,7 +360,7 @@ def schemas() -> dict[str, Any]:
         "program": Program.model_json_schema(),
         "cases": _plain_references(CaseFile.model_json_schema()),
         "fix": Fix.model_json_schema(),
-        "ideas": IdeaFile.model_json_schema(),
+        "ideas-file": IdeaFile.model_json_schema(),
         "label": Label.model_json_schema(),
     }
 
