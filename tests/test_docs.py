@@ -196,6 +196,7 @@ PRINTED = {
     "ledger": ["ledger"],
     "cause": ["cause", "half-seven", "--budget", "40"],
     "audit": ["audit", "tea"],
+    "neighbours": ["neighbours", "half-seven", "--count", "3"],
     "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
     "init": ["init", "NEW"],
@@ -209,7 +210,7 @@ def test_what_is_printed_fits_its_schema(
     assert set(PRINTED) == set(generate.schemas())
     words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new"), "OUT": str(tmp_path / "out.jsonl")}
     init_project(tmp_path / "meetings")
-    homes = {"cause": tmp_path / "meetings"}  # a recording cannot be asked anything new
+    homes = dict.fromkeys(("cause", "neighbours"), tmp_path / "meetings")  # a recording cannot be asked anything new
     for name, line in PRINTED.items():
         command = [words.get(word, word) for word in line]
         # 4: this recording is at its end before it could be said which words go with failure.
