@@ -30,8 +30,10 @@ from reroll.arguments import Common, Pictures, Spending
 from reroll.audited import Audited
 from reroll.cli import app
 from reroll.explain import Explained
+from reroll.ideas import Board
 from reroll.intake.recording import Recording
 from reroll.lever_kinds import KINDS, Setting
+from reroll.ledger import Ledger
 from reroll.looking import Listed, Whole
 from reroll.probing import Probed
 from reroll.settings import SETTINGS
@@ -220,6 +222,8 @@ def schemas() -> dict[str, JSON]:
         "explain": named("explain", plain(TypeAdapter(Explained))),
         "compare": named("compare", plain(TypeAdapter(Comparison))),
         "check": named("check", checked()),
+        "ideas": named("ideas", plain(TypeAdapter(Board))),
+        "ledger": named("ledger", plain(TypeAdapter(Ledger))),
         "audit": named("audit", with_more(plain(TypeAdapter(Audited)), {"text": text})),
         "neighbours": named("neighbours", neighbourhood()),
         "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),

@@ -196,6 +196,8 @@ PRINTED = {
     "sample": ["show", "SAMPLE"],
     "association": ["forks", "SAMPLE"],
     "check": ["check", "--labels", "LABELS"],
+    "ideas": ["ideas"],
+    "ledger": ["ledger"],
     "cause": ["cause", "half-seven", "--budget", "40"],
     "audit": ["audit", "tea"],
     "neighbours": ["neighbours", "half-seven", "--count", "3"],

@@ -23,7 +23,7 @@ sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement 
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
-describing suggestion suggest_cause suggest_answers suggest proposals reduction scorecard
+describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard
 """.split()
 EDGES = """
 settings keys strict_yaml yaml_edit complaints init project wording person check_process checking
@@ -35,12 +35,12 @@ looking training_export grouped labelling runs session keeping branching reading
 runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
-foretold phrased placing following phrasing reworded rewording writing proposing appending applying neighbourhood
+foretold phrased placing following phrasing reworded rewording writing proposing evolving ideas_file appending applying neighbourhood
 neighbouring
 controls investigation certifying comparing trial trying scored tried render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
-commands_files
+commands_files commands_ledger commands_ideas
 fake_faults fake_server commands_fake exits cli_files cli_fixes cli
 """.split()
 LAYERS = CORE + EDGES

@@ -18,6 +18,7 @@ from reroll import strict_yaml
 from reroll.case import Case
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
+from reroll.ideas_file import read_ideas
 from reroll.program import Program
 from reroll.project import CaseFile, load_project, parse_yaml, read_checks, schemas
 from reroll.strict_yaml import write_yaml
@@ -398,14 +399,17 @@ def blocks(page: str, language: str) -> list[str]:
 
 def test_the_files_in_the_docs_load_and_fit_their_schemas(tmp_path: Path) -> None:
     files = {re.match(r"# (.+)\n", block)[1]: block for block in blocks("files.md", "yaml")}  # type: ignore[index]
-    assert set(files) == {"program.yaml", "program.yaml of a stored request", "cases.yaml", "fixes/describe-date.yaml"}
+    written = {"program.yaml", "program.yaml of a stored request", "cases.yaml", "fixes/describe-date.yaml"}
+    assert set(files) == written | {"ideas.yaml"}
     raw = files.pop("program.yaml of a stored request")
     label, row = blocks("files.md", "json")
     project = load_project(write(tmp_path / "a", {**files, "labels.jsonl": label}))
     assert len(project.cases) == 4
     assert project.labels[0].note == "wrong Friday"
+    assert read_ideas(project)[0].confirmed
     assert load_project(write(tmp_path / "b", {"program.yaml": raw, "request.json": RAW})).program.raw == RAW
     every = {"program": files["program.yaml"], "cases": files["cases.yaml"], "fix": files["fixes/describe-date.yaml"]}
+    every["ideas-file"] = files["ideas.yaml"]
     for name, text in [*every.items(), ("program", raw)]:
         jsonschema.validate(parse_yaml(text, name), schemas()[name])
     jsonschema.validate(json.loads(label), schemas()["label"])

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
 from reroll.cli_files import export, import_
-from reroll.cli_fixes import apply, neighbours, try_fixes
+from reroll.cli_fixes import apply, ideas, ledger, neighbours, try_fixes
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -338,6 +338,8 @@ def phrase(
 app.command(neighbours)
 app.command(try_fixes, name="try")
 app.command(apply)
+app.command(ideas)
+app.command(ledger)
 
 
 @app.command

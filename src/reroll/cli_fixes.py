@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from reroll.arguments import Common, Pictures, Spending
 
-__all__ = ["apply", "neighbours", "try_fixes"]
+__all__ = ["apply", "ideas", "ledger", "neighbours", "try_fixes"]
 
 COMMON, SPENDING, PICTURES = Common(), Spending(), Pictures()
 
@@ -102,3 +102,42 @@ def apply(*fixes: str, dry_run: bool = False, anyway: bool = False, common: Comm
     from reroll import commands_fixes
 
     return commands_fixes.apply(fixes, dry_run, anyway, common)
+
+
+def ideas(
+    *words: str,
+    case: str | None = None,
+    by: str | None = None,
+    fix: Path | None = None,
+    with_: Annotated[str | None, Parameter(name="--with")] = None,
+    common: Common = COMMON,
+    spending: Spending = SPENDING,
+    pictures: Pictures = PICTURES,
+) -> int:
+    """List ideas for cases with what came of them; add one, write it as a fix, confirm that it is what was meant.
+
+    Parameters
+    ----------
+    words
+        Nothing, or a case: list. `add` and an idea: append it to ideas.yaml. `write` and a number: make a fix of it.
+        `confirm` and a number: its author says that this fix is what was meant.
+    case
+        The case that an idea is for.
+    by
+        Whose idea it is, or who confirms it (default: your user name).
+    fix
+        To write an idea: the file of the fix that says the same.
+    with_
+        To write an idea: the model that does (default: the program's own).
+    """
+    from reroll import commands_ideas
+
+    told = commands_ideas.Told(case, by, fix, with_)
+    return commands_ideas.ideas(words, told, common, spending, pictures)
+
+
+def ledger(*, common: Common = COMMON, pictures: Pictures = PICTURES) -> int:
+    """Say which fixes were tried and applied, what each still earns, and what they cost together."""
+    from reroll import commands_ledger
+
+    return commands_ledger.ledger(common, pictures)

@@ -38,6 +38,7 @@ __all__ = [
     "judged_samples",
     "measure_check",
     "people_say",
+    "user_name",
     "written_after",
 ]
 
@@ -223,7 +224,7 @@ def ask_about(
     if said.outcome == "invalid" and said.reason != UNSURE:
         raise UsageError(f"{said.reason}; the labels given before are kept in {path}", slug="no-person")
     word: Literal["pass", "fail", "unsure"] = "unsure" if said.outcome == "invalid" else said.outcome
-    who = _name() if by is None else by
+    who = user_name() if by is None else by
     append_label(path, Label(sample=run.id, outcome=word, by=who, check=name or ALL_CHECKS))
     return word
 
@@ -246,7 +247,8 @@ def append_label(path: Path, label: Label) -> None:
         raise UsageError(f"{path} cannot be written: {problem}; choose another --labels", slug="out") from None
 
 
-def _name() -> str:
+def user_name() -> str:
+    """Who sits here, as the machine calls them; empty where it does not know."""
     with contextlib.suppress(Exception):  # no user name is known in some containers
         return getpass.getuser()
     return ""

@@ -83,13 +83,14 @@ def money(usd: float | None) -> str:
 def counts(thing: str, n: int) -> str:
     """A number of things, the noun in its plural where English wants it.
 
-    >>> counts("call", 3), counts("control call", 1), counts("try", 1204)
-    ('3 calls', '1 control call', '1,204 tries')
+    >>> counts("call", 3), counts("control call", 1), counts("try", 1204), counts("fix", 2)
+    ('3 calls', '1 control call', '1,204 tries', '2 fixes')
     """
     if n == 1:
         return f"1 {thing}"
-    ends_in_y = thing.endswith("y") and thing[-2:-1] not in "aeiou"
-    return f"{n:,} {thing[:-1] + 'ies' if ends_in_y else thing + 's'}"
+    if thing.endswith("y") and thing[-2:-1] not in "aeiou":
+        return f"{n:,} {thing[:-1]}ies"
+    return f"{n:,} {thing}{'es' if thing.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
 def in_ten(rate: float) -> str:

@@ -16,6 +16,7 @@ from reroll.check import Check
 from reroll.complaints import complain, problem_words
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
+from reroll.ideas import IdeaFile
 from reroll.lever_kinds import kind_problem
 from reroll.match import nearest, show
 from reroll.params import bad_param
@@ -361,6 +362,7 @@ def schemas() -> dict[str, Any]:
         "program": Program.model_json_schema(),
         "cases": _plain_references(CaseFile.model_json_schema()),
         "fix": Fix.model_json_schema(),
+        "ideas-file": IdeaFile.model_json_schema(),
         "label": Label.model_json_schema(),
     }
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reroll.case import Case
+from reroll.engine import run_draws
 from reroll.errors import UsageError
+from reroll.models.registry import open_model
 from reroll.program import Program, same_kind
 from reroll.project import Project
 from reroll.proposals import Unusable, asks_for_changes, asks_for_idea, complaints, read_changes
@@ -15,9 +18,10 @@ from reroll.reworded import Dropped
 from reroll.runner import draw_at
 from reroll.sample import Sample
 from reroll.session import Session, judged, slots
+from reroll.settings import setting
 from reroll.suggestion import Suggestion
 
-__all__ = ["Proposed", "Task", "ask_for_changes", "change_task", "idea_task", "writer_of"]
+__all__ = ["Proposed", "Task", "ask_for_changes", "change_task", "idea_task", "writer_of", "writing"]
 
 MOST = 16  # changes asked for at once
 REPLIES = 3  # at most so many, where what came back was no use
@@ -110,6 +114,27 @@ def idea_task(project: Project, case_id: str, idea: str, model: str | None = Non
 
     asking = Case(id=f"{case_id} (idea)", input={"task": asks_for_idea(program, idea)})
     return Task(replace(project, program=writer, cases=(), fixes=()), asking, read, 1)
+
+
+@asynccontextmanager
+async def writing(session: Session, writer: Program) -> AsyncIterator[Session]:
+    """A session beside another one whose model writes, with no step of the program around it; they spend together.
+
+    Raises: ModelError where the model cannot be reached.
+    """
+    model = open_model(
+        writer.model,
+        base_url=writer.base_url,
+        project=session.project.path,
+        timeout=setting("timeout"),
+        tries=setting("tries"),
+    )
+    try:
+        await model.check()
+        project = replace(session.project, program=writer, cases=(), fixes=())
+        yield session.like(project=project, model=model, variant="writer", engine=run_draws, yardstick=writer)
+    finally:
+        await model.close()
 
 
 async def ask_for_changes(session: Session, task: Task) -> Proposed:
