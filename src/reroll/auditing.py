@@ -197,9 +197,9 @@ def _go_on(found: Arms) -> None:
         else:
             found.arms[claim.against].want = arm.want
     for id, most_of_it in (("Z", AT_ZERO), ("S", SAME_SEED)):
-        arm = found.arms.get(id)
-        if arm and production.varies and not drawn[id].varies and chance_alike(production, drawn[id]) > 0.001:
-            arm.want = max(arm.want, min(most_of_it, len(arm) + STEP))
+        held = found.arms.get(id)
+        if held and production.varies and not drawn[id].varies and chance_alike(production, drawn[id]) > 0.001:
+            held.want = max(held.want, min(most_of_it, len(held) + STEP))
     found.arms["P"].want = max(most, min(PRODUCTION, len(found.arms["P"]) + STEP), len(found.arms["P"]))
 
 
