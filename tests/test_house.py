@@ -12,7 +12,8 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case step_forms step_texts steps step_record fix variant circumstances fillers draft factors
+errors numbers sample match params program requirement check case step_forms step_texts steps step_record
+fix variant circumstances fillers draft factors
 outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
 adjudicate retry suite balance plan
