@@ -47,7 +47,8 @@ class Saying:
         self.name = self.identity = name
         self.texts, self.usd = texts, usd
         self.draws: list[Draw] = []
-        self.wait: asyncio.Event | None = None
+        self.wait: asyncio.Event | None = None  # for all calls but the first, which is told by `second`
+        self.second = asyncio.Event()
 
     async def check(self) -> None: ...
 
@@ -60,6 +61,7 @@ class Saying:
         number = len(self.draws)
         self.draws.append(draw)
         if self.wait is not None and number:
+            self.second.set()
             await self.wait.wait()
         await asyncio.sleep(0)
         text = self.texts[number % len(self.texts)]
@@ -258,13 +260,10 @@ def test_all_models_of_one_server_share_its_gate(tmp_path: Path) -> None:
 
 
 def test_it_keeps_the_contract_of_a_model(tmp_path: Path) -> None:
+    told = Program(program="p", model="bundled", params={"max_tokens": 8}, steps=(RETRY,))
     with Checker(tmp_path) as checker:
-        model = around(open_model("bundled"), program(RETRY), checker)
-        asyncio.run(
-            check_model(
-                model, Program(program="p", model="bundled", params={"max_tokens": 8}).render({"request": "Hi"})
-            )
-        )
+        model = around(open_model("bundled"), told, checker)
+        asyncio.run(check_model(model, Draw(told.render({"request": "Hi"}), "greet", 0, seed=64)))
 
 
 # -- shared completions ------------------------------------------------------------------------------------------------
@@ -334,7 +333,8 @@ def run_here(folder: Path, work: Callable[[Store, Checker], Any]) -> Any:
 
 def test_costs_count_calls_and_budgets_count_draws(tmp_path: Path) -> None:
     def work(store: Store, checker: Checker) -> None:
-        one = session(tmp_path, store, checker, Saying("no", "yes"), RETRY)
+        one = session(tmp_path, store, checker, Saying("no", "yes"), RETRY, concurrency=1)
+        one.runs(CASE)  # the checks are known before the first draw
         asyncio.run(draw_more(one, [slots(one, CASE)], 5))
         cost = one.spent.cost()
         assert (cost.calls, cost.samples, cost.attempts) == (10, 5, 10)
@@ -352,6 +352,7 @@ def test_what_was_measured_without_steps_stays_apart_and_stays(tmp_path: Path) -
     def work(store: Store, checker: Checker) -> None:
         inner = Saying("no")
         bare, with_steps = session(tmp_path, store, checker, inner), session(tmp_path, store, checker, inner, RETRY)
+        assert len(bare.runs(CASE)) == len(with_steps.runs(CASE)) == 0
         asyncio.run(draw_more(bare, [slots(bare, CASE)], 2))
         asyncio.run(draw_more(with_steps, [slots(with_steps, CASE)], 3))
         assert (len(bare.runs(CASE)), len(with_steps.runs(CASE))) == (2, 3)
@@ -377,8 +378,7 @@ def test_a_draw_that_is_stopped_between_its_calls_is_kept_and_not_counted(tmp_pa
         async def stopped() -> None:
             inner.wait = asyncio.Event()
             going = asyncio.ensure_future(draw_more(one, [slots(one, CASE)], 3))
-            while len(inner.draws) < 2:
-                await asyncio.sleep(0)
+            await inner.second.wait()
             one.stopped = True
             for drawing in one.drawing:
                 drawing.cancel()
@@ -388,7 +388,7 @@ def test_a_draw_that_is_stopped_between_its_calls_is_kept_and_not_counted(tmp_pa
         (kept,) = store.samples(payload=True)
         assert is_cut(kept.sample)
         assert kept.sample.error == "stopped in the middle, after 1 call"
-        assert (kept.source, kept.sample.usage.usd, one.spent.calls) == ("outage", 0.01, 1)
+        assert (kept.source, kept.sample.usage.usd, one.spent.calls) == ("cut", 0.01, 1)
         assert len(one.runs(CASE)) == 0
         # The same command goes on from there.
         inner.wait, one.stopped = None, False
@@ -406,7 +406,7 @@ STEPS = "steps:\n  - {step: retry, checks: [{contains: 'yes'}], times: 1}\n"
 @pytest.fixture
 def told(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, Any]]:
     def run(*words: str) -> tuple[int, Any]:
-        code = main([*words, "--json"])
+        code = main([*words, "--json", "--yes"])
         out = capsys.readouterr()
         return code, json.loads(out.out) if out.out else out.err
 
@@ -416,15 +416,14 @@ def told(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[in
 def test_rerun_measures_the_whole_program(tmp_path: Path, told: Any) -> None:
     with in_background(in_turn("no", "yes")) as (server, url):
         project = write_project(tmp_path, url, program="reference_rate: 0.02\n" + STEPS)
-        words = ("rerun", "greet", "--project", str(project), "--budget", "12", "--concurrency", "1", "--yes")
+        words = ("rerun", "greet", "--project", str(project), "--budget", "12", "--concurrency", "1")
         _, found = told(*words)
-        assert found["luck"]["rate"]["failures"] == 0
+        assert (found["rate"]["failures"], found["rate"]["n"]) == (0, 12)
         assert found["cost"]["calls"] == server.calls == 2 * found["cost"]["samples"]
-        assert "#steps:" in json.dumps(found["model"])
+        assert "#steps:" in found["model"]
         before = server.calls
-        _, again = told(*words)
-        assert again["luck"]["rate"]["n"] == found["luck"]["rate"]["n"]
-        assert server.calls == before  # nothing is asked twice
+        _, again = told(*words)  # goes on from there: undecided so far
+        assert (again["rate"]["n"], again["cost"]["calls"], server.calls) == (24, 24, before + 24)
 
 
 def test_a_key_that_is_refused_in_the_middle_loses_nothing(tmp_path: Path, told: Any) -> None:
@@ -438,7 +437,7 @@ def test_a_key_that_is_refused_in_the_middle_loses_nothing(tmp_path: Path, told:
     took = taken(kept[0].sample)
     assert took is not None
     assert text_of(took.drawn[0]) == "no"
-    assert kept[0].source == "outage"
+    assert kept[0].source == "cut"
 
 
 def test_compare_tells_steps_from_none(tmp_path: Path, told: Any) -> None:
@@ -467,11 +466,11 @@ def test_show_has_the_final_answer(tmp_path: Path, capsys: Any, told: Any) -> No
 def test_forks_looks_at_no_tokens_through_steps(tmp_path: Path, by: str, capsys: Any) -> None:
     with in_background(in_turn("no")) as (_, url):
         project = write_project(tmp_path, url, program=STEPS)
-        main(["rerun", "greet", "--project", str(project), "--budget", "2", "--json"])
+        main(["rerun", "greet", "--project", str(project), "--budget", "2", "--json", "--yes"])
         with Store.open(project / ".reroll" / "store.sqlite") as store:
             (first, *_) = store.samples()
         capsys.readouterr()
-        assert main(["forks", first.id, "--by", by, "--project", str(project)]) == 2
+        assert main(["forks", first.id, "--by", by, "--yes", "--project", str(project)]) == 2
         assert "[steps]" in capsys.readouterr().err
 
 
