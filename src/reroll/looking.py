@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # What a list shows: branches, gone on with from a given beginning, are no runs of the case.
-LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "replay")
+LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "cut", "replay")
 RUNS: tuple[Source, ...] = ("draw", "imported")
 REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
 
