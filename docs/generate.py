@@ -32,10 +32,11 @@ from reroll.cli import app
 from reroll.explain import Explained
 from reroll.ideas import Board
 from reroll.intake.recording import Recording
-from reroll.lever_kinds import KINDS, Setting
 from reroll.ledger import Ledger
+from reroll.lever_kinds import KINDS, Setting
 from reroll.looking import Listed, Whole
 from reroll.probing import Probed
+from reroll.scored import Tried
 from reroll.settings import SETTINGS
 
 HERE = Path(__file__).parent
@@ -226,6 +227,7 @@ def schemas() -> dict[str, JSON]:
         "ledger": named("ledger", plain(TypeAdapter(Ledger))),
         "audit": named("audit", with_more(plain(TypeAdapter(Audited)), {"text": text})),
         "neighbours": named("neighbours", neighbourhood()),
+        "try": named("try", with_more(plain(TypeAdapter(Tried)), {"verdict": text, "text": text})),
         "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),
         "sample": named("sample", plain(TypeAdapter(Whole))),
         "export": named("export", with_more({}, {"file": text, "samples": {"type": "integer"}})),

@@ -17,7 +17,7 @@ from reroll.scorecard import ClaimState, ClaimWord, Rules, SetWord, claim_states
 from reroll.session import Session, too_dear
 from reroll.trial import RATES, Trial
 
-__all__ = ["Asked", "Course", "Sets", "Status", "price_of", "try_fixes"]
+__all__ = ["Asked", "Course", "Sets", "Status", "may_go_on", "price_of", "try_fixes"]
 
 CHOOSE: tuple[ClaimWord, ...] = ("cures", "helps", "generalises")
 INDIFFERENT = 0.05  # of a failure rate: of two fixes nearer than this the one that was named first is taken
@@ -143,7 +143,7 @@ async def _chosen(asked: Asked, course: Course) -> str | None:
             break
         units = _next_units(trial, open_now or promising, states)
         _tell(asked, trial, f"which of {len(running)} fixes helps?")
-        if _used(asked) - used >= limit or not _allowed(asked, course, trial.calls_for(units, running)):
+        if _used(asked) - used >= limit or not may_go_on(asked, course, trial.calls_for(units, running)):
             break
         await trial.draw(units, running)
         for name in running:
@@ -211,7 +211,7 @@ async def _measured(asked: Asked, course: Course, name: str) -> None:
             return
         units: dict[str, int] = {s: pairs[s].n + n for s, n in more.items()}
         units = _within(trial, units, pairs, name, _left(asked))
-        if not _allowed(asked, course, trial.calls_for(units, [name]) if units else _left(asked) + 1):
+        if not may_go_on(asked, course, trial.calls_for(units, [name]) if units else _left(asked) + 1):
             return
         await trial.draw(units, [name])
 
@@ -261,7 +261,7 @@ def _left(asked: Asked) -> int:
     return asked.baseline.options.budget - _used(asked)
 
 
-def _allowed(asked: Asked, course: Course, calls: int) -> bool:
+def may_go_on(asked: Asked, course: Course, calls: int) -> bool:
     """Whether so many more calls may be made; if not, why is written down."""
     sessions = (asked.baseline, *(s for _, _, s in asked.fixed))
     if any(s.stopped for s in sessions):
