@@ -91,9 +91,9 @@ def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictur
 
 
 async def _piled_up(asked: Asked, course: Course) -> dict[str, tuple[Worth, ...]]:
-    """What earlier fixes still earn beside the one that helps; nothing where it was rejected."""
+    """What earlier fixes still earn beside the one that is accepted."""
     best = course.best
-    if best is None or not course.finished or verdict_of(course.fixes[best].states) == "reject":
+    if best is None or not course.finished or verdict_of(course.fixes[best].states) != "accept":
         return {}
     session = next(s for name, _, s in asked.fixed if name == best)
     earlier = earlier_fixes(session, session.project.program, asked.sets.case[0])

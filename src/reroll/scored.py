@@ -64,7 +64,7 @@ class Card:
     stopped:    runs in which an answer was withheld; a wrong one that was withheld counts as cured.
     literals:   what it copies from the reported case; branches: conditions that it adds.
     tokens:     prompt and completion tokens that it adds per request; extra_calls, seconds, usd: the same for those.
-    needed:     further calls until it can be accepted if all goes on as so far; None: no end in sight.
+    needed:     further calls until there is a verdict if all goes on as so far; None: no end in sight.
     beaten_by:  another fix that did better on the half for choosing.
     idea:       the words of the idea that it came of, and then `author` whose it was; both only with a verdict.
     alike:      the sets on none of whose cases anything in it can act, which takes no run to know.
