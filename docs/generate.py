@@ -306,7 +306,7 @@ def neighbourhood() -> JSON:
             "case": text,
             "program": {"type": "object"},
             "model": text,
-            **dict.fromkeys(("kept", "aside", "open"), {"type": "array", "items": tried}),
+            **{name: {"type": "array", "items": tried} for name in ("kept", "aside", "open")},
             "near": {"type": "array", "items": near},
             **dict.fromkeys(("runs_each", "written"), whole),
             "dropped": dropped,

@@ -51,10 +51,10 @@ def append_cases(path: Path, cases: Sequence[Case], notes: Sequence[str]) -> Non
     indent = _indent(text, path)
     before = parse_document(text, path).value
     newline = "\r\n" if "\r\n" in text else "\n"
-    for write in (_as_block, _as_line):
-        added = _items(cases, notes, write)
-        ended = text if text.endswith("\n") else text + newline
-        new = ended + newline + textwrap.indent(added, indent).replace("\n", newline)
+    ended = text if text.endswith("\n") else text + newline
+    for write, gap in ((_as_block, newline), (_as_block, ""), (_as_line, newline), (_as_line, "")):
+        added = textwrap.indent(_items(cases, notes, write), indent).replace("\n", newline)
+        new = ended + gap + added
         if _holds(new, path, before, [case_form(case) for case in cases]):
             break
     else:

@@ -53,7 +53,8 @@ def make_neighbours(case: str, wanted: Wanted, common: Common, spending: Spendin
     chosen = project.case(case)
     _can_have(project, chosen, wanted)
     by_rule = in_turn(neighbours(chosen, project.program, project.cases, kinds)) if wanted.count else []
-    alike = lookalikes(chosen, project.program, project.cases) if wanted.count and LOOKALIKE in kinds else ()
+    known = (*project.cases, *(one.case for one in by_rule))  # what is a neighbour is no look-alike
+    alike = lookalikes(chosen, project.program, known) if wanted.count and LOOKALIKE in kinds else ()
     candidates = in_turn([*by_rule, *alike])
     if not candidates and not wanted.write:
         raise UsageError(

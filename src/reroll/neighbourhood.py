@@ -13,7 +13,7 @@ from reroll.neighbours import LOOKALIKE, Neighbour
 from reroll.numbers import counts, percent
 from reroll.reworded import Dropped
 
-__all__ = ["Neighbourhood", "Standing", "Tried", "stands"]
+__all__ = ["Neighbourhood", "Standing", "Tried", "chance_aside", "stands"]
 
 Standing = Literal["kept", "aside", "open"]
 

@@ -20,7 +20,7 @@ from reroll.runner import crashing_check, draw_at, tell
 from reroll.runs import Runs
 from reroll.session import Session, Slots, judged, slots, too_dear
 
-__all__ = ["AskedNeighbours", "from_wordings", "text_input", "try_neighbours"]
+__all__ = ["AskedNeighbours", "from_wordings", "text_input", "try_neighbours", "written_to"]
 
 SERIES = "neighbours"  # of their own: what chose a case must not count for its rate
 ORDER = (*KINDS, WRITTEN, LOOKALIKE)

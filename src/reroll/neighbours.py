@@ -131,7 +131,7 @@ def neighbours(
     if program.raw is not None or not case.input:
         return ()
     of, others = pinned(case, program), [one for one in cases if one.id != case.id]
-    room = most if most is not None else 24
+    room = (24 if most is None else most) + sum(one.of == case.id for one in others)  # what is there is made again
     made = [zip(itertools.repeat(kind), _MAKERS[kind].make(of, others, room), strict=False) for kind in wanted]
     known = {case.content_id, *(one.content_id for one in cases)}
     taken = {one.id for one in cases}

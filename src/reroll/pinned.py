@@ -17,7 +17,18 @@ from reroll.paraphrase import english
 from reroll.program import PLACEHOLDER, Program, canonical
 from reroll.requirement import response_validator
 
-__all__ = ["Leaf", "Pinned", "Scalar", "changed", "leaves", "pinned", "program_texts", "words_replaced"]
+__all__ = [
+    "NUMBER",
+    "WORDS",
+    "Leaf",
+    "Pinned",
+    "Scalar",
+    "changed",
+    "leaves",
+    "pinned",
+    "program_texts",
+    "words_replaced",
+]
 
 Scalar = str | int | float
 Rewrite = Callable[[Scalar], Scalar]
@@ -28,6 +39,7 @@ COUNTED = re.compile(r"\b(?:in|after|within)\s\w+\s(?:day|week|month|year|night)
 NUMBER = re.compile(
     r"(?<![\w.,:/-])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w.,:/-]*\d)|(?<![\w.,:/-])\d+(?:\.\d+)?(?![.,:/-]?\d|\w)"
 )
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 IDLE_KEYS = ("role", "type", "id", "name", "tool_call_id")
 
 
@@ -170,7 +182,10 @@ def _is_said(leaf: Leaf, texts: Sequence[str], numbers: Sequence[Scalar]) -> boo
         return False
     if leaf.kind == "number":
         value = _number(text)
-        return value in numbers or any(_number(m.group()) == value for one in texts for m in NUMBER.finditer(one))
+        word = WORDS[int(value)] if value in range(2, len(WORDS)) else None
+        if value in numbers or (word and any(re.search(rf"\b{word}\b", one) for one in texts)):
+            return True
+        return any(_number(m.group()) == value for one in texts for m in NUMBER.finditer(one))
     if leaf.kind == "time":
         minutes = parsed_time(text)
         return any(minutes in clock.readings for one in texts for clock in clocks(one))

@@ -119,7 +119,7 @@ def score(
     """The scorecard of these pairs; a set that is not `there` is not examined, and its harm stays unknown.
 
     Args:    pairs: by set; `neighbour` holds only pairs that no choice between fixes was made on;
-             alike: sets on which the fix provably changes nothing, so that no pair is needed.
+             alike: sets on which the fix provably changes nothing, so that no pair is needed: no harm there, no gain.
     Raises:  ValueError: without a case or neighbours nothing can be accepted.
     Assumes: pairs of one set are drawn from its cases at random, before and after side by side.
 
@@ -152,10 +152,11 @@ def claim_states(
 ) -> dict[ClaimWord, ClaimState]:
     """How each claim stands: what a look between two batches needs, and no more."""
     of = {name: pairs.get(name, Pairs()) for name in SETS}
+    special = "neighbour" in alike
     return {
-        "cures": _gain_state(of["case"], rules, 0),
-        "helps": _gain_state(of["neighbour"], rules, rules.fewest),
-        "generalises": _general_state(of["case"], of["neighbour"], rules),
+        "cures": "refuted" if "case" in alike else _gain_state(of["case"], rules, 0),
+        "helps": "refuted" if special else _gain_state(of["neighbour"], rules, rules.fewest),
+        "generalises": "refuted" if special else _general_state(of["case"], of["neighbour"], rules),
         "spares_lookalikes": _harm_state("lookalike", of, rules, there, alike),
         "spares_control": _harm_state("control", of, rules, there, alike),
     }

@@ -66,6 +66,7 @@ class Card:
     tokens:     prompt and completion tokens that it adds per request; extra_calls, seconds, usd: the same for those.
     needed:     further calls until it can be accepted if all goes on as so far; None: no end in sight.
     beaten_by:  another fix that did better on the half for choosing.
+    alike:      the sets on none of whose cases anything in it can act, which takes no run to know.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Card:
     stopped: int
     needed: int | None
     beaten_by: str | None
+    alike: tuple[str, ...] = ()
     pile_up: tuple[Worth, ...] = ()
 
 
@@ -151,7 +153,7 @@ SETS_IN_WORDS = {
 
 def reply(found: Tried) -> str:
     """What one would paste into a thread: at most six sentences, none stronger than what the runs show."""
-    if not any(card.case.after.n for card in found.fixes):
+    if not any(card.case.after.n or card.verdict == "reject" for card in found.fixes):
         return "No call was made, so nothing is known yet."
     if len(found.fixes) == 1:
         return " ".join(_about(found.fixes[0], found)[:MOST_SENTENCES])
@@ -194,6 +196,8 @@ def _rate(rate: Rate) -> str:
 
 def _cure(card: Card) -> str:
     case, near = card.case, card.neighbours
+    if not case.after.n:
+        return f"`{card.fix}` was not run, since it takes no run to know what comes of it."
     said = f"With `{card.fix}` the reported request fails {_rate(case.after)} instead of {_rate(case.before)}"
     if not near.after.n:
         return f"{said} ({counts('pair', case.pairs)} of runs)."
@@ -206,7 +210,11 @@ def _why(card: Card, found: Tried) -> list[str]:
     said = []
     for reason in card.reasons:
         if reason == "cures":
-            said.append("it does not help the reported request")
+            nothing = "nothing in it can act on the reported request"
+            said.append(nothing if "case" in card.alike else "it does not help the reported request")
+        elif {"neighbour", "choosing"} & set(card.alike):
+            acts = f"nothing in it can act on any of the {card.neighbours.cases} requests like the reported one"
+            said += [] if acts in said else [acts]
         elif reason == "helps":
             said.append("it does not help requests like the reported one")
         elif reason == "generalises":

@@ -27,7 +27,7 @@ from reroll.moments import (
     working_days_near,
 )
 from reroll.paraphrase import kept
-from reroll.pinned import NUMBER, Pinned, Scalar, changed, leaves, words_replaced
+from reroll.pinned import NUMBER, WORDS, Pinned, Scalar, changed, leaves, words_replaced
 
 __all__ = ["NAMES", "Swap", "dates_changed", "names_changed", "numbers_changed", "order_changed", "times_changed"]
 
@@ -49,7 +49,6 @@ ABOUT_NUMBERS = re.compile(
     r"twice|double|half as|per|each|percent|convert\w*|round\w*|larger|smaller|bigger|greater|less than|more than)\b",
     re.I,
 )
-WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 MINUTES = (15, 20, 30, 45, 60, 90, 120)
 TIMES = (540, 570, 600, 660, 720, 780, 840, 900, 930, 960, 1020, 1080, 1140, 1170, 1200)
 
@@ -187,7 +186,7 @@ def numbers_changed(of: Pinned, others: Sequence[Case], most: int) -> Iterator[S
         places = {leaf.path for leaf in of.leaves if _holds_number(leaf.value, value)}
         if len(places) != 1 or sum(v == value for v, _, _ in said) != 1 or value in (0, 1):
             continue
-        if not unit and isinstance(value, int) and 1900 <= value <= 2100:
+        if isinstance(value, int) and 1900 <= value <= 2100 and "," not in text:
             continue  # a year, maybe
         if unit and not of.reads_english(text):
             continue

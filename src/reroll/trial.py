@@ -28,7 +28,7 @@ from reroll.side_by_side import all_of
 from reroll.step_forms import steps_of
 from reroll.steps import fires_on
 
-__all__ = ["Trial", "Variant", "only_adds_steps", "untouched"]
+__all__ = ["RATES", "Trial", "Variant", "only_adds_steps", "untouched"]
 
 RATES = ("case", "neighbour", "choosing")  # sets whose failure rate is needed, ties or not
 
@@ -89,13 +89,14 @@ class Trial:
         self.key = content_id("try", [of, baseline.model.identity, programs, cases, checks])
         self.baseline = Variant("baseline", baseline)
         self.fixes = [self._variant(name, fix, session) for name, fix, session in fixed]
+        self._order: dict[str, list[int]] = {}
         self._offsets: dict[tuple[str, str], int] = {}
         for variant in self.all:
             for name, members in self.sets.items():
                 variant.places[name] = [
                     slots(variant.session, c, series=f"{self.key} {name} {c.id}", variant=variant.name) for c in members
                 ]
-        self.refresh(anew=True)
+        self.refresh()
 
     @property
     def all(self) -> list[Variant]:
@@ -120,8 +121,11 @@ class Trial:
 
     def case_of(self, of: str, unit: int) -> int:
         """Which case of a set this pair is about: each with the same chance, whatever came before."""
-        digest = hashlib.blake2b(f"{self.key} {of} {unit}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest) % len(self.sets[of])
+        known = self._order.setdefault(of, [])
+        while unit >= len(known):
+            digest = hashlib.blake2b(f"{self.key} {of} {len(known)}".encode(), digest_size=8).digest()
+            known.append(int.from_bytes(digest) % len(self.sets[of]))
+        return known[unit]
 
     def _idle(self, of: str) -> frozenset[int]:
         """Cases of a set that nothing needs to be run on: every fix leaves them as they are, and no rate is asked."""
@@ -136,18 +140,19 @@ class Trial:
 
     # -- what there is
 
-    def refresh(self, *, anew: bool = False) -> None:
-        """Read what is stored by now; `anew`: whole, since an outage has taken back what was read before."""
+    def refresh(self, only: Collection[Slots] | None = None) -> None:
+        """Read what is stored by now: what is new at these places, or (None) everything anew, as after an outage."""
         for variant in self.all:
             for of, places in variant.places.items():
-                known = None if anew else variant.runs.get(of)
-                variant.runs[of] = [
-                    judged(variant.session, at, known[k] if known else None) for k, at in enumerate(places)
-                ]
-        for of, cases in self.sets.items():
-            for variant in self.all:
-                for case, runs in zip(cases, variant.runs[of], strict=True):
-                    crashing_check(case, runs)
+                known = variant.runs.setdefault(of, [])
+                for k, (case, at) in enumerate(zip(self.sets[of], places, strict=True)):
+                    if only is None:
+                        known[k:] = [judged(variant.session, at)]
+                    elif at in only:
+                        known[k] = judged(variant.session, at, known[k])
+                    else:
+                        continue
+                    crashing_check(case, known[k])
 
     def rounds(self, of: str, names: Sequence[str], *, real: bool = False) -> list[dict[str, str]]:
         """The outcomes of these variants unit by unit, as far as all of them have one; a tie takes the baseline's.
@@ -216,7 +221,7 @@ class Trial:
         lacking = self._lacking(units, names)
         own = {name: work for name, work in lacking.items() if not self.variant(name).shared}
         await all_of([draw_at(self.variant(name).session, work) for name, work in own.items()])
-        self.refresh()
+        self.refresh([at for work in own.values() for at, _ in work])
         shared = {name: work for name, work in self._lacking(units, names).items() if self.variant(name).shared}
         for name, work in shared.items():
             for at, _ in work:
@@ -224,7 +229,7 @@ class Trial:
                 reserved = self.baseline.session.store.reserved(at.request_id, at.series)
                 self._offsets[name, at.series] = len(have) - reserved
         await all_of([draw_at(self.variant(name).session, work) for name, work in shared.items()])
-        self.refresh()
+        self.refresh([at for work in shared.values() for at, _ in work])
 
     def _lacking(self, units: Mapping[str, int], names: Collection[str]) -> dict[str, list[tuple[Slots, int]]]:
         out: dict[str, list[tuple[Slots, int]]] = {}

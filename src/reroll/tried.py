@@ -31,6 +31,7 @@ from reroll.scorecard import (
 )
 from reroll.scored import Card, NewFailure, SetShown, Tried, TryPrice, Worth
 from reroll.session import Session
+from reroll.step_record import taken
 from reroll.trial import Trial, Variant
 from reroll.trying import USUAL, Asked, Course, Status
 
@@ -110,8 +111,9 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
         seconds=burden.seconds,
         usd=burden.usd,
         stopped=sum(map(len, trial.withheld(variant).values())),
-        needed=_needed(pairs, rules, scored, verdict, variant, there),
+        needed=_needed(pairs, rules, scored, verdict, variant),
         beaten_by=status.beaten_by,
+        alike=status.alike,
         pile_up=pile_up,
     )
 
@@ -140,13 +142,11 @@ def _needed(
     scored: Scored,
     verdict: FixVerdict,
     variant: Variant,
-    there: Sequence[SetWord],
 ) -> int | None:
     """Further calls until it can be accepted; 0 once there is a verdict."""
     if verdict != "undecided":
         return 0
-    usual = {name: rates for name, rates in USUAL.items() if name in there}
-    more = more_needed(pairs, rules, scored, usual)
+    more = more_needed(pairs, rules, scored, USUAL)
     return None if more is None else sum(more.values()) * (1 if variant.shared else 2)
 
 
@@ -170,6 +170,10 @@ def _burden(trial: Trial, variant: Variant) -> _Burden:
     if not after or not before:
         return _Burden(None, 0.0, None, None)
 
+    stepped = bool(variant.program.steps)
+    calls = _calls(variant) if stepped else 1.0
+    calls_before = 0.0 if variant.shared else _calls(trial.baseline) if trial.baseline.program.steps else 1.0
+
     def mean(runs: Sequence[Any], of: Callable[[Any], float | None]) -> float | None:
         known = [of(one.stored.sample) for one in runs]
         return None if None in known or not known else statistics.fmean(v for v in known if v is not None)
@@ -185,10 +189,17 @@ def _burden(trial: Trial, variant: Variant) -> _Burden:
 
     return _Burden(
         more(tokens),
-        more(lambda sample: float(sample.calls)) or 0.0,
+        calls - calls_before,
         more(lambda sample: float(sum(a.seconds for a in sample.attempts))),
         more(lambda sample: sample.usage.usd),
     )
+
+
+def _calls(variant: Variant) -> float:
+    """Calls that a run took on average, out of what is kept of each; those that were shared are none."""
+    seqs = [seq for all_of in variant.runs.values() for runs in all_of for seq in runs.first(LOOKED_AT).seqs]
+    found = [taken(one.sample) for one in variant.session.store.of_seqs(seqs, payload=True)]
+    return statistics.fmean(1 if took is None else took.calls for took in found) if found else 0.0
 
 
 # ---------------------------------------------------------------- failures that were not there before
@@ -207,6 +218,8 @@ def _new_failures(trial: Trial, variant: Variant) -> list[NewFailure]:
         for runs in variant.runs[of]:
             n += len(runs)
             for facts, sample in _facts(runs):
+                if facts.ended == "blocked":
+                    continue
                 new[facts] += 1
                 first.setdefault(facts, sample)
         out += [

@@ -15,7 +15,7 @@ from reroll.reduction import Pairs
 from reroll.runner import tell
 from reroll.scorecard import ClaimState, ClaimWord, Rules, SetWord, claim_states, expected, next_pairs, verdict_of
 from reroll.session import Session, too_dear
-from reroll.trial import Trial
+from reroll.trial import RATES, Trial
 
 __all__ = ["Asked", "Course", "Sets", "Status", "price_of", "try_fixes"]
 
@@ -111,7 +111,7 @@ async def try_fixes(asked: Asked) -> Course:
     except NotCompleted as error:
         course.stopped, course.finished = str(error), False
         for trial in course.trials:
-            trial.refresh(anew=True)
+            trial.refresh()
         if not any(len(trial.rounds("case", ["baseline"])) for trial in course.trials):
             raise ModelError(str(error), slug="model-no-answer") from None
     if any(s.stopped for s in (asked.baseline, *(s for _, _, s in asked.fixed))):
@@ -185,7 +185,7 @@ def _next_units(
         more = next_pairs(pairs, limited) or {"neighbour": max(ROUND, pairs["neighbour"].n // ROUND)}
         for of, n in more.items():
             at = "choosing" if of == "neighbour" else of
-            if at in trial.sets and trial.sets[at] and at not in trial.alike(name):
+            if trial.sets.get(at) and (at in RATES or at not in trial.alike(name)):
                 wanted[at] = max(wanted.get(at, 0), pairs[of].n + n)
     return wanted
 
@@ -204,7 +204,8 @@ async def _measured(asked: Asked, course: Course, name: str) -> None:
     while True:
         status = course.fixes[name] = _status(asked, trial, name, "final")
         pairs = status.pairs()
-        more = {s: n for s, n in next_pairs(pairs, status.states).items() if s not in status.alike and of[s]}
+        asks = next_pairs(pairs, status.states)
+        more = {s: n for s, n in asks.items() if of[s] and (s in RATES or s not in status.alike)}
         _tell(asked, trial, f"does {name} help, and harm nobody?")
         if not more:
             return
@@ -228,7 +229,8 @@ def _within(
 
 
 def _status(asked: Asked, trial: Trial, name: str, phase: str) -> Status:
-    alike = trial.alike(name)
+    half = {"choosing": "neighbour"}
+    alike = tuple(half.get(of, of) for of in trial.alike(name))
     pairs = _pairs(trial, name, phase)
     there: tuple[SetWord, ...] = asked.sets.there
     if phase == "choosing":

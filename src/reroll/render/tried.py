@@ -100,6 +100,8 @@ def _changed(line: str, pen: Pen) -> Lines:
 
 
 def _number(word: str, card: Card) -> str:
+    if (word == "cures" and "case" in card.alike) or (word == "helps" and "neighbour" in card.alike):
+        return "nothing in it can act on it" if word == "cures" else "nothing in it can act on them"
     if word == "cures":
         return _share("of its failures", card.case_gain)
     if word == "helps":
@@ -111,7 +113,7 @@ def _number(word: str, card: Card) -> str:
         high = "" if est.high is None else f" to {est.high:.2f}"
         return f"{est.value:.2f} of it ({est.low or 0.0:.2f}{high or ' or more'})"
     harm = card.lookalike_harm if word == "spares_lookalikes" else card.control_harm
-    if harm.high == 0.0 and not harm.n:
+    if ("lookalike" if word == "spares_lookalikes" else "control") in card.alike:
         return "nothing in it can act on them"
     if harm.value is None or harm.high is None:
         return ""
@@ -128,7 +130,7 @@ def _share(of: str, gain: Est) -> str:
 def _burden(card: Card) -> str:
     said = []
     if card.tokens is not None:
-        said.append(f"{card.tokens:+.0f} tokens")
+        said.append(f"{card.tokens:+.0f} tokens".replace("-", "−"))
     if abs(card.extra_calls) >= 0.005:
         said.append(f"{card.extra_calls:+.2f} calls")
     if card.seconds is not None and abs(card.seconds) >= 0.05:
