@@ -216,7 +216,8 @@ def test_what_is_printed_fits_its_schema(
     assert set(PRINTED) == set(generate.schemas())
     words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new"), "OUT": str(tmp_path / "out.jsonl")}
     init_project(tmp_path / "meetings")
-    homes = dict.fromkeys(("cause", "neighbours", "try", "apply"), tmp_path / "meetings")  # a recording has nothing new to say
+    # A recording cannot be asked anything new, and has no fixes.
+    homes = dict.fromkeys(("cause", "neighbours", "try", "apply"), tmp_path / "meetings")
     for name, line in PRINTED.items():
         command = [words.get(word, word) for word in line]
         # 4: this recording is at its end before it could be said which words go with failure.
