@@ -34,7 +34,7 @@ intake models probing gate engine ray_actor ray_cluster engine_ray
 looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
-foretold phrased placing following phrasing reworded rewording writing proposing evolving
+foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
 ideas_file appending neighbourhood neighbouring controls investigation certifying comparing trial trying scored tried render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_audit commands_cause commands_files
