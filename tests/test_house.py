@@ -16,7 +16,7 @@ errors numbers sample match params program requirement check case step_forms ste
 fix variant circumstances fillers draft factors
 outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation wording_rounds paraphrase compare beta judge audit
-adjudicate retry suite balance plan
+adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
