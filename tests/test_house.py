@@ -18,7 +18,7 @@ lever_settings lever_steps lever_kinds lever_parts levers_text levers_form lever
 outcomes evidence calibrate paired race
 verdict drift_rule drift population shrinkage variation wording_rounds paraphrase
 moments pinned swapping manners neighbours lookalikes compare beta judge audit
-adjudicate retry suite balance plan
+adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening

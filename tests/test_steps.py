@@ -16,7 +16,18 @@ from reroll.errors import FileError
 from reroll.program import Program, Request
 from reroll.project import load_project
 from reroll.sample import Completion, Sample, Token
-from reroll.steps import Broken, Stepped, WrongStep, fires_on, input_text, most_calls, read_steps, run, with_input
+from reroll.steps import (
+    Broken,
+    Stepped,
+    WrongStep,
+    asks_again,
+    fires_on,
+    input_text,
+    most_calls,
+    read_steps,
+    run,
+    with_input,
+)
 
 Form = dict[str, Any]
 
@@ -374,6 +385,14 @@ def test_what_cannot_be_sent_any_more_is_an_error() -> None:
 def test_steps_say_where_they_act(step: Form, fires: bool | None) -> None:
     (form,) = read_steps([step])
     assert fires_on(form, asking()) is fires
+
+
+def test_a_retry_says_of_a_stored_answer_whether_it_would_ask_again() -> None:
+    (step,) = read_steps([{**retry(), "when": {"input": "Friday"}}])
+    assert asks_again(step, asking(), Sample(Completion("no")), Plain())
+    assert not asks_again(step, asking(), Sample(Completion("yes")), Plain())
+    assert not asks_again(step, asking("Monday"), Sample(Completion("no")), Plain())
+    assert not asks_again(step, asking(), Sample(error="http 500"), Plain())
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

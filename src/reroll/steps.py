@@ -41,6 +41,7 @@ __all__ = [
     "Step",
     "Stepped",
     "WrongStep",
+    "asks_again",
     "fires_on",
     "input_text",
     "most_calls",
@@ -113,6 +114,14 @@ def fires_on(step: Step, request: Request) -> bool | None:
         case Best() | Vote():
             return True
     return None
+
+
+def asks_again(step: Retry, request: Request, sample: Sample, hooks: Hooks) -> bool:
+    """Whether this step would ask for another answer than this one: what `retry_forecast` counts of stored runs.
+
+    Raises: Broken where one of its checks cannot run.
+    """
+    return sample.completion is not None and _Run((step,), request, hooks).flagged(0, step, _Draft(sample))
 
 
 # ---------------------------------------------------------------- the interpreter
@@ -245,14 +254,17 @@ class _Run:
         draft = yield from self._upto(k)
         acted = False
         for _ in range(step.times):
-            # What a guard before it withheld is no answer: it is asked for again, whatever `when` says of the text.
-            if draft.withheld is None and not (
-                self._holds(i, step, draft) and (not step.checks or self._fails(i, step, step.checks, draft))
-            ):
+            if not self.flagged(i, step, draft):
                 break
             acted = True
             draft = yield from self._upto(k)
         return replace(draft, fired=draft.fired | {i}) if acted else draft
+
+    def flagged(self, i: int, step: Retry, draft: _Draft) -> bool:
+        """Whether it is asked for again: what a guard before it withheld is, whatever `when` says of the text."""
+        if draft.withheld is not None:
+            return True
+        return self._holds(i, step, draft) and (not step.checks or self._fails(i, step, step.checks, draft))
 
     def _best(self, i: int, step: Best, k: int) -> Drawing:
         first: _Draft | None = None
