@@ -122,6 +122,9 @@ def help_of(name: str) -> str:
     }
     shared = {f.name for which in takes for f in fields(SHARED[which])}
     own = [row for row in rows if row[0] not in shared]
+    for argument in command.assemble_argument_collection():
+        if argument.required and argument.names[0].startswith("--"):  # it cannot be left out
+            words.append(f"{argument.names[0]} {metavar(argument.hint)}")
     parts = [f"`reroll {' '.join([name, *words])} [OPTIONS]`: {' '.join(sentence.split())}"]
     if own:
         parts.append(table(own))
