@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ class Server:
     def play(self, world: World, seed: int = 0) -> None:
         self.world, self.calls, self.now = world, 0, 0
         self.prefixes: set[str] = set()
-        self.rng = random.Random(f"{world.kind}/{world.seed}/{seed}")
+        self.asked: Counter[str] = Counter()
+        self.salt = f"{world.kind}/{world.seed}/{seed}"
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -59,7 +61,8 @@ class Server:
                 await asyncio.sleep(0.004)  # so that calls made at once meet
             around = Around(self.now, self._cold(body), request.headers.get("x-replica", ""), self.calls)
             self.calls += 1
-            choices = [self._choice(body, around, i) for i in range(body.get("n") or 1)]
+            rng = self._chance(body)
+            choices = [self._choice(body, around, i, rng) for i in range(body.get("n") or 1)]
         finally:
             self.now -= 1
         usage = {"prompt_tokens": 50, "completion_tokens": 9, "total_tokens": 59}
@@ -72,9 +75,16 @@ class Server:
         self.prefixes.add(first)
         return new
 
-    def _choice(self, body: Any, around: Around, index: int) -> dict[str, Any]:
-        fails = self.rng.random() < self.world.fails(body, around)
-        text = self.rng.choice(self.world.failing if fails else self.world.passing)
+    def _chance(self, body: Any) -> random.Random:
+        """Its own for every call: what was sent, and how often before. In which order calls happen to arrive moves
+        nothing, so that a command with a seed ends the same way each time."""
+        sent = json.dumps(body, sort_keys=True)
+        self.asked[sent] += 1
+        return random.Random(f"{self.salt}/{self.asked[sent]}/{sent}")
+
+    def _choice(self, body: Any, around: Around, index: int, rng: random.Random) -> dict[str, Any]:
+        fails = rng.random() < self.world.fails(body, around)
+        text = rng.choice(self.world.failing if fails else self.world.passing)
         cut = fails and self.world.kind == "truncation"
         if cut:
             text = text[: max(1, len(text) // 2)]

@@ -35,7 +35,7 @@ LOOKALIKES = (
     "Where is order 17?",
     "Please send order 17 to Ana",
 )
-CONTROLS = tuple(f"What is the price of article {k}?" for k in range(1, 12)) + ("Is a refund taxed?",)
+CONTROLS = (*tuple(f"What is the price of article {k}?" for k in range(1, 12)), "Is a refund taxed?")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The parts of docs/commands.md that the code writes, and docs/schemas of what `--json` prints.
+"""The parts of docs/commands.md and docs/levers.md that the code writes, and docs/schemas of what `--json` prints.
 
     python docs/generate.py             say what is out of date; exit code 1 if anything is
     python docs/generate.py --write     bring it up to date
@@ -33,12 +33,16 @@ from reroll.explain import Explained
 from reroll.ideas import Board
 from reroll.intake.recording import Recording
 from reroll.ledger import Ledger
+from reroll.lever_kinds import KINDS, Setting
 from reroll.looking import Listed, Whole
 from reroll.probing import Probed
+from reroll.scored import Tried
 from reroll.settings import SETTINGS
 
 HERE = Path(__file__).parent
 COMMANDS = HERE / "commands.md"
+LEVERS = HERE / "levers.md"
+KINDS_BLOCK = re.compile(r"<!-- kinds: (?P<group>[a-z]+) -->\n.*?<!-- /kinds -->", re.S)
 BLOCK = re.compile(r"<!-- (?P<name>help: [a-z-]+|settings) -->\n(?P<text>.*?)<!-- /(?:help|settings) -->", re.S)
 EXAMPLES = """\
 reroll demo
@@ -159,6 +163,34 @@ def renewed(page: str) -> str:
     return BLOCK.sub(one, page)
 
 
+def kinds_table(group: str) -> str:
+    """The kinds of one group: what each does, to what, with which settings (needed ones in bold)."""
+    lines = ["| kind | what it does | target | settings |", "|---|---|---|---|"]
+    for name, kind in KINDS.items():
+        if kind.group == group:
+            said = [setting_words(key, setting) for key, setting in kind.settings.items()]
+            if kind.either:
+                said.append(f"at least one of {', '.join(kind.either)}" + (", no more" if kind.exactly_one else ""))
+            settings = "; ".join(said).replace("|", "\\|") or "–"
+            lines.append(f"| `{name}` | {kind.words} | {f'`{kind.target}`' if kind.target else '–'} | {settings} |")
+    return "\n".join(lines) + "\n"
+
+
+def setting_words(key: str, setting: Setting) -> str:
+    words = ", ".join(f"`{word}`" for word in setting.form.split("|")) if "|" in setting.form else ""
+    name = f"**`{key}`**" if setting.required else f"`{key}`"
+    return f"{name}: {setting.help}{f' ({words})' if words else ''}"
+
+
+def renewed_levers(page: str) -> str:
+    """The catalogue with its tables as the code would write them now."""
+
+    def one(match: re.Match[str]) -> str:
+        return f"<!-- kinds: {match['group']} -->\n{kinds_table(match['group'])}<!-- /kinds -->"
+
+    return KINDS_BLOCK.sub(one, page)
+
+
 # -- schemas -----------------------------------------------------------------------------------------------------------
 
 
@@ -195,10 +227,12 @@ def schemas() -> dict[str, JSON]:
         "ledger": named("ledger", plain(TypeAdapter(Ledger))),
         "audit": named("audit", with_more(plain(TypeAdapter(Audited)), {"text": text})),
         "neighbours": named("neighbours", neighbourhood()),
+        "try": named("try", with_more(plain(TypeAdapter(Tried)), {"verdict": text, "text": text})),
         "samples": named("samples", with_more({"$defs": definitions}, {"samples": listed})),
         "sample": named("sample", plain(TypeAdapter(Whole))),
         "export": named("export", with_more({}, {"file": text, "samples": {"type": "integer"}})),
         "import": named("import", plain(TypeAdapter(Recording))),
+        "apply": named("apply", applied()),
         "init": named("init", with_more({}, {"project": text, "files": texts})),
         "doctor": named(
             "doctor",
@@ -208,6 +242,15 @@ def schemas() -> dict[str, JSON]:
             ),
         ),
     }
+
+
+def applied() -> JSON:
+    """What `apply` prints: the fixes, the program's ids before and after, and what differs."""
+    text = {"type": "string"}
+    things = {"type": "array", "items": {"type": "object"}}
+    return with_more(
+        {}, {"file": text, "written": {"type": "boolean"}, "fixes": things, "before": text, "after": text, "diff": text}
+    )
 
 
 def certified(around: JSON) -> JSON:
@@ -388,7 +431,8 @@ def print_examples() -> None:
 def files() -> dict[Path, str]:
     """Every file that is written or holds something written by the code, as it should be now."""
     found = {HERE / "schemas" / f"{name}.json": json.dumps(s, indent=2) + "\n" for name, s in schemas().items()}
-    return {COMMANDS: renewed(COMMANDS.read_text(encoding="utf-8")), **found}
+    levers = renewed_levers(LEVERS.read_text(encoding="utf-8"))
+    return {COMMANDS: renewed(COMMANDS.read_text(encoding="utf-8")), LEVERS: levers, **found}
 
 
 def stale() -> list[Path]:

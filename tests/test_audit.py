@@ -166,7 +166,7 @@ def test_a_stored_request_is_written_anew_at_temperature_0() -> None:
 def test_where_nothing_is_planted_it_is_chance_and_nothing_is_blamed(capsys: Any, tmp_path: Path) -> None:
     planted = Planted("none", 0.3, seed=2)
     with planted_server(planted) as url:
-        ran = audit(capsys, project(tmp_path, url), "--json")
+        ran = audit(capsys, project(tmp_path, url), "--json", "--alpha", "0.001")  # a claim by chance is not tested
         found = ran.json
     assert found["schema"] == "reroll.audit/1"
     # A comparison may happen to lean when the calls are used up: then it stays open, and nothing is named.
@@ -274,13 +274,23 @@ def test_load_is_not_named_before_three_bursts(capsys: Any, tmp_path: Path) -> N
 
 
 def test_on_a_real_llama_cpp_it_is_chance_and_the_server_is_not_blamed(capsys: Any, tmp_path: Path) -> None:
+    """Its runs have no seed, so that each audit is another one: a claim by chance has one in ten thousand here.
+
+    An audit may end undecided, where a comparison happens to lean: 6 of 60 did, and none blamed anything at 5 %.
+    """
     reroll(capsys, "init", tmp_path / "m")
     found = reroll(
-        capsys, "audit", "half-seven", "--project", tmp_path / "m", "--seed", 1, "--json", "--quiet", "--budget", 110
-    ).json
-    assert (found["verdict"], found["named"]) == ("sampling", ["sampling"])
-    assert found["seed"] == "honoured"
-    assert arm(found, "Z")["distinct"] == 1
+        capsys, "audit", "half-seven", "--project", tmp_path / "m", "--seed", 1, "--json", "--quiet", "--budget", 110,
+        "--alpha", "0.0001",
+    ).json  # fmt: skip
+    assert (found["verdict"], found["named"]) in (("sampling", ["sampling"]), ("undecided", []))
+    assert found["seed"] != "ignored"
+    assert arm(found, "S")["distinct"] == arm(found, "Z")["distinct"] == 1
+    assert arm(found, "P")["distinct"] > 1
+    for ids in ("P", "L", "CW"):
+        failures, runs = (sum(arm(found, id)["rate"][what] for id in ids) for what in ("failures", "n"))
+        assert 0 < failures < runs, ids
+    assert all(arm(found, id)["verdict"] == "undecided" for id in "CL")
     assert found["cost"]["cached_tokens"] > 0
 
 

@@ -36,7 +36,11 @@ from reroll.answer import (
 )
 from reroll.cli import app, main
 from reroll.evidence import Est
+from reroll.fix import Fix
 from reroll.init import init_project
+from reroll.lever_kinds import KINDS as FIX_KINDS
+from reroll.levers import fitting
+from reroll.program import Program
 from reroll.project import parse_yaml, schemas
 from reroll.settings import SETTINGS
 
@@ -197,9 +201,11 @@ PRINTED = {
     "cause": ["cause", "half-seven", "--budget", "40"],
     "audit": ["audit", "tea"],
     "neighbours": ["neighbours", "half-seven", "--count", "3"],
+    "try": ["try", "describe-date", "--case", "next-friday", "--budget", "40"],
     "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
     "init": ["init", "NEW"],
+    "apply": ["apply", "describe-date", "--anyway"],
     "doctor": ["doctor"],
 }
 
@@ -210,11 +216,12 @@ def test_what_is_printed_fits_its_schema(
     assert set(PRINTED) == set(generate.schemas())
     words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new"), "OUT": str(tmp_path / "out.jsonl")}
     init_project(tmp_path / "meetings")
-    homes = dict.fromkeys(("cause", "neighbours"), tmp_path / "meetings")  # a recording cannot be asked anything new
+    # A recording has nothing new to say.
+    homes = dict.fromkeys(("cause", "neighbours", "try", "apply"), tmp_path / "meetings")
     for name, line in PRINTED.items():
         command = [words.get(word, word) for word in line]
         # 4: this recording is at its end before it could be said which words go with failure.
-        assert main([*command, "--json", "--project", str(homes.get(name, project))]) in (0, 1, 4), name
+        assert main([*command, "--json", "--project", str(homes.get(name, project))]) in (0, 1, 3, 4), name
         printed = json.loads(capsys.readouterr().out)
         schema = json.loads(read(DOCS / "schemas" / f"{name}.json"))
         jsonschema.validate(printed, schema)
@@ -284,6 +291,13 @@ def test_yaml_examples_are_files_that_load(page: Path) -> None:
         for kind in ("program", "cases", "fix"):
             if isinstance(value, dict) and kind in value:
                 jsonschema.validate(value, schemas()[kind])
+
+
+def test_every_kind_of_fix_has_an_example_that_works() -> None:
+    program, *found = [parse_yaml(block, "levers.md") for block in blocks(DOCS / "levers.md", "yaml")]
+    assert [one["kind"] for one in found] == list(FIX_KINDS)
+    for one in found:
+        fitting(Fix.model_validate(one), Program.model_validate(program))
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "json", "jsonl")], ids=by_name)

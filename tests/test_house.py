@@ -26,19 +26,22 @@ rate_sums loadbearing screen confirm finding inquiry
 describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard
 """.split()
 EDGES = """
-settings keys strict_yaml complaints init project wording person check_process checking
+settings keys strict_yaml yaml_edit complaints init project wording person check_process checking
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
 store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
-looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
+looking training_export grouped labelling runs session keeping branching reading astray conversing exploring
+runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
-ideas_file appending neighbourhood neighbouring controls investigation certifying comparing trial trying scored tried render
+ideas_file appending applying neighbourhood neighbouring
+controls investigation certifying comparing trial trying scored tried piling render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
-commands_tokens commands_phrase commands_neighbours commands_try commands_audit commands_cause commands_files
-commands_ledger commands_ideas fake_faults fake_server commands_fake exits cli_fixes cli
+commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
+commands_files commands_ledger commands_ideas
+fake_faults fake_server commands_fake exits cli_files cli_fixes cli
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -104,7 +104,7 @@ def test_a_guard_that_stops_more_than_wrong_answers_is_rejected_and_counts_what_
 ) -> None:
     with planted_server(Product(MARKS, seed=4)) as url:  # type: ignore[arg-type]
         found = reroll(
-            capsys, "try", "block", "--case", "refund", "--project", project(tmp_path, url, FIXES), "--json"
+            capsys, "try", "block", "--case", "refund", "--project", project(tmp_path, url, FIXES), "--json", "--yes"
         ).json
     card = found["fixes"][0]
     assert found["verdict"] == "reject"

@@ -15,6 +15,7 @@ __all__ = [
     "Certify",
     "Common",
     "EngineName",
+    "ExportFormat",
     "Faked",
     "MethodName",
     "Pictures",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 About = Literal["case", "suite", "population"]
+ExportFormat = Literal["recorded", "rft", "preference"]
 EngineName = Literal["asyncio", "ray"]
 MethodName = Literal["auto", "sampling"]
 CaseSet = Literal["case", "neighbour", "lookalike", "control"]

@@ -127,9 +127,10 @@ def price_agreed(
     each = calls_at_most(model)  # steps around the model may ask for more than one
     if each > 1:
         usage = Usage((usage.prompt_tokens or 0) * each, (usage.completion_tokens or 0) * each)
-    if spending.yes or (model.priced and options.budget * each <= SETTINGS["budget"].default):
-        return
     kind, _, name = project.program.model.partition(":")
+    budget = options.budget if kind in FREE else options.budget * each
+    if spending.yes or (model.priced and budget <= SETTINGS["budget"].default):
+        return
     place = kind if kind in FREE else project.program.base_url or kind.partition("-")[0]  # the vendor
     usd = price(name or kind, usage, place) if model.priced else None
     calls = counts("call", options.budget // size * each) + ("" if size == 1 else f" of {size} completions each")

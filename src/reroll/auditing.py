@@ -21,6 +21,7 @@ __all__ = ["run_arms", "serving_arms"]
 STEP = 4  # pairs between two looks
 PRODUCTION = 20  # runs as reported, whatever the other arms say: what varies in one of seven shows itself
 AT_ZERO = 14  # where it varies as reported: what varies in one of five shows itself
+SAME_SEED = 12  # where it varies as reported: six equal answers are common where half of all answers are equal
 FAR = 96  # pairs: a comparison that is open then is left open
 LEAN = 0.8  # standard errors from no difference: pairs that lean less after the first dozen are left open
 AGAIN = 3  # more judgings of each output
@@ -195,9 +196,10 @@ def _go_on(found: Arms) -> None:
             most = max(most, arm.want)
         else:
             found.arms[claim.against].want = arm.want
-    zero = found.arms.get("Z")
-    if zero and production.varies and not drawn["Z"].varies and chance_alike(production, drawn["Z"]) > 0.001:
-        zero.want = max(zero.want, min(AT_ZERO, len(zero) + STEP))
+    for id, most_of_it in (("Z", AT_ZERO), ("S", SAME_SEED)):
+        held = found.arms.get(id)
+        if held and production.varies and not drawn[id].varies and chance_alike(production, drawn[id]) > 0.001:
+            held.want = max(held.want, min(most_of_it, len(held) + STEP))
     found.arms["P"].want = max(most, min(PRODUCTION, len(found.arms["P"]) + STEP), len(found.arms["P"]))
 
 

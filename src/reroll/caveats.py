@@ -30,9 +30,10 @@ __all__ = [
 
 Verdicts = tuple[LuckSection, CertifySection | NotExamined]
 
-NOT_COUNTED: tuple[tuple[Literal["refused", "outage"], str], ...] = (
-    ("refused", "the server took no call"),
-    ("outage", "the server was down"),
+NOT_COUNTED: tuple[tuple[Literal["refused", "outage", "cut"], str], ...] = (
+    ("refused", "brought nothing back while the server took no call"),
+    ("outage", "brought nothing back while the server was down"),
+    ("cut", "stood for draws that were stopped before the steps had all they asked for"),
 )
 
 
@@ -63,7 +64,7 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
         days = [_day(day) for day in sorted({day for some in runs for day in some.days()})]
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
-    unit = "call" if session.per_call == 1 else "sample"
+    unit = session.unit
     if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
         yield (
             f"{counts(unit, lost)} have not come back (a run was stopped, its time was up, or it is still waiting "
@@ -72,7 +73,7 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
     for source, why in NOT_COUNTED:
         found = (session.store.spend(request_id=at.request_id, series=at.series, source=source) for at in places)
         if n := sum(spent.calls for spent in found):
-            yield f"{counts('call', n)} brought nothing back while {why}, and are not counted"
+            yield f"{counts('call', n)} {why}, and are not counted"
     if any(some.several() for some in runs):
         yield (
             f"the runs came {session.per_call} to a call (n): those of one call share its server, its cache and its "
@@ -210,7 +211,7 @@ def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str], *, undeci
     reason = stop_reason(plan, outcomes)
     if reason == "decided" and plan.at_least:
         return "it is known whether this happens often, and with nothing to compare with no run would tell more"
-    unit = "call" if session.per_call == 1 else "sample"
+    unit = session.unit
     budget = counts(unit, session.options.budget)
     return {
         "decided": "the question was decided",

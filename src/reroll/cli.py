@@ -11,7 +11,8 @@ from cyclopts import App, Parameter
 
 from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
-from reroll.cli_fixes import ideas, ledger, neighbours, try_fixes
+from reroll.cli_files import export, import_
+from reroll.cli_fixes import apply, ideas, ledger, neighbours, try_fixes
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -336,6 +337,7 @@ def phrase(
 
 app.command(neighbours)
 app.command(try_fixes, name="try")
+app.command(apply)
 app.command(ideas)
 app.command(ledger)
 
@@ -498,49 +500,8 @@ def replay(sample: str, /, *, common: Common = COMMON) -> int:
     return commands_files.replay(sample, common)
 
 
-@app.command
-def export(
-    case: str | None = None, /, *, out: Path | None = None, parquet: Path | None = None, common: Common = COMMON
-) -> int:
-    """Write stored samples as recorded completions, one JSON object a line.
-
-    Parameters
-    ----------
-    case
-        Only this case.
-    out
-        The file to write; default: stdout.
-    parquet
-        Write a Parquet file instead, with the same columns.
-    """
-    from reroll import commands_files
-
-    return commands_files.export(case, out, parquet, common)
-
-
-@app.command(name="import")
-def import_(
-    file: Path,
-    /,
-    *,
-    check: str | None = None,
-    into: Path | None = None,
-    common: Common = COMMON,
-) -> int:
-    """Read recorded completions, judge them, and estimate how often each case fails.
-
-    Parameters
-    ----------
-    file
-        JSONL or JSONL.gz: {"case_id", "run", "model", "messages", "completion", ...} a line.
-    check
-        What a right answer is, such as 'equals: "{expected}"'; conversations use their reward.
-    into
-        Also write a project folder there, whose model is this recording.
-    """
-    from reroll import commands_files
-
-    return commands_files.import_(file, check, into, common)
+app.command(export)
+app.command(import_, name="import")
 
 
 @app.command

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from reroll.arguments import Common, Pictures, Spending
 
-__all__ = ["ideas", "ledger", "neighbours", "try_fixes"]
+__all__ = ["apply", "ideas", "ledger", "neighbours", "try_fixes"]
 
 COMMON, SPENDING, PICTURES = Common(), Spending(), Pictures()
 
@@ -84,6 +84,24 @@ def try_fixes(
 
     wanted = commands_try.TryWhat(tuple(fixes), case, margin, lookalike_margin)
     return commands_try.try_them(wanted, common, spending, pictures)
+
+
+def apply(*fixes: str, dry_run: bool = False, anyway: bool = False, common: Common = COMMON) -> int:
+    """Write an accepted fix into program.yaml, keeping its comments, and print what changed.
+
+    Parameters
+    ----------
+    fixes
+        Names of fixes in the project's folder `fixes`, files, or PART=VALUE such as system.role=TEXT. Several are
+        applied in the order in which they are named.
+    dry_run
+        Only show what would change: nothing is written.
+    anyway
+        Apply it also where no trial of it ended with `accept`.
+    """
+    from reroll import commands_fixes
+
+    return commands_fixes.apply(fixes, dry_run, anyway, common)
 
 
 def ideas(

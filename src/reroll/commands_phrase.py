@@ -206,7 +206,9 @@ def _written(
         return usable, dropped, sessions[0].spent.cost()
 
     budget = min(options_of(spending).budget, write)
-    return with_sessions([asking], store, replace(spending, budget=budget), cases, cases, work, names=("writer",))
+    return with_sessions(
+        [asking], store, replace(spending, budget=budget), cases, cases, work, names=("writer",), alone=True
+    )
 
 
 def _told_rounds(wordings: int, left: int, spending: Spending) -> None:

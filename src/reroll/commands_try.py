@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from reroll.case import Case
 from reroll.errors import UsageError
 from reroll.fix import Fix
 from reroll.halves import halves
+from reroll.ideas import Idea, author_of, fix_to_try
+from reroll.ideas_file import read_ideas
 from reroll.lever_claims import conflicts
 from reroll.levers import fitting
 from reroll.match import nearest
@@ -20,16 +22,17 @@ from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.options import options_of
 from reroll.pictures import can_be_drawn, present
+from reroll.piling import earlier_fixes, worths
 from reroll.project import Project, load_fix
-from reroll.scorecard import Rules
-from reroll.scored import Tried, TryPrice
+from reroll.scorecard import Rules, verdict_of
+from reroll.scored import Tried, TryPrice, Worth
 from reroll.session import Session
 from reroll.trial import only_adds_steps
 from reroll.tried import concluded, remember_fixes
-from reroll.trying import Asked, Sets, price_of, try_fixes
+from reroll.trying import Asked, Course, Sets, may_go_on, price_of, try_fixes
 from reroll.variant import changed_part
 
-__all__ = ["GATES", "TryWhat", "fixes_named", "sets_of", "try_them"]
+__all__ = ["GATES", "TryWhat", "conflicting", "fixes_named", "named_again", "sets_of", "try_them"]
 
 BROKE_OFF = 4
 GATES = {"accept": 0, "reject": 1, "undecided": 3}
@@ -55,7 +58,8 @@ def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictur
     can_be_drawn(pictures)
     project = project_of(common)
     case = project.case(what.case)
-    fixes = fixes_named(project, what.fixes)
+    ideas: dict[str, Idea] = {}
+    fixes = fixes_named(project, what.fixes, ideas)
     fixed = [(fix, replace(project, program=fitting(fix, project.program))) for fix in fixes]
     sets = sets_of(project, case)
     rules = _rules(what, options_of(spending).alpha)
@@ -75,7 +79,8 @@ def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictur
             price = TryPrice(reject, accept, first.options.budget)
             _told(price, rules)
             course = await try_fixes(asked)
-            found = concluded(asked, course, price, {})
+            pile_up = await _piled_up(asked, course)
+            found = named_again(concluded(asked, course, price, pile_up), ideas)
             remember_fixes(asked, found, course.trials)
             return found
 
@@ -83,6 +88,32 @@ def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictur
         found = with_sessions(programs, store, spending, sets.all, (case,), work, names=names)
     present(f"reroll try {case.id}", found.as_json, lambda page: show_tried(found, page), common, pictures)
     return GATES[found.verdict] if found.finished else BROKE_OFF
+
+
+async def _piled_up(asked: Asked, course: Course) -> dict[str, tuple[Worth, ...]]:
+    """What earlier fixes still earn beside the one that is accepted."""
+    best = course.best
+    if best is None or not course.finished or verdict_of(course.fixes[best].states) != "accept":
+        return {}
+    session = next(s for name, _, s in asked.fixed if name == best)
+    earlier = earlier_fixes(session, session.project.program, asked.sets.case[0])
+    if not earlier:
+        return {}
+    stopped = course.stopped
+    found = await worths(session, earlier, asked.rules.alpha, lambda calls: may_go_on(asked, course, calls))
+    course.stopped = stopped or course.stopped
+    return {best: found}
+
+
+def named_again(found: Tried, ideas: Mapping[str, Idea]) -> Tried:
+    """The answer with the names of those whose ideas were tried, once there is a verdict, not before."""
+    cards = tuple(
+        replace(card, author=author_of(ideas[card.fix]), idea=ideas[card.fix].idea)
+        if card.fix in ideas and card.verdict != "undecided"
+        else card
+        for card in found.fixes
+    )
+    return replace(found, fixes=cards)
 
 
 def _told(price: TryPrice, rules: Rules) -> None:
@@ -134,14 +165,18 @@ def sets_of(project: Project, case: Case) -> Sets:
 # ---------------------------------------------------------------- which fixes
 
 
-def fixes_named(project: Project, names: Sequence[str]) -> list[Fix]:
-    """The fixes of these names: those of the project, files, or PART=VALUE. Raises: UsageError."""
+def fixes_named(project: Project, names: Sequence[str], ideas: dict[str, Idea] | None = None) -> list[Fix]:
+    """The fixes of these names: those of the project, files, PART=VALUE, or ideas, which are tried blind.
+
+    Args:    ideas: is told whose ideas they are, by the name under which each is tried; None: no ideas are taken.
+    Raises:  UsageError.
+    """
     if not names:
         known = ", ".join(f"`{fix.fix}`" for fix in project.fixes) or "none"
         raise UsageError(
             f"name a fix to try: one of {project.path / 'fixes'} ({known}), a file, or PART=VALUE", slug="fix"
         )
-    found = [_fix(project, name) for name in names]
+    found = [_fix(project, name, ideas) for name in names]
     seen: dict[str, str] = {}
     for fix in found:
         other = seen.setdefault(fix.id, fix.fix)
@@ -150,7 +185,11 @@ def fixes_named(project: Project, names: Sequence[str]) -> list[Fix]:
     return found
 
 
-def _fix(project: Project, name: str) -> Fix:
+def _fix(project: Project, name: str, ideas: dict[str, Idea] | None) -> Fix:
+    if name.startswith("idea:") and ideas is not None:
+        idea, fix = fix_to_try(name, read_ideas(project), project.fixes)
+        ideas[fix.fix] = idea
+        return fix
     for fix in project.fixes:
         if fix.fix == name:
             return fix

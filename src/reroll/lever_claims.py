@@ -81,8 +81,6 @@ def claims(fix: Fix) -> Claims:
             writes = {old, f"response.{fix.text}", "steps^last"}
         case "type.narrow" if "description" in given.get("schema", {}):
             writes = {target, f"{target.removesuffix('.type')}.description"}
-        case "params.set":
-            reads = {"model"}  # which values a parameter can have depends on it
     return Claims(frozenset(writes), frozenset(reads))
 
 
@@ -101,9 +99,9 @@ def conflicts(fixes: Sequence[Fix]) -> tuple[str, ...]:
 
     >>> one = Fix(fix="one", kind="clause.edit", target="system.role", text="Be brief.")
     >>> conflicts([one, Fix(fix="two", kind="clause.delete", target="system.role")])
-    ('`one` and `two` both change system.role',)
+    ('`one` and `two` are both about system.role',)
     """
-    return tuple(f"`{a.fix}` and `{b.fix}` both change {_named(parts)}" for a, b, parts in _met(fixes) if parts)
+    return tuple(f"`{a.fix}` and `{b.fix}` are both about {_named(parts)}" for a, b, parts in _met(fixes) if parts)
 
 
 def order_matters(fixes: Sequence[Fix]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ __all__ = [
     "Whole",
     "environment_facts",
     "known_case",
+    "not_asked",
+    "outcomes_of",
     "parted_samples",
     "said_by",
     "shown",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 # What a list shows: branches, gone on with from a given beginning, are no runs of the case.
-LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "replay")
+LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "cut", "replay")
 RUNS: tuple[Source, ...] = ("draw", "imported")
 REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
 
@@ -83,14 +85,14 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
     known_case(store, case_id)
     found = store.samples(case_id=case_id, limit=limit, newest=True, source=LISTED)
     cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
-    with Checker(project.path, person=_not_asked) as checker:
+    with Checker(project.path, person=not_asked) as checker:
         return [
             Listed(
                 s.case_id,
                 s.variant,
                 s.source,
                 s.settled,
-                shown(s, _judge(checker, store, project, cases.get(s.case_id), s)),
+                shown(s, outcomes_of(checker, store, project, cases.get(s.case_id), s)),
             )
             for s in found
         ]
@@ -119,9 +121,9 @@ def parted_samples(project: Project, store: Store, case_id: str, least: int = 1)
     said = [s.sample.completion for s in found if s.sample.completion is not None]
     by: Literal["tokens", "words"] = "tokens" if said and all(c.tokens for c in said) else "words"
     tree = Tree(case_id)
-    with Checker(project.path, person=_not_asked) as checker:
+    with Checker(project.path, person=not_asked) as checker:
         for one, completion in zip(found, said, strict=True):
-            outcome = overall(_judge(checker, store, project, cases.get(case_id), one)).outcome
+            outcome = overall(outcomes_of(checker, store, project, cases.get(case_id), one)).outcome
             if by == "words":
                 completion = replace(completion, tokens=tuple(map(Token, steps_of(replace(completion, tokens=())))))
             tokens, ended = path_of(completion)
@@ -144,8 +146,8 @@ def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
     stored = store.sample(sample_id)
     cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     request = store.get_request(stored.request_id)
-    with Checker(project.path, person=_not_asked) as checker:
-        outcomes = _judge(checker, store, project, cases.get(stored.case_id), stored)
+    with Checker(project.path, person=not_asked) as checker:
+        outcomes = outcomes_of(checker, store, project, cases.get(stored.case_id), stored)
     body = dict(request.request.body)
     return Whole(
         case_id=stored.case_id,
@@ -167,7 +169,9 @@ def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
     )
 
 
-def _judge(checker: Checker, store: Store, project: Project, case: Case | None, stored: StoredSample) -> list[Outcome]:
+def outcomes_of(
+    checker: Checker, store: Store, project: Project, case: Case | None, stored: StoredSample
+) -> list[Outcome]:
     """What is stored of it under the checks as they are now, else judged on the spot (and not stored)."""
     if case is None or not case.checks:
         return []
@@ -178,7 +182,8 @@ def _judge(checker: Checker, store: Store, project: Project, case: Case | None, 
     return checker.judge(case, project.program, stored.sample)
 
 
-def _not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+def not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+    """What a check of a person says where nobody is asked: nothing."""
     return Outcome("invalid", "no person has judged this yet")
 
 

@@ -221,7 +221,7 @@ def _answer(seen: _Seen, price: PhrasePrice, stopped: str, *, finished: bool) ->
         method=found.method,
         alpha=what.alpha,
         cost=session.spent.cost(),
-        caveats=(*left_out(session.model, session.project.program), *_caveats(seen, reads)),
+        caveats=(*left_out(voices[0].session.model, voices[0].session.project.program), *_caveats(seen, reads)),
         finished=finished,
         stopped=stopped,
     )

@@ -84,8 +84,11 @@ class Project:
         raise UsageError(f"no case `{case_id}` in {self.path / 'cases.yaml'}{hint}", slug="no-case")
 
 
-def load_project(folder: str | Path) -> Project:
-    """The project in this folder. Raises: FileError for the first thing that is wrong in it."""
+def load_project(folder: str | Path, program_yaml: str | None = None) -> Project:
+    """The project in this folder; `program_yaml` is read in place of what its program.yaml says.
+
+    Raises: FileError for the first thing that is wrong in it.
+    """
     folder = Path(folder)
     if folder.is_file():
         raise FileError(folder, "a file; give the folder that holds program.yaml", slug="no-project")
@@ -93,7 +96,7 @@ def load_project(folder: str | Path) -> Project:
     if home is None:
         what = "no program.yaml in this folder" if folder.is_dir() else "no such folder"
         raise FileError(folder, f"{what}; run `reroll init {folder}` to make a project", slug="no-project")
-    program = _load_program(home)
+    program = _load_program(read_document(home) if program_yaml is None else parse_document(program_yaml, home))
     cases_file = _find(folder, "cases.yaml")
     return Project(
         folder,
@@ -125,8 +128,7 @@ def _validated(document: Document, model: type[Model], example: str) -> Model:
         raise complain(error, document, model) from None
 
 
-def _load_program(path: Path) -> Program:
-    document = read_document(path)
+def _load_program(document: Document) -> Program:
     if isinstance(document.value, dict) and isinstance(document.value.get("raw"), str):
         document.value["raw"] = _raw_request(document)
     program = _validated(document, Program, "`program: NAME` and what is sent to the model")

@@ -126,16 +126,16 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
         program_id=program_id,
         case_id=at.case.id,
         variant=at.variant or session.variant,
-        source="refused" if refused else "outage" if is_cut(sample) else "draw",
+        source="refused" if refused else "cut" if is_cut(sample) else "draw",
     )
 
 
 def _keep(session: Session, new: Sequence[NewSample]) -> None:
     for one, stored in zip(new, session.store.add_samples(new), strict=True):
         if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
-            if one.source != "outage":  # stopped in the middle, which says nothing about the server
+            if one.source != "cut":  # stopped in the middle, which says nothing about the server
                 session.silent = [*session.silent, [stored]] if one.sample.error else []
-        elif session.silent and one.source != "outage":
+        elif session.silent and one.source != "cut":
             session.silent[-1].append(stored)
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "net_effect",
     "next_pairs",
     "score",
+    "until_refuted",
     "verdict_of",
 ]
 
@@ -266,6 +267,18 @@ def more_needed(
         for name in _SETS_OF[word]:
             out[name] = max(out.get(name, 0), found)
     return out
+
+
+def until_refuted(pairs: Mapping[SetWord, Pairs], rules: Rules) -> int | None:
+    """Further pairs of neighbours until it is shown that they gain too little, if all goes on as so far."""
+    neighbour = pairs.get("neighbour", Pairs())
+    if not neighbour.n:
+        return None
+
+    def refuted(more: int) -> bool:
+        return reduction_log_e(_grown(neighbour, neighbour.n + more), rules.least_gain, "below") >= _refute(rules)
+
+    return first_reached(refuted)
 
 
 _SETS_OF: dict[ClaimWord, tuple[SetWord, ...]] = {

@@ -64,8 +64,9 @@ class Card:
     stopped:    runs in which an answer was withheld; a wrong one that was withheld counts as cured.
     literals:   what it copies from the reported case; branches: conditions that it adds.
     tokens:     prompt and completion tokens that it adds per request; extra_calls, seconds, usd: the same for those.
-    needed:     further calls until it can be accepted if all goes on as so far; None: no end in sight.
+    needed:     further calls until there is a verdict if all goes on as so far; None: no end in sight.
     beaten_by:  another fix that did better on the half for choosing.
+    idea:       the words of the idea that it came of, and then `author` whose it was; both only with a verdict.
     alike:      the sets on none of whose cases anything in it can act, which takes no run to know.
     """
 
@@ -99,6 +100,7 @@ class Card:
     needed: int | None
     beaten_by: str | None
     alike: tuple[str, ...] = ()
+    idea: str = ""
     pile_up: tuple[Worth, ...] = ()
 
 
@@ -178,8 +180,7 @@ def _about(card: Card, found: Tried) -> list[str]:
     said = [_cure(card)]
     if card.verdict == "reject":
         said.append(f"It is rejected: {'; '.join(_why(card, found))}")
-        said += _stopped(card)
-        return said
+        return [*said, *_stopped(card), *_thanks(card)]
     said.append(_harm(card, found))
     if card.verdict == "accept":
         said.append("It is accepted.")
@@ -187,7 +188,18 @@ def _about(card: Card, found: Tried) -> list[str]:
             said.append(_net(card.net))
     else:
         said.append(_open(card))
-    return [*said, *_stopped(card)]
+    return [*said, *_stopped(card), *_debts(card), *_thanks(card)]
+
+
+def _debts(card: Card) -> list[str]:
+    debts = [f"`{worth.fix}`" for worth in card.pile_up if worth.debt]
+    if not debts:
+        return []
+    return [f"With it in place {' and '.join(debts)} earn{'s' if len(debts) == 1 else ''} nothing that could be seen."]
+
+
+def _thanks(card: Card) -> list[str]:
+    return [f"The idea was {card.author}'s: thank you."] if card.idea and card.author else []
 
 
 def _rate(rate: Rate) -> str:

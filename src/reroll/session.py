@@ -17,6 +17,7 @@ from reroll.engine import Engine, run_draws
 from reroll.errors import ModelError, UsageError
 from reroll.models.choices import choices_of
 from reroll.models.model import Model
+from reroll.models.stepped import calls_at_most
 from reroll.program import Program, Request
 from reroll.project import Project
 from reroll.purse import Purse
@@ -197,6 +198,11 @@ class Session:
     def per_call(self) -> int:
         """How many samples each call brings: more than one where the program asks for several completions (n)."""
         return choices_of(self.model, self.project.program.sampling)
+
+    @property
+    def unit(self) -> str:
+        """What a budget counts, in a word: calls, or samples where these are not the same."""
+        return "call" if self.per_call == calls_at_most(self.model) == 1 else "sample"
 
     async def until_done(self, drawing: asyncio.Future[int]) -> None:
         """Wait for draws under way. A person who stops ends them early, which is no error."""

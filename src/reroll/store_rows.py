@@ -46,7 +46,7 @@ __all__ = [
 
 JSON = Any  # what json.loads returns
 Row = Mapping[str, Any]
-Source = Literal["draw", "imported", "reported", "refused", "outage", "replay", "continued"]
+Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "replay", "continued"]
 
 
 @dataclass(frozen=True, slots=True)

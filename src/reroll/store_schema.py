@@ -124,7 +124,9 @@ samples = Table(
     Column("program_id", Text, nullable=False),
     Column("case_id", Text, nullable=False),
     Column("variant", Text, nullable=False),
-    Column("source", Text, nullable=False),  # draw | imported | reported | refused (no call taken) | outage | replay
+    Column(
+        "source", Text, nullable=False
+    ),  # draw | imported | reported | refused (no call taken) | outage | cut | replay
     Column("settled_us", BigInteger, nullable=False),
     Column("seconds", Float),  # in flight, all attempts together, our own waits left out; null: not known
     Column("text", Text),  # null: no completion

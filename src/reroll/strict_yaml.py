@@ -20,7 +20,7 @@ from yaml.resolver import Resolver
 from reroll.errors import FileError
 from reroll.match import excerpt
 
-__all__ = ["Document", "parse_document", "parse_yaml", "read_document", "read_text", "write_yaml"]
+__all__ = ["Document", "parse_document", "parse_yaml", "read_document", "read_text", "write_flow", "write_yaml"]
 
 # What aliases may add, counted in values: a document of a few lines can otherwise fill the memory.
 ALIAS_LIMIT = 10_000
@@ -172,6 +172,18 @@ def write_yaml(value: Any) -> str:
     "version: '1.10'\\ncountry: 'NO'\\nn: 3\\n"
     """
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
+
+
+def write_flow(value: Any) -> str:
+    """A JSON value as YAML on one line, as it can stand behind a key.
+
+    >>> write_flow({"day": "Monday", "at": ["12:30", None]}), write_flow("no"), write_flow("a: b")
+    ("{day: Monday, at: ['12:30', null]}", "'no'", "'a: b'")
+    """
+    text = str(
+        yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**9, default_flow_style=True)
+    )
+    return text.removesuffix("...\n").strip()
 
 
 def _syntax(path: Path, text: str, error: yaml.MarkedYAMLError) -> FileError:

@@ -28,6 +28,7 @@ from reroll.scorecard import (
     more_needed,
     net_effect,
     score,
+    until_refuted,
 )
 from reroll.scored import Card, NewFailure, SetShown, Tried, TryPrice, Worth
 from reroll.session import Session
@@ -143,11 +144,13 @@ def _needed(
     verdict: FixVerdict,
     variant: Variant,
 ) -> int | None:
-    """Further calls until it can be accepted; 0 once there is a verdict."""
+    """Further calls until it can be accepted, or rejected as no help, whichever is nearer; 0 with a verdict."""
     if verdict != "undecided":
         return 0
-    more = more_needed(pairs, rules, scored, USUAL)
-    return None if more is None else sum(more.values()) * (1 if variant.shared else 2)
+    more, refuted = more_needed(pairs, rules, scored, USUAL), until_refuted(pairs, rules)
+    either = [sum(more.values())] if more is not None else []
+    either += [round(1.5 * refuted)] if refuted else []
+    return min(either) * (1 if variant.shared else 2) if either else None
 
 
 # ---------------------------------------------------------------- what it costs

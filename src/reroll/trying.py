@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,14 +14,27 @@ from reroll.evidence import Evidence
 from reroll.fix import Fix
 from reroll.reduction import Pairs
 from reroll.runner import tell
-from reroll.scorecard import ClaimState, ClaimWord, Rules, SetWord, claim_states, expected, next_pairs, verdict_of
+from reroll.scorecard import (
+    ClaimState,
+    ClaimWord,
+    Rules,
+    SetWord,
+    claim_states,
+    expected,
+    more_needed,
+    next_pairs,
+    score,
+    until_refuted,
+    verdict_of,
+)
 from reroll.session import Session, too_dear
 from reroll.trial import RATES, Trial
 
-__all__ = ["Asked", "Course", "Sets", "Status", "price_of", "try_fixes"]
+__all__ = ["Asked", "Course", "Sets", "Status", "may_go_on", "price_of", "try_fixes"]
 
 CHOOSE: tuple[ClaimWord, ...] = ("cures", "helps", "generalises")
 INDIFFERENT = 0.05  # of a failure rate: of two fixes nearer than this the one that was named first is taken
+ENOUGH = 64  # pairs on neighbours: from here on it is asked whether going on can decide
 FOR_CHOOSING = 0.4  # of the budget, at most
 ROUND = 8
 USUAL: dict[SetWord, tuple[float, float]] = {
@@ -143,7 +157,7 @@ async def _chosen(asked: Asked, course: Course) -> str | None:
             break
         units = _next_units(trial, open_now or promising, states)
         _tell(asked, trial, f"which of {len(running)} fixes helps?")
-        if _used(asked) - used >= limit or not _allowed(asked, course, trial.calls_for(units, running)):
+        if _used(asked) - used >= limit or not may_go_on(asked, course, trial.calls_for(units, running)):
             break
         await trial.draw(units, running)
         for name in running:
@@ -209,11 +223,31 @@ async def _measured(asked: Asked, course: Course, name: str) -> None:
         _tell(asked, trial, f"does {name} help, and harm nobody?")
         if not more:
             return
+        if _hopeless(asked, pairs, status, trial.variant(name).shared):
+            course.stopped = "what is left of the budget would not decide, so it is not spent"
+            return
         units: dict[str, int] = {s: pairs[s].n + n for s, n in more.items()}
         units = _within(trial, units, pairs, name, _left(asked))
-        if not _allowed(asked, course, trial.calls_for(units, [name]) if units else _left(asked) + 1):
+        if not may_go_on(asked, course, trial.calls_for(units, [name]) if units else _left(asked) + 1):
             return
         await trial.draw(units, [name])
+
+
+def _hopeless(asked: Asked, pairs: Mapping[SetWord, Pairs], status: Status, shared: bool) -> bool:
+    """Whether neither an acceptance nor a rejection is in reach of the calls that are left, if all goes on as so far.
+
+    Only asked while it is open whether it helps at all, and of enough pairs to tell; a fix that helps is measured on.
+    """
+    open_now = "open" in (status.states["helps"], status.states["generalises"], status.states["cures"])
+    if not open_now or pairs["neighbour"].n < ENOUGH:
+        return False
+    each, left = 1 if shared else 2, _left(asked)
+    scored = score(pairs, asked.rules, asked.sets.there, status.alike)
+    more = more_needed(pairs, asked.rules, scored, USUAL)
+    refuted = until_refuted(pairs, asked.rules)
+    # Half as many case pairs go beside the neighbours.
+    least = min(math.inf if more is None else sum(more.values()), math.inf if refuted is None else 1.5 * refuted)
+    return least * each > left
 
 
 def _within(
@@ -261,7 +295,7 @@ def _left(asked: Asked) -> int:
     return asked.baseline.options.budget - _used(asked)
 
 
-def _allowed(asked: Asked, course: Course, calls: int) -> bool:
+def may_go_on(asked: Asked, course: Course, calls: int) -> bool:
     """Whether so many more calls may be made; if not, why is written down."""
     sessions = (asked.baseline, *(s for _, _, s in asked.fixed))
     if any(s.stopped for s in sessions):

@@ -78,8 +78,10 @@ def _card(card: Card, found: Tried, pen: Pen, *, alone: bool) -> Lines:
         new = f"new on {SETS_IN_WORDS[one.set]}: {one.words} ({one.count} of {counts('run', one.n)})"
         lines += pen.wrap(pen.join("  ", (new, COLOURS["fail"])), 3, 5)
     for worth in card.pile_up:
-        debt = "nothing that could be seen: debt" if worth.debt else f"{points(worth.worth.value)}"
-        lines += pen.wrap(pen.text(f"with it in place, the earlier fix {worth.fix} is worth {debt}", "dim"), 5)
+        low, high = worth.worth.low or 0.0, worth.worth.high if worth.worth.high is not None else 1.0
+        debt = f"{points(worth.worth.value)} ({between_points(low, high)}, {counts('pair', worth.worth.n)})"
+        debt = "not known: no calls were left" if not worth.worth.n else f"{debt}: debt" if worth.debt else debt
+        lines += pen.wrap(pen.text(f"with it in place, without the earlier fix {worth.fix}: {debt}", "dim"), 5)
     lines += pen.wrap(pen.text(_burden(card), "dim"), 5)
     return titled(name, lines, pen)
 

@@ -1,0 +1,66 @@
+"""The command line about files of completions: words into calls, registered by `reroll.cli`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from reroll.arguments import Common, ExportFormat
+
+__all__ = ["export", "import_"]
+
+COMMON = Common()
+
+
+def export(
+    case: str | None = None,
+    /,
+    *,
+    out: Path | None = None,
+    parquet: Path | None = None,
+    form: Annotated[ExportFormat, Parameter(name="--format")] = "recorded",
+    common: Common = COMMON,
+) -> int:
+    """Write stored samples as recorded completions or as training data, one JSON object a line.
+
+    Parameters
+    ----------
+    case
+        Only this case.
+    out
+        The file to write; default: stdout.
+    parquet
+        Write a Parquet file instead, with the same columns.
+    form
+        recorded completions, which `import` reads; rft: prompts and graded answers, for reinforcement fine-tuning;
+        preference: of one prompt a passing and a failing answer.
+    """
+    from reroll import commands_files
+
+    return commands_files.export(case, out, parquet, form, common)
+
+
+def import_(
+    file: Path,
+    /,
+    *,
+    check: str | None = None,
+    into: Path | None = None,
+    common: Common = COMMON,
+) -> int:
+    """Read recorded completions, judge them, and estimate how often each case fails.
+
+    Parameters
+    ----------
+    file
+        JSONL or JSONL.gz: {"case_id", "run", "model", "messages", "completion", ...} a line.
+    check
+        What a right answer is, such as 'equals: "{expected}"'; conversations use their reward.
+    into
+        Also write a project folder there, whose model is this recording.
+    """
+    from reroll import commands_files
+
+    return commands_files.import_(file, check, into, common)

@@ -1,0 +1,58 @@
+"""The command that writes an accepted fix into the program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from reroll.applying import put_in_place, remember_applied, unaccepted, written
+from reroll.arguments import Common
+from reroll.commands_try import conflicting, fixes_named
+from reroll.errors import UsageError
+from reroll.lever_claims import order_matters
+from reroll.levers import diff
+from reroll.opening import project_of, store_of
+from reroll.output import print_json
+
+__all__ = ["apply"]
+
+
+def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> int:
+    project = project_of(common)
+    fixes = fixes_named(project, names)
+    if words := conflicting(fixes):
+        raise UsageError(f"{words}; name one of them, or write one fix that does both", slug="fix")
+    change = written(project, fixes)
+    before, after = change.programs[0], change.programs[-1]
+    shown = diff(before, after)
+    for words in order_matters(fixes):
+        print(words, file=sys.stderr)
+    if not dry_run:
+        with store_of(common, project) as store:
+            for fix in fixes:
+                why = unaccepted(store, fix, before)
+                if why and not anyway:
+                    raise UsageError(
+                        f"{why}; try it with `reroll try {fix.fix} --case ID`, or say --anyway", slug="not-accepted"
+                    )
+                if why:
+                    print(f"applied anyway: {why}", file=sys.stderr)
+            put_in_place(change)
+            remember_applied(store, change)
+    if common.json:
+        print_json(
+            {
+                "schema": "reroll.apply/1",
+                "file": str(change.path),
+                "written": not dry_run,
+                "fixes": [{**fix.model_dump(mode="json"), "id": fix.id} for fix in fixes],
+                "before": before.id,
+                "after": after.id,
+                "diff": shown,
+            }
+        )
+        return 0
+    print(shown)
+    said = "would be written into" if dry_run else "written into"
+    print(f"{said} {change.path}", file=sys.stderr)
+    return 0
