@@ -270,13 +270,22 @@ def more_needed(
 
 
 def until_refuted(pairs: Mapping[SetWord, Pairs], rules: Rules) -> int | None:
-    """Further pairs of neighbours until it is shown that they gain too little, if all goes on as so far."""
-    neighbour = pairs.get("neighbour", Pairs())
+    """Further pairs of neighbours until it is shown that it helps too little, or too few, if all goes on as so far.
+
+    The case grows in proportion beside them.
+    """
+    case, neighbour = pairs.get("case", Pairs()), pairs.get("neighbour", Pairs())
     if not neighbour.n:
         return None
 
     def refuted(more: int) -> bool:
-        return reduction_log_e(_grown(neighbour, neighbour.n + more), rules.least_gain, "below") >= _refute(rules)
+        near = _grown(neighbour, neighbour.n + more)
+        here = _grown(case, round(case.n * (neighbour.n + more) / neighbour.n))
+        return "refuted" in (
+            _gain_state(near, rules, 0),
+            _gain_state(here, rules, 0),
+            _general_state(here, near, rules),
+        )
 
     return first_reached(refuted)
 
