@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reroll.answer import OutcomeWord
@@ -321,21 +321,20 @@ def _tell(asked: Asked, trial: Trial, what: str) -> None:
     tell(asked.baseline, asked.sets.case[0].id, Evidence.of(words), what, len(words) + max(0, _left(asked)))
 
 
-def price_of(asked: Asked, shared: Collection[str]) -> tuple[int, int]:
-    """About how many calls it takes to reject a special case, and to accept a fix that helps and harms nobody.
+def price_of(sets: Sets, rules: Rules, fixes: int = 1, *, shared: bool = False) -> tuple[int, int]:
+    """About how many calls it takes to reject a special case, and to accept one of so many fixes that harms nobody.
 
     Reckoned for a case that fails half of the time and a fix that takes away most of it; said before the first call.
+    shared: whether all of them only look at what the model answered anyway.
     """
-    each = 1 if asked.fixed and all(name in shared for name, _, _ in asked.fixed) else 2
-    rules = asked.rules
-    few = {"case": 32, "neighbour": 64, "lookalike": 32 if asked.sets.lookalike else 0}
+    few = {"case": 32, "neighbour": 64, "lookalike": 32 if sets.lookalike else 0}
     accept = sum(few.values())
     bounded: tuple[SetWord, ...] = ("lookalike", "control")
     for of in bounded:
-        if of in asked.sets.there:
+        if of in sets.there:
             accept += _pairs_to_bound(of, rules)
-    extra = sum(few.values()) * (len(asked.fixed) - 1)
-    return min(150, sum(few.values())), accept * each + extra
+    extra = sum(few.values()) * (fixes - 1)
+    return min(150, sum(few.values())), accept * (1 if shared else 2) + extra
 
 
 def _pairs_to_bound(of: SetWord, rules: Rules) -> int:
