@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reroll.arguments import Common, Pictures, Spending
 from reroll.errors import UsageError
+from reroll.evolving import can_evolve
 from reroll.fix import Fix
 from reroll.gathering import MOST, USUAL, Gathered, Wanted, gather
 from reroll.ideas import Idea, author_of, fix_to_try
@@ -93,6 +94,8 @@ def _can_be_asked(what: TryWhat, project: Project) -> None:
             raise UsageError(f"{name} takes a number from 1 to {MOST}, got {n}", slug="propose")
     if what.wanted.write or what.wanted.gepa:
         writer_of(project, what.wanted.model)
+        if what.wanted.gepa:
+            can_evolve()
     elif what.wanted.model is not None:
         raise UsageError("--with names a model that is to write changes; add --write N or --gepa", slug="propose")
 
