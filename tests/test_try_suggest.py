@@ -38,7 +38,12 @@ class Writer(Product):
         if "Propose" not in str(body["messages"][-1]["content"]):
             return await super().handle(request)
         changes = [
-            {"kind": "clause.add", "target": "system.money", "text": "GENERAL rule about money.", "why": "It is missing."},
+            {
+                "kind": "clause.add",
+                "target": "system.money",
+                "text": "GENERAL rule about money.",
+                "why": "It is missing.",
+            },
             {"kind": "clause.edit", "target": "system.nowhere", "text": "Be careful.", "why": "It may help."},
         ]
         message = {"role": "assistant", "content": json.dumps({"changes": changes})}

@@ -19,9 +19,10 @@ from reroll.session import Session, too_dear
 from reroll.trying import price_of
 from reroll.tryout import candidates_of, sets_of, try_out
 
-__all__ = ["FOR_FIXES", "LEAST", "SUGGESTED", "what_helps"]
+__all__ = ["FOR_FIXES", "LEAST", "what_helps"]
 
-SUGGESTED = 4  # fixes that are tried
+SUGGESTED, EACH = 4, 150  # fixes that are tried at most: one for so many calls of the whole budget, so that a small
+# one is not spread over fixes that all stay undecided
 LEAST = 120  # calls without which no fix is tried beside other questions
 FOR_FIXES = 0.3  # of the budget: what the search for the cause leaves where fixes are asked for
 NOTHING = Price(None, None)
@@ -49,7 +50,10 @@ async def what_helps(
             return NotExamined(str(problem), NOTHING)
         return NotExamined("the request is no case of cases.yaml, so it has no neighbours to try a fix on", NOTHING)
     rules = Rules(alpha=session.options.alpha)
-    _, accept = price_of(sets, rules, SUGGESTED)
+    most = max(
+        1, min(SUGGESTED, session.options.budget // EACH)
+    )  # not of what is left: the same command, the same fixes
+    _, accept = price_of(sets, rules, most)
     offer = NotExamined(
         f"`reroll try --case {case.id} --suggest` tries changes on it, on requests like it and on ordinary ones",
         Price(accept, None),
@@ -64,7 +68,7 @@ async def what_helps(
     found = cause if isinstance(cause, CauseSection) else None
     try:
         async with AsyncExitStack() as opened:
-            gathered = await gather(session, case, sets.choosing, sets.control, Wanted(suggest=SUGGESTED), found)
+            gathered = await gather(session, case, sets.choosing, sets.control, Wanted(suggest=most), found)
             candidates, gathered = await candidates_of(session, gathered, (), opened)
             if not candidates:
                 return NotExamined("; ".join(gathered.said) or "nothing that was found suggests a change", NOTHING)

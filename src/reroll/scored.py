@@ -242,7 +242,12 @@ def helps_sentence(found: Tried) -> str:
         if found.verdict == "accept":
             return f"{which} is accepted: with it similar requests fail {_rate(rate)} instead of {_rate(before)}."
         needed = "" if card.needed is None else f"; about {counts('more call', card.needed)} would decide"
-        return f"{which} is neither accepted nor rejected yet{needed}."
+        if not rate.n:
+            return f"{which} is neither accepted nor rejected yet{needed}."
+        seen = (
+            f"failed {rate.failures} of {rate.n} runs of similar requests, without it {before.failures} of {before.n}"
+        )
+        return f"{which} {seen}: not enough to accept or reject it{needed}."
     if all(card.verdict == "reject" for card in found.fixes):
         return f"{these} is rejected." if n == 1 else f"None of the {n} changes that were tried is worth having."
     tried = "the change that was" if n == 1 else f"any of the {n} changes that were"
