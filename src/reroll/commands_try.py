@@ -147,7 +147,9 @@ def fixes_named(project: Project, names: Sequence[str], ideas: dict[str, Idea] |
     if not names:
         known = ", ".join(f"`{fix.fix}`" for fix in project.fixes) or "none"
         raise UsageError(
-            f"name a fix to try: one of {project.path / 'fixes'} ({known}), a file, or PART=VALUE", slug="fix"
+            f"name a fix to try: one of {project.path / 'fixes'} ({known}), a file, or PART=VALUE; or let "
+            "some be suggested with --suggest",
+            slug="fix",
         )
     found = [_fix(project, name, ideas) for name in names]
     seen: dict[str, str] = {}

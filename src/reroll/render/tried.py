@@ -104,7 +104,7 @@ def _foretold(card: Card, forecast: Forecast) -> str:
     """What was foretold of it beside what was measured."""
     shown = card.case if forecast.of == "case" else card.neighbours
     rate, extra = shown.after.estimate, card.extra_calls
-    measured = "" if rate is None else f"; measured: {percent(rate)}, {1 + extra:.1f} calls over all sets"
+    measured = "" if rate is None else f"; measured: fails {percent(rate)}, with {1 + extra:.1f} calls over all sets"
     return f"{foretold_words(forecast)}{measured}"
 
 
