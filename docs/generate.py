@@ -36,7 +36,7 @@ from reroll.ledger import Ledger
 from reroll.lever_kinds import KINDS, Setting
 from reroll.looking import Listed, Whole
 from reroll.probing import Probed
-from reroll.scored import Tried
+from reroll.scored import Card, Tried
 from reroll.settings import SETTINGS
 
 HERE = Path(__file__).parent
@@ -79,9 +79,10 @@ def option_rows(command: App) -> Iterator[tuple[str, str, str]]:
         name = argument.names[0]
         if name == "*":
             continue
-        flag = bool in (argument.hint, *typing.get_args(argument.hint))
+        kinds = (argument.hint, *typing.get_args(argument.hint))
+        flag = bool in kinds
         form = name if flag or not name.startswith("-") else f"{name} {metavar(argument.hint)}"
-        form = form.replace("|", "\\|")
+        form = f"{name} [INT]" if flag and int in kinds else form.replace("|", "\\|")
         field = argument.keys[0] if argument.keys else ""
         yield field, form, " ".join((argument.parameter.help or "").split()).replace("|", "\\|")
 
@@ -218,7 +219,7 @@ def schemas() -> dict[str, JSON]:
     probed = plain(TypeAdapter(Probed))
     facts = ("reroll", "python", "system", "aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
     return {
-        "answer": named("answer", plain(TypeAdapter(Answer))),
+        "answer": named("answer", answered()),
         "luck": named("luck", with_more(plain(TypeAdapter(LuckSection)), around)),
         "certify": named("certify", certified(around)),
         "association": named("association", associated()),
@@ -254,6 +255,15 @@ def applied() -> JSON:
     return with_more(
         {}, {"file": text, "written": {"type": "boolean"}, "fixes": things, "before": text, "after": text, "diff": text}
     )
+
+
+def answered() -> JSON:
+    """An answer with the scorecards of fixes, which its own type does not name."""
+    whole = plain(TypeAdapter(Answer))
+    cards = plain(TypeAdapter(tuple[Card, ...]))
+    whole["$defs"] |= cards.pop("$defs")
+    whole["properties"]["fixes"] = {"anyOf": [cards, {"$ref": "#/$defs/NotExamined"}]}
+    return whole
 
 
 def certified(around: JSON) -> JSON:

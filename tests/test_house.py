@@ -37,7 +37,8 @@ associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
 ideas_file appending applying neighbourhood neighbouring
-controls investigation certifying comparing trial trying scored tried piling render
+trial trying scored retry_outlook tried piling gathering tryout helping
+controls investigation certifying comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_ledger commands_ideas

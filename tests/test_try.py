@@ -195,7 +195,7 @@ def test_what_was_concluded_is_kept_with_its_samples_and_its_scorecard(capsys: A
         (("general", "general"), "[fix]"),
         (("general", "--margin", 0.9), "[try]"),
         (("system.role=You serve a shop.",), "[fix-nothing]"),
-        ((), "[usage]"),
+        ((), "[fix]"),
     ],
 )
 def test_what_cannot_be_tried_is_said_in_one_sentence(

@@ -281,6 +281,7 @@ class Answer:
     sentences, each backed by a number above; `alpha_total` sums the error chances of all claims.
     `finished` is False where a person or a dead server ended the run before its question was answered.
     `reading` is there where the rate was read from the model's probabilities, not counted in runs alone.
+    `fixes` are the scorecards (`scored.Card`) of what was tried, the best first.
     """
 
     report: dict[str, Any]
@@ -292,7 +293,7 @@ class Answer:
     cause: CauseSection | NotExamined
     dud: DudSection | NotExamined
     surprise: NotExamined
-    fixes: tuple[Any, ...]
+    fixes: tuple[Any, ...] | NotExamined
     cost: Cost
     caveats: tuple[str, ...]
     text: str

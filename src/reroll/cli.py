@@ -69,6 +69,7 @@ def investigate(
     target: float | None = None,
     forks: Annotated[bool | None, Parameter(negative="--no-forks")] = None,
     cause: Annotated[bool | None, Parameter(negative="--no-cause")] = None,
+    fixes: Annotated[bool | None, Parameter(negative="--no-fixes")] = None,
     common: Common = COMMON,
     spending: Answering = ANSWERING,
     pictures: Pictures = PICTURES,
@@ -102,12 +103,14 @@ def investigate(
         here; else its price is told).
     cause
         Also find which part of the request carries the failure (default: as for --forks).
+    fixes
+        Also suggest changes and try them within what is left of the budget (default: as for --forks).
     """
     from reroll import commands
     from reroll.intake.reported import Told
 
     told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
-    return commands.investigate(told, target, forks, cause, common, spending, pictures)
+    return commands.investigate(told, target, forks, cause, fixes, common, spending, pictures)
 
 
 @app.command

@@ -55,10 +55,14 @@ def neighbours(
 
 
 def try_fixes(
-    fixes: Annotated[tuple[str, ...], Parameter(negative="")],
+    fixes: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     /,
     *,
     case: str,
+    suggest: Annotated[int | bool, Parameter(negative="")] = False,
+    write: int = 0,
+    with_: Annotated[str | None, Parameter(name="--with")] = None,
+    gepa: bool = False,
     margin: float | None = None,
     lookalike_margin: float | None = None,
     common: Common = COMMON,
@@ -75,6 +79,14 @@ def try_fixes(
         Names of fixes in the project's folder `fixes`, files, or PART=VALUE such as system.role=TEXT.
     case
         The id of the case that the fixes are for.
+    suggest
+        Also try so many fixes that reroll suggests by itself from what is stored of the case (without a number: 5).
+    write
+        Also ask the program's own model for so many changes; what cannot be used is dropped and said.
+    with_
+        For --write and --gepa: the model that writes, such as openai:NAME.
+    gepa
+        Also let GEPA evolve wordings (extra reroll[gepa]), for 30 % of the budget at most.
     margin
         A rise of the control cases' failure rate by so much is harm (default 0.02); a smaller one takes more calls.
     lookalike_margin
@@ -82,8 +94,9 @@ def try_fixes(
     """
     from reroll import commands_try
 
-    wanted = commands_try.TryWhat(tuple(fixes), case, margin, lookalike_margin)
-    return commands_try.try_them(wanted, common, spending, pictures)
+    more = commands_try.Wanted(commands_try.USUAL if suggest is True else int(suggest), write, with_, gepa)
+    what = commands_try.TryWhat(tuple(fixes), case, margin, lookalike_margin, more)
+    return commands_try.try_them(what, common, spending, pictures)
 
 
 def apply(*fixes: str, dry_run: bool = False, anyway: bool = False, common: Common = COMMON) -> int:

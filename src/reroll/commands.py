@@ -47,6 +47,7 @@ def investigate(
     target: float | None,
     forks: bool | None,
     cause: bool | None,
+    fixes: bool | None,
     common: Common,
     spending: Spending,
     pictures: Pictures,
@@ -56,7 +57,9 @@ def investigate(
     with store_of(common, project) as store:
         report, project, case = _report(told, project, store, spending)
         exact = told.request is not None or told.sample is not None
-        asked = Asked(report, case, "luck", goal, "exact" if exact else "rebuilt", forks, cause, _teller(spending))
+        asked = Asked(
+            report, case, "luck", goal, "exact" if exact else "rebuilt", forks, cause, fixes, _teller(spending)
+        )
         answer = _measure(project, store, asked, spending)
     name = f"reroll investigate {answer.case['id']}"
     return _finish(name, answer, "answer", answer, common, spending, pictures)

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reroll.arguments import Common, Pictures, Spending
-from reroll.case import Case
 from reroll.errors import UsageError
+from reroll.evolving import can_evolve
 from reroll.fix import Fix
-from reroll.halves import halves
+from reroll.gathering import MOST, USUAL, Gathered, Wanted, gather
 from reroll.ideas import Idea, author_of, fix_to_try
 from reroll.ideas_file import read_ideas
 from reroll.lever_claims import conflicts
 from reroll.levers import fitting
 from reroll.match import nearest
 from reroll.measuring import with_sessions
-from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.options import options_of
 from reroll.pictures import can_be_drawn, present
-from reroll.piling import earlier_fixes, worths
 from reroll.project import Project, load_fix
-from reroll.scorecard import Rules, verdict_of
-from reroll.scored import Tried, TryPrice, Worth
+from reroll.proposing import writer_of
+from reroll.scorecard import Rules
+from reroll.scored import Tried
 from reroll.session import Session
-from reroll.trial import only_adds_steps
-from reroll.tried import concluded, remember_fixes
-from reroll.trying import Asked, Course, Sets, may_go_on, price_of, try_fixes
+from reroll.tryout import Candidate, candidates_of, sets_of, try_out
 from reroll.variant import changed_part
 
-__all__ = ["GATES", "TryWhat", "conflicting", "fixes_named", "named_again", "sets_of", "try_them"]
+__all__ = ["GATES", "USUAL", "TryWhat", "Wanted", "conflicting", "fixes_named", "named_again", "try_them"]
 
 BROKE_OFF = 4
 GATES = {"accept": 0, "reject": 1, "undecided": 3}
@@ -42,12 +40,13 @@ TYPED = {"params": "params.set", "model": "model.pin", "base_url": "serving.pin"
 
 @dataclass(frozen=True)
 class TryWhat:
-    """What `try` is told: fixes by name, file or PART=VALUE, the case, and the margins."""
+    """What `try` is told: fixes by name, file or PART=VALUE, the case, the margins, and what else is to be tried."""
 
     fixes: tuple[str, ...]
     case: str
     margin: float | None = None
     lookalike_margin: float | None = None
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictures) -> int:
@@ -58,51 +57,57 @@ def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictur
     can_be_drawn(pictures)
     project = project_of(common)
     case = project.case(what.case)
+    _can_be_asked(what, project)
     ideas: dict[str, Idea] = {}
-    fixes = fixes_named(project, what.fixes, ideas)
+    fixes = fixes_named(project, what.fixes, ideas) if what.fixes or not what.wanted else []
     fixed = [(fix, replace(project, program=fitting(fix, project.program))) for fix in fixes]
     sets = sets_of(project, case)
     rules = _rules(what, options_of(spending).alpha)
-    programs = [project, *(changed for _, changed in fixed)]
     with store_of(common, project) as store:
 
         async def work(sessions: Sequence[Session]) -> Tried:
             first, *others = sessions
-            asked = Asked(sets, rules, first, [(f.fix, f, s) for (f, _), s in zip(fixed, others, strict=True)])
-            store.put_program(project.program)
-            for changed in programs[1:]:
-                store.put_program(changed.program)
-            for one in sets.all:
-                store.put_case(one)
-            shared = [f.fix for f, changed in fixed if only_adds_steps(project.program, changed.program)]
-            reject, accept = price_of(asked, shared)
-            price = TryPrice(reject, accept, first.options.budget)
-            _told(price, rules)
-            course = await try_fixes(asked)
-            pile_up = await _piled_up(asked, course)
-            found = named_again(concluded(asked, course, price, pile_up), ideas)
-            remember_fixes(asked, found, course.trials)
-            return found
+            candidates = [Candidate(fix, s) for (fix, _), s in zip(fixed, others, strict=True)]
+            gathered = None
+            async with AsyncExitStack() as opened:
+                if what.wanted:
+                    gathered = await gather(first, case, sets.choosing, sets.control, what.wanted)
+                    candidates, gathered = await candidates_of(first, gathered, candidates, opened)
+                    _suggested(gathered, candidates, spending)
+                return await try_out(first, sets, rules, candidates, _say, gathered, lambda t: named_again(t, ideas))
 
         names = ["baseline", *(fix.fix for fix in fixes)]
+        programs = [project, *(changed for _, changed in fixed)]
         found = with_sessions(programs, store, spending, sets.all, (case,), work, names=names)
     present(f"reroll try {case.id}", found.as_json, lambda page: show_tried(found, page), common, pictures)
     return GATES[found.verdict] if found.finished else BROKE_OFF
 
 
-async def _piled_up(asked: Asked, course: Course) -> dict[str, tuple[Worth, ...]]:
-    """What earlier fixes still earn beside the one that is accepted."""
-    best = course.best
-    if best is None or not course.finished or verdict_of(course.fixes[best].states) != "accept":
-        return {}
-    session = next(s for name, _, s in asked.fixed if name == best)
-    earlier = earlier_fixes(session, session.project.program, asked.sets.case[0])
-    if not earlier:
-        return {}
-    stopped = course.stopped
-    found = await worths(session, earlier, asked.rules.alpha, lambda calls: may_go_on(asked, course, calls))
-    course.stopped = stopped or course.stopped
-    return {best: found}
+def _say(words: str) -> None:
+    print(words, file=sys.stderr)
+
+
+def _can_be_asked(what: TryWhat, project: Project) -> None:
+    """Raises: UsageError, before any call, where as many cannot be suggested, or the model can write none."""
+    for name, n in (("--suggest", what.wanted.suggest), ("--write", what.wanted.write)):
+        if not 0 <= n <= MOST:
+            raise UsageError(f"{name} takes a number from 1 to {MOST}, got {n}", slug="propose")
+    if what.wanted.write or what.wanted.gepa:
+        writer_of(project, what.wanted.model)
+        if what.wanted.gepa:
+            can_evolve()
+    elif what.wanted.model is not None:
+        raise UsageError("--with names a model that is to write changes; add --write N or --gepa", slug="propose")
+
+
+def _suggested(gathered: Gathered, candidates: Sequence[Candidate], spending: Spending) -> None:
+    """Say what is tried and why. Raises: UsageError where there is nothing to try."""
+    if not candidates:
+        why = "; ".join([*gathered.said, *(f"{one.said} {one.why}" for one in gathered.dropped[:2])])
+        raise UsageError(f"{why or 'nothing was suggested'}; name a fix to try", slug="no-suggestion")
+    for one in candidates if not spending.quiet else ():
+        if one.because:
+            _say(f"to be tried, since {one.because}: `{one.fix.fix}` ({one.fix.kind})")
 
 
 def named_again(found: Tried, ideas: Mapping[str, Idea]) -> Tried:
@@ -114,16 +119,6 @@ def named_again(found: Tried, ideas: Mapping[str, Idea]) -> Tried:
         for card in found.fixes
     )
     return replace(found, fixes=cards)
-
-
-def _told(price: TryPrice, rules: Rules) -> None:
-    """What it will take, before the first run."""
-    print(
-        f"rejecting a special case takes up to about {counts('call', price.reject)}, accepting a good fix about "
-        f"{price.accept:,} (most of them to rule out a harm of {rules.margin:.1%} on ordinary requests; --margin), "
-        f"at the very most {price.most:,}; Ctrl-C stops it, --budget limits it",
-        file=sys.stderr,
-    )
 
 
 def _rules(what: TryWhat, alpha: float) -> Rules:
@@ -140,28 +135,6 @@ def _rules(what: TryWhat, alpha: float) -> Rules:
     )
 
 
-# ---------------------------------------------------------------- which cases
-
-
-def sets_of(project: Project, case: Case) -> Sets:
-    """The four sets of a case, its neighbours in two halves. Raises: UsageError where a fix could not be judged."""
-    if not case.checks:
-        raise UsageError(f"case `{case.id}` has no checks, so nothing says what a right answer is", slug="no-check")
-    of = [c for c in project.cases if c.of == case.id and c.checks]
-    neighbours = [c for c in of if c.set == "neighbour"]
-    if len(neighbours) < 2:
-        have = "no neighbours" if not neighbours else "one neighbour only"
-        raise UsageError(
-            f"case `{case.id}` has {have}, so nothing tells a fix from a special case; "
-            f"`reroll neighbours {case.id}` makes some, or write cases with `set: neighbour` and `of: {case.id}`",
-            slug="no-neighbours",
-        )
-    choosing, sealed = halves(neighbours)
-    lookalikes = tuple(c for c in of if c.set == "lookalike")
-    control = tuple(c for c in project.cases if c.set == "control" and c.checks and c.id != case.id)
-    return Sets((case,), tuple(choosing), tuple(sealed), lookalikes, control)
-
-
 # ---------------------------------------------------------------- which fixes
 
 
@@ -174,7 +147,9 @@ def fixes_named(project: Project, names: Sequence[str], ideas: dict[str, Idea] |
     if not names:
         known = ", ".join(f"`{fix.fix}`" for fix in project.fixes) or "none"
         raise UsageError(
-            f"name a fix to try: one of {project.path / 'fixes'} ({known}), a file, or PART=VALUE", slug="fix"
+            f"name a fix to try: one of {project.path / 'fixes'} ({known}), a file, or PART=VALUE; or let "
+            "some be suggested with --suggest",
+            slug="fix",
         )
     found = [_fix(project, name, ideas) for name in names]
     seen: dict[str, str] = {}

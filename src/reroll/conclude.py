@@ -223,9 +223,14 @@ def sum_of_alphas(
     certify: CertifySection | NotExamined,
     dud: DudSection | NotExamined | None = None,
     cause: CauseSection | NotExamined | None = None,
+    fixes: float = 0.0,
 ) -> float:
-    """The chance that anything claimed is ever wrong: verdicts, the shown interval, the reference's limit."""
-    total = dud.alpha if isinstance(dud, DudSection) and dud.verdict in ("dud", "doomed") else 0.0
+    """The chance that anything claimed is ever wrong: verdicts, the shown interval, the reference's limit.
+
+    `fixes`: that of the verdicts about fixes.
+    """
+    total = fixes
+    total += dud.alpha if isinstance(dud, DudSection) and dud.verdict in ("dud", "doomed") else 0.0
     total += cause.alpha if isinstance(cause, CauseSection) and cause.verdict != "undecided" else 0.0
     if isinstance(luck, LuckSection):
         total += luck.alpha + luck.rate.alpha + luck.reference.alpha

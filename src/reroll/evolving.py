@@ -25,7 +25,7 @@ from reroll.runs import Judged
 from reroll.session import Session, judged, slots, too_dear
 from reroll.suggestion import Suggestion, named
 
-__all__ = ["Evolved", "components", "evolve", "reflecting_with"]
+__all__ = ["Evolved", "can_evolve", "components", "evolve", "reflecting_with"]
 
 JSON = Any
 REFLECT_ON = 3  # cases at a time
@@ -143,6 +143,11 @@ def reflecting_with(writer: Session) -> Callable[[str], Coroutine[Any, Any, str]
         return done.text if done is not None else ""
 
     return reflect
+
+
+def can_evolve() -> None:
+    """Raises: UsageError where GEPA is not installed."""
+    _gepa()
 
 
 def _gepa() -> Any:

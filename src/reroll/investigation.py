@@ -36,6 +36,7 @@ from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
 from reroll.fallen import where_it_went_wrong
 from reroll.foretold import LOOK, Foretold, foretell, worth_reading
+from reroll.helping import FOR_FIXES, what_helps
 from reroll.looking import said_by
 from reroll.models.local import LocalModel
 from reroll.numbers import counts
@@ -44,6 +45,7 @@ from reroll.plan import Plan, next_draws, race_of
 from reroll.rolling import can_roll, roll_case
 from reroll.runner import run_case
 from reroll.runs import Judged, Runs
+from reroll.scored import Tried, alpha_of, helps_sentence
 from reroll.session import Session, slots
 from reroll.words import reply
 
@@ -63,8 +65,9 @@ RUNS_WITHOUT_REFERENCE = 10
 class Asked:
     """What is to be answered: luck stops when bad luck or not is known, certify when the target is.
 
-    forks: whether the token is sought at which a failing run went wrong; cause: whether the cause is; None: where their
-    calls cost nothing. told: is given their price in words before they start.
+    forks: whether the token is sought at which a failing run went wrong; cause: whether the cause is; fixes: whether
+    changes are suggested and tried; None: where their calls cost nothing. told: is given their price in words before
+    they start.
     """
 
     report: Report
@@ -74,6 +77,7 @@ class Asked:
     fidelity: Literal["exact", "rebuilt"] = "rebuilt"
     forks: bool | None = False
     cause: bool | None = False
+    fixes: bool | None = False
     told: Callable[[str], None] = lambda words: None
 
 
@@ -125,10 +129,11 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
     will_fork = asked.forks or (asked.forks is None and isinstance(session.model, LocalModel))
-    leave = FOR_FORKS if will_fork else 0
+    leave = (FOR_FORKS if will_fork else 0) + (int(FOR_FIXES * max(0, session.left)) if asked.fixes else 0)
     cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
     dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
-    answer = _answer(session, asked, reference, target, runs, broken, read, (cause, dud))
+    helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told)
+    answer = _answer(session, asked, reference, target, runs, broken, read, (cause, dud, helps))
     _keep_decisions(session, asked, answer, runs)
     return answer
 
@@ -156,9 +161,10 @@ def _answer(
     runs: Runs,
     broken: str,
     read: Foretold | None,
-    reasons: tuple[CauseSection | NotExamined, DudSection | NotExamined],
+    reasons: tuple[CauseSection | NotExamined, DudSection | NotExamined, Tried | NotExamined],
 ) -> Answer:
-    cause, dud = reasons
+    cause, dud, helps = reasons
+    tried = helps if isinstance(helps, Tried) else None
     options, outcomes, at = session.options, runs.words(), slots(session, asked.case)
     plan = plan_for(session, asked, reference, target)
     luck: LuckSection
@@ -189,20 +195,32 @@ def _answer(
         cause=cause,
         dud=dud,
         surprise=_surprise(asked),
-        fixes=(),
+        fixes=helps if isinstance(helps, NotExamined) else helps.ranked,
         cost=session.spent.cost(),
         caveats=(
             *about_runs(session, [at], [runs]),
             *about_reference(asked.question, reference),
             *about_verdicts(session, at, (luck, certify)),
             *about_reading(read),
+            *(() if tried is None else tried.caveats),
         ),
-        text=reply(luck, certify, fresh=bool(session.spent.calls or not runs), reading=reading, dud=dud, cause=cause),
-        alpha_total=sum_of_alphas(luck, certify, dud, cause),
+        text=reply(
+            luck,
+            certify,
+            fresh=bool(session.spent.calls or not runs),
+            reading=reading,
+            dud=dud,
+            cause=cause,
+            helps="" if tried is None else helps_sentence(tried),
+        ),
+        alpha_total=sum_of_alphas(luck, certify, dud, cause, 0.0 if tried is None else alpha_of(tried)),
         outcomes=outcomes,
         samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
         stopped=broken or stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
-        finished=not broken and not session.stopped and not cut_short(session, verdict),
+        finished=not broken
+        and not session.stopped
+        and not cut_short(session, verdict)
+        and (tried is None or tried.finished),
         reading=reading,
     )
 

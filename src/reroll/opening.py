@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -72,6 +72,13 @@ def _collecting_less() -> Iterator[None]:
         gc.unfreeze()
 
 
+def _all_beside(sessions: Sequence[Session]) -> Iterator[Session]:
+    """These sessions and all that were made from them."""
+    for session in sessions:
+        yield session
+        yield from _all_beside(session.beside)
+
+
 @contextlib.contextmanager
 def stopping_cleanly(*sessions: Session) -> Iterator[None]:
     """Ctrl-C ends the drawing, not the program: what is known is still printed. A second one ends it."""
@@ -79,7 +86,7 @@ def stopping_cleanly(*sessions: Session) -> Iterator[None]:
 
     def stop() -> None:
         loop.remove_signal_handler(signal.SIGINT)
-        for session in (one for first in sessions for one in (first, *first.beside)):
+        for session in _all_beside(sessions):
             session.stopped = True
             for drawing in session.drawing:
                 drawing.cancel()

@@ -8,11 +8,24 @@ from typing import Any
 
 from reroll.answer import Cost, Rate, to_json
 from reroll.evidence import Est
-from reroll.numbers import counts, in_ten, percent
+from reroll.numbers import counts, in_ten, interval_words, percent
+from reroll.reworded import Dropped
 from reroll.scorecard import ClaimState, FixVerdict, Net
 from reroll.words import points
 
-__all__ = ["Card", "NewFailure", "SetShown", "Tried", "TryPrice", "Worth", "reply"]
+__all__ = [
+    "Card",
+    "Forecast",
+    "NewFailure",
+    "SetShown",
+    "Tried",
+    "TryPrice",
+    "Worth",
+    "alpha_of",
+    "foretold_words",
+    "helps_sentence",
+    "reply",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,22 @@ class Worth:
 
 
 @dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a retry step was to deliver, foretold from runs without it. No result: only the runs with it are.
+
+    of:     the set of these runs: `case`, `choosing` or `neighbour`; inputs: how many cases of it were run.
+    after:  the failure rate with the step; calls: calls for one answer; both of inputs like these.
+    spread: how much inputs differ: 0 all alike, 1 each always or never wrong; None: no input ran twice.
+    """
+
+    of: str
+    inputs: int
+    after: Est
+    calls: Est
+    spread: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """The scorecard of one fix. Rates and harms in 0...1, harms are rises of a failure rate.
 
@@ -68,6 +97,9 @@ class Card:
     beaten_by:  another fix that did better on the half for choosing.
     idea:       the words of the idea that it came of, and then `author` whose it was; both only with a verdict.
     alike:      the sets on none of whose cases anything in it can act, which takes no run to know.
+    because:    why it was suggested; empty where somebody named it. predicted: how much less often the case was to fail
+                with it, where that could be said beforehand; forecast: the same of a retry step, by input.
+    written:    the file that it was written into, since it is accepted and was in none.
     """
 
     id: str
@@ -102,11 +134,18 @@ class Card:
     alike: tuple[str, ...] = ()
     idea: str = ""
     pile_up: tuple[Worth, ...] = ()
+    because: str = ""
+    predicted: Est | None = None
+    forecast: Forecast | None = None
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The answer. best: the fix that was taken to the sealed half; None where none was worth it."""
+    """The answer. best: the fix that was taken to the sealed half; None where none was worth it.
+
+    dropped: what a model proposed that cannot be used, and why.
+    """
 
     case: str
     program: dict[str, Any]
@@ -121,6 +160,7 @@ class Tried:
     caveats: tuple[str, ...]
     finished: bool
     stopped: str
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def text(self) -> str:
@@ -135,6 +175,17 @@ class Tried:
 
     def card(self, name: str) -> Card:
         return next(card for card in self.fixes if card.fix == name)
+
+    @property
+    def ranked(self) -> tuple[Card, ...]:
+        """The cards, the best first: the one that was taken to the sealed half, then those that are not rejected."""
+        rank = {"accept": 0, "undecided": 1, "reject": 2}
+
+        def place(card: Card) -> tuple[bool, int, float]:
+            rate = card.neighbours.after.estimate
+            return card.fix != self.best, rank[card.verdict], 1.0 if rate is None else rate
+
+        return tuple(sorted(self.fixes, key=place))
 
     def as_json(self) -> dict[str, Any]:
         """The shape `reroll.try/1`."""
@@ -175,6 +226,46 @@ def reply(found: Tried) -> str:
     return " ".join(said[:MOST_SENTENCES])
 
 
+def alpha_of(found: Tried) -> float:
+    """The chance that any of these verdicts is wrong: each is so with alpha at most."""
+    return found.alpha * sum(card.verdict != "undecided" for card in found.fixes)
+
+
+def helps_sentence(found: Tried) -> str:
+    """What came of fixes that were suggested and tried, in one sentence of an answer; no stronger than the verdict."""
+    n = len(found.fixes)
+    these = "The one change that was suggested and tried" if n == 1 else f"Of {n} changes that were tried"
+    if found.best is not None and found.verdict != "reject":
+        card = found.card(found.best)
+        rate, before = card.neighbours.after, card.neighbours.before
+        which = f"{these}, `{card.fix}`," if n == 1 else f"{these} `{card.fix}` did best and"
+        if found.verdict == "accept":
+            return f"{which} is accepted: with it similar requests fail {_rate(rate)} instead of {_rate(before)}."
+        needed = "" if card.needed is None else f"; about {counts('more call', card.needed)} would decide"
+        if not rate.n:
+            return f"{which} is neither accepted nor rejected yet{needed}."
+        seen = (
+            f"failed {rate.failures} of {rate.n} runs of similar requests, without it {before.failures} of {before.n}"
+        )
+        return f"{which} {seen}: not enough to accept or reject it{needed}."
+    if all(card.verdict == "reject" for card in found.fixes):
+        return f"{these} is rejected." if n == 1 else f"None of the {n} changes that were tried is worth having."
+    tried = "the change that was" if n == 1 else f"any of the {n} changes that were"
+    return f"Whether {tried} tried helps is not known yet."
+
+
+def foretold_words(forecast: Forecast) -> str:
+    """A forecast as one says it.
+
+    >>> foretold_words(Forecast("neighbour", 4, Est(0.06, 0.03, 0.11, 40), Est(1.2, 1.1, 1.4, 40), 0.1))
+    'foretold for similar requests: fails 6 % (3–11 %) with 1.2 calls'
+    """
+    after, calls = forecast.after, forecast.calls
+    range_ = "" if after.low is None or after.high is None else f" ({interval_words(after.low, after.high)})"
+    fails = percent(after.value or 0.0)
+    return f"foretold for {SETS_IN_WORDS[forecast.of]}: fails {fails}{range_} with {calls.value or 1.0:.1f} calls"
+
+
 def _about(card: Card, found: Tried) -> list[str]:
     """One fix: what it does, whom it helps, whom it harms, and what that comes to."""
     said = [_cure(card)]
@@ -183,7 +274,7 @@ def _about(card: Card, found: Tried) -> list[str]:
         return [*said, *_stopped(card), *_thanks(card)]
     said.append(_harm(card, found))
     if card.verdict == "accept":
-        said.append("It is accepted.")
+        said.append(f"It is accepted{f' and kept in {card.written}' if card.written else ''}.")
         if card.net is not None and card.net.per_10k.value is not None:
             said.append(_net(card.net))
     else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from reroll.answer import OutcomeWord
 from reroll.case import Case
@@ -110,6 +110,7 @@ class Course:
     stopped: str = ""
     finished: bool = True
     trials: list[Trial] = field(default_factory=list)
+    choosing_ended: bool = False  # all calls for choosing are used, whether or not a choice was made
 
 
 async def try_fixes(asked: Asked) -> Course:
@@ -158,7 +159,8 @@ async def _chosen(asked: Asked, course: Course) -> str | None:
             break
         units = _next_units(trial, open_now or promising, states)
         _tell(asked, trial, f"which of {len(running)} fixes helps?")
-        if _used(asked) - used >= limit or not may_go_on(asked, course, trial.calls_for(units, running)):
+        course.choosing_ended = _used(asked) - used >= limit
+        if course.choosing_ended or not may_go_on(asked, course, trial.calls_for(units, running)):
             break
         await trial.draw(units, running)
         for name in running:
@@ -166,6 +168,9 @@ async def _chosen(asked: Asked, course: Course) -> str | None:
     states = {name: status.states for name, status in course.fixes.items()}
     promising = [n for n in states if not _refuted(states[n]) and all(states[n][c] == "shown" for c in CHOOSE)]
     best = _best(trial, promising, asked.rules) or _leading(trial, promising)
+    if best is None and course.choosing_ended:
+        # Nothing is shown yet, and the calls for choosing are used: the likeliest one gets those that are left.
+        best = _leading(trial, [name for name in states if not _refuted(states[name])], better=True)
     for name in promising:
         if name != best:
             course.fixes[name].beaten_by = best
@@ -183,10 +188,12 @@ def _best(trial: Trial, names: Sequence[str], rules: Rules) -> str | None:
     return best_of(rounds, rules.alpha, INDIFFERENT).best if rounds else None
 
 
-def _leading(trial: Trial, names: Sequence[str]) -> str | None:
-    """Where calls for choosing ran out: the one that failed least often so far."""
+def _leading(trial: Trial, names: Sequence[str], *, better: bool = False) -> str | None:
+    """Where calls for choosing ran out: the one that failed least often; with `better`, if less than as it is."""
     rounds = trial.rounds("choosing", ["baseline", *names]) if names else []
-    return min(names, key=lambda name: sum(found[name] == "fail" for found in rounds), default=None)
+    failed = {name: sum(found[name] == "fail" for found in rounds) for name in (*names, "baseline")} if names else {}
+    best = min(names, key=lambda name: failed[name], default=None)
+    return best if best is None or not better or failed[best] < failed["baseline"] else None
 
 
 def _next_units(
@@ -268,9 +275,10 @@ def _status(asked: Asked, trial: Trial, name: str, phase: str) -> Status:
     alike = tuple(half.get(of, of) for of in trial.alike(name))
     pairs = _pairs(trial, name, phase)
     there: tuple[SetWord, ...] = asked.sets.there
-    if phase == "choosing":
-        there = tuple(s for s in there if s != "control")
-    states = claim_states(pairs, asked.rules, there, alike)
+    rules = asked.rules
+    if phase == "choosing":  # what is chosen here is measured anew, so that no least number of pairs is needed
+        there, rules = tuple(s for s in there if s != "control"), replace(rules, fewest=0)
+    states = claim_states(pairs, rules, there, alike)
     return Status(name, trial, phase, states, alike=alike)
 
 
@@ -322,21 +330,20 @@ def _tell(asked: Asked, trial: Trial, what: str) -> None:
     tell(asked.baseline, asked.sets.case[0].id, Evidence.of(words), what, len(words) + max(0, _left(asked)))
 
 
-def price_of(asked: Asked, shared: Collection[str]) -> tuple[int, int]:
-    """About how many calls it takes to reject a special case, and to accept a fix that helps and harms nobody.
+def price_of(sets: Sets, rules: Rules, fixes: int = 1, *, shared: bool = False) -> tuple[int, int]:
+    """About how many calls it takes to reject a special case, and to accept one of so many fixes that harms nobody.
 
     Reckoned for a case that fails half of the time and a fix that takes away most of it; said before the first call.
+    shared: whether all of them only look at what the model answered anyway.
     """
-    each = 1 if asked.fixed and all(name in shared for name, _, _ in asked.fixed) else 2
-    rules = asked.rules
-    few = {"case": 32, "neighbour": 64, "lookalike": 32 if asked.sets.lookalike else 0}
+    few = {"case": 32, "neighbour": 64, "lookalike": 32 if sets.lookalike else 0}
     accept = sum(few.values())
     bounded: tuple[SetWord, ...] = ("lookalike", "control")
     for of in bounded:
-        if of in asked.sets.there:
+        if of in sets.there:
             accept += _pairs_to_bound(of, rules)
-    extra = sum(few.values()) * (len(asked.fixed) - 1)
-    return min(150, sum(few.values())), accept * each + extra
+    extra = sum(few.values()) * (fixes - 1)
+    return min(150, sum(few.values())), accept * (1 if shared else 2) + extra
 
 
 def _pairs_to_bound(of: SetWord, rules: Rules) -> int:

@@ -53,11 +53,13 @@ def reply(
     reading: Reading | None = None,
     dud: DudSection | NotExamined | None = None,
     cause: CauseSection | NotExamined | None = None,
+    helps: str = "",
 ) -> str:
     """What one would paste on Slack: at most six sentences, each backed by a number of the answer.
 
     `fresh` is False where every run was made by an earlier command; `reading`: how the rate was read, if it was;
-    `dud`: where one failing run went wrong, `cause`: why it fails, if that was looked into.
+    `dud`: where one failing run went wrong, `cause`: why it fails, if that was looked into; `helps`: what came of fixes
+    that were tried, in a sentence.
     """
     sentences: list[str] = []
     again = ""
@@ -70,12 +72,15 @@ def reply(
         sentences.append(certify_sentence(certify))
     if isinstance(cause, CauseSection):
         sentences.append(cause.brief)
-    sentences.append(dud_sentence(dud))
+    where = dud_sentence(dud)
+    sentences += [helps, where]
     if isinstance(luck, LuckSection) and luck.rate.failures and not isinstance(cause, CauseSection):
         sentences.append("Why it fails has not been looked into yet.")
     said = [s for s in sentences if s]
-    if len(said) > MOST_SENTENCES and again in said:  # what a second try is worth can be worked out from the rest
-        said.remove(again)
+    # What a second try is worth can be worked out from the rest; where one answer went wrong is a detail.
+    for least in (again, where if helps else ""):
+        if len(said) > MOST_SENTENCES and least in said:
+            said.remove(least)
     return " ".join(said[:MOST_SENTENCES])
 
 

@@ -26,6 +26,7 @@ from reroll.probing import Change
 from reroll.render import said
 from reroll.render.bars import Row, axis
 from reroll.render.caused import cause_lines
+from reroll.render.helped import helped_lines
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import (
     FAILS,
@@ -64,6 +65,7 @@ SECTIONS = (
     ("certify", "Whether a target is met"),
     ("cause", "Why it fails"),
     ("dud", "Where a bad answer goes wrong"),
+    ("fixes", "What helps"),
     ("surprise", "How unlikely what you saw was"),
 )
 MOST_SAMPLES = 3
@@ -225,7 +227,7 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     shown = [line for s in answer.samples[:MOST_SAMPLES] for line in (Text(), *said.sample_lines(s, pen))]
     if shown:
         lines += titled("What it said", shown[1:], pen)
-    lines += _cause(answer, pen) + _dud(answer, pen)
+    lines += _cause(answer, pen) + _helped(answer, pen) + _dud(answer, pen)
     lines += _not_examined(answer, pen) + caveat_lines(answer.caveats, pen) + cost_lines(answer.cost, pen)
     rests = ", if the server samples from the probabilities that it lists" if answer.reading else ""
     total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}{rests}."
@@ -321,6 +323,13 @@ def _cause(answer: Answer, pen: Pen) -> Lines:
         return []
     more = pen.wrap(pen.text(f"`reroll cause {answer.case.get('id')}` goes on from here.", "dim"), 3)
     return titled("Why it fails", [*cause_lines(answer.cause, pen)[1:], *more], pen)
+
+
+def _helped(answer: Answer, pen: Pen) -> Lines:
+    """What helps: the best of the changes that were tried."""
+    if isinstance(answer.fixes, NotExamined) or not answer.fixes:
+        return []
+    return titled("What helps", helped_lines(answer.fixes, str(answer.case.get("id")), pen), pen)
 
 
 def _dud(answer: Answer, pen: Pen) -> Lines:

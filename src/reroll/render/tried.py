@@ -10,10 +10,10 @@ from reroll.numbers import counts, percent
 from reroll.render.bars import axis
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, legend, rate_row, titled
-from reroll.scored import SETS_IN_WORDS, Card, SetShown, Tried
+from reroll.scored import SETS_IN_WORDS, Card, Forecast, SetShown, Tried, foretold_words
 from reroll.words import between_points, points
 
-__all__ = ["show_tried"]
+__all__ = ["HEAD", "KIND", "changed_lines", "show_tried"]
 
 KIND = {"accept": "pass", "reject": "fail", "undecided": "undecided"}
 HEAD = {"accept": "Accepted", "reject": "Rejected", "undecided": "Not decided yet"}
@@ -61,7 +61,7 @@ def _head_of_many(found: Tried) -> str:
 
 def _card(card: Card, found: Tried, pen: Pen, *, alone: bool) -> Lines:
     name = f"{card.fix} ({card.kind})" if alone else f"{card.fix} ({card.kind}): {HEAD[card.verdict].lower()}"
-    lines = [line for one in card.diff.splitlines() for line in _changed(one, pen)]
+    lines = changed_lines(card, pen)
     rows = []
     for of, shown in _sets(card):
         if shown is not None and shown.after.n:
@@ -82,6 +82,10 @@ def _card(card: Card, found: Tried, pen: Pen, *, alone: bool) -> Lines:
         debt = f"{points(worth.worth.value)} ({between_points(low, high)}, {counts('pair', worth.worth.n)})"
         debt = "not known: no calls were left" if not worth.worth.n else f"{debt}: debt" if worth.debt else debt
         lines += pen.wrap(pen.text(f"with it in place, without the earlier fix {worth.fix}: {debt}", "dim"), 5)
+    if card.forecast is not None:
+        lines += pen.wrap(pen.text(_foretold(card, card.forecast), "dim"), 5)
+    if card.because:
+        lines += pen.wrap(pen.text(_suggested(card), "dim"), 5)
     lines += pen.wrap(pen.text(_burden(card), "dim"), 5)
     return titled(name, lines, pen)
 
@@ -94,6 +98,28 @@ def _sets(card: Card) -> list[tuple[str, SetShown | None]]:
         ("look-alikes", card.lookalikes),
         ("ordinary", card.control),
     ]
+
+
+def _foretold(card: Card, forecast: Forecast) -> str:
+    """What was foretold of it beside what was measured."""
+    shown = card.case if forecast.of == "case" else card.neighbours
+    rate, extra = shown.after.estimate, card.extra_calls
+    measured = "" if rate is None else f"; measured: fails {percent(rate)}, with {1 + extra:.1f} calls over all sets"
+    return f"{foretold_words(forecast)}{measured}"
+
+
+def _suggested(card: Card) -> str:
+    predicted = card.predicted
+    if predicted is None or predicted.value is None:
+        return f"suggested: {card.because}"
+    low, high = predicted.low or 0.0, 1.0 if predicted.high is None else predicted.high
+    less = f"{points(predicted.value, signed=False)} less often ({between_points(low, high)})"
+    return f"suggested: {card.because}; the case was to fail {less}"
+
+
+def changed_lines(card: Card, pen: Pen) -> Lines:
+    """What the fix changes, part by part."""
+    return [line for one in card.diff.splitlines() for line in _changed(one, pen)]
 
 
 def _changed(line: str, pen: Pen) -> Lines:

@@ -1,0 +1,77 @@
+"""What helps, as a section of an answer: fixes are suggested and tried, or offered with what that would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from reroll.answer import CauseSection, NotExamined, Price
+from reroll.case import Case
+from reroll.errors import ModelError, NotCompleted, UsageError
+from reroll.gathering import Wanted, gather
+from reroll.models.local import LocalModel
+from reroll.models.model import bare
+from reroll.numbers import counts
+from reroll.runs import Runs
+from reroll.scorecard import Rules
+from reroll.scored import Tried
+from reroll.session import Session, too_dear
+from reroll.trying import price_of
+from reroll.tryout import candidates_of, sets_of, try_out
+
+__all__ = ["FOR_FIXES", "LEAST", "what_helps"]
+
+SUGGESTED, EACH = 4, 150  # fixes that are tried at most: one for so many calls of the whole budget, so that a small
+# one is not spread over fixes that all stay undecided
+LEAST = 120  # calls without which no fix is tried beside other questions
+FOR_FIXES = 0.3  # of the budget: what the search for the cause leaves where fixes are asked for
+NOTHING = Price(None, None)
+
+
+async def what_helps(
+    session: Session,
+    case: Case,
+    runs: Runs,
+    cause: CauseSection | NotExamined,
+    wanted: bool | None,
+    told: Callable[[str], None],
+) -> Tried | NotExamined:
+    """The fixes that were suggested and tried on a case, or why none was, and what it would take.
+
+    Args:   cause: what was found just now; wanted: None: where calls cost nothing, since the model runs here; told: is
+            given the price beforehand.
+    """
+    if not any(word == "fail" for word in runs.words()):
+        return NotExamined("no run failed", NOTHING)
+    try:
+        sets = sets_of(session.project, case)
+    except UsageError as problem:
+        if any(case.id == one.id for one in session.project.cases):
+            return NotExamined(str(problem), NOTHING)
+        return NotExamined("the request is no case of cases.yaml, so it has no neighbours to try a fix on", NOTHING)
+    rules = Rules(alpha=session.options.alpha)
+    most = max(
+        1, min(SUGGESTED, session.options.budget // EACH)
+    )  # not of what is left: the same command, the same fixes
+    _, accept = price_of(sets, rules, most)
+    offer = NotExamined(
+        f"`reroll try --case {case.id} --suggest` tries changes on it, on requests like it and on ordinary ones",
+        Price(accept, None),
+    )
+    if wanted is None:
+        wanted = isinstance(bare(session.model), LocalModel)
+    if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
+        return offer
+    if session.left < LEAST:
+        left = counts("call", max(0, session.left))
+        return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)
+    found = cause if isinstance(cause, CauseSection) else None
+    try:
+        async with AsyncExitStack() as opened:
+            gathered = await gather(session, case, sets.choosing, sets.control, Wanted(suggest=most), found)
+            candidates, gathered = await candidates_of(session, gathered, (), opened)
+            if not candidates:
+                return NotExamined("; ".join(gathered.said) or "nothing that was found suggests a change", NOTHING)
+            return await try_out(session, sets, rules, candidates, told, gathered)
+    except (ModelError, NotCompleted, UsageError) as problem:
+        return NotExamined(str(problem), NOTHING)
