@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +41,8 @@ CONTROLS = (*tuple(f"What is the price of article {k}?" for k in range(1, 12)), 
 
 @dataclass
 class Product:
-    """An OpenAI-compatible server. marks: what stands in a request, and the failure rates that it brings with it.
+    """An OpenAI-compatible server. marks: what stands in a request (`A+B`: both), and the failure rates that it brings
+    with it; the first that fits counts.
 
     A wrong answer says `lost`, or one time in three `unknown`; a right one `done`.
     """
@@ -52,21 +54,31 @@ class Product:
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.rng = np.random.default_rng(self.seed)
+        self.drawers: dict[str, np.random.Generator] = {}
+
+    def _rng(self, body: Mapping[str, Any]) -> np.random.Generator:
+        """One for each request: then the same calls bring the same, in whatever order they arrive."""
+        text = json.dumps(body, sort_keys=True)
+        if text not in self.drawers:
+            digest = hashlib.blake2b(f"{self.seed} {text}".encode(), digest_size=8).digest()
+            self.drawers[text] = np.random.default_rng(int.from_bytes(digest))
+        return self.drawers[text]
 
     def rate(self, body: Mapping[str, Any]) -> float:
         text = json.dumps(body, ensure_ascii=False)
         asked = str(body["messages"][-1]["content"])
         of = 0 if asked == CASE else 1 if asked in NEIGHBOURS else 2 if asked in LOOKALIKES else 3
-        rates = next((rates for mark, rates in self.marks.items() if mark in text), self.base)
+        there = (rates for mark, rates in self.marks.items() if all(part in text for part in mark.split("+")))
+        rates = next(there, self.base)
         return rates[of]
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.json()
         self.calls += 1
         self.bodies.append(body)
-        wrong = self.rng.random() < self.rate(body)
-        said = ("unknown" if self.rng.random() < 1 / 3 else "lost") if wrong else "done"
+        rng = self._rng(body)
+        wrong, which = rng.random() < self.rate(body), rng.random()
+        said = ("unknown" if which < 1 / 3 else "lost") if wrong else "done"
         message = {"role": "assistant", "content": json.dumps({"answer": said})}
         usage = {"prompt_tokens": len(json.dumps(body)) // 4, "completion_tokens": 5, "total_tokens": 5}
         choice = {"index": 0, "finish_reason": "stop", "message": message}

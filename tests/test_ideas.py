@@ -79,6 +79,17 @@ def test_newcomers_and_engineers_stand_side_by_side_with_what_helped() -> None:
     assert board.ideas[0].diff == "+ system.a: a"
 
 
+def test_until_there_is_a_verdict_a_trial_keeps_its_blind_name() -> None:
+    idea = LENA.model_copy(update={"fix": "a", "confirmed": True})
+    a = Fix(fix="a", kind="clause.add", target="system.a", text="a", author="ana")
+    (made,) = [tried("a", 1, "undecided", case="next-friday")]
+    evidence = {**made.evidence, "fix": {**blinded(a, idea).model_dump(), "id": a.id}}
+    entries = unblinded(ledger_of("p", [replace(made, evidence=evidence)]).fixes, [idea], [a])
+    board = board_of([idea], [a], entries, load_program(), "next-friday")
+    assert [(one.fix, one.author) for one in board.tried] == [(blind_name(idea), "")]
+    assert (board.ideas[0].state, board.ideas[0].verdict, board.thanks[0].tried) == ("ready", None, 0)
+
+
 def load_program() -> Any:
     from reroll.program import Program
 

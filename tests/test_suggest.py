@@ -199,17 +199,36 @@ def test_what_nothing_asks_for_is_asked_for() -> None:
 # -- from the answers
 
 
-def test_without_a_cause_the_failing_field_is_described_first() -> None:
-    first = proposed()[0]
-    assert (first.fix.kind, first.fix.target) == ("field.describe", "response.date.description")
+def test_without_a_cause_a_case_like_it_is_shown_first_and_the_failing_field_described() -> None:
+    assert [(one.fix.kind, one.fix.target) for one in proposed()[:4]] == [
+        ("contrast.add", "system.contrast"),
+        ("example.add", "examples.example"),
+        ("reason.first", "response"),
+        ("field.describe", "response.date.description"),
+    ]
+
+
+def test_a_description_comes_first_where_wrong_values_are_written_otherwise() -> None:
+    first = proposed(failing=[meeting("next Friday"), meeting("Friday 27")], others=())
+    assert "field.describe" in kinds(first)[:2]
 
 
 def test_an_example_or_a_contrast_is_never_of_the_case_itself() -> None:
-    shown = [one.fix for one in proposed() if one.fix.kind in ("example.add", "contrast.add")]
+    own = Other(LUNCH, tuple(RIGHT), tuple(WRONG))
+    shown = [one.fix for one in proposed(others=(own, *OTHERS)) if one.fix.kind in ("example.add", "contrast.add")]
     assert [fix.kind for fix in shown] == ["contrast.add", "example.add", "example.add"]
     assert shown[0].settings["user"] == "Coffee with Ben next Thursday at 10:00"
     assert "as date" in shown[0].settings["reason"]
     assert not [one for one in proposed(others=()) if one.fix.kind in ("example.add", "contrast.add")]
+
+
+def test_of_neighbours_the_hardest_is_shown_and_of_others_what_gets_the_same_wrong() -> None:
+    tea = Case(id="tea", set="neighbour", of="next-friday", input={"request": "Tea with Eva next Monday at 11:00"})
+    hard = Other(tea, (meeting("2026-11-30", "11:00", "Eva"),), (meeting("2026-11-23", "11:00", "Eva"),) * 3)
+    date = CALL.model_copy(update={"checks": (Check.of("json", {"date": "2026-11-19"}),)})
+    alike = Other(date, (meeting("2026-11-19", "09:30", "Tom"),), (meeting("2026-11-18", "09:30", "Tom"),))
+    shown = [one.fix.fix for one in proposed(others=(*OTHERS[:1], alike, hard)) if one.fix.kind == "contrast.add"]
+    assert shown == ["contrast-tea", "contrast-coffee", "contrast-call"]
 
 
 def test_trying_again_needs_a_check_that_production_can_run() -> None:

@@ -54,7 +54,7 @@ def test_the_stores_runs_and_its_newest_cause_are_what_is_suggested_from(meeting
         await draw_at(session, [(slots(session, one, series="try"), 25) for one in (case, near, usual)])
         seen = seen_of(session, case)
         assert len(seen.failing) + len(seen.passing) == 25
-        assert seen.checks[0] == "right-date"
+        assert "right-date" in seen.checks
         assert cause_known(session, case) is None
         session.store.add_decision(
             rule="cause/1", question="cause", verdict="systematic", evidence={**to_json(cause), "key": "k"},

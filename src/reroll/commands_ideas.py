@@ -145,7 +145,10 @@ def _confirm(project: Project, word: str, told: Told) -> str:
             f"idea {number} is {idea.by}'s, and only its author knows what was meant; got --by {by}", slug="idea-author"
         )
     change_idea(project, number, {"confirmed": True})
-    print(f"idea {number} can be tried now, without its name, as idea:{number}", file=sys.stderr)
+    print(
+        f"idea {number} can be tried now, without its name: `reroll try idea:{number} --case {idea.case}`",
+        file=sys.stderr,
+    )
     return idea.case
 
 

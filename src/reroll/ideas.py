@@ -152,22 +152,28 @@ def fix_to_try(word: str, ideas: Sequence[Idea], fixes: Sequence[Fix]) -> tuple[
 
 
 def unblinded(entries: Sequence[Entry], ideas: Sequence[Idea], fixes: Sequence[Fix]) -> tuple[Entry, ...]:
-    """The entries of a ledger, those that came of an idea under its fix's own name and with its author."""
+    """The entries of a ledger, those of an idea that has its verdict under its fix's own name and with its author."""
     names = {fix.fix: fix.id for fix in fixes}
     whose = {names[idea.fix]: idea for idea in ideas if idea.fix in names}
     return tuple(
-        replace(entry, fix=str(idea.fix), author=author_of(idea)) if (idea := whose.get(entry.id)) else entry
+        replace(entry, fix=str(idea.fix), author=author_of(idea))
+        if (idea := whose.get(entry.id)) and _decided(entry)
+        else entry
         for entry in entries
     )
 
 
 def state_of(idea: Idea, entry: Entry | None) -> State:
-    """Where an idea stands; `entry`: its fix in the ledger."""
+    """Where an idea stands; `entry`: its fix in the ledger. A trial without a verdict gives nothing away."""
     if idea.fix is None:
         return "words"
-    if entry is not None and entry.verdict is not None:
+    if _decided(entry):
         return "tried"
     return "ready" if idea.confirmed else "unconfirmed"
+
+
+def _decided(entry: Entry | None) -> bool:
+    return entry is not None and entry.verdict in ("accept", "reject")
 
 
 def board_of(
@@ -183,7 +189,7 @@ def board_of(
         entry = by_id.get(fix.id) if fix is not None else None
         if case is not None and idea.case != case:
             continue
-        verdict = entry.verdict if entry is not None else None
+        verdict = entry.verdict if entry is not None and _decided(entry) else None
         pinned.append(
             Pinned(
                 number, idea.idea, idea.by, idea.case, idea.fix, idea.confirmed, state_of(idea, entry),

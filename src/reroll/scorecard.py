@@ -51,6 +51,7 @@ ClaimWord = Literal["cures", "helps", "generalises", "spares_lookalikes", "spare
 CLAIMS: tuple[ClaimWord, ...] = ("cures", "helps", "generalises", "spares_lookalikes", "spares_control")
 ClaimState = Literal["shown", "refuted", "open", "not_examined"]
 
+_FEW = 32  # pairs
 _FIRST = 8  # pairs of a set before anything is said of it
 _SHARE = 8  # a batch may waste an eighth of what was drawn
 _CASE_FIRST = 16
@@ -255,13 +256,14 @@ def more_needed(
     Args:    usual: (before, after) failure rates to reckon with for a set of which too little is known.
     """
     out: dict[SetWord, int] = {}
-    known = {
-        name: pairs[name] if pairs.get(name, Pairs()).n >= _FIRST else expected(1000, *usual[name])
-        for name in SETS
-        if name in pairs or name in usual
-    }
+    known: dict[SetWord, Pairs] = {}
+    for name in SETS:
+        have, rates = pairs.get(name, Pairs()), usual.get(name)
+        # Of few pairs not much can be reckoned on: they are made up with what is usual.
+        made_up = 0 if rates is None else 1000 if not have.n else max(0, _FEW - have.n)
+        known[name] = have + expected(made_up, *rates) if rates is not None else have
     for word in scored.open:
-        found = _needed(word, {**dict.fromkeys(SETS, Pairs()), **known}, rules, from_none=pairs)
+        found = _needed(word, known, rules, from_none=pairs)
         if found is None:
             return None
         for name in _SETS_OF[word]:
@@ -270,13 +272,22 @@ def more_needed(
 
 
 def until_refuted(pairs: Mapping[SetWord, Pairs], rules: Rules) -> int | None:
-    """Further pairs of neighbours until it is shown that they gain too little, if all goes on as so far."""
-    neighbour = pairs.get("neighbour", Pairs())
+    """Further pairs of neighbours until it is shown that it helps too little, or too few, if all goes on as so far.
+
+    The case grows in proportion beside them.
+    """
+    case, neighbour = pairs.get("case", Pairs()), pairs.get("neighbour", Pairs())
     if not neighbour.n:
         return None
 
     def refuted(more: int) -> bool:
-        return reduction_log_e(_grown(neighbour, neighbour.n + more), rules.least_gain, "below") >= _refute(rules)
+        near = _grown(neighbour, neighbour.n + more)
+        here = _grown(case, round(case.n * (neighbour.n + more) / neighbour.n))
+        return "refuted" in (
+            _gain_state(near, rules, 0),
+            _gain_state(here, rules, 0),
+            _general_state(here, near, rules),
+        )
 
     return first_reached(refuted)
 
@@ -305,8 +316,8 @@ def _needed(
         if word in ("cures", "helps"):
             return _better(grown, rules) and (word == "cures" or have + more >= rules.fewest)
         if word == "generalises":
-            case = of["case"]
-            return _generalises(_grown(case, round(case.n * (have + more) / max(1, have))), grown, rules)
+            case_n = (of if from_none is None else from_none).get("case", Pairs()).n
+            return _generalises(_grown(of["case"], round(case_n * (have + more) / max(1, have))), grown, rules)
         return difference_log_e(grown, _margin(name, rules), "below") >= -math.log(rules.alpha)
 
     return first_reached(shown)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from reroll.check import Check, judge_sample
-from reroll.describing import FORMS, narrowed
+from reroll.describing import FORMS, form_of, narrowed
 from reroll.evidence import Est, Evidence, interval_of
 from reroll.match import excerpt
 from reroll.numbers import percent
@@ -15,13 +15,16 @@ from reroll.program import canonical
 from reroll.retry import deliver_range
 from reroll.sample import Completion, Sample
 from reroll.suggest_cause import Ranked, say
-from reroll.suggestion import CUT, Material, make, text_of_sample
+from reroll.suggestion import CUT, Material, Other, Suggestion, make, text_of_sample, wrong_fields
 
 __all__ = ["from_answers", "runs_in_production"]
 
 MOSTLY = 0.5  # of the failing answers
 CLOSED = 0.8  # of the failing answers that a check must catch, so that trying again is the first thing to do
 TRIES, VOTES = 2, 3
+SELDOM = 0.3  # below this failure rate other draws are likely to be right
+SHOWN = 3  # other cases of a kind
+CATCHES = 0.1  # of the failing answers: a check that sees fewer is no reason to ask again
 LONGER, LONGEST = 4, 4096  # times as many tokens, and at most so many
 COOL = 0.3
 RULES = ("python", "judge")  # whatever they look at, they were written once for many inputs
@@ -94,8 +97,15 @@ def _descriptions(material: Material) -> Iterator[Ranked]:
             continue
         about = str(schema.get("description") or "")
         if not about:
+            # Where wrong values are written as right ones are, a description of how they are written says little.
+            form = form_of(material.values(material.passing, field))
+            wrong = material.values(material.failing, field)
+            known = form is not None and sum(map(form.fits, wrong)) >= MOSTLY * len(wrong)
             why = f"failing answers get `{field}` wrong, and nothing says what belongs there"
-            yield 74 - k, make(f"describe {field}", "field.describe", f"response.{field}.description", why, text=text)
+            yield (
+                (64 if known else 74) - k,
+                make(f"describe {field}", "field.describe", f"response.{field}.description", why, text=text),
+            )
         elif text not in about:
             why = f"failing answers get `{field}` wrong, and what is said of it leaves out how right answers have it"
             longer = f"{about.rstrip(' .')}. {text}"
@@ -117,33 +127,44 @@ def _reason(material: Material) -> Iterator[Ranked]:
 
 
 def _examples(material: Material) -> Iterator[Ranked]:
-    """Right answers of other cases: neighbours first. Never one of this case: it would teach its answer."""
-    near = {"neighbour": 0, "control": 1, "lookalike": 2, "case": 3}
-    others = [other for other in material.others if other.case.id != material.case.id]
-    others.sort(key=lambda other: (other.case.of != material.case.id, near[other.case.set]))
-    taken = {example.user for example in material.program.examples}
+    """Right answers of other cases, never one of this case: it would teach its answer.
+
+    Neighbours first, those that fail most before the others: what is easy does not show what is hard. Of cases that are
+    no neighbours those that get the same field wrong now and then.
+    """
+    near = [other for other in material.others if other.case.of == material.case.id and other.case.set == "neighbour"]
+    near.sort(key=lambda other: -len(other.failing) / max(1, len(other.failing) + len(other.passing)))
+    far = [other for other in material.others if other not in near and other.case.id != material.case.id]
+    alike = [other for other in far if set(material.pinned) & set(wrong_fields(material, other))]
+    shape = material.unreadable >= MOSTLY  # any right answer shows what a readable one looks like
+    easy = [other for other in far if other not in alike][: 2 if shape else 1]
+    for group, rank, what in (
+        (near, 73.0, "a case like it"),
+        (alike, 53.0, "another case that gets the same wrong now and then"),
+        (easy, 66.0 if shape else 30.0, "another case"),
+    ):
+        for k, other in enumerate(group[:SHOWN]):  # some may turn out to say what only the case says
+            for one in _shown(material, other, what, contrast=other not in easy):
+                yield rank - k, one
+                rank -= 0.5
+
+
+def _shown(material: Material, other: Other, what: str, contrast: bool) -> Iterator[Suggestion]:
+    """A right answer of another case beside a wrong one, and alone."""
+    asked, right = material.asked(other), _commonest(other.passing)
+    if asked is None or right is None or asked in {example.user for example in material.program.examples}:
+        return
+    wrong = _commonest(other.failing)
+    if contrast and wrong is not None and wrong != right:
+        target = f"system.{_free('contrast', list(material.program.clauses()))}"
+        yield make(
+            f"contrast {other.case.id}", "contrast.add", target,
+            f"{what} ({other.case.id}) fails, too, and a right answer beside a wrong one shows the difference",
+            user=asked, right=right, wrong=wrong, reason=_difference(material, right, wrong),
+        )  # fmt: skip
     name = _free("example", [example.name for example in material.program.examples])
-    shown = 0
-    for other in others:
-        asked, right = material.asked(other), _commonest(other.passing)
-        if asked is None or right is None or asked in taken:
-            continue
-        wrong = _commonest(other.failing)
-        what = "a case like it" if other.case.of == material.case.id else f"another case, {other.case.id}"
-        if wrong is not None and wrong != right:
-            why = f"{what} fails now and then too, and a right answer beside a wrong one shows what the difference is"
-            yield 62 - shown, make(
-                f"contrast {other.case.id}", "contrast.add", "system.contrast", why,
-                user=asked, right=right, wrong=wrong, reason=_difference(material, right, wrong),
-            )  # fmt: skip
-        why = f"a right answer to {what} shows what is wanted"
-        yield (
-            60 - shown,
-            make(f"example {other.case.id}", "example.add", f"examples.{name}", why, user=asked, assistant=right),
-        )
-        shown += 1
-        if shown == 4:  # some may turn out to say what only the case says
-            return
+    why = f"a right answer to {what} ({other.case.id}) shows what is wanted"
+    yield make(f"example {other.case.id}", "example.add", f"examples.{name}", why, user=asked, assistant=right)
 
 
 def _difference(material: Material, right: str, wrong: str) -> str:
@@ -195,7 +216,7 @@ def _verify(material: Material) -> Iterator[Ranked]:
     checks = [check for check in material.case.checks if runs_in_production(check, material)]
     if not any(check.kind == "schema" for check in checks) and material.around.response is not None:
         checks.append(Check.of("schema", True))
-    catching = [check for check in checks if _caught(check, material) or _named_failing(check, material)]
+    catching = [check for check in checks if _caught(check, material) >= CATCHES or _named_failing(check, material)]
     if not catching:
         return
     predicted = _after_tries(material, catching)
@@ -271,11 +292,11 @@ def _clauses(material: Material) -> Iterator[Ranked]:
 
 def _relation(material: Material, clause: str) -> int:
     """How much an instruction has to do with what fails: words that it shares with it, and the form of its values."""
-    names = [check.name or "" for check in material.checks]
+    names = [check.name or "" for check in material.checks[:1]]  # the one that fails most
     abouts = [str(material.fields.get(field, {}).get("description") or "") for field in material.pinned]
     words = {word.lower() for text in (*names, *material.pinned, *abouts) for word in _split(text)}
     found = 2 * len(words & {word.lower() for word in WORD.findall(clause)})
-    if material.unreadable >= MOSTLY or any(check.kind == "schema" for check in material.checks):
+    if material.unreadable >= MOSTLY or any(check.kind == "schema" for check in material.checks[:1]):
         found += len(SHAPES & {word.lower() for word in WORD.findall(clause)})
     for field in material.pinned:
         values = material.values(material.passing, field)
@@ -297,7 +318,7 @@ def _decoding(material: Material) -> Iterator[Ranked]:
     low, high = interval_of(runs) if runs.n else (0.0, 1.0)
     if not material.failing or runs.estimate is None or high >= 0.5:
         return
-    more = 26 if _chance(material) else 0
+    more = 26 if _chance(material) else 14 if high < SELDOM else 0
     share = percent(runs.estimate)
     temperature = material.program.sampling.get("temperature", 1)
     if isinstance(temperature, int | float) and temperature > COOL and not material.program.is_product:

@@ -19,9 +19,10 @@ from reroll.program import Program, canonical, fill
 from reroll.requirement import response_validator
 from reroll.sample import Sample
 
-__all__ = ["AUTHOR", "CUT", "Material", "Other", "Suggestion", "make", "named", "text_of_sample"]
+__all__ = ["AUTHOR", "CUT", "Material", "Other", "Suggestion", "make", "named", "text_of_sample", "wrong_fields"]
 
 JSON = Any
+RARELY = 0.2  # of the failing answers: a field that fewer get wrong is not what they are about
 AUTHOR = "reroll"  # who proposed it, where nobody else did
 CUT = ("length", "max_tokens")  # finish reasons of answers that stopped at the limit
 
@@ -90,7 +91,8 @@ class Material:
                 seen.update(set(_wrong_fields(check, sample, self.around)))
         named = [name for check in self.checks for name in _named_fields(check)]
         fields = self.fields or dict.fromkeys([*seen, *named])
-        ordered = [name for name, _ in seen.most_common()] or named
+        often = [name for name, n in seen.most_common() if n >= RARELY * len(self.failing)]
+        ordered = often or named
         return tuple(dict.fromkeys(name for name in ordered if name in fields))
 
     @property
@@ -117,6 +119,13 @@ class Material:
         fits = response_validator(canonical(self.around.response))
         values = [_value(sample) for sample in self.failing]
         return sum(value is None or fits(value) is not None for value in values) / len(values)
+
+
+def wrong_fields(material: Material, other: Other) -> tuple[str, ...]:
+    """Fields that another case's failing answers got wrong."""
+    around = surroundings_of(other.case, material.program)
+    found = [f for sample in other.failing for check in other.case.checks for f in _wrong_fields(check, sample, around)]
+    return tuple(dict.fromkeys(found))
 
 
 def make(

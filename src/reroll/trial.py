@@ -87,6 +87,8 @@ class Trial:
             {i for cases in self.sets.values() for c in cases for i in baseline.checker.ids(c, baseline.judging)}
         )
         self.key = content_id("try", [of, baseline.model.identity, programs, cases, checks])
+        # No address, so that the same trial elsewhere takes the same cases in the same order.
+        self._shuffle = content_id("order", [of, sorted(fix.id for _, fix, _ in fixed), cases])
         self.baseline = Variant("baseline", baseline)
         self.fixes = [self._variant(name, fix, session) for name, fix, session in fixed]
         self._order: dict[str, list[int]] = {}
@@ -123,7 +125,7 @@ class Trial:
         """Which case of a set this pair is about: each with the same chance, whatever came before."""
         known = self._order.setdefault(of, [])
         while unit >= len(known):
-            digest = hashlib.blake2b(f"{self.key} {of} {len(known)}".encode(), digest_size=8).digest()
+            digest = hashlib.blake2b(f"{self._shuffle} {of} {len(known)}".encode(), digest_size=8).digest()
             known.append(int.from_bytes(digest) % len(self.sets[of]))
         return known[unit]
 

@@ -34,6 +34,7 @@ __all__ = ["Asked", "Course", "Sets", "Status", "may_go_on", "price_of", "try_fi
 
 CHOOSE: tuple[ClaimWord, ...] = ("cures", "helps", "generalises")
 INDIFFERENT = 0.05  # of a failure rate: of two fixes nearer than this the one that was named first is taken
+SLACK = 2  # a forecast may be wrong by so much
 ENOUGH = 64  # pairs on neighbours: from here on it is asked whether going on can decide
 FOR_CHOOSING = 0.4  # of the budget, at most
 ROUND = 8
@@ -247,7 +248,7 @@ def _hopeless(asked: Asked, pairs: Mapping[SetWord, Pairs], status: Status, shar
     refuted = until_refuted(pairs, asked.rules)
     # Half as many case pairs go beside the neighbours.
     least = min(math.inf if more is None else sum(more.values()), math.inf if refuted is None else 1.5 * refuted)
-    return least * each > left
+    return least * each > SLACK * left
 
 
 def _within(

@@ -15,7 +15,7 @@ __all__ = ["show_ideas"]
 STATES = {
     "words": ("undecided", "in words: `reroll ideas write {n}` makes a fix of it"),
     "unconfirmed": ("undecided", "written as {fix}: {by} confirms it with `reroll ideas confirm {n}`"),
-    "ready": ("undecided", "confirmed: it can be tried, without its name, as idea:{n}"),
+    "ready": ("undecided", "confirmed: `reroll try idea:{n} --case {case}` tries it, without its name"),
 }
 
 
