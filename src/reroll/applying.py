@@ -48,7 +48,7 @@ class Written:
 
 def unaccepted(store: Store, fix: Fix, program: Program) -> str:
     """Why a fix is not to be applied as far as the store tells; empty where its last trial ended with `accept`."""
-    said = [one for one in store.decisions(rule=TRIED) if _about(one.evidence) == fix.id]
+    said = [one for one in store.decisions(rule=TRIED) if _about(one.evidence) == fix.id and not _beaten(one.evidence)]
     if not said:
         return f"`{fix.fix}` was never tried, so nobody knows what it does"
     last = said[-1]
@@ -58,6 +58,12 @@ def unaccepted(store: Store, fix: Fix, program: Program) -> str:
     if last.program_id not in (None, program.id):
         return f"`{fix.fix}` was accepted{where} for another version of the program ({last.program_id})"
     return ""
+
+
+def _beaten(evidence: Any) -> bool:
+    """Whether that trial went no further with it since another fix did better: that takes nothing back."""
+    card = evidence.get("scorecard") if isinstance(evidence, Mapping) else None
+    return isinstance(card, Mapping) and bool(card.get("beaten_by"))
 
 
 def _about(evidence: Any) -> str | None:

@@ -323,9 +323,9 @@ class _Hunt:
             state.base += screening.as_reported
             state.spent["parts again"] = PARTS
         bland = None if worse is None else not worse
-        if screening.finished and not inquiry.done and not self.session.stopped:
-            if not await self._groups(inquiry, GROUP_EARLY):
-                found = await screening.run(inquiry, bland=bland)
+        going = screening.finished and not inquiry.done and not self.session.stopped
+        if going and not await self._groups(inquiry, GROUP_EARLY):
+            found = await screening.run(inquiry, bland=bland)
         if found.verdict in ("undecided", "nothing") and state.named is None and screening.finished:
             await self._groups(inquiry, GROUP_LEANS)
         state.stages.insert(0, Stage(self.parts, found))

@@ -29,6 +29,7 @@ from reroll.scored import Tried
 from reroll.session import Session
 from reroll.tryout import Candidate, candidates_of, sets_of, try_out
 from reroll.variant import changed_part
+from reroll.wording import BASELINE
 
 __all__ = ["GATES", "USUAL", "TryWhat", "Wanted", "conflicting", "fixes_named", "named_again", "try_them"]
 
@@ -154,6 +155,12 @@ def fixes_named(project: Project, names: Sequence[str], ideas: dict[str, Idea] |
     found = [_fix(project, name, ideas) for name in names]
     seen: dict[str, str] = {}
     for fix in found:
+        if fix.fix == BASELINE:
+            raise UsageError(
+                f"a fix cannot be called `{BASELINE}`, which is the program as it is; rename it", slug="fix"
+            )
+        if any(one.fix == fix.fix and one.id != fix.id for one in found):
+            raise UsageError(f"two different fixes are called `{fix.fix}`; rename one", slug="fix")
         other = seen.setdefault(fix.id, fix.fix)
         if other != fix.fix or sum(fix.fix == one.fix for one in found) > 1:
             raise UsageError(f"`{other}` and `{fix.fix}` are the same fix, so there is nothing to choose", slug="fix")

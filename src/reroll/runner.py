@@ -19,6 +19,7 @@ from reroll.plan import Plan, next_draws
 from reroll.runs import Runs
 from reroll.sample import Sample
 from reroll.session import Session, Slots, judged, seed_of, slots, too_dear
+from reroll.step_record import taken
 from reroll.store import NewSample, several
 
 __all__ = [
@@ -77,8 +78,8 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         way.open.update(taken)
 
     def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
-        if sample.error and not is_cut(sample):
-            errors.append(sample.error)
+        if _mute(sample) and not is_cut(sample):
+            errors.append(sample.error or "")
         # Stored before it is judged: a completion costs money, and a check may crash or change later.
         new = _new(session, home[id(draw)], program_id, draw, sample)
         stored = [keeper.add(one) for one in several(new)][-1]
@@ -117,7 +118,7 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
     refused = _refused(sample) and not session.got_through
     session.spent.add(sample, at.control)
     session.made += 1
-    session.got_through |= sample.error is None
+    session.got_through |= not _mute(sample)
     return NewSample(
         sample,
         request_id=at.request_id,
@@ -134,9 +135,17 @@ def _keep(session: Session, new: Sequence[NewSample]) -> None:
     for one, stored in zip(new, session.store.add_samples(new), strict=True):
         if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
             if one.source != "cut":  # stopped in the middle, which says nothing about the server
-                session.silent = [*session.silent, [stored]] if one.sample.error else []
+                session.silent = [*session.silent, [stored]] if _mute(one.sample) else []
         elif session.silent and one.source != "cut":
             session.silent[-1].append(stored)
+
+
+def _mute(sample: Sample) -> bool:
+    """Whether the model brought nothing: a step of the program that broke says nothing about the server."""
+    if sample.error is None:
+        return False
+    took = taken(sample)
+    return took is None or (bool(took.drawn) and took.drawn[-1].completion is None)
 
 
 def _refused(sample: Sample) -> bool:

@@ -134,6 +134,11 @@ class Runs(Sequence[Judged]):
         return Outcomes.of_codes(codes[: len(self)])
 
     @property
+    def indices(self) -> list[int]:
+        """The index of each in its series, in order: gaps are draws that never came back."""
+        return list(self._kept.indices[: len(self)])
+
+    @property
     def seqs(self) -> memoryview[int]:
         """The `seq` of each, where they are: nothing can be added while somebody holds this."""
         return memoryview(self._kept.seqs)[: len(self)]

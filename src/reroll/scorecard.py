@@ -51,6 +51,7 @@ ClaimWord = Literal["cures", "helps", "generalises", "spares_lookalikes", "spare
 CLAIMS: tuple[ClaimWord, ...] = ("cures", "helps", "generalises", "spares_lookalikes", "spares_control")
 ClaimState = Literal["shown", "refuted", "open", "not_examined"]
 
+_DIFFERENT = 2  # neighbours, at least
 _FEW = 32  # pairs
 _FIRST = 8  # pairs of a set before anything is said of it
 _SHARE = 8  # a batch may waste an eighth of what was drawn
@@ -67,6 +68,8 @@ class Rules:
     least_gain:       a failure rate that falls by less than this share of itself is no gain worth having.
     generalises:      neighbours must gain at least this part of what the case gains; below it is a special case.
     fewest:           pairs on held-out neighbours, at least, before anything is called fixed.
+    held_out:         different neighbours that no choice was made on: repeats of one do not stand for others.
+    phases:           how many times the claims may be refuted, each with an equal share of alpha.
     """
 
     alpha: float = 0.05
@@ -75,6 +78,8 @@ class Rules:
     least_gain: float = 0.25
     generalises: float = 0.5
     fewest: int = 60
+    phases: int = 1
+    held_out: int = 2
 
     def __post_init__(self) -> None:
         for name in ("alpha", "margin", "lookalike_margin", "least_gain", "generalises"):
@@ -127,8 +132,8 @@ def score(
 
     >>> from reroll.reduction import pairs_of
     >>> pairs = {"case": pairs_of([("fail", "pass")] * 20), "neighbour": pairs_of([("fail", "pass")] * 60)}
-    >>> score(pairs, there=("case", "neighbour")).verdict
-    'accept'
+    >>> score(pairs, alike=("lookalike", "control")).verdict, score(pairs, there=("case", "neighbour")).verdict
+    ('accept', 'undecided')
     """
     if not {"case", "neighbour"} <= set(there):
         raise ValueError("a scorecard needs the case and neighbours of it")
@@ -165,10 +170,11 @@ def claim_states(
 
 
 def verdict_of(states: Mapping[ClaimWord, ClaimState]) -> FixVerdict:
-    """One refuted claim rejects; all shown, or not examined for want of such cases, accept."""
+    """One refuted claim rejects; all shown accept. Look-alikes may be wanting, ordinary requests may not."""
     if "refuted" in states.values():
         return "reject"
-    return "undecided" if "open" in states.values() else "accept"
+    unknown = "open" in states.values() or states["spares_control"] == "not_examined"
+    return "undecided" if unknown else "accept"
 
 
 def _gain_state(pairs: Pairs, rules: Rules, fewest: int) -> ClaimState:
@@ -177,7 +183,8 @@ def _gain_state(pairs: Pairs, rules: Rules, fewest: int) -> ClaimState:
         return "open"
     if reduction_log_e(pairs, rules.least_gain, "below") >= _refute(rules):
         return "refuted"
-    return "shown" if _better(pairs, rules) and pairs.n >= fewest else "open"
+    enough = pairs.n >= fewest and (not fewest or rules.held_out >= _DIFFERENT)
+    return "shown" if _better(pairs, rules) and enough else "open"
 
 
 def _better(pairs: Pairs, rules: Rules) -> bool:
@@ -218,7 +225,7 @@ def _margin(name: str, rules: Rules) -> float:
 
 
 def _refute(rules: Rules) -> float:
-    return math.log(len(CLAIMS) / rules.alpha)
+    return math.log(len(CLAIMS) * rules.phases / rules.alpha)
 
 
 def _harm(pairs: Pairs, alpha: float, alike: bool) -> Est:

@@ -90,7 +90,7 @@ class Card:
 
     phase:      `choosing`: seen only on the half of the neighbours that fixes are chosen by; `final`: on the other.
     claims:     each of `scorecard.CLAIMS`: shown, refuted, open or not_examined.
-    stopped:    runs in which an answer was withheld; a wrong one that was withheld counts as cured.
+    stopped:    runs in which it withheld the answer; stopped_right: those in which the program's own was right.
     literals:   what it copies from the reported case; branches: conditions that it adds.
     tokens:     prompt and completion tokens that it adds per request; extra_calls, seconds, usd: the same for those.
     needed:     further calls until there is a verdict if all goes on as so far; None: no end in sight.
@@ -129,6 +129,7 @@ class Card:
     seconds: float | None
     usd: float | None
     stopped: int
+    stopped_right: int
     needed: int | None
     beaten_by: str | None
     alike: tuple[str, ...] = ()
@@ -206,14 +207,19 @@ SETS_IN_WORDS = {
 
 def reply(found: Tried) -> str:
     """What one would paste into a thread: at most six sentences, none stronger than what the runs show."""
-    if not any(card.case.after.n or card.verdict == "reject" for card in found.fixes):
+    ran = found.cost.calls or found.cost.reused
+    if not ran and not any(card.verdict == "reject" for card in found.fixes):
         return "No call was made, so nothing is known yet."
     if len(found.fixes) == 1:
         return " ".join(_about(found.fixes[0], found)[:MOST_SENTENCES])
     said = []
     if found.best is not None:
         others = len(found.fixes) - 1
-        said.append(f"Of {len(found.fixes)} fixes `{found.best}` did best on requests like the reported one.")
+        open_still = any(
+            card.verdict == "undecided" and card.beaten_by is None for card in found.fixes if card.fix != found.best
+        )
+        so_far = " so far" if open_still or found.card(found.best).phase != "final" else ""
+        said.append(f"Of {len(found.fixes)} fixes `{found.best}` did best{so_far} on requests like the reported one.")
         said += _about(found.card(found.best), found)[: MOST_SENTENCES - 2]
         out = [card.fix for card in found.fixes if card.verdict == "reject"]
         if out and others:
@@ -299,13 +305,17 @@ def _rate(rate: Rate) -> str:
 
 def _cure(card: Card) -> str:
     case, near = card.case, card.neighbours
-    if not case.after.n:
+    if not case.after.n and card.verdict == "reject":
         return f"`{card.fix}` was not run, since it takes no run to know what comes of it."
+    if not case.after.n:
+        return f"No pair of runs with `{card.fix}` is whole yet."
     said = f"With `{card.fix}` the reported request fails {_rate(case.after)} instead of {_rate(case.before)}"
     if not near.after.n:
         return f"{said} ({counts('pair', case.pairs)} of runs)."
     others = f"requests like it fail {_rate(near.after)} instead of {_rate(near.before)}"
-    return f"{said}, and {others} ({counts('pair', near.pairs)} of runs)."
+    said = f"{said}, and {others} ({counts('pair', near.pairs)} of runs)."
+    lost = case.after.invalid + near.after.invalid
+    return said if not lost else f"{said} {lost} runs with it could not be judged, and count against it."
 
 
 def _why(card: Card, found: Tried) -> list[str]:
@@ -337,14 +347,19 @@ def _by(harm: Est) -> str:
 
 def _harm(card: Card, found: Tried) -> str:
     state, harm = card.claims["spares_control"], card.control_harm
-    if state == "not_examined":
-        return "What it does to ordinary requests is not known, since there are none to try it on."
-    if harm.high == 0.0 and not harm.n:
-        return "On ordinary requests it changes nothing at all, so it cannot harm them."
-    if not harm.n:
+    if state == "not_examined" and card.phase == "final":
+        return "What it does to ordinary requests is not known, since there are none to try it on (`set: control`)."
+    if "control" in card.alike:
+        return "On the ordinary requests nothing in it can act, so it changes nothing there."
+    if not harm.n or state == "not_examined":
         return "What it does to ordinary requests was not measured yet."
-    most = points(min(1.0, harm.high if harm.high is not None else 1.0), signed=False, toward="up")
-    return f"On ordinary requests it changes nothing that could be seen; a harm of more than {most} is ruled out."
+    high = max(0.0, min(1.0, harm.high if harm.high is not None else 1.0))
+    most = points(high, signed=False, toward="up")
+    if (harm.low or 0.0) > 0:
+        return f"Ordinary requests fail more often with it, by {_by(harm)}; more than {most} is ruled out."
+    if state == "shown":
+        return f"On ordinary requests no harm was seen; one of more than {most} is ruled out."
+    return f"For ordinary requests a harm of up to {most} is not ruled out yet."
 
 
 def _open(card: Card) -> str:
@@ -356,16 +371,19 @@ def _open(card: Card) -> str:
 
 
 def _net(net: Net) -> str:
-    value = net.per_10k.value or 0.0
-    more = "fewer" if value >= 0 else "more"
+    low, high = net.per_10k.low or 0.0, net.per_10k.high or 0.0
     share = percent(net.prevalence)
-    share = percent(net.prevalence)
-    return f"Of 10,000 requests about {abs(value):,.0f} {more} would fail, if {share} are like the reported one."
+    if low <= 0 <= high:
+        return f"Whether fewer requests fail on balance is not known, if {share} of all are like the reported one."
+    fewer = "fewer" if low > 0 else "more"
+    ends = sorted((abs(low), abs(high)))
+    return (
+        f"Of 10,000 requests {ends[0]:,.0f} to {ends[1]:,.0f} {fewer} would fail, if {share} are like the reported one."
+    )
 
 
 def _stopped(card: Card) -> list[str]:
     if not card.stopped:
         return []
-    return [
-        f"In {counts('run', card.stopped)} it withheld the answer, which counts in its favour where that was wrong."
-    ]
+    right = f", {card.stopped_right} of them right ones" if card.stopped_right else ""
+    return [f"It withheld {counts('answer', card.stopped)}{right}; nobody got another one instead."]

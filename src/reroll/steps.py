@@ -88,7 +88,7 @@ class Stepped:
 # ---------------------------------------------------------------- where a step acts
 
 
-def _asks(when: When | None, text: str) -> bool:
+def asks(when: When | None, text: str) -> bool:
     """Whether what `when` says of the input holds."""
     return when is None or (matches(when.input, text) and (when.not_input is None or not matches(when.not_input, text)))
 
@@ -100,7 +100,7 @@ def fires_on(step: Step, request: Request) -> bool | None:
     wherever the step stands. Only what `replace` finds may depend on steps before it.
     """
     text = input_text(request)
-    if not _asks(step.when, text):
+    if not asks(step.when, text):
         return False
     if step.when is not None and step.when.needs_answer:
         return None
@@ -188,7 +188,7 @@ class _Run:
     def _enter(self) -> Sample | None:
         """What is answered without a call; else None, with the request as it will be sent."""
         for i, step in self.before:
-            if not _asks(step.when, self.asked):
+            if not asks(step.when, self.asked):
                 continue
             if isinstance(step, Answer) and step.text is not None:
                 self.fired.add(i)
@@ -230,7 +230,7 @@ class _Run:
         if k == 0:
             return (yield from self._call())
         i, step = self.after[k - 1]
-        if isinstance(step, Retry | Best | Vote) and _asks(step.when, self.asked):
+        if isinstance(step, Retry | Best | Vote) and asks(step.when, self.asked):
             again: Drawing
             if isinstance(step, Retry):
                 again = self._retry(i, step, k - 1)
@@ -308,7 +308,7 @@ class _Run:
         when = step.when
         if when is None:
             return True
-        if not _asks(when, self.asked) or not matches(when.completion, draft.text):
+        if not asks(when, self.asked) or not matches(when.completion, draft.text):
             return False
         if when.not_completion is not None and matches(when.not_completion, draft.text):
             return False

@@ -7,30 +7,40 @@ pair costs one call; where it provably does nothing to a request, the pair is a 
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from reroll.case import Case
+from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.fix import Fix
 from reroll.models.model import Draw, Model
 from reroll.models.shared import SharedModel
-from reroll.models.stepped import SteppedModel, around
+from reroll.models.stepped import SteppedModel, around, calls_at_most
 from reroll.program import Program, content_id
 from reroll.reduction import Pairs, pairs_of
 from reroll.runner import crashing_check, draw_at
 from reroll.runs import Runs
 from reroll.sample import Sample
-from reroll.session import Session, Slots, judged, slots
+from reroll.session import Session, Slots, judged, one_a_call, slots
 from reroll.side_by_side import all_of
-from reroll.step_forms import steps_of
-from reroll.steps import fires_on
+from reroll.step_forms import Rewrite, Step, acts_before, steps_of
+from reroll.step_record import taken
+from reroll.steps import asks, fires_on, input_text
 
 __all__ = ["RATES", "Trial", "Variant", "only_adds_steps", "untouched"]
 
+PAIR = "baseline run "  # stands before the index where a server's fingerprint would
 RATES = ("case", "neighbour", "choosing")  # sets whose failure rate is needed, ties or not
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What is known of a run that may share. whose: the index of the baseline's run whose completion it got."""
+
+    whose: int | None
+    broke: bool
+    blocked: bool
 
 
 @dataclass(slots=True)
@@ -44,7 +54,7 @@ class Variant:
     places: dict[str, list[Slots]] = field(default_factory=dict)
     runs: dict[str, list[Runs]] = field(default_factory=dict)
     ties: dict[str, frozenset[int]] = field(default_factory=dict)  # cases that the fix does nothing to
-    withheld: dict[tuple[str, int], list[bool]] = field(default_factory=dict)  # by set and case, run by run
+    read: dict[tuple[str, int], dict[int, Read]] = field(default_factory=dict)  # by set and case, then by `seq`
 
     @property
     def program(self) -> Program:
@@ -59,15 +69,19 @@ def only_adds_steps(before: Program, after: Program) -> bool:
 
 def untouched(before: Program, after: Program, case: Case) -> bool:
     """Whether the fix provably changes nothing for this case: the same is sent, and no new step can act on it."""
-    if after.model_copy(update={"steps": before.steps}).model != before.model or after.base_url != before.base_url:
-        return False
-    if after.steps[: len(before.steps)] != before.steps:
+    if not only_adds_steps(before, after):
         return False
     sent = before.render(case.input, case.history)
-    if after.render(case.input, case.history).id("") != sent.id(""):
-        return False
-    new = steps_of(after)[len(before.steps) :]
-    return all(fires_on(step, sent) is False for step in new) and before.response == after.response
+    was, now = steps_of(before), steps_of(after)
+    rewritten = any(acts_before(step) for step in was)
+
+    def idle(step: Step) -> bool:
+        # What `when` says of the input is held against what came in, what `replace` finds against what became of it.
+        if rewritten and isinstance(step, Rewrite) and step.on == "input":
+            return not asks(step.when, input_text(sent))
+        return fires_on(step, sent) is False
+
+    return all(idle(step) for step in now[len(was) :])
 
 
 class Trial:
@@ -86,13 +100,16 @@ class Trial:
         checks = sorted(
             {i for cases in self.sets.values() for c in cases for i in baseline.checker.ids(c, baseline.judging)}
         )
+        for session in (baseline, *(s for _, _, s in fixed)):
+            one_a_call(session, "a trial pairs single runs")
         self.key = content_id("try", [of, baseline.model.identity, programs, cases, checks])
         # No address, so that the same trial elsewhere takes the same cases in the same order.
         self._shuffle = content_id("order", [of, sorted(fix.id for _, fix, _ in fixed), cases])
         self.baseline = Variant("baseline", baseline)
         self.fixes = [self._variant(name, fix, session) for name, fix, session in fixed]
         self._order: dict[str, list[int]] = {}
-        self._offsets: dict[tuple[str, str], int] = {}
+        self._waiting: dict[tuple[str, str], list[int]] = {}  # by fix and series: baseline runs to be paired next
+        self._given: dict[tuple[str, str, int], int] = {}  # by fix, series and index: the baseline's run
         for variant in self.all:
             for name, members in self.sets.items():
                 variant.places[name] = [
@@ -154,22 +171,66 @@ class Trial:
                         known[k] = judged(variant.session, at, known[k])
                     else:
                         continue
+                    if variant.shared:
+                        self._read(variant, of, k)
                     crashing_check(case, known[k])
+
+    def _read(self, variant: Variant, of: str, k: int) -> None:
+        """Of a run that shares: whose completion it got, whether its own steps broke, and what it withheld."""
+        runs = variant.runs[of][k]
+        known = variant.read.setdefault((of, k), {})
+        new = [seq for seq in runs.seqs if seq not in known]
+        for one in variant.session.store.of_seqs(new, payload=True):
+            took = taken(one.sample)
+            first = took.drawn[0] if took and took.drawn else None
+            whose = (first.fingerprint or "") if first is not None and not first.calls else ""
+            broke = one.sample.error is not None and (took is None or not took.drawn or took.drawn[-1].error is None)
+            known[one.seq] = Read(
+                int(whose.removeprefix(PAIR)) if whose.startswith(PAIR) else None,
+                broke,
+                one.sample.completion is not None and one.sample.completion.finish_reason == "blocked",
+            )
+
+    def _partners(self, variant: Variant, of: str, case: int) -> dict[int, int]:
+        """By the index of the baseline's run: which run of this fix is its pair. A run without a completion of the
+        baseline's stands beside any, in order."""
+        base, runs = self.baseline.runs[of][case].indices, variant.runs[of][case]
+        if not variant.shared:
+            return dict(zip(base, range(len(runs)), strict=False))
+        read = variant.read.get((of, case), {})
+        found: dict[int, int] = {}
+        free = []
+        for place, seq in enumerate(runs.seqs):
+            whose = read[seq].whose if seq in read else None
+            if whose is None:
+                free.append(place)
+            else:
+                found.setdefault(whose, place)
+        rest = (index for index in base if index not in found)
+        return found | dict(zip(rest, free, strict=False))
+
+    def _words(self, variant: Variant, of: str, case: int) -> list[str]:
+        """The outcomes of its runs; one whose own steps broke has failed, whatever the model said."""
+        runs = variant.runs[of][case]
+        words: list[str] = list(runs.words())
+        read = variant.read.get((of, case), {})
+        if variant.fix is not None and read:
+            words = ["fail" if seq in read and read[seq].broke else w for seq, w in zip(runs.seqs, words, strict=True)]
+        return words
 
     def rounds(self, of: str, names: Sequence[str], *, real: bool = False) -> list[dict[str, str]]:
         """The outcomes of these variants unit by unit, as far as all of them have one; a tie takes the baseline's.
 
-        A unit that was never run, since nothing can differ, is a pass of all; with `real` it is left out. An answer
-        that a fix withholds is a pass where the baseline's was wrong, and a failure where it was right.
+        A unit that was never run, since nothing can differ, is a pass of all; with `real` it is left out.
         """
         idle, seen = self._idle(of), Counter[int]()
         if len(idle) == len(self.sets[of]):
             return []
-        words = {v.name: [runs.words() for runs in v.runs[of]] for v in self.all if v.name in (*names, "baseline")}
-        ties = {v.name: v.ties.get(of, frozenset()) for v in self.all}
-        withheld = {
-            (v.name, case): runs for v in self.fixes if v.name in names for case, runs in self.withheld(v, of).items()
-        }
+        cases = range(len(self.sets[of]))
+        taking = [v for v in self.all if v.name in (*names, "baseline")]
+        words = {v.name: [self._words(v, of, case) for case in cases] for v in taking}
+        partners = {v.name: [self._partners(v, of, case) for case in cases] for v in taking if v.fix is not None}
+        base = [self.baseline.runs[of][case].indices for case in cases]
         out: list[dict[str, str]] = []
         for unit in range(1 << 40):
             case = self.case_of(of, unit)
@@ -178,33 +239,47 @@ class Trial:
                     out.append(dict.fromkeys(names, "pass"))
                 continue
             k = seen[case]
+            if k >= len(base[case]):
+                return out
             found: dict[str, str] = {}
             for name in names:
-                of_this = words["baseline" if case in ties[name] else name][case]
-                if k >= len(of_this):
+                if name == "baseline" or case in self.variant(name).ties[of]:
+                    found[name] = words["baseline"][case][k]
+                    continue
+                place = partners[name][case].get(base[case][k])
+                if place is None:
                     return out
-                found[name] = of_this[k]
-                if k in withheld.get((name, case), ()):
-                    found[name] = "pass" if words["baseline"][case][k] == "fail" else "fail"
+                found[name] = words[name][case][place]
             seen[case] += 1
             out.append(found)
-        return out
+        raise AssertionError("no end of units")
 
-    def withheld(self, variant: Variant, only: str | None = None) -> dict[Any, frozenset[int]]:
-        """Which runs of a fix ended without an answer since it withheld it; by case of one set, or by (set, case)."""
-        out: dict[Any, frozenset[int]] = {}
-        if not any(step.get("step") == "block" for step in variant.program.steps):
-            return out
-        for of in self.sets if only is None else (only,):
-            for case, runs in enumerate(variant.runs[of]):
-                known = variant.withheld.setdefault((of, case), [])
-                known += [
-                    one.stored.sample.completion is not None and one.stored.sample.completion.finish_reason == "blocked"
-                    for one in itertools.islice(runs, len(known), None)
-                ]
-                found = frozenset(k for k, is_withheld in enumerate(known) if is_withheld)
-                out[case if only is not None else (of, case)] = found
-        return out
+    def withheld(self, variant: Variant) -> tuple[int, int]:
+        """In how many runs this fix withheld the answer, and in how many of those the baseline's was right."""
+        total = right = 0
+        old = sum(step.get("step") == "block" for step in self.baseline.program.steps)
+        if sum(step.get("step") == "block" for step in variant.program.steps) == old:
+            return 0, 0
+        for (of, case), read in variant.read.items():
+            runs, words = variant.runs[of][case], self.baseline.runs[of][case].words()
+            places = {place: k for k, place in self._by_place(variant, of, case)}
+            for place, seq in enumerate(runs.seqs):
+                if seq in read and read[seq].blocked and place in places:
+                    total += 1
+                    right += words[places[place]] == "pass"
+        return total, right
+
+    def _by_place(self, variant: Variant, of: str, case: int) -> list[tuple[int, int]]:
+        """The baseline's runs in order, each with the place of its pair."""
+        partners = self._partners(variant, of, case)
+        return [
+            (k, partners[index]) for k, index in enumerate(self.baseline.runs[of][case].indices) if index in partners
+        ]
+
+    def shared_part(self, variant: Variant) -> float:
+        """Which part of its runs really took a completion of the baseline's."""
+        read = [one for known in variant.read.values() for one in known.values()]
+        return sum(one.whose is not None for one in read) / len(read) if read else 0.0
 
     def pairs(self, name: str, of: str) -> Pairs:
         """Baseline and this fix, on one set."""
@@ -214,26 +289,55 @@ class Trial:
     # -- drawing
 
     def calls_for(self, units: Mapping[str, int], names: Collection[str]) -> int:
-        """About how many calls it takes until there are so many units in all of each set."""
-        lacking = self._lacking(units, names)
-        return sum(n for name, work in lacking.items() if not self.variant(name).shared for _, n in work)
+        """How many calls it takes at most until there are so many units in all of each set."""
+        lacking = self._lacking(units, names, ahead=True)
+        return sum(n * self._each(self.variant(name)) for name, work in lacking.items() for _, n in work)
+
+    def _each(self, variant: Variant) -> int:
+        """Calls that one run takes at most."""
+        most = calls_at_most(variant.session.model)
+        if not variant.shared:
+            return most
+        new = steps_of(variant.program)[len(self.baseline.program.steps) :]
+        return most if any(acts_before(step) for step in new) else most - calls_at_most(self.baseline.session.model)
 
     async def draw(self, units: Mapping[str, int], names: Collection[str]) -> None:
-        """Make the draws that so many units in all of each set lack, of the baseline and these fixes."""
-        lacking = self._lacking(units, names)
-        own = {name: work for name, work in lacking.items() if not self.variant(name).shared}
-        await all_of([draw_at(self.variant(name).session, work) for name, work in own.items()])
-        self.refresh([at for work in own.values() for at, _ in work])
-        shared = {name: work for name, work in self._lacking(units, names).items() if self.variant(name).shared}
-        for name, work in shared.items():
-            for at, _ in work:
-                have = self._runs_at(self.variant(name), at)
-                reserved = self.baseline.session.store.reserved(at.request_id, at.series)
-                self._offsets[name, at.series] = len(have) - reserved
-        await all_of([draw_at(self.variant(name).session, work) for name, work in shared.items()])
-        self.refresh([at for work in shared.values() for at, _ in work])
+        """Make the draws that so many units in all of each set lack, of the baseline and these fixes.
 
-    def _lacking(self, units: Mapping[str, int], names: Collection[str]) -> dict[str, list[tuple[Slots, int]]]:
+        Raises: as `draw_at`; UsageError where only one of the fixes cannot be run, and the program as it is can.
+        """
+        lacking = self._lacking(units, names)
+        await self._drawn({name: work for name, work in lacking.items() if not self.variant(name).shared})
+        shared = {n: work for n, work in self._lacking(units, names).items() if self.variant(n).shared}
+        for name, work in shared.items():
+            variant = self.variant(name)
+            for at, n in work:
+                of, case = next(
+                    (of, k) for of, places in variant.places.items() for k, p in enumerate(places) if p is at
+                )
+                partners = self._partners(variant, of, case)
+                open_now = [index for index in self.baseline.runs[of][case].indices if index not in partners]
+                self._waiting[name, at.series] = open_now[:n]
+        await self._drawn(shared)
+
+    async def _drawn(self, work: Mapping[str, Sequence[tuple[Slots, int]]]) -> None:
+        try:
+            await all_of([self._one(self.variant(name), wanted) for name, wanted in work.items()])
+        finally:
+            self.refresh([at for wanted in work.values() for at, _ in wanted])
+
+    async def _one(self, variant: Variant, wanted: Sequence[tuple[Slots, int]]) -> None:
+        try:
+            await draw_at(variant.session, wanted)
+        except ModelError as error:
+            if variant.fix is None or isinstance(error, NotCompleted) or not self.baseline.session.got_through:
+                raise
+            raise UsageError(f"the fix `{variant.name}` cannot be run: {error}", slug="fix") from None
+
+    def _lacking(
+        self, units: Mapping[str, int], names: Collection[str], *, ahead: bool = False
+    ) -> dict[str, list[tuple[Slots, int]]]:
+        """What is to be drawn of each; a run that shares waits for the baseline's, unless `ahead` counts it already."""
         out: dict[str, list[tuple[Slots, int]]] = {}
         for of, most in units.items():
             idle = self._idle(of)
@@ -242,38 +346,49 @@ class Trial:
                 if variant.fix is not None and variant.name not in names:
                     continue
                 for case, n in needed.items():
-                    lacks = n - len(variant.runs[of][case])
-                    if variant.shared:  # never ahead of the baseline
-                        lacks = min(lacks, len(self.baseline.runs[of][case]) - len(variant.runs[of][case]))
-                    if lacks > 0 and case not in variant.ties.get(of, ()):
+                    if case in variant.ties.get(of, ()):
+                        continue
+                    base = self.baseline.runs[of][case].indices[:n]
+                    if variant.fix is None:
+                        lacks = n - len(base)
+                    else:
+                        partners = self._partners(variant, of, case)
+                        lacks = sum(index not in partners for index in base)
+                        lacks += n - len(base) if ahead or not variant.shared else 0
+                    if lacks > 0:
                         out.setdefault(variant.name, []).append((variant.places[of][case], lacks))
         return out
 
-    def _runs_at(self, variant: Variant, at: Slots) -> Runs:
-        return next(
-            runs
-            for of, places in variant.places.items()
-            for place, runs in zip(places, variant.runs[of], strict=True)
-            if place.series == at.series
-        )
-
     def _first(self, variant: Variant, draw: Draw) -> Sample | None:
-        """The baseline's run that this draw is the pair of."""
-        for of, cases in self.sets.items():
-            for k, case in enumerate(cases):
-                if case.id != draw.case_id:
-                    continue
-                at = variant.places[of][k]
-                offset = self._offsets.get((variant.name, at.series))
-                runs = self.baseline.runs[of][k]
-                if offset is None or not 0 <= draw.index + offset < len(runs):
-                    return None
-                one = runs[draw.index + offset]
-                if not self.baseline.program.steps:
-                    sent = self.baseline.program.render(case.input, case.history)
-                    return one.stored.sample if sent.id("") == draw.request.id("") else None
-                return self.baseline.session.store.of_seqs([one.stored.seq], payload=True)[0].sample
-        return None
+        """The baseline's run that this draw is the pair of, with its index."""
+        place = next(
+            (
+                (of, k, case)
+                for of, cases in self.sets.items()
+                for k, case in enumerate(cases)
+                if case.id == draw.case_id
+            ),
+            None,
+        )
+        if place is None:
+            return None
+        of, k, case = place
+        series = variant.places[of][k].series
+        index = self._given.get((variant.name, series, draw.index))
+        if index is None:
+            waiting = self._waiting.get((variant.name, series))
+            if not waiting:
+                return None
+            index = self._given[variant.name, series, draw.index] = waiting.pop(0)
+        runs = self.baseline.runs[of][k]
+        one = runs[runs.indices.index(index)]
+        if self.baseline.program.steps:
+            sample = self.baseline.session.store.of_seqs([one.stored.seq], payload=True)[0].sample
+            return replace(sample, fingerprint=f"{PAIR}{index}")
+        sent = self.baseline.program.render(case.input, case.history)
+        if sent.id("") != draw.request.id(""):
+            return None
+        return replace(one.stored.sample, fingerprint=f"{PAIR}{index}")
 
 
 def _bare(model: Model) -> Model:

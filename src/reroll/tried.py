@@ -16,6 +16,7 @@ from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.grouping import Facts, facts_of
 from reroll.levers import diff
+from reroll.numbers import counts
 from reroll.paired import difference_interval
 from reroll.reduction import Pairs
 from reroll.runs import Runs
@@ -82,6 +83,7 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
     assert neighbours is not None
     prevalence = before.prevalence
     burden = _burden(trial, variant)
+    stopped, stopped_right = trial.withheld(variant)
     return Card(
         id=fix.id,
         fix=fix.fix,
@@ -111,7 +113,8 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
         extra_calls=burden.calls,
         seconds=burden.seconds,
         usd=burden.usd,
-        stopped=sum(map(len, trial.withheld(variant).values())),
+        stopped=stopped,
+        stopped_right=stopped_right,
         needed=_needed(pairs, rules, scored, verdict, variant),
         beaten_by=status.beaten_by,
         alike=status.alike,
@@ -175,15 +178,16 @@ def _burden(trial: Trial, variant: Variant) -> _Burden:
 
     stepped = bool(variant.program.steps)
     calls = _calls(variant) if stepped else 1.0
-    calls_before = 0.0 if variant.shared else _calls(trial.baseline) if trial.baseline.program.steps else 1.0
+    alone = 1 - trial.shared_part(variant)  # the part of its runs that took a call of their own
+    calls_before = alone * (_calls(trial.baseline) if trial.baseline.program.steps else 1.0)
 
     def mean(runs: Sequence[Any], of: Callable[[Any], float | None]) -> float | None:
         known = [of(one.stored.sample) for one in runs]
         return None if None in known or not known else statistics.fmean(v for v in known if v is not None)
 
     def more(of: Callable[[Any], float | None]) -> float | None:
-        now, was = mean(after, of), 0.0 if variant.shared else mean(before, of)
-        return None if now is None or was is None else now - was
+        now, was = mean(after, of), mean(before, of)
+        return None if now is None or was is None else now - alone * was
 
     def tokens(sample: Any) -> float | None:
         usage = sample.usage
@@ -266,8 +270,24 @@ def _caveats(asked: Asked, cards: Sequence[Card]) -> list[str]:
             f"to say it of traffic of any kind takes about {least} different ones"
         )
     if any(card.stopped for card in cards):
-        said.append("a wrong answer that was withheld counts as cured, a right one that was withheld as broken")
+        said.append(
+            "a request whose answer is withheld gets none, which is no right answer; where it is one, let the case's "
+            "checks say so (`any: [..., contains: ...]`)"
+        )
+    if again := _tried_before(asked):
+        said.append(
+            f"{counts('fix', again)} had been tried on this case before; the best of many tries looks better than it "
+            "is, and each has this chance of error of its own"
+        )
     return said
+
+
+def _tried_before(asked: Asked) -> int:
+    """How many other fixes were tried on this case, by the store."""
+    mine = {fix.id for _, fix, _ in asked.fixed}
+    case = asked.sets.case[0].id
+    known = [one.evidence for one in asked.baseline.store.decisions(rule=FIX) if one.case_id == case]
+    return len({str(one["fix"]["id"]) for one in known if isinstance(one, dict) and "fix" in one} - mine)
 
 
 def _inputs_for(rules: Rules) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -34,8 +33,8 @@ __all__ = ["Asked", "Course", "Sets", "Status", "may_go_on", "price_of", "try_fi
 
 CHOOSE: tuple[ClaimWord, ...] = ("cures", "helps", "generalises")
 INDIFFERENT = 0.05  # of a failure rate: of two fixes nearer than this the one that was named first is taken
-SLACK = 2  # a forecast may be wrong by so much
-ENOUGH = 64  # pairs on neighbours: from here on it is asked whether going on can decide
+SLACK = 3  # a forecast may be wrong by so much
+ENOUGH = 128  # pairs on neighbours: from here on it is asked whether going on can decide
 FOR_CHOOSING = 0.4  # of the budget, at most
 ROUND = 8
 USUAL: dict[SetWord, tuple[float, float]] = {
@@ -119,6 +118,8 @@ async def try_fixes(asked: Asked) -> Course:
     Raises: ModelError where the model never answers; UsageError for a check that always crashes.
     """
     course = Course({}, None, None)
+    if len(asked.fixed) > 1:  # a good one may be refuted in either phase
+        asked = replace(asked, rules=replace(asked.rules, phases=2))
     try:
         best = await _chosen(asked, course) if len(asked.fixed) > 1 else asked.fixed[0][0]
         if best is not None:
@@ -254,8 +255,9 @@ def _hopeless(asked: Asked, pairs: Mapping[SetWord, Pairs], status: Status, shar
     more = more_needed(pairs, asked.rules, scored, USUAL)
     refuted = until_refuted(pairs, asked.rules)
     # Half as many case pairs go beside the neighbours.
-    least = min(math.inf if more is None else sum(more.values()), math.inf if refuted is None else 1.5 * refuted)
-    return least * each > SLACK * left
+    near = [sum(more.values())] if more is not None else []
+    near += [round(1.5 * refuted)] if refuted is not None else []
+    return bool(near) and min(near) * each > SLACK * left  # where no end is in sight, the forecast knows too little
 
 
 def _within(
@@ -343,7 +345,8 @@ def price_of(sets: Sets, rules: Rules, fixes: int = 1, *, shared: bool = False) 
         if of in sets.there:
             accept += _pairs_to_bound(of, rules)
     extra = sum(few.values()) * (fixes - 1)
-    return min(150, sum(few.values())), accept * (1 if shared else 2) + extra
+    each = 1 if shared else 2
+    return sum(few.values()) * each, accept * each + extra
 
 
 def _pairs_to_bound(of: SetWord, rules: Rules) -> int:

@@ -62,13 +62,15 @@ def sets_of(project: Project, case: Case) -> Sets:
     choosing, sealed = halves(neighbours)
     lookalikes = tuple(c for c in of if c.set == "lookalike")
     control = tuple(c for c in project.cases if c.set == "control" and c.checks and c.id != case.id)
+    if not control:  # then the project's other cases, whatever they were reported for
+        control = tuple(c for c in project.cases if c.set == "case" and c.checks and c.id != case.id)
     return Sets((case,), tuple(choosing), tuple(sealed), lookalikes, control)
 
 
 def price_words(price: TryPrice, rules: Rules) -> str:
     """What trying will take, before the first run."""
     return (
-        f"rejecting a special case takes up to about {counts('call', price.reject)}, accepting a good fix about "
+        f"rejecting a special case takes about {counts('call', price.reject)}, accepting a good fix about "
         f"{price.accept:,} (most of them to rule out a harm of {rules.margin:.1%} on ordinary requests; --margin), "
         f"at the very most {price.most:,}; Ctrl-C stops it, --budget limits it"
     )
@@ -162,7 +164,9 @@ async def try_out(
              gathered: where suggestions came from; named: what an answer becomes before it is kept.
     Raises:  ModelError, UsageError: as `try_fixes`.
     """
+    rules = replace(rules, held_out=len(sets.neighbour))
     asked = Asked(sets, rules, first, [(one.fix.fix, one.fix, one.session) for one in candidates])
+    _can_be_run(first, candidates)
     for session in (first, *(one.session for one in candidates)):
         first.store.put_program(session.project.program)
     for case in sets.all:
@@ -191,6 +195,20 @@ async def try_out(
     found = named(replace(found, fixes=tuple(cards), caveats=caveats, dropped=dropped))
     remember_fixes(asked, found, course.trials)
     return _written(first, found, candidates)
+
+
+def _can_be_run(first: Session, candidates: Sequence[Candidate]) -> None:
+    """Raises: UsageError for a fix that a recording cannot answer: it has none but its own completions."""
+    if not bare(first.model).name.startswith("recorded:"):
+        return
+    for one in candidates:
+        around_it = only_adds_steps(first.project.program, one.session.project.program)
+        if not around_it or calls_at_most(one.session.model) > calls_at_most(first.model):
+            raise UsageError(
+                f"the model is a recording, which answers no request that `{one.fix.fix}` changes, and none twice; "
+                "only patches that act on an answer can be tried on it",
+                slug="fix",
+            )
 
 
 def _dropped_words(dropped: Sequence[Dropped]) -> list[str]:

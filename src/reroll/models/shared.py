@@ -57,7 +57,9 @@ class SharedModel:
         mine = None if known is None else _of_call(known, draw)
         if mine is None:
             return await self.inner.draw(draw)
-        return replace(mine, attempts=(), usage=FREE, siblings=(), calls=0)
+        # Whose completion it is stands where a server's word on itself would.
+        whose = known.fingerprint if known is not None and draw.again == 0 else mine.fingerprint
+        return replace(mine, attempts=(), usage=FREE, siblings=(), calls=0, fingerprint=whose)
 
 
 def _of_call(known: Sample, draw: Draw) -> Sample | None:

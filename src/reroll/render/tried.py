@@ -145,7 +145,10 @@ def _number(word: str, card: Card) -> str:
         return "nothing in it can act on them"
     if harm.value is None or harm.high is None:
         return ""
-    return f"{points(harm.value)} ({between_points(harm.low or -1.0, harm.high)}, {counts('pair', harm.n)})"
+    shown = card.lookalikes if word == "spares_lookalikes" else card.control
+    idle = harm.n - (shown.after.n if shown is not None else harm.n)
+    pairs = counts("pair", harm.n) + (f", in {idle} of them it cannot act" if idle > 0 else "")
+    return f"{points(harm.value)} ({between_points(harm.low or -1.0, harm.high)}, {pairs})"
 
 
 def _share(of: str, gain: Est) -> str:

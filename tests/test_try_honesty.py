@@ -1,0 +1,162 @@
+"""What must never be called fixed: guards in the way, pairs out of step, one request for many, harm unlooked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from benchmarks._planted import planted_server
+from benchmarks._tried import BASE, CASE, Product, Rates, project
+
+from reroll.case import Case
+from reroll.program import Program
+from reroll.trial import untouched
+from tests.background import reroll
+
+GOOD: Rates = (0.02, 0.02, 0.04, 0.03)
+WIDE = ("--case", "refund", "--yes", "--quiet", "--margin", 0.2, "--lookalike-margin", 0.2)
+DUD = {"kind": "clause.edit", "target": "system.role", "text": "You serve a shop, as ever."}
+GENERAL = {"kind": "clause.add", "target": "system.money", "text": "GENERAL rule about money."}
+MEND = {"kind": "patch.postprocess", "when": {"completion": "lost|unknown"}, "replace": [["lost|unknown", "done"]]}
+AGAIN = {"kind": "patch.retry", "when": {"completion": "lost|unknown"}, "times": 10}
+ON_INPUT = {"step": "block", "on": "input", "when": {"input": "(?i)refund|money|order|payment"}, "says": "Wait."}
+ON_ANSWER = {"step": "block", "on": "completion", "when": {"completion": "lost"}, "says": "Wait."}
+
+
+def tried(capsys: Any, folder: Path, name: str, *more: object) -> dict[str, Any]:
+    found: dict[str, Any] = reroll(capsys, "try", name, "--project", folder, *WIDE, "--json", *more).json
+    return found
+
+
+@pytest.mark.parametrize("guard", [ON_INPUT, ON_ANSWER])
+def test_a_guard_that_is_there_already_makes_no_dud_look_good(
+    capsys: Any, tmp_path: Path, guard: dict[str, Any]
+) -> None:
+    with planted_server(Product(seed=1)) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, {"dud": DUD}, steps=[guard])
+        found = tried(capsys, folder, "dud", "--budget", 500)
+    assert found["verdict"] != "accept"
+    assert found["fixes"][0]["claims"]["helps"] != "shown"
+
+
+def test_an_answer_that_is_stopped_is_no_right_answer(capsys: Any, tmp_path: Path) -> None:
+    stop = {"kind": "guard.block", "on": "completion", "when": {"completion": "lost|unknown"}, "says": "Wait."}
+    with planted_server(Product(seed=2)) as url:  # type: ignore[arg-type]
+        found = tried(capsys, project(tmp_path, url, {"stop": stop}), "stop", "--budget", 500)
+    card = found["fixes"][0]
+    assert found["verdict"] == "reject"
+    assert (card["stopped"] > 20, card["stopped_right"]) == (True, 0)
+    assert card["control_harm"]["value"] in (None, 0)
+    assert "withheld" in found["text"]
+
+
+def test_two_commands_at_once_keep_every_completion_with_its_own_pair(tmp_path: Path) -> None:
+    """A patch that mends every wrong answer leaves none, whoever else draws for the same trial."""
+    with planted_server(Product(seed=3)) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, {"mend": MEND})
+        told = [str(word) for word in ("try", "mend", "--project", folder, *WIDE, "--budget", 150, "--json")]
+        command = [sys.executable, "-c", "import sys; from reroll.cli import main; sys.exit(main())", *told]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(2)]
+        said = [json.loads(one.communicate(timeout=120)[0]) for one in both]
+    for found in said:
+        card = found["fixes"][0]
+        assert card["case"]["pairs"] > 8
+        assert card["case"]["after"]["failures"] == card["neighbours"]["after"]["failures"] == 0
+
+
+def test_retries_that_go_on_after_the_budget_ended_are_paired_as_if_it_had_not(capsys: Any, tmp_path: Path) -> None:
+    product = Product(seed=4)
+    with planted_server(product) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, {"again": AGAIN})
+        for budget in (40, 40, 40):
+            before = product.calls
+            found = tried(capsys, folder, "again", "--budget", budget)
+            assert product.calls - before <= budget, "each retry is a call, and the budget holds"
+    card = found["fixes"][0]
+    assert card["case"]["before"]["failures"] > 2
+    assert card["case"]["after"]["n"] == card["case"]["before"]["n"]
+
+
+def test_a_rewrite_that_only_acts_on_what_an_earlier_one_wrote_is_not_called_idle() -> None:
+    case = Case(id="c", input={"request": "What is the price?"})
+    first = {"step": "rewrite", "on": "input", "replace": [["What is the price", "WHATPRICE"]]}
+    then = {"step": "rewrite", "on": "input", "replace": [["WHATPRICE", "Tell me the fare"]]}
+    base = Program(program="p", system={"role": "Be kind."}, steps=(first,))
+    assert not untouched(base, base.model_copy(update={"steps": (first, then)}), case)
+    other = {**then, "when": {"input": "refund"}}
+    assert untouched(base, base.model_copy(update={"steps": (first, other)}), case)
+
+
+def changed(folder: Path, keep: Any) -> None:
+    """The project with other cases."""
+    path = folder / "cases.yaml"
+    cases = [kept for case in yaml.safe_load(path.read_text())["cases"] if (kept := keep(case)) is not None]
+    path.write_text(yaml.safe_dump({"cases": cases}, sort_keys=False))
+
+
+def test_without_any_ordinary_request_nothing_is_accepted_and_other_cases_stand_in_for_them(
+    capsys: Any, tmp_path: Path
+) -> None:
+    harmful: Rates = (0.02, 0.02, 0.04, 0.9)
+    with planted_server(Product({"GENERAL": harmful}, seed=5)) as url:  # type: ignore[arg-type]
+        alone = project(tmp_path / "alone", url, {"general": GENERAL})
+        changed(alone, lambda case: case if case.get("set") in (None, "neighbour") else None)
+        found = tried(capsys, alone, "general", "--budget", 400)
+        assert found["verdict"] == "undecided"
+        assert "none to try it on" in found["text"]
+        others = project(tmp_path / "others", url, {"general": GENERAL})
+        changed(others, lambda case: {**case, "set": "case"} if case.get("set") == "control" else case)
+        assert "spares_control" in tried(capsys, others, "general", "--budget", 900)["fixes"][0]["reasons"]
+
+
+def test_one_held_out_request_run_again_and_again_is_not_many(capsys: Any, tmp_path: Path) -> None:
+    with planted_server(Product({"GENERAL": GOOD}, seed=6)) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, {"general": GENERAL})
+        few = ("neighbour-1", "neighbour-2")
+        changed(folder, lambda case: case if case.get("set") != "neighbour" or case["id"] in few else None)
+        found = tried(capsys, folder, "general", "--budget", 700)
+    assert found["verdict"] == "undecided"
+    assert any("one neighbour is held out" in caveat for caveat in found["caveats"])
+
+
+def test_a_patch_of_ones_own_that_breaks_has_failed_and_is_not_the_servers_silence(capsys: Any, tmp_path: Path) -> None:
+    with planted_server(Product(seed=7)) as url:  # type: ignore[arg-type]
+        breaks = {"kind": "patch.python", "function": "patches:mend", "on": "completion"}
+        folder = project(tmp_path, url, {"breaks": breaks})
+        (folder / "patches.py").write_text("def mend(text):\n    raise ValueError('no')\n")
+        ran = reroll(capsys, "try", "breaks", "--project", folder, *WIDE, "--json", "--budget", 300)
+    assert (ran.code, ran.json["verdict"]) == (1, "reject")
+
+
+def test_several_completions_a_call_and_names_that_are_taken_are_refused(capsys: Any, tmp_path: Path) -> None:
+    with planted_server(Product(seed=8)) as url:  # type: ignore[arg-type]
+        several = project(tmp_path / "n", url, {"general": GENERAL}, params={"n": 3})
+        assert "[several]" in reroll(capsys, "try", "general", "--project", several, *WIDE).complaint
+        folder = project(tmp_path / "names", url, {"baseline": GENERAL})
+        assert "cannot be called `baseline`" in reroll(capsys, "try", "baseline", "--project", folder, *WIDE).complaint
+
+
+def test_a_recording_cannot_say_what_a_lever_would_do(capsys: Any, tmp_path: Path) -> None:
+    rows = [
+        {"case_id": id, "run": k, "model": "m", "messages": [], "completion": '{"answer": "lost"}'}
+        for id in ("refund", *(f"neighbour-{n}" for n in range(1, 9)))
+        for k in range(6)
+    ]
+    where = {"model": "recorded:runs.jsonl", "base_url": None}
+    folder = project(tmp_path, "", {"general": GENERAL, "mend": MEND}, **where)
+    (folder / "runs.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    assert "is a recording" in reroll(capsys, "try", "general", "--project", folder, *WIDE).complaint
+    found = tried(capsys, folder, "mend")
+    assert found["fixes"][0]["case"]["after"]["failures"] == 0
+
+
+def test_the_planted_product_is_what_its_rates_say() -> None:
+    product = Product({"GENERAL": GOOD}, seed=1)
+    body = {"messages": [{"role": "system", "content": "GENERAL"}, {"role": "user", "content": CASE}]}
+    assert product.rate(body) == GOOD[0]
+    assert product.rate({"messages": [{"role": "user", "content": "Anything else?"}]}) == BASE[3]
