@@ -40,11 +40,11 @@ def helped_lines(cards: Sequence[Card], case: str, pen: Pen) -> Lines:
 
 def _next(cards: Sequence[Card], case: str) -> str:
     """What is missing, or what to do now; with the same number the same ones are tried again."""
-    best = cards[0]
+    best, these = cards[0], f"--suggest {len(cards)}"
     if best.verdict == "accept":
         where = f"It is kept in {best.written}. " if best.written else ""
         return f"{where}`reroll apply {best.fix}` writes it into program.yaml."
-    more = f"`reroll try --case {case} --suggest {len(cards)}` goes on."
+    more = f"`reroll try --case {case} {these}` goes on."
     if best.verdict == "reject":
         every = all(card.verdict == "reject" for card in cards)
         return "None of them is worth having." if every else f"This one is not worth having. {more}"
