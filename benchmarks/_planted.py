@@ -16,7 +16,7 @@ from aiohttp import web
 __all__ = ["FAULTS", "Planted", "planted_server", "serving"]
 
 FAULTS = ("none", "load", "cold_cache", "replica", "model", "seed", "nondeterminism", "steady")
-BUSY = 8  # in flight at once: from here on the planted load fault strikes
+BUSY = 4  # in flight at once: here the planted load fault strikes; half a burst, so that a slow machine meets it too
 SEEN = 64  # characters of a prompt that the planted cache knows it by
 STAY = 0.008  # seconds after the last arrival that a batch is worked on: calls of a burst are in it together
 

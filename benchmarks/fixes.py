@@ -3,7 +3,8 @@
     python benchmarks/fixes.py [--runs N] [--budget CALLS] [--out X.json]
 
 Worlds: the failure probability on each of the four sets before and after, for general levers and for hard-coded
-patches.  Levers pair two draws; patches that act on the answer share the draw, as `reroll try` does.
+patches.  Levers pair two draws; patches that act on the answer share the draw, as `reroll try` does.  A second table
+has the same kinds of fix where failing is rarer, controls are noisier, neighbours fail less or more than the case.
 """
 
 from __future__ import annotations
@@ -20,14 +21,19 @@ from reroll.reduction import Pairs, pairs_of
 from reroll.scorecard import Rules, SetWord, claim_states, more_needed, next_pairs, score
 
 BASE: dict[SetWord, float] = {"case": 0.55, "neighbour": 0.50, "lookalike": 0.04, "control": 0.03}
-PREVALENCE = 0.02
+RARE: dict[SetWord, float] = {"case": 0.15, "neighbour": 0.12, "lookalike": 0.02, "control": 0.005}
+NOISY: dict[SetWord, float] = {"case": 0.55, "neighbour": 0.50, "lookalike": 0.12, "control": 0.12}
+EASIER: dict[SetWord, float] = {"case": 0.80, "neighbour": 0.25, "lookalike": 0.04, "control": 0.03}
+HARDER: dict[SetWord, float] = {"case": 0.25, "neighbour": 0.60, "lookalike": 0.04, "control": 0.03}
+PROMISED = 150  # calls in which a special case is to be rejected
 
 
 @dataclass(frozen=True)
 class World:
     """kind: `lever` (general, harmless), `border`, `patch` (special cases and their like), `retry`.
 
-    after: failure probability by set; shared: after is a function of the same draw, which costs one call a pair.
+    after:  failure probability by set; shared: after is a function of the same draw, which costs one call a pair.
+    margin: the rise on control cases that is harm.
     """
 
     name: str
@@ -35,6 +41,7 @@ class World:
     after: tuple[float, float, float, float]
     shared: bool = False
     base: dict[SetWord, float] = field(default_factory=lambda: BASE)
+    margin: float = 0.02
 
 
 WORLDS = [
@@ -59,6 +66,25 @@ WORLDS = [
     World("a dud that harms", "dud", (0.50, 0.48, 0.10, 0.090)),
     World("verify and retry", "retry", (0.25, 0.22, 0.03, 0.020), shared=True),
 ]
+OTHERS = [
+    World("rarer failures: a general lever", "lever", (0.02, 0.02, 0.02, 0.005), base=RARE),
+    World("rarer failures: special case of this very input", "patch", (0.00, 0.12, 0.02, 0.005), True, RARE),
+    World("rarer failures: few-shot copied", "patch", (0.01, 0.09, 0.05, 0.010), base=RARE),
+    World("rarer failures: a dud", "dud", (0.15, 0.12, 0.02, 0.005), base=RARE),
+    World("noisy controls: a general lever", "lever", (0.06, 0.10, 0.12, 0.12), base=NOISY),
+    World("noisy controls, margin 5 points: the same", "lever", (0.06, 0.10, 0.12, 0.12), False, NOISY, 0.05),
+    World("noisy controls: special case by a regex", "patch", (0.00, 0.43, 0.28, 0.124), True, NOISY),
+    World("noisy controls: detect and block", "patch", (0.00, 0.34, 0.65, 0.17), True, NOISY),
+    World("noisy controls: harm of just the margin", "harm", (0.06, 0.10, 0.12, 0.14), base=NOISY),
+    World("harm of just the margin", "harm", (0.06, 0.10, 0.04, 0.05)),
+    World("neighbours fail less: a general lever", "lever", (0.08, 0.03, 0.04, 0.03), base=EASIER),
+    World("neighbours fail less: few-shot copied", "patch", (0.03, 0.19, 0.12, 0.04), base=EASIER),
+    World("neighbours fail less: special case by a regex", "patch", (0.00, 0.22, 0.14, 0.03), True, EASIER),
+    World("neighbours fail more: a general lever", "lever", (0.04, 0.12, 0.04, 0.03), base=HARDER),
+    World("neighbours fail more: few-shot copied", "patch", (0.01, 0.45, 0.12, 0.04), base=HARDER),
+    World("neighbours fail more: special case by a regex", "patch", (0.00, 0.53, 0.14, 0.03), True, HARDER),
+    World("helps others just half as much", "patch", (0.11, 0.30, 0.04, 0.03)),
+]
 
 
 def draw(rng: np.random.Generator, before: float, after: float, n: int, shared: bool) -> Pairs:
@@ -75,7 +101,8 @@ def draw(rng: np.random.Generator, before: float, after: float, n: int, shared: 
 def tried(args: tuple[int, int, int]) -> dict[str, Any]:
     """One whole trial of one world: drawn as the policy asks, until the verdict or the budget."""
     which, seed, budget = args
-    world, rules = WORLDS[which], Rules()
+    world = [*WORLDS, *OTHERS][which]
+    rules = Rules(margin=world.margin)
     rng = np.random.default_rng([seed, which])
     after = dict(zip(BASE, world.after, strict=True))
     pairs: dict[SetWord, Pairs] = {}
@@ -92,7 +119,6 @@ def tried(args: tuple[int, int, int]) -> dict[str, Any]:
     found = score(pairs, rules)
     if found.verdict == "reject":
         rejected_at = calls
-    truth = 1 - after["control"] / world.base["control"]
     gain = 1 - after["neighbour"] / world.base["neighbour"]
     of_case = 1 - after["case"] / world.base["case"]
     harm = after["control"] - world.base["control"]
@@ -110,49 +136,81 @@ def tried(args: tuple[int, int, int]) -> dict[str, Any]:
         "gain_holds": (found.neighbour_gain.low or -1) <= gain <= (found.neighbour_gain.high or 1),
         "general_holds": of_case <= 0 or low <= gain / of_case <= (10.0 if high is None else high),
         "needed": needed,
-        "truth": truth,
     }
 
 
 def judged(report: Report, runs: int, budget: int) -> None:
-    rows, kinds = [], {"lever": [], "border": [], "patch": [], "dud": [], "retry": []}  # type: ignore[var-annotated]
-    holds = {"harm_holds": [], "gain_holds": [], "general_holds": []}  # type: ignore[var-annotated]
+    all_of = {name: world for name, world in enumerate([*WORLDS, *OTHERS])}
     with multiprocessing.Pool(2) as pool:
-        for which, world in enumerate(WORLDS):
-            found = pool.map(tried, [(which, seed, budget) for seed in range(runs)], chunksize=8)
-            share = {v: sum(one["verdict"] == v for one in found) / runs for v in ("accept", "reject", "undecided")}
-            kinds[world.kind].append(share)
-            for name, all_of in holds.items():
-                all_of += [one[name] for one in found]
-            ended = [one["rejected_at"] for one in found if one["rejected_at"] is not None]
-            why = [reason for one in found for reason in one["reasons"]]
-            most = max(set(why), key=why.count) if why else "-"
-            rows.append(
-                [
-                    world.name,
-                    world.kind,
-                    *(f"{share[v]:.2f}" for v in ("accept", "reject", "undecided")),
-                    round(float(np.mean([one["calls"] for one in found]))),
-                    round(float(np.median(ended))) if ended else "-",
-                    most,
-                ]
+        found = {
+            which: pool.map(tried, [(which, seed, budget) for seed in range(runs)], chunksize=4) for which in all_of
+        }
+        head = "How fixes of known truth are judged"
+        shown = list(found.items())
+        for name, title, part in (
+            ("fixes", f"{head} ({runs} trials each, {budget} calls at most, margin 2 points)", shown[: len(WORLDS)]),
+            ("others", "The same where other rates hold, and on the border", shown[len(WORLDS) :]),
+        ):
+            report.add(
+                name,
+                title,
+                ["fix", "kind", *VERDICTS, "mean calls", "calls of a rejection: median", "90 of 100", "mostly because"],
+                [_row(all_of[which], of) for which, of in part],
             )
-    report.add(
-        "fixes",
-        f"How fixes of known truth are judged ({runs} trials each, {budget} calls at most, margin 2 points)",
-        ["fix", "kind", "accept", "reject", "undecided", "mean calls", "median calls of a rejection", "mostly because"],
-        rows,
-    )
-    mean = {kind: {v: float(np.mean([s[v] for s in of])) for v in of[0]} for kind, of in kinds.items()}
+    for name, worlds in (("", range(len(WORLDS))), ("other rates: ", range(len(WORLDS), len(all_of)))):
+        _bars(report, name, [(all_of[which], found[which]) for which in worlds])
+
+
+VERDICTS = ("accept", "reject", "undecided")
+Found = list[dict[str, Any]]
+
+
+def _share(of: Found, verdict: str) -> float:
+    return sum(one["verdict"] == verdict for one in of) / len(of)
+
+
+def _row(world: World, of: Found) -> list[Any]:
+    ended = [one["rejected_at"] for one in of if one["rejected_at"] is not None]
+    why = [reason for one in of for reason in one["reasons"]]
+    return [
+        world.name,
+        world.kind,
+        *(f"{_share(of, verdict):.2f}" for verdict in VERDICTS),
+        round(float(np.mean([one["calls"] for one in of]))),
+        round(float(np.median(ended))) if ended else "-",
+        round(float(np.quantile(ended, 0.9))) if ended else "-",
+        max(set(why), key=why.count) if why else "-",
+    ]
+
+
+def _bars(report: Report, name: str, trials: list[tuple[World, Found]]) -> None:
+    def shares(kind: str, verdict: str) -> list[float]:
+        # The border of a claim is wrong with chance alpha by design, and has a bar of its own.
+        return [_share(of, verdict) for world, of in trials if world.kind == kind and "just half" not in world.name]
+
+    worst = max(shares("patch", "accept"))
+    report.bar(f"{name}special cases and their like accepted, the worst of them", worst, 0.02)
+    report.bar(f"{name}duds accepted, the worst of them", max(shares("dud", "accept")), 0.02)
+    accepted = float(np.mean(shares("lever", "accept")))
+    report.bar(f"{name}harmless general levers accepted, mean", accepted, 0.75, most=False)
+    report.bar(f"{name}harmless general levers rejected, the worst of them", max(shares("lever", "reject")), 0.15)
+    for word, key in (
+        ("control harm is below its limit", "harm_holds"),
+        ("the neighbours' gain is inside its range", "gain_holds"),
+        ("generalisation is inside its range", "general_holds"),
+    ):
+        worst = min(float(np.mean([one[key] for one in of])) for _, of in trials)
+        report.bar(f"{name}{word}, the worst world", worst, 0.95, most=False)
+    soon = [
+        sum((one["rejected_at"] or 10**9) <= PROMISED for one in of) / len(of)
+        for world, of in trials
+        if world.kind == "patch" and world.shared
+    ]
     report.bar(
-        "special cases and their like accepted, the worst of them", max(s["accept"] for s in kinds["patch"]), 0.02
+        f"{name}hard-coded patches rejected in {PROMISED} calls, share of trials", float(np.mean(soon)), 1.0, most=False
     )
-    report.bar("duds accepted, the worst of them", max(s["accept"] for s in kinds["dud"]), 0.02)
-    report.bar("harmless general levers accepted, mean", mean["lever"]["accept"], 0.75, most=False)
-    report.bar("harmless general levers rejected, the worst of them", max(s["reject"] for s in kinds["lever"]), 0.15)
-    report.bar("control harm is below its limit", float(np.mean(holds["harm_holds"])), 0.95, most=False)
-    report.bar("the neighbours' gain is inside its range", float(np.mean(holds["gain_holds"])), 0.95, most=False)
-    report.bar("generalisation is inside its range", float(np.mean(holds["general_holds"])), 0.95, most=False)
+    if on_border := shares("harm", "accept") + [_share(of, "accept") for w, of in trials if "just half" in w.name]:
+        report.bar(f"{name}accepted though a claim is just not so, the worst", max(on_border), 0.05)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from reroll.models.openai import OpenAIModel
 from reroll.program import Program
 
 WHOLE_VOCABULARY = 100_000  # llama.cpp lists as many tokens as there are
+LIKELY = 40  # tokens that are listed first: the one that is asked about is mostly among them, and a short list is quick
 
 
 async def exact_pass(model: LocalModel, program: Program, case: Case) -> float:
@@ -48,22 +49,22 @@ async def answer_probability(wire: OpenAIModel, messages: Any, answer: str) -> f
 
 
 async def _next_token(wire: OpenAIModel, tokens: list[int], token: int) -> float:
-    said = await _ask(
-        wire,
-        "/completion",
-        {
+    for listed in (LIKELY, WHOLE_VOCABULARY):
+        body = {
             "prompt": tokens,
             "n_predict": 1,
-            "n_probs": WHOLE_VOCABULARY,
+            "n_probs": listed,
             "post_sampling_probs": True,
             "temperature": 1.0,
             "top_k": 0,
             "top_p": 1.0,
             "min_p": 0.0,
-        },
-    )
-    listed = said["completion_probabilities"][0]["top_probs"]
-    return float(next((t["prob"] for t in listed if t["id"] == token), 0.0))
+        }
+        said = await _ask(wire, "/completion", body)
+        for one in said["completion_probabilities"][0]["top_probs"]:
+            if one["id"] == token:
+                return float(one["prob"])
+    return 0.0
 
 
 async def _ask(wire: OpenAIModel, path: str, body: Mapping[str, Any]) -> Any:

@@ -98,6 +98,7 @@ class Arms:
     warm_up: Slots
     judgings: dict[int, list[str]] = field(default_factory=dict)  # by `seq`: the first outcome and those after it
     rejudges: bool = False
+    begun_with: int = 0  # runs that were stored before
     stopped: str = ""
     finished: bool = True
 
@@ -127,6 +128,11 @@ class Arms:
     def flips(self) -> tuple[int, float]:
         """Of how many outputs the check said both, and the variance inside one output."""
         return flips_of(list(self.judgings.values()))
+
+    @property
+    def room(self) -> int:
+        """The calls that the budget leaves, as if those that were stored before had been made now."""
+        return max(0, self.session.left - self.begun_with)
 
     @property
     def calls_at_least(self) -> int:
@@ -189,6 +195,7 @@ async def arms_of(session: Session, case: Case, asked: Asked, opened: AsyncExitS
         await _alternatives(found, request, opened)
     for arm in found.arms.values():
         refresh(found, arm)
+    found.begun_with = sum(len(arm) for arm in found.arms.values())
     return found
 
 

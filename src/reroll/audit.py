@@ -24,6 +24,7 @@ __all__ = [
     "shares_of",
     "smallest_seen",
     "verdict_of",
+    "worth_more",
 ]
 
 AuditVerdict = Literal[
@@ -43,6 +44,14 @@ Seed = Literal["honoured", "ignored", "not_known"]
 
 FEWEST = 8  # runs: fewer that are alike say nothing of what varies
 MOSTLY = 0.5  # of the variance: from here on the check, or what is left at temperature 0, is what it mostly is
+# When a comparison is worth more pairs, fitted by simulation to planted faults at rates of 5 to 35 % and 300 calls:
+FAR = 96  # pairs: what is open then is left open
+DOUBT = 12  # pairs that get the benefit of the doubt once two differ
+DOUBT_COLD = 36  # for a cold cache, which no other arm tells anything about, and which strikes some calls only
+LEAN = 0.6  # standard errors from no difference: what leans less is left open
+LATE, LEAN_LATE = 24, 1.4  # and by how much it must lean after so many pairs
+LEAN_AFTER = 2.5  # and once another difference was shown
+CROWDED = 20  # pairs after which a comparison gives way to those that lean more, if the calls do not reach for all
 CHOOSE = ("temperature", "top_p", "top_k", "min_p", "typical_p")  # they set how much is left to chance: no fault
 
 
@@ -137,6 +146,42 @@ def claims(
             )
         )
     return tuple(out)
+
+
+def worth_more(claims: Sequence[Claim], room: int) -> tuple[str, ...]:
+    """The open comparisons that are worth more pairs, by arm, the one that leans most first.
+
+    The first pairs get the benefit of the doubt, later ones must lean to one side by more than chance usually makes
+    them. Where the calls that are left do not reach for all, by forecast, those that lean most get them.
+
+    Args:    room: calls that are left. A pair costs two where it is held against an arm of its own, else one.
+
+    >>> runs = {"P": Drawn(("pass", "fail") * 6), "L": Drawn(("fail",) * 12), "V": Drawn(("fail", "pass") * 6)}
+    >>> found = claims(runs, [("L", "P", "load"), ("V", "P", "model")])
+    >>> worth_more(found, 100)
+    ('L',)
+    """
+    shown = any(claim.shown for claim in claims)
+    chosen: list[Claim] = []
+    cost = shared = 0.0
+    for claim in sorted((c for c in claims if not c.shown), key=_lean, reverse=True):
+        doubt = DOUBT_COLD if claim.source == "cold_cache" else DOUBT
+        least = max(LEAN if claim.pairs < LATE else LEAN_LATE, LEAN_AFTER if shown else 0.0)
+        if claim.pairs >= FAR or not claim.differing or (claim.pairs >= doubt and _lean(claim) < least):
+            continue
+        more = math.inf if claim.pairs_needed is None else claim.pairs_needed
+        alone = claim.source == "cold_cache"
+        both, together = cost + more * (2 if alone else 1), shared if alone else max(shared, more)
+        if chosen and both + together > room and claim.pairs >= CROWDED:
+            continue
+        chosen.append(claim)
+        cost, shared = both, together
+    return tuple(claim.arm for claim in chosen)
+
+
+def _lean(claim: Claim) -> float:
+    """How far a comparison lies from no difference, in standard errors."""
+    return abs(claim.difference.value or 0.0) * claim.pairs / max(1, claim.differing) ** 0.5
 
 
 def flips_of(judged: Sequence[Sequence[str]]) -> tuple[int, float]:

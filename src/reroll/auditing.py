@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from reroll.arms import FIRST, WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
-from reroll.audit import Claim, chance_alike
+from reroll.arms import WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
+from reroll.audit import chance_alike, worth_more
 from reroll.case import Case
 from reroll.check import overall
 from reroll.errors import ModelError, NotCompleted
@@ -21,9 +21,8 @@ __all__ = ["run_arms", "serving_arms"]
 STEP = 4  # pairs between two looks
 PRODUCTION = 20  # runs as reported, whatever the other arms say: what varies in one of seven shows itself
 AT_ZERO = 14  # where it varies as reported: what varies in one of five shows itself
+AT_ZERO_OTHERWISE = 40  # where its answers differ at temperature 0: now it is only asked whether the outcome does, too
 SAME_SEED = 12  # where it varies as reported: six equal answers are common where half of all answers are equal
-FAR = 96  # pairs: a comparison that is open then is left open
-LEAN = 0.8  # standard errors from no difference: pairs that lean less after the first dozen are left open
 AGAIN = 3  # more judgings of each output
 
 
@@ -185,10 +184,12 @@ def _go_on(found: Arms) -> None:
     drawn = found.drawn
     production = drawn["P"]
     most = 0
-    for claim in found.claims():
+    claims = found.claims()
+    worth = worth_more(claims, found.room)
+    for claim in claims:
         arm = found.arms[claim.arm]
-        far = not _worth_more(claim)
-        if arm.why_not or claim.shown or (far and not (claim.arm == "L" and _early(found, claim))):
+        early = claim.arm == "L" and not found.bursts_enough and claim.pairs_needed == 0
+        if arm.why_not or claim.shown or not (claim.arm in worth or early):
             continue
         step = found.burst if claim.arm == "L" else STEP
         arm.want = len(arm) + step
@@ -196,25 +197,12 @@ def _go_on(found: Arms) -> None:
             most = max(most, arm.want)
         else:
             found.arms[claim.against].want = arm.want
-    for id, most_of_it in (("Z", AT_ZERO), ("S", SAME_SEED)):
+    at_zero = AT_ZERO_OTHERWISE if "Z" in drawn and drawn["Z"].distinct > 1 else AT_ZERO
+    for id, most_of_it in (("Z", at_zero), ("S", SAME_SEED)):
         held = found.arms.get(id)
         if held and production.varies and not drawn[id].varies and chance_alike(production, drawn[id]) > 0.001:
             held.want = max(held.want, min(most_of_it, len(held) + STEP))
     found.arms["P"].want = max(most, min(PRODUCTION, len(found.arms["P"]) + STEP), len(found.arms["P"]))
-
-
-def _early(found: Arms, claim: Claim) -> bool:
-    """Whether load already looks as if it mattered, and only too few bursts stand behind it."""
-    return not found.bursts_enough and claim.pairs_needed == 0
-
-
-def _worth_more(claim: Claim) -> bool:
-    """Whether it looks as if there were a difference: the first pairs that differ get the benefit of the doubt, later
-    ones must lean to one side by more than chance usually makes them."""
-    if claim.pairs >= FAR or not claim.differing:
-        return False
-    lean = abs(claim.difference.value or 0.0) * claim.pairs / claim.differing**0.5
-    return claim.pairs < FIRST + STEP or lean >= LEAN
 
 
 def _tell(found: Arms) -> None:

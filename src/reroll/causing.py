@@ -46,9 +46,9 @@ CROWD, FEW = 4, 2
 BURST = 16  # calls at the same time, that a server is asked
 REMEMBERED = 1000.0  # times the usual suspicion: what was the cause before is tried at once
 SUSPECTED = 10.0  # and what a person names
-# Times alpha: for the parts, for the request's own words, for the words inside each of two parts, and for where it is
-# served. An answer prints the sum over those that were looked into.
-PARTS, OWN, INSIDE, SERVING = 1.0, 0.3, 0.1, 1.0
+# Times alpha: for the parts, for the request's own words, for the words inside each of two parts, for many parts of one
+# kind together, and for where it is served. An answer prints the sum over those that were looked into.
+PARTS, OWN, INSIDE, TOGETHER, SERVING = 1.0, 0.3, 0.1, (0.3, 0.1), 1.0
 CONTROLS = 8  # control cases that are looked at, at most
 SHORT = 14  # words of a part that is not looked into further
 WORDS = 90  # calls that finding the words inside a part may take
@@ -56,7 +56,12 @@ LOOKS_LIKE, DIFFERING = 0.2, 4  # a circumstance that seems to add so much to th
 SERVED, EACH = 120, 25  # calls that looking at the circumstances may take, and more for each replica
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
-TOGETHER = 200  # calls that holding many parts of one kind against nothing may take
+# Many parts of one kind are held against none of them where fewer runs fail the more of them are neutral: at the end of
+# the screen by so many standard errors, and already after so many screening calls that brought no likely set by more.
+# Of a request's own sentences several may do together what none does alone: those are always tried in the end.
+GROUP_LEANS, GROUP_EARLY, GROUP_AFTER, GROUP_OWN = 1.0, 2.5, 160, 3
+GROUP_MOST = 400  # calls that it may take
+GROUP_GIVES_UP = ((48, 1.0), (24, 0.5))  # after so many pairs that lie fewer standard errors from no difference
 ALIKE = 130  # calls that holding the case against one look-alike may take
 LOOKALIKES = 2
 PAIRS = 4  # at once
@@ -180,6 +185,7 @@ class _Hunt:
         self.unsound: tuple[str, ...] = ()
         self.finished, self.why = True, "the question was decided"
         self.circumstance = False
+        self.grouped: list[str] = []  # kinds of parts that were held against none of them
 
     def _anew(self) -> str:
         """What begins a series of its own where all is to start from zero."""
@@ -222,10 +228,9 @@ class _Hunt:
         main = await self._screen_parts()
         if main.verdict == "systematic":
             await self._narrow()
+        if self.state.named is not None:
             return
         if main.verdict != "not_reproduced" and await self._look_alikes():
-            return
-        if main.verdict == "undecided" and self.screening.finished and await self._groups(main):
             return
         if not self.circumstance and await self._served():
             return
@@ -306,20 +311,34 @@ class _Hunt:
     async def _screen_parts(self) -> Found:
         """The inquiry into all parts; begun anew where one way of making them neutral makes it fail by itself."""
         screening, state = self.screening, self.state
-        found = await screening.run(inquiry := self._parts_inquiry())
+        inquiry = self._parts_inquiry()
+        found = await screening.run(inquiry, until=lambda: self._group_first(inquiry))
         worse = screening.worse_way
         state.base += screening.as_reported
         state.spent["parts"] = PARTS
         if worse is not None and not inquiry.done and not self.session.stopped:
             screening.as_reported = []
-            found = await screening.run(inquiry := self._parts_inquiry(), bland=not worse)
+            inquiry = self._parts_inquiry()
+            found = await screening.run(inquiry, bland=not worse, until=lambda: self._group_first(inquiry))
             state.base += screening.as_reported
             state.spent["parts again"] = PARTS
-        state.stages.append(Stage(self.parts, found))
-        self.why, self.finished = found.why, screening.finished
+        bland = None if worse is None else not worse
+        if screening.finished and not inquiry.done and not self.session.stopped:
+            if not await self._groups(inquiry, GROUP_EARLY):
+                found = await screening.run(inquiry, bland=bland)
+        if found.verdict in ("undecided", "nothing") and state.named is None and screening.finished:
+            await self._groups(inquiry, GROUP_LEANS)
+        state.stages.insert(0, Stage(self.parts, found))
+        self.why, self.finished = self.why if state.named else found.why, screening.finished
         if inquiry.mapped is not None:
             remember_map(self.session, self.parts, inquiry.mapped, self.key)
         return found
+
+    def _group_first(self, inquiry: Inquiry) -> bool:
+        """Whether many parts of one kind look likelier by now than any few."""
+        if inquiry.screened < GROUP_AFTER or self.grouped or inquiry.trying:
+            return False
+        return inquiry.likeliest < 0.5 and bool(self._leaning_groups(inquiry, GROUP_EARLY))
 
     def _parts_inquiry(self) -> Inquiry:
         prior = [_suspicion(f, self.asked.suspects) for f in self.parts]
@@ -438,7 +457,8 @@ class _Hunt:
             self.state.spent["own"] = OWN
             words = self._differing(other)
             factor = Factor("user.1", "user", words, ("lookalike", other.id), (Level("value", other.id),), shared=False)
-            found = await self._held_against(factor)
+            share = OWN / (LOOKALIKES + 1)
+            found = await self._held_against(factor, f"like {other.id}", share, ALIKE)
             if found is not None:
                 shown.append((factor, found))
         if shown:
@@ -449,18 +469,35 @@ class _Hunt:
             self.why = "fresh pairs of runs show which words carry it"
         return bool(shown)
 
-    async def _groups(self, main: Found) -> bool:
-        """Whether many parts of one kind carry it together, of which no few were found to."""
-        groups = groups_of(self.parts, main.load_bearing)
-        found = await self._smaller("groups", groups, INSIDE, TOGETHER)
-        if found is None:
-            return False
-        self.state.spent["groups"] = INSIDE
-        if found.verdict != "systematic":
-            return False
-        self.state.stages.append(Stage(groups, found))
-        self.why = found.why
-        return True
+    def _leaning_groups(self, inquiry: Inquiry, least: float) -> list[Factor]:
+        """Many parts of one kind at a time, of which the more are neutral the fewer runs fail; those that lean most
+        first, as many as may be tried."""
+        groups = groups_of(self.parts, inquiry.found().load_bearing)
+
+        def own(group: Factor) -> bool:
+            return least < GROUP_EARLY and not group.shared and len(group.members) >= GROUP_OWN
+
+        leaning = [(inquiry.leans([self.parts.index(f) for f in group.members]), group) for group in groups]
+        best = sorted((one for one in leaning if one[0] >= least or own(one[1])), key=lambda one: -one[0])
+        return [group for _, group in best[: len(TOGETHER)]]
+
+    async def _groups(self, inquiry: Inquiry, least: float) -> bool:
+        """Whether many parts of one kind carry it together, of which no few were found to: pairs of runs, as reported
+        and without all of them."""
+        for group in self._leaning_groups(inquiry, least):
+            if group.id in self.grouped:
+                continue
+            share = TOGETHER[len(self.grouped)]
+            self.grouped.append(group.id)
+            self.state.spent[f"together {group.id}"] = share
+            found = await self._held_against(group, f"all {group.id}", share, GROUP_MOST, GROUP_GIVES_UP)
+            if found is not None:
+                self.state.stages.append(Stage((group,), found))
+                self.why = "fresh pairs of runs show that they carry it together"
+                return True
+            if self.session.stopped:
+                break
+        return False
 
     async def _own_phrases(self, main: Found) -> None:
         """The phrases of a short request whose sentences must stay: where one could be missed, so could its phrases."""
@@ -473,12 +510,18 @@ class _Hunt:
                 self.state.spent["own"] = OWN
                 self.state.stages.append(Stage(phrases, found))
 
-    async def _held_against(self, factor: Factor) -> Found | None:
-        """The case and a look-alike run in pairs, until the look-alike is shown to fail less often; None: it is not."""
-        inner = self._screening_of(f"like {factor.place[1]}", (factor,))
-        alpha = OWN / (LOOKALIKES + 1) * self.session.options.alpha
+    async def _held_against(
+        self, factor: Factor, name: str, share: float, most: int, gives_up: Sequence[tuple[int, float]] = ()
+    ) -> Found | None:
+        """The case as reported and otherwise, run in pairs until it is shown to fail less often so; None: it is not.
+
+        gives_up: after so many pairs that lean so little; nothing said: after `HOPELESS` that hardly lean.
+        """
+        inner = self._screening_of(name, (factor,))
+        alpha = share * self.session.options.alpha
         pairs: list[tuple[OutcomeWord, OutcomeWord]] = []
-        while len(pairs) < ALIKE // 2 and self.session.left - self.asked.leave >= 2 * PAIRS:
+        lean = 0.0
+        while len(pairs) < most // 2 and self.session.left - self.asked.leave >= 2 * PAIRS:
             number = len(pairs) // PAIRS + 1
             asks = [Ask("case", frozenset(k), "verify", number) for _ in range(PAIRS) for k in ((), (0,))]
             outcomes = await inner.outcomes(asks, bland=False)
@@ -498,8 +541,15 @@ class _Hunt:
                 effect = Est(-drop.value, -drop.high, -drop.low, len(pairs))
                 calls = {"verify": 2 * len(pairs)}
                 return Found("systematic", "one", ((0, effect),), effect, (), (), (), None, Evidence(), calls, None, "")
-            if len(pairs) >= HOPELESS and (seen.difference.value or 0) > -0.05:
+            less = -(seen.difference.value or 0.0)
+            if not gives_up and len(pairs) >= HOPELESS and less < 0.05:
                 break
+            lean = less * len(pairs) / max(1, sum(mine != other for mine, other in pairs)) ** 0.5
+            if any(len(pairs) >= n and lean < least for n, least in gives_up):
+                break
+        else:
+            if gives_up and lean >= 2:  # so much is no verdict, and too much to speak of chance
+                self.state.unlooked = True
         return None
 
     def _said(self, case: Case) -> str:

@@ -341,11 +341,15 @@ def _why(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> str:
 
 
 def _caveats(table: _Table) -> Iterator[str]:
-    said = []
-    for name, session, places in zip(table.asked.names, table.sessions, table.places, strict=True):
-        runs = table.counted(name, len(table.rounds))
-        said += [f"{name}: {note}" for note in about_runs(session, places, runs)]
-    yield from dict.fromkeys(said)
+    """What to keep in mind; what holds of some variants only names them."""
+    names = table.asked.names
+    of: dict[str, list[str]] = {}
+    for name, session, places in zip(names, table.sessions, table.places, strict=True):
+        for note in about_runs(session, places, table.counted(name, len(table.rounds))):
+            of.setdefault(note, []).append(name)
+    for note, about in of.items():
+        whose = "each variant" if len(about) == len(names) else ", ".join(brief(name) for name in about)
+        yield f"{whose}: {note}"
     alpha = table.sessions[0].options.alpha
     programs = [s.project.program.id for s in table.sessions]
     yield from earlier_comparisons(table.sessions[0], programs, table.series, alpha)

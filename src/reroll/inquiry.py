@@ -150,6 +150,29 @@ class Inquiry:
     def _left(self) -> int:
         return self.budget - sum(self._calls.values())
 
+    @property
+    def screened(self) -> int:
+        """Screening calls so far."""
+        return self._screened
+
+    @property
+    def trying(self) -> bool:
+        """Whether a set is being tried, or was."""
+        return bool(self._trials)
+
+    @property
+    def likeliest(self) -> float:
+        """The posterior chance of the likeliest set of factors."""
+        ranked = self._screen.by_set() if self._screen else []
+        return ranked[0][1] if ranked else 0.0
+
+    def leans(self, members: Sequence[int]) -> float:
+        """By how many standard errors fewer calls failed with these factors neutral, all or some: what many carry
+        together shows so, and no hypothesis about few has to fit. A hint, no test: the larger of two is taken."""
+        if self._screen is None or not set(members) <= set(self._free):
+            return 0.0
+        return self._screen.leans([self._free.index(i) for i in members])
+
     # ------------------------------------------------------------ what to ask
 
     def _batch(self) -> list[Ask]:

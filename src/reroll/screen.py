@@ -11,6 +11,7 @@ design not yet seen tells of every factor, a repeat of few.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
 from typing import Literal, NamedTuple
@@ -36,6 +37,9 @@ _GRID = np.array(
 )
 _LO, _HI = _GRID[:, 0], _GRID[:, 1]
 _MID = 1 / (1 + np.exp(-(np.log(_LO / (1 - _LO)) + np.log(_HI / (1 - _HI))) / 2))
+# Many points of the grid share a rate: what is worked out of one is worked out once.
+_LO_ONCE, _LO_AT = np.unique(_LO, return_inverse=True)
+_HI_ONCE, _HI_AT = np.unique(_HI, return_inverse=True)
 _LOG_GRID = np.log(_GRID[:, 2] / _GRID[:, 2].sum())
 _SHARE = {"none": 0.4, "one": 0.32, "and": 0.1, "or": 0.1, "additive": 0.04, "and3": 0.025, "or3": 0.015}
 _BREAKS = np.array([0.0, 0.06, 0.15, 0.35, 0.65, 0.95])  # chance that making a factor neutral breaks the request
@@ -107,6 +111,7 @@ class Screen:
         self.present: Bools = np.zeros((0, n), bool)
         self.failed: Bools = np.zeros(0, bool)
         self._frail, self._leak, self._settled = 1.0, 0.0, 0
+        self._tiny: dict[bytes, float] = {}  # Bayes factors of tiny effects, by the calls that they rest on
         self.survival: Floats = np.ones(n)  # chance that a factor can be made neutral without breaking anything
         self._prior_survival()
         pairs = _pairs(n)
@@ -117,7 +122,7 @@ class Screen:
             self._pair_prior -= _logsum(self._pair_prior)
         self._one_prior = log_w - _logsum(log_w)
         self._both = np.zeros((0, len(pairs)), np.float32)
-        self.top, _ = self._summarise()
+        self.top, self._evidence = self._summarise()
 
     def _prior_survival(self) -> None:
         self.survival = 1 - self.breaks * _BREAKS[1:].mean()
@@ -125,6 +130,7 @@ class Screen:
     def add(self, present: Bools, failed: Bools) -> None:
         """Calls with these designs (rows; True: as reported) that failed or passed."""
         pairs = _pairs(self.n)
+        self._tiny = {}
         self.present = np.concatenate([self.present, present])
         self.failed = np.concatenate([self.failed, failed])
         both = (present[:, pairs[:, 0]] & present[:, pairs[:, 1]]).astype(np.float32)
@@ -132,8 +138,10 @@ class Screen:
 
     def settle(self) -> None:
         """Bring the posterior up to date with all calls."""
-        for _ in range(2):
-            self._learn_breaks()
+        if not self.present.all():
+            own = (self.top.fails(self.present) * self.top.mass).sum(1) / self.top.mass.sum()
+            for _ in range(2):
+                self._learn_breaks(own)
         self.top, evidence = self._summarise()
         self._settled += 1
         if self._settled % 3 == 1:
@@ -143,7 +151,8 @@ class Screen:
                     self._leak = leak
                     top, evidence = self._summarise()
                     kept = max(kept, (evidence + _LEAKS[leak], leak, top), key=lambda t: t[0])
-            _, self._leak, self.top = kept
+            evidence, self._leak, self.top = kept[0] - _LEAKS[kept[1]], kept[1], kept[2]
+        self._evidence = evidence
 
     def doubts(self, share: float) -> bool:
         """Whether "none" falls below `share` once it is left open how much neutral factors break.
@@ -152,9 +161,10 @@ class Screen:
         the next designs look into it.
         """
         supposed, weights, none, tops = self._leak, [], [], []
+        settled = self.top
         for leak in _LEAKS:
             self._leak = leak
-            self.top, evidence = self._summarise()
+            self.top, evidence = (settled, self._evidence) if leak == supposed else self._summarise()
             weights.append(evidence + _LEAKS[leak])
             none.append(self.nothing)
             tops.append(self.top)
@@ -168,12 +178,12 @@ class Screen:
 
     # ------------------------------------------------------------ what breaks
 
-    def _learn_breaks(self) -> None:
-        """Mean-field: each factor's chance to break the request, the others and the hypotheses held as they are."""
+    def _learn_breaks(self, own: Floats) -> None:
+        """Mean-field: each factor's chance to break the request, the others and the hypotheses held as they are.
+
+        own: (calls,) the failure rate of each under the hypotheses, before anything breaks.
+        """
         dropped = ~self.present
-        if not dropped.any():
-            return
-        own = (self.top.fails(self.present) * self.top.mass).sum(1) / self.top.mass.sum()
         whole = self._whole() * (1 - own)  # chance to pass
         bad = self.failed
         passes = dropped[~bad].sum(0)
@@ -196,13 +206,17 @@ class Screen:
     def _tables(self) -> tuple[Small, Small, Small, Floats]:
         """Log likelihood of each call at the low rate, its gain at the middle and high one, and of the flat ones."""
         s = self._whole()[:, None]
+        bad = self.failed
 
         def log_like(rate: Floats) -> Floats:
             passes = (1 - rate) * s
-            return np.where(self.failed[:, None], np.log1p(-passes), np.log(passes))
+            out = np.empty_like(passes)
+            out[bad] = np.log1p(-passes[bad])
+            out[~bad] = np.log(passes[~bad])
+            return out
 
-        low = log_like(_LO)
-        mid, high = log_like(_MID) - low, log_like(_HI) - low
+        low = np.ascontiguousarray(log_like(_LO_ONCE)[:, _LO_AT])
+        mid, high = log_like(_MID) - low, np.ascontiguousarray(log_like(_HI_ONCE)[:, _HI_AT]) - low
         return low.astype(np.float32), mid.astype(np.float32), high.astype(np.float32), log_like(_FLAT)
 
     def _summarise(self) -> tuple[Hypotheses, float]:
@@ -239,6 +253,8 @@ class Screen:
         y = self.failed[rows].astype(np.float64)
         if len(y) < 2 * _SOLID:
             return 0.0
+        if (known := self._tiny.get(rows.tobytes())) is not None:  # suppositions often leave the same calls
+            return known
         dropped = (~self.present[rows]).astype(np.float64)
         level = math.log((y.sum() + 0.5) / (len(y) - y.sum() + 0.5))
         out = []
@@ -256,6 +272,7 @@ class Screen:
             fit = float(y @ eta - np.logaddexp(0, eta).sum())
             penalty = 0.5 * float(precision @ (beta - start) ** 2)
             out.append(fit - penalty + 0.5 * float(np.log(precision).sum() - np.linalg.slogdet(curve)[1]))
+        self._tiny[rows.tobytes()] = out[1] - out[0]
         return out[1] - out[0]
 
     def _whole(self) -> Floats:
@@ -274,9 +291,10 @@ class Screen:
         sets = np.sort(np.column_stack([seeds, third])[(seeds != third[:, None]).all(1)], 1)
         _, first = np.unique(sets @ np.array([n * n, n, 1]), return_index=True)
         sets = sets[first]
-        x = self.present[:, sets]
-        on = (x.all(2) if logic == "and" else x.any(2)).astype(np.float32)
-        return sets, base + on.T @ high
+        by_factor = np.ascontiguousarray(self.present.T)
+        a, b, c = (by_factor[sets[:, k]] for k in range(3))
+        on = (a & b & c if logic == "and" else a | b | c).astype(np.float32)
+        return sets, base + on @ high
 
     # ------------------------------------------------------------ what it says
 
@@ -310,6 +328,18 @@ class Screen:
         for s, m in zip(self.top.members, self.top.mass, strict=True):
             out[list(s)] += m
         return out
+
+    def leans(self, members: Sequence[int]) -> float:
+        """By how many standard errors calls fail less often the more of these factors are neutral, or where any is."""
+        rows = self._whole() > 0.5
+        y = self.failed[rows].astype(np.float64)
+        neutral = (~self.present[rows][:, list(members)]).mean(1)
+        best = 0.0
+        for x in (neutral, (neutral > 0).astype(np.float64)):
+            spread = float(x.std() * y.std())
+            if spread > 0:
+                best = max(best, -float(((x - x.mean()) * (y - y.mean())).mean()) / spread * math.sqrt(len(y)))
+        return best
 
     # ------------------------------------------------------------ what to ask next
 

@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -71,8 +71,11 @@ class Screening:
     def session(self) -> Session:
         return next(iter(self.sessions.values()))
 
-    async def run(self, inquiry: Inquiry, *, bland: bool | None = None) -> Found:
-        """Make the calls that the inquiry asks for until it is done, or none may be made any more.
+    async def run(
+        self, inquiry: Inquiry, *, bland: bool | None = None, until: Callable[[], bool] = lambda: False
+    ) -> Found:
+        """Make the calls that the inquiry asks for until it is done, or none may be made any more; or `until` something
+        else is to be looked at first: then the same inquiry goes on later.
 
         With both ways in turn it ends early where one of them makes the request fail by itself (`worse_way`).
 
@@ -89,7 +92,7 @@ class Screening:
             if None in outcomes or session.stopped:
                 self.finished = inquiry.done
                 break
-            if bland is None and self.worse_way is not None:
+            if (bland is None and self.worse_way is not None) or until():
                 break
         return inquiry.found()
 

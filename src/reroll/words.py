@@ -43,6 +43,7 @@ TOO_WIDE = 0.85
 USUAL_ALPHA = 0.05
 WORTH_SAYING = 0.5  # to rule out a worsening by more than this tells nobody anything
 BRIEF = 30  # characters of a variant's name in a sentence
+PLACES = ("model=", "base_url=")  # parts whose values differ at the end
 
 
 def reply(
@@ -320,13 +321,23 @@ def _fared(rate: Rate) -> str:
 
 
 def brief(name: str | None) -> str:
-    """A variant's name, as much of it as fits into a sentence.
+    """A variant's name, as much of it as fits into a sentence: of words the beginning, of a place the end.
 
     >>> brief("params.temperature=0"), brief("system.note=Next Friday means the Friday of next week.")
     ('params.temperature=0', 'system.note=Next Friday means…')
+    >>> brief("model=recorded:/home/ana/runs/maths.jsonl#variant=be-brief"), brief("/home/ana/products/meetings/strict")
+    ('model=…#variant=be-brief', '…/ana/products/meetings/strict')
     """
     text = " ".join((name or "").split())
-    return text if len(text) <= BRIEF else text[: BRIEF - 1].rstrip() + "…"
+    if len(text) <= BRIEF:
+        return text
+    part, _, place = text.partition("=") if text.startswith(PLACES) else ("", "", text)
+    if not part and ("/" not in text or " " in text or "=" in text):
+        return text[: BRIEF - 1].rstrip() + "…"
+    head = f"{part}=…" if part else "…"
+    end = place[-(BRIEF - len(head)) :]
+    whole = [at for at in (end.rfind("#"), end.find("/")) if at >= 0]  # better a whole name than the end of one
+    return head + end[whole[0] if whole else 0 :]
 
 
 def pair_bounds(pair: Pair) -> tuple[float, float]:
