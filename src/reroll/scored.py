@@ -240,24 +240,27 @@ def alpha_of(found: Tried) -> float:
 def helps_sentence(found: Tried) -> str:
     """What came of fixes that were suggested and tried, in one sentence of an answer; no stronger than the verdict."""
     n = len(found.fixes)
-    these = "The one change that was suggested and tried" if n == 1 else f"Of {n} changes that were tried"
-    if found.best is not None and found.verdict != "reject":
-        card = found.card(found.best)
-        rate, before = card.neighbours.after, card.neighbours.before
-        which = f"{these}, `{card.fix}`," if n == 1 else f"{these} `{card.fix}` did best and"
-        if found.verdict == "accept":
-            return f"{which} is accepted: with it similar requests fail {_rate(rate)} instead of {_rate(before)}."
-        needed = "" if card.needed is None else f"; about {counts('more call', card.needed)} would decide"
-        if not rate.n:
-            return f"{which} is neither accepted nor rejected yet{needed}."
-        seen = (
-            f"failed {rate.failures} of {rate.n} runs of similar requests, without it {before.failures} of {before.n}"
-        )
-        return f"{which} {seen}: not enough to accept or reject it{needed}."
-    if all(card.verdict == "reject" for card in found.fixes):
-        return f"{these} is rejected." if n == 1 else f"None of the {n} changes that were tried is worth having."
-    tried = "the change that was" if n == 1 else f"any of the {n} changes that were"
-    return f"Whether {tried} tried helps is not known yet."
+    card = None if found.best is None else found.card(found.best)
+    if card is None:
+        if all(one.verdict == "reject" for one in found.fixes):
+            return f"None of the {n} changes that were tried is worth having."
+        return f"Whether any of the {n} changes that were tried helps is not known yet."
+    which = (
+        f"The one change that was tried, `{card.fix}`," if n == 1 else f"Of {n} changes that were tried `{card.fix}`"
+    )
+    did = "" if n == 1 else " did best and"
+    rate, before = card.neighbours.after, card.neighbours.before
+    if card.verdict == "accept":
+        return f"{which}{did} is accepted: with it similar requests fail {_rate(rate)} instead of {_rate(before)}."
+    if card.verdict == "reject":
+        return f"{which}{did} is rejected: {'; '.join(_why(card, found))}"
+    more = "" if card.needed is None else f"; about {counts('more call', card.needed)} would decide"
+    if not rate.n:
+        return f"{which}{did} is neither accepted nor rejected yet{more}."
+    seen = (
+        f"{rate.failures} of {counts('run', rate.n)} of similar requests failed with it, without it {before.failures}"
+    )
+    return f"{which}{did} is neither accepted nor rejected yet: {seen} of {before.n}{more}."
 
 
 def foretold_words(forecast: Forecast) -> str:
