@@ -119,7 +119,8 @@ def named_again(found: Tried, ideas: Mapping[str, Idea]) -> Tried:
 def _told(price: TryPrice, rules: Rules) -> None:
     """What it will take, before the first run."""
     print(
-        f"rejecting a special case takes up to about {counts('call', price.reject)}, accepting a good fix about "
+        "where the case fails half of the time, rejecting a special case takes up to about "
+        f"{counts('call', price.reject)}, accepting a good fix about "
         f"{price.accept:,} (most of them to rule out a harm of {rules.margin:.1%} on ordinary requests; --margin), "
         f"at the very most {price.most:,}; Ctrl-C stops it, --budget limits it",
         file=sys.stderr,
