@@ -28,7 +28,7 @@ class Attempt:
     cause: str
     helps: bool
     before: str = ""
-    budget: int = 600
+    budget: int = 800
 
     @property
     def words(self) -> str:
@@ -71,7 +71,7 @@ CAUSES: dict[str, tuple[str, list[str | Doc], list[str], list[str]]] = {
 }
 
 
-def _both(lever: str, fix: Doc, helps: str, not_: str, before: str = "", budget: int = 600) -> list[Attempt]:
+def _both(lever: str, fix: Doc, helps: str, not_: str, before: str = "", budget: int = 800) -> list[Attempt]:
     return [
         Attempt(lever, fix, helps, True, before, budget),
         Attempt(lever, fix, not_, False, before),
@@ -97,7 +97,7 @@ ATTEMPTS: list[Attempt] = [
         "length as words",
         "half seven",
         "no form told",
-        1500,
+        1200,
     ),
     *_both(
         "documentation",
@@ -115,7 +115,7 @@ ATTEMPTS: list[Attempt] = [
         "length as words",
         "half seven",
         "no type of the length",
-        1500,
+        1200,
     ),
     *_both(
         "field descriptions",
@@ -129,7 +129,7 @@ ATTEMPTS: list[Attempt] = [
         "next Friday",
         "half seven",
         "a note there",
-        1500,
+        1200,
     ),
     *_both(
         "contrastive prompting",

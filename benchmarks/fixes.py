@@ -59,6 +59,7 @@ WORLDS = [
     World("clause repeated, EMPHASISED", "border", (0.25, 0.31, 0.07, 0.034)),
     World("few-shot copied from the case", "patch", (0.02, 0.33, 0.16, 0.045)),
     World('"never do X" appended', "patch", (0.12, 0.36, 0.14, 0.040)),
+    World("a clause that only helps the case", "patch", (0.00, 0.48, 0.04, 0.030)),
     World("special case by a regex", "patch", (0.00, 0.43, 0.22, 0.034), shared=True),
     World("special case of this very input", "patch", (0.00, 0.50, 0.04, 0.030), shared=True),
     World("detect and block by a regex", "patch", (0.00, 0.34, 0.61, 0.085), shared=True),
@@ -140,7 +141,7 @@ def tried(args: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def judged(report: Report, runs: int, budget: int) -> None:
-    all_of = {name: world for name, world in enumerate([*WORLDS, *OTHERS])}
+    all_of = dict(enumerate([*WORLDS, *OTHERS]))
     with multiprocessing.Pool(2) as pool:
         found = {
             which: pool.map(tried, [(which, seed, budget) for seed in range(runs)], chunksize=4) for which in all_of
@@ -166,7 +167,7 @@ Found = list[dict[str, Any]]
 
 
 def _share(of: Found, verdict: str) -> float:
-    return sum(one["verdict"] == verdict for one in of) / len(of)
+    return float(np.mean([one["verdict"] == verdict for one in of]))
 
 
 def _row(world: World, of: Found) -> list[Any]:

@@ -21,6 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.exact import exact_pass
+
 from _meetings import ATTEMPTS, Attempt, write
 from _report import Report
 from reroll.cli import main as reroll
@@ -29,7 +31,6 @@ from reroll.levers import fitting
 from reroll.models.local import LocalModel, bundled_file
 from reroll.program import Program
 from reroll.project import Project, load_project
-from tests.exact import exact_pass
 
 Sets = dict[str, tuple[float, float]]  # exact failure rate before and after, by set
 DRIFT = 0.005  # what llama.cpp gives for the same prompt moves by so much: cached or not, decoded or read
@@ -38,7 +39,8 @@ WITHIN = "inside"
 
 async def exact_rates(projects: list[Project]) -> list[Sets]:
     """By attempt and set; a program and a case that stand in several attempts are read once."""
-    model, known = LocalModel(bundled_file(), "bundled"), {}  # type: ignore[var-annotated]
+    model = LocalModel(bundled_file(), "bundled")
+    known: dict[tuple[str, str], asyncio.Task[float]] = {}
 
     async def fails(program: Program, case: Any) -> float:
         key = (program.render(case.input, case.history).id(""), case.content_id)
@@ -106,7 +108,7 @@ def claims(card: dict[str, Any], exact: Sets) -> list[tuple[str, float, float, f
 
 def moved(shown: dict[str, Any]) -> float:
     """After minus before, as measured."""
-    return float(shown["after"]["value"] - shown["before"]["value"])
+    return float(shown["after"]["estimate"] - shown["before"]["estimate"])
 
 
 def row(attempt: Attempt, exact: Sets, found: dict[str, Any], outside: list[str]) -> list[Any]:
@@ -116,7 +118,7 @@ def row(attempt: Attempt, exact: Sets, found: dict[str, Any], outside: list[str]
         shown, (before, after) = card[name], exact[name]
         gain = card[{"case": "case_gain", "neighbours": "neighbour_gain"}[name]]
         cells.append(f"{before:.3f} → {after:.3f}")
-        rates = f"{shown['before']['value']:.3f} → {shown['after']['value']:.3f} ({shown['after']['n']})"
+        rates = f"{shown['before']['estimate']:.3f} → {shown['after']['estimate']:.3f} ({shown['after']['n']})"
         cells.append(f"{rates}; {1 - after / before:+.2f} in {gain['low']:+.2f}…{gain['high']:+.2f}")
     why = ", ".join(card["reasons"])
     verdict = f"{card['verdict']}{f' ({why})' if why else ''}"

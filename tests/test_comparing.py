@@ -193,7 +193,7 @@ def test_another_folder_s_program_is_a_variant(tmp_path: Path, capsys: Any) -> N
         (("system.role=x", "--horizon", 8), "5 pairs, 10 calls, are the fewest"),
         (("system.role=x", "--budget", 1), "one draw of each variant takes 2 calls"),
         (("baseline", "system.role=x", "user=y", "--about", "population", "--repeats", 2), "for two variants"),
-        (("structured=x",), "cannot be that: input should be 'enforce', 'describe' or 'both'"),
+        (("structured=x",), "cannot be that: input should be 'enforce', 'describe', 'both' or 'off'"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_sentence(
@@ -224,6 +224,31 @@ def test_a_recording_is_not_compared_with_itself(tmp_path: Path, capsys: Any) ->
     (tmp_path / "program.yaml").write_text("program: p\nmodel: recorded:runs.jsonl\n")
     (tmp_path / "cases.yaml").write_text(CASES)
     assert "read the same recording" in compare(capsys, tmp_path, "params.temperature=0").complaint
+
+
+def test_prompts_of_one_recording_are_told_apart_by_name_and_what_holds_of_all_is_said_once(
+    tmp_path: Path, capsys: Any
+) -> None:
+    texts = {"plain": "no", "be-brief": "yes", "be-competent": "no"}
+    rows = [
+        {"case_id": "one", "run": i, "variant": v, "model": "m", "messages": [], "completion": text}
+        for v, text in texts.items()
+        for i in range(40)
+    ]
+    file = tmp_path / "a-long-name-of-a-folder-in-which-recordings-lie" / "runs.jsonl"
+    file.parent.mkdir()
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "program.yaml").write_text(f"program: p\nmodel: recorded:{file}#variant=plain\n")
+    (tmp_path / "cases.yaml").write_text(CASES)
+    others = [f"model=recorded:{file}#variant={v}" for v in ("be-brief", "be-competent")]
+    page = compare(capsys, tmp_path, "baseline", *others, "--case", "one").out
+    found = compare(capsys, tmp_path, "baseline", *others, "--case", "one", "--json").json
+    assert found["best"] == others[0]
+    assert "The one that fails least often is model=…#variant=be-brief." in found["text"]
+    assert "model=…#variant=be-competent failed" in found["text"]
+    assert "Best: model=…#variant=be-brief" in page
+    recorded = [c for c in found["caveats"] if "recorded completions" in c]
+    assert [c.partition(":")[0] for c in recorded] == ["each variant"]
 
 
 def test_a_variant_does_not_gain_by_loosening_its_own_schema(tmp_path: Path, capsys: Any) -> None:

@@ -134,3 +134,22 @@ def test_the_net_effect_weighs_what_is_like_the_case_against_all_else() -> None:
 def test_rules_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="margin"):
         Rules(margin=0)
+
+
+def test_a_special_case_is_mostly_rejected_in_as_few_calls_as_are_promised() -> None:
+    """A patch that answers the reported request by rule and leaves its neighbours as they are: one call a pair."""
+    rng, soon = np.random.default_rng(11), 0
+    for _ in range(20):
+        pairs: dict[SetWord, Pairs] = {}
+        calls = 0
+        while want := next_pairs(pairs, claim_states(pairs)):
+            for name, n in want.items():
+                failed = rng.random(n) < BASE[name]
+                after = np.zeros(n, bool) if name == "case" else failed
+                words = np.array(["pass", "fail"])
+                drawn = zip(words[failed.astype(int)], words[after.astype(int)], strict=True)
+                pairs[name] = pairs.get(name, Pairs()) + pairs_of(drawn)
+                calls += n
+        assert score(pairs).verdict == "reject"
+        soon += calls <= 150
+    assert soon >= 19

@@ -127,7 +127,9 @@ def chosen_cases(told: Certify, project: Project, default: About | None = None) 
             raise UsageError(f"case `{case.id}` has no checks, so nothing says what a right answer is", slug="no-check")
     if not cases:
         which = f" with `set: {' or '.join(told.sets or ('control',))}`" if about == "population" or told.sets else ""
-        raise UsageError(f"{project.path / 'cases.yaml'} has no case{which} that has checks", slug="no-case")
+        there = sorted({case.set for case in project.cases if case.checks})
+        hint = f"; of its sets take {' or '.join(f'--set {name}' for name in there)}" if which and there else ""
+        raise UsageError(f"{project.path / 'cases.yaml'} has no case{which} that has checks{hint}", slug="no-case")
     return about, cases
 
 

@@ -55,6 +55,7 @@ _DIFFERENT = 2  # neighbours, at least
 _FEW = 32  # pairs
 _FIRST = 8  # pairs of a set before anything is said of it
 _SHARE = 8  # a batch may waste an eighth of what was drawn
+_BATCH, _BATCH_SHARE = 4, 16  # while it may still be a special case: smaller ones, so that few runs are wasted on it
 _CASE_FIRST = 16
 _LOOK_FIRST = 40
 
@@ -355,7 +356,7 @@ def next_pairs(pairs: Mapping[SetWord, Pairs], states: Mapping[ClaimWord, ClaimS
         return {}
     n = {name: pairs.get(name, Pairs()).n for name in SETS}
     out: dict[SetWord, int] = {}
-    step = max(_FIRST, (n["case"] + n["neighbour"]) // _SHARE)
+    step = max(_BATCH, (n["case"] + n["neighbour"]) // _BATCH_SHARE)
     if "open" in (states["cures"], states["helps"], states["generalises"]):
         if n["case"] < _CASE_FIRST or 2 * n["case"] < n["neighbour"]:
             out["case"] = step
@@ -363,8 +364,8 @@ def next_pairs(pairs: Mapping[SetWord, Pairs], states: Mapping[ClaimWord, ClaimS
             out["neighbour"] = step
         elif not out:
             out["case"] = step
-        if states["spares_lookalikes"] == "open" and n["lookalike"] < min(_LOOK_FIRST, n["neighbour"] // 2):
-            out["lookalike"] = _FIRST
+        if states["spares_lookalikes"] == "open" and n["lookalike"] < min(_LOOK_FIRST, n["neighbour"] // 3):
+            out["lookalike"] = _BATCH
     elif states["spares_lookalikes"] == "open":
         out["lookalike"] = max(_FIRST, n["lookalike"] // _SHARE)
     elif states["spares_control"] == "open":

@@ -70,7 +70,8 @@ def sets_of(project: Project, case: Case) -> Sets:
 def price_words(price: TryPrice, rules: Rules) -> str:
     """What trying will take, before the first run."""
     return (
-        f"rejecting a special case takes about {counts('call', price.reject)}, accepting a good fix about "
+        "where the case fails half of the time, rejecting a special case takes up to about "
+        f"{counts('call', price.reject)}, accepting a good fix about "
         f"{price.accept:,} (most of them to rule out a harm of {rules.margin:.1%} on ordinary requests; --margin), "
         f"at the very most {price.most:,}; Ctrl-C stops it, --budget limits it"
     )
