@@ -29,7 +29,7 @@ store_samples store_concluded store_probes store_parquet store purse
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking grouped labelling runs session keeping branching reading astray conversing exploring runner side_by_side rolling
 associated forked fallen foreseen surprised
-caveats arms auditing audited doubting screening remembering caused causing
+caveats arms auditing audited doubting screening opposing remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing controls investigation certifying
 comparing render
 arguments output options pictures opening asking measuring replaying commands commands_compare commands_check

@@ -181,7 +181,7 @@ def worth_more(claims: Sequence[Claim], room: int) -> tuple[str, ...]:
 
 def _lean(claim: Claim) -> float:
     """How far a comparison lies from no difference, in standard errors."""
-    return abs(claim.difference.value or 0.0) * claim.pairs / max(1, claim.differing) ** 0.5
+    return abs(claim.difference.value or 0.0) * claim.pairs / math.sqrt(max(1, claim.differing))
 
 
 def flips_of(judged: Sequence[Sequence[str]]) -> tuple[int, float]:
