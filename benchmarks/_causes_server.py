@@ -16,11 +16,18 @@ from benchmarks._causes import Around, World
 
 __all__ = ["Server", "write_project"]
 
+PATIENCE = 60  # seconds
+
 
 class Server:
-    """Serves one world at a time at `url`; `play` puts the next one there."""
+    """Serves one world at a time at `url`; `play` puts the next one there.
 
-    def __init__(self) -> None:
+    port: where it listens, once that is free (after `PATIENCE` seconds: elsewhere); 0: anywhere. What a program's calls
+    are is drawn from its identity, the address included: at the same port the same command makes the same calls.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -50,7 +57,14 @@ class Server:
         app.router.add_post("/v1/chat/completions", self._chat)
         self.runner = web.AppRunner(app, shutdown_timeout=0.05)
         await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
+        for wait in [0.1] * int(PATIENCE / 0.1) if self.port else []:
+            try:
+                await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
+                break
+            except OSError:  # another test has it
+                await asyncio.sleep(wait)
+        else:
+            await web.TCPSite(self.runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}/v1"
 
     async def _chat(self, request: web.Request) -> web.Response:

@@ -13,7 +13,17 @@ import numpy as np
 import pytest
 from benchmarks._planted import Planted, planted_server
 
-from reroll.audit import Drawn, chance_alike, claims, flips_of, seed_honoured, shares_of, smallest_seen, verdict_of
+from reroll.audit import (
+    Drawn,
+    chance_alike,
+    claims,
+    flips_of,
+    seed_honoured,
+    shares_of,
+    smallest_seen,
+    verdict_of,
+    worth_more,
+)
 from reroll.circumstances import at_zero, begun_anew, seeded
 from reroll.program import Program, Request
 from reroll.store import Store
@@ -116,6 +126,23 @@ def test_the_verdict_is_what_was_shown_before_what_is_left() -> None:
     assert verdict_of(varies, steady, 0, (), cold) == "sampling", "how much is left to chance is no fault"
     both = claims(runs, [("params.temperature=0", "P", "parameter"), ("L", "P", "load")])
     assert verdict_of(varies, steady, 0, (), both) == "load"
+
+
+def test_pairs_go_to_the_comparisons_that_lean_most_where_not_all_can_have_them() -> None:
+    compared: list[Any] = [("L", "P", "load"), ("C", "W", "cold_cache"), ("R:a", "P", "replica")]
+    runs = {
+        "P": words([0] * 24),
+        "L": words([1] * 5 + [0] * 19),
+        "R:a": words([1, 0] * 2 + [0] * 20),
+        "C": words([1, 1, 1, 0] + [0] * 20),
+        "W": words([0] * 24),
+    }
+    found = claims(runs, compared)
+    assert worth_more(found, 1000) == ("L", "C", "R:a")
+    assert worth_more(found, 60) == ("L",), "the calls reach for one of them"
+    assert worth_more(claims(runs | {"R:a": words([0] * 24)}, compared), 1000) == ("L", "C"), "where nothing differs"
+    shown = claims(runs | {"L": words([1] * 24)}, compared)
+    assert worth_more(shown, 1000) == ("C",), "once one was shown: only the cold cache, which had few pairs so far"
 
 
 def test_what_could_stay_unseen_is_the_rate_that_hides_with_one_chance_in_twenty() -> None:

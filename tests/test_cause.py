@@ -20,10 +20,12 @@ from reroll.cli import main
 from reroll.evidence import Est
 from reroll.program import Request
 
+pytestmark = pytest.mark.xdist_group("one port")  # one process runs these, since they share a port
+
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
+    server = Server(port=47_319)  # always the same, so that no run of the tests differs from another by chance
     yield server
     server.close()
 

@@ -34,7 +34,7 @@ intake models probing gate engine ray_actor ray_cluster engine_ray
 looking training_export grouped labelling runs session keeping branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
-caveats arms auditing audited doubting screening remembering caused causing
+caveats arms auditing audited doubting screening opposing remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
 ideas_file appending applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping

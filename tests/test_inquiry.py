@@ -315,6 +315,19 @@ def test_the_screen_learns_which_single_factors_break_the_request() -> None:
     assert np.delete(screen.survival, 5).min() > 0.6
 
 
+def test_what_many_carry_together_leans_and_what_none_carries_does_not() -> None:
+    rng, leans = np.random.default_rng(4), []
+    for _ in range(20):
+        screen = Screen(12, np.ones(12), np.full(12, 0.02))
+        present = rng.random((200, 12)) > 0.3
+        rate = 0.05 + 0.2 * present[:, :4].all(1) + 0.1 * present[:, 6:9].mean(1)
+        screen.add(present, rng.random(200) < rate)
+        leans.append((screen.leans([0, 1, 2, 3]), screen.leans([9, 10, 11])))
+    many, none = np.median(leans, axis=0)
+    assert many > 2
+    assert none < 1.2
+
+
 def test_the_map_finds_what_controls_cannot_do_without() -> None:
     right = 0
     for seed in range(20):

@@ -10,25 +10,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reroll.answer import CauseSection, NotExamined, OutcomeWord, Price
+from reroll.answer import CauseSection, NotExamined, Price
+from reroll.arms import WARM, Arms, arms_of
 from reroll.arms import Asked as AskedArms
-from reroll.arms import arms_of
 from reroll.audit import Claim
 from reroll.auditing import run_arms
 from reroll.case import Case
 from reroll.cause import CheckDoubt, never_asked
 from reroll.caused import Caused, Stage, State, section_of, served
-from reroll.compare import compare_path
 from reroll.doubting import doubt_about
 from reroll.errors import ModelError, NotCompleted, UsageError
-from reroll.evidence import Est, Evidence
-from reroll.factors import Factor, Factors, Level, factors_of, groups_of, inside
+from reroll.factors import Factor, Factors, Level, factors_of, inside
 from reroll.fillers import differing
-from reroll.inquiry import Ask, Found, Inquiry
+from reroll.inquiry import Found, Inquiry
 from reroll.match import nearest
 from reroll.models.local import LocalModel
 from reroll.models.model import bare
 from reroll.numbers import counts
+from reroll.opposing import GIVES_UP, GROUP_EARLY, GROUP_LEANS, GROUP_MOST, group_first, in_pairs, leaning_groups
 from reroll.program import Program, content_id, fill, same_kind
 from reroll.remembering import CAUSE, known_map, remember_cause, remember_map, remembered
 from reroll.runner import crashing_check, draw_at, draw_more
@@ -56,16 +55,8 @@ LOOKS_LIKE, DIFFERING = 0.2, 4  # a circumstance that seems to add so much to th
 SERVED, EACH = 120, 25  # calls that looking at the circumstances may take, and more for each replica
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
-# Many parts of one kind are held against none of them where fewer runs fail the more of them are neutral: at the end of
-# the screen by so many standard errors, and already after so many screening calls that brought no likely set by more.
-# Of a request's own sentences several may do together what none does alone: those are always tried in the end.
-GROUP_LEANS, GROUP_EARLY, GROUP_AFTER, GROUP_OWN = 1.0, 2.5, 160, 3
-GROUP_MOST = 400  # calls that it may take
-GROUP_GIVES_UP = ((48, 1.0), (24, 0.5))  # after so many pairs that lie fewer standard errors from no difference
 ALIKE = 130  # calls that holding the case against one look-alike may take
 LOOKALIKES = 2
-PAIRS = 4  # at once
-HOPELESS = 20  # pairs after which a look-alike that fails about as often is given up
 TOLERABLE = 0.05
 MOST_BASE = 400  # earlier runs that are looked at
 TYPICAL = 200  # calls until a cause is shown, or that there is none
@@ -312,19 +303,21 @@ class _Hunt:
         """The inquiry into all parts; begun anew where one way of making them neutral makes it fail by itself."""
         screening, state = self.screening, self.state
         inquiry = self._parts_inquiry()
-        found = await screening.run(inquiry, until=lambda: self._group_first(inquiry))
+        found = await screening.run(inquiry, until=lambda: group_first(self.parts, inquiry))
         worse = screening.worse_way
         state.base += screening.as_reported
         state.spent["parts"] = PARTS
         if worse is not None and not inquiry.done and not self.session.stopped:
             screening.as_reported = []
             inquiry = self._parts_inquiry()
-            found = await screening.run(inquiry, bland=not worse, until=lambda: self._group_first(inquiry))
+            found = await screening.run(
+                inquiry, bland=not worse, until=lambda: not self.grouped and group_first(self.parts, inquiry)
+            )
             state.base += screening.as_reported
             state.spent["parts again"] = PARTS
         bland = None if worse is None else not worse
-        going = screening.finished and not inquiry.done and not self.session.stopped
-        if going and not await self._groups(inquiry, GROUP_EARLY):
+        goes_on = screening.finished and not inquiry.done and not self.session.stopped
+        if goes_on and not await self._groups(inquiry, GROUP_EARLY):
             found = await screening.run(inquiry, bland=bland)
         if found.verdict in ("undecided", "nothing") and state.named is None and screening.finished:
             await self._groups(inquiry, GROUP_LEANS)
@@ -333,12 +326,6 @@ class _Hunt:
         if inquiry.mapped is not None:
             remember_map(self.session, self.parts, inquiry.mapped, self.key)
         return found
-
-    def _group_first(self, inquiry: Inquiry) -> bool:
-        """Whether many parts of one kind look likelier by now than any few."""
-        if inquiry.screened < GROUP_AFTER or self.grouped or inquiry.trying:
-            return False
-        return inquiry.likeliest < 0.5 and bool(self._leaning_groups(inquiry, GROUP_EARLY))
 
     def _parts_inquiry(self) -> Inquiry:
         prior = [_suspicion(f, self.asked.suspects) for f in self.parts]
@@ -423,14 +410,16 @@ class _Hunt:
             return False
         program = session.project.program
         burst = min(session.model.concurrency, BURST) if isinstance(bare(session.model), LocalModel) else BURST
+        most = min(session.left - self.asked.leave, SERVED + EACH * len(program.replicas))
         options = replace(
             session.options,
             alpha=SERVING * session.options.alpha,
-            budget=session.spent.samples + min(session.left - self.asked.leave, SERVED + EACH * len(program.replicas)),
+            budget=session.spent.samples + most,
             concurrency=max(burst, session.options.concurrency or 1),
         )
         async with AsyncExitStack() as opened:
             arms = await arms_of(session.like(options=options), self.case, AskedArms("PCLR", burst), opened)
+            self._as_before(arms, most)
             await run_arms(arms, self._rng("served"))
             claims = arms.claims()
             # That it works better in a crowd, or cold, is no cause of failures.
@@ -448,6 +437,16 @@ class _Hunt:
             # What looks like a difference, and is not shown, stays open.
             state.open += tuple(served(c, "").id for c in claims if _leans(c))
         return bool(shown)
+
+    def _as_before(self, arms: Arms, most: int) -> None:
+        """Let what earlier commands drew here count, so that the same command again ends where it ended: there fewer
+        calls were left than a burst takes."""
+        if not arms.begun_with:
+            return
+        left = most - arms.begun_with - WARM
+        budget = arms.session.spent.samples + (left if left >= arms.burst else 0)
+        arms.session = arms.session.like(options=replace(arms.session.options, budget=budget))
+        arms.begun_with = 0
 
     async def _look_alikes(self) -> bool:
         """Whether words of the case carry the failure: requests that the project calls like it, and say it otherwise,
@@ -469,31 +468,19 @@ class _Hunt:
             self.why = "fresh pairs of runs show which words carry it"
         return bool(shown)
 
-    def _leaning_groups(self, inquiry: Inquiry, least: float) -> list[Factor]:
-        """Many parts of one kind at a time, of which the more are neutral the fewer runs fail; those that lean most
-        first, as many as may be tried."""
-        groups = groups_of(self.parts, inquiry.found().load_bearing)
-
-        def own(group: Factor) -> bool:
-            return least < GROUP_EARLY and not group.shared and len(group.members) >= GROUP_OWN
-
-        leaning = [(inquiry.leans([self.parts.index(f) for f in group.members]), group) for group in groups]
-        best = sorted((one for one in leaning if one[0] >= least or own(one[1])), key=lambda one: -one[0])
-        return [group for _, group in best[: len(TOGETHER)]]
-
     async def _groups(self, inquiry: Inquiry, least: float) -> bool:
         """Whether many parts of one kind carry it together, of which no few were found to: pairs of runs, as reported
         and without all of them."""
-        for group in self._leaning_groups(inquiry, least):
+        for group in leaning_groups(self.parts, inquiry, least, len(TOGETHER)):
             if group.id in self.grouped:
                 continue
             share = TOGETHER[len(self.grouped)]
             self.grouped.append(group.id)
             self.state.spent[f"together {group.id}"] = share
-            found = await self._held_against(group, f"all {group.id}", share, GROUP_MOST, GROUP_GIVES_UP)
+            found = await self._held_against(group, f"all {group.id}", share, GROUP_MOST, GIVES_UP)
             if found is not None:
                 self.state.stages.append(Stage((group,), found))
-                self.why = "fresh pairs of runs show that they carry it together"
+                self.why = "fresh pairs of runs, as reported and without it, show what carries it"
                 return True
             if self.session.stopped:
                 break
@@ -513,44 +500,14 @@ class _Hunt:
     async def _held_against(
         self, factor: Factor, name: str, share: float, most: int, gives_up: Sequence[tuple[int, float]] = ()
     ) -> Found | None:
-        """The case as reported and otherwise, run in pairs until it is shown to fail less often so; None: it is not.
-
-        gives_up: after so many pairs that lean so little; nothing said: after `HOPELESS` that hardly lean.
-        """
+        """The case as reported and otherwise, run in pairs until it is shown to fail less often so; None: it is not."""
         inner = self._screening_of(name, (factor,))
-        alpha = share * self.session.options.alpha
-        pairs: list[tuple[OutcomeWord, OutcomeWord]] = []
-        lean = 0.0
-        while len(pairs) < most // 2 and self.session.left - self.asked.leave >= 2 * PAIRS:
-            number = len(pairs) // PAIRS + 1
-            asks = [Ask("case", frozenset(k), "verify", number) for _ in range(PAIRS) for k in ((), (0,))]
-            outcomes = await inner.outcomes(asks, bland=False)
-            whole = zip(outcomes[::2], outcomes[1::2], strict=True)
-            both = [(mine, other) for mine, other in whole if mine is not None and other is not None]
-            pairs += both
-            self.state.base += [mine for mine, _ in both]
-            if len(both) < PAIRS:
-                self.finished, self.state.unlooked = False, True
-                break
-            seen = compare_path(pairs, alpha)
-            if seen.verdict == "better":
-                drop = compare_path(pairs, self.session.options.alpha).difference  # a range as all others are
-                assert drop.value is not None
-                assert drop.low is not None
-                assert drop.high is not None
-                effect = Est(-drop.value, -drop.high, -drop.low, len(pairs))
-                calls = {"verify": 2 * len(pairs)}
-                return Found("systematic", "one", ((0, effect),), effect, (), (), (), None, Evidence(), calls, None, "")
-            less = -(seen.difference.value or 0.0)
-            if not gives_up and len(pairs) >= HOPELESS and less < 0.05:
-                break
-            lean = less * len(pairs) / max(1, sum(mine != other for mine, other in pairs)) ** 0.5
-            if any(len(pairs) >= n and lean < least for n, least in gives_up):
-                break
-        else:
-            if gives_up and lean >= 2:  # so much is no verdict, and too much to speak of chance
-                self.state.unlooked = True
-        return None
+        paired = await in_pairs(inner, share, most, gives_up, lambda: self.session.left - self.asked.leave)
+        self.state.base += paired.reported
+        self.finished = self.finished and not paired.broken_off
+        # So much is no verdict, and too much to speak of chance.
+        self.state.unlooked |= paired.broken_off or (bool(gives_up) and paired.open)
+        return paired.found
 
     def _said(self, case: Case) -> str:
         program = self.session.project.program
