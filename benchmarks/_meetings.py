@@ -71,7 +71,7 @@ CAUSES: dict[str, tuple[str, list[str | Doc], list[str], list[str]]] = {
 }
 
 
-def _both(lever: str, fix: Doc, helps: str, not_: str, before: str = "", budget: int = 800) -> list[Attempt]:
+def _both(lever: str, fix: Doc, helps: str, not_: str, before: str = "", budget: int = 2000) -> list[Attempt]:
     return [
         Attempt(lever, fix, helps, True, before, budget),
         Attempt(lever, fix, not_, False, before),
@@ -97,7 +97,7 @@ ATTEMPTS: list[Attempt] = [
         "length as words",
         "half seven",
         "no form told",
-        1200,
+        1500,
     ),
     *_both(
         "documentation",
@@ -115,7 +115,7 @@ ATTEMPTS: list[Attempt] = [
         "length as words",
         "half seven",
         "no type of the length",
-        1200,
+        1500,
     ),
     *_both(
         "field descriptions",
@@ -129,7 +129,7 @@ ATTEMPTS: list[Attempt] = [
         "next Friday",
         "half seven",
         "a note there",
-        1200,
+        1500,
     ),
     *_both(
         "contrastive prompting",

@@ -364,7 +364,7 @@ def next_pairs(pairs: Mapping[SetWord, Pairs], states: Mapping[ClaimWord, ClaimS
             out["neighbour"] = step
         elif not out:
             out["case"] = step
-        if states["spares_lookalikes"] == "open" and n["lookalike"] < min(_LOOK_FIRST, n["neighbour"] // 3):
+        if states["spares_lookalikes"] == "open" and n["lookalike"] < min(_LOOK_FIRST, 2 * n["neighbour"] // 5):
             out["lookalike"] = _BATCH
     elif states["spares_lookalikes"] == "open":
         out["lookalike"] = max(_FIRST, n["lookalike"] // _SHARE)
