@@ -29,7 +29,7 @@ EDGES = """
 settings keys strict_yaml yaml_edit complaints init project wording person check_process checking
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
-store_samples store_concluded store_probes store_parquet store purse
+store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_parquet store purse findings
 intake models probing gate engine ray_actor ray_cluster engine_ray
 looking training_export grouped labelling runs session keeping branching reading astray conversing exploring
 runner side_by_side rolling
@@ -39,10 +39,11 @@ foretold phrased placing following phrasing reworded rewording writing proposing
 ideas_file appending applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping
 controls investigation certifying comparing render
-arguments output options pictures opening asking measuring replaying commands commands_compare commands_check
+arguments output options pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_ledger commands_ideas
-fake_faults fake_server commands_fake exits cli_files cli_fixes cli
+web serving commands_serve
+fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli job_person working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -13,6 +13,7 @@ from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
 from reroll.cli_files import export, import_
 from reroll.cli_fixes import apply, ideas, ledger, neighbours, try_fixes
+from reroll.cli_serve import serve, token
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -503,6 +504,8 @@ def replay(sample: str, /, *, common: Common = COMMON) -> int:
     return commands_files.replay(sample, common)
 
 
+app.command(serve)
+app.command(token)
 app.command(export)
 app.command(import_, name="import")
 

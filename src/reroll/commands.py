@@ -229,7 +229,14 @@ def _finish(
         found: dict[str, Any] = to_json(section, f"reroll.{schema}/1")
         return found if section is answer else found | _about(answer)
 
-    present(name, plain, lambda page: _show(answer, schema, page), common, pictures)
+    present(
+        name,
+        plain,
+        lambda page: _show(answer, schema, page),
+        common,
+        pictures,
+        keep=lambda: to_json(answer, "reroll.answer/1"),
+    )
     if not answer.finished:
         return BROKE_OFF
     if not spending.gate:

@@ -12,6 +12,7 @@ from reroll.asking import asks_on_screen, person_of, price_agreed
 from reroll.case import Case
 from reroll.checking import Checker
 from reroll.engine import Engine, run_draws
+from reroll.listening import heard
 from reroll.models.model import Model
 from reroll.models.stepped import around, calls_at_most
 from reroll.opening import model_of, run, stopping_cleanly
@@ -83,7 +84,7 @@ def with_sessions(
                     m,
                     checker,
                     replace(options, concurrency=options.concurrency or m.concurrency * width),
-                    progress.update,
+                    heard(progress.update),
                     spent,
                     fresh=spending.fresh,
                     variant=name,

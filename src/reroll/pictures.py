@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reroll.arguments import Common, Pictures
 from reroll.errors import UsageError
+from reroll.findings import KEPT, keep_finding
 from reroll.options import writable
 from reroll.output import console, print_json
 
@@ -43,14 +44,22 @@ def present(
     show: Callable[[Console], None],
     common: Common,
     pictures: Pictures,
+    keep: Callable[[], Any] | None = None,
 ) -> None:
     """Print the page that `show` makes, or with --json what `plain` gives; then draw the page where that was asked for.
 
-    Args:   name: what a screen reader calls the picture.
+    What a measuring command found is kept in the store.
+
+    Args:   name: what a screen reader calls the picture; its second word is the command.
+            keep: what is kept, where that is more than `plain` gives.
     Raises: UsageError where a picture cannot be written.
     """
+    command = name.split()[1]
+    found = plain() if common.json or (command in KEPT and keep is None) else None
+    if command in KEPT:
+        keep_finding(command, found if keep is None else keep(), common.project, common.store)
     if common.json:
-        print_json(plain())
+        print_json(found)
     else:
         show(console())
     _draw(name, show, pictures)

@@ -15,9 +15,14 @@ from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_
 from reroll.store_schema import cases, programs, reports, requests
 from reroll.store_secrets import refuse_keys, refuse_secrets
 
-__all__ = ["Asked"]
+__all__ = ["Asked", "report_id"]
 
 ADD_REQUEST = sql.insert_new(requests)
+
+
+def report_id(report: Report, program_id: str | None) -> str:
+    """The id of a report of a program: their content."""
+    return content_id("report1", [report.model_dump(mode="json"), program_id])
 
 
 class Asked(Database):
@@ -87,7 +92,7 @@ class Asked(Database):
         """
         body = report.model_dump(mode="json")
         refuse_keys(body, "the report")
-        id = content_id("report1", [body, program_id])
+        id = report_id(report, program_id)
         row = {"id": id, "program_id": program_id, "case_id": report.case_id, "body": to_json(body)}
         with self._write() as connection:
             connection.execute(sql.insert_new(reports), {**row, "put_us": now_us()})

@@ -2,12 +2,13 @@
 
 Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only where the content
 is open-ended. Nothing here is ever overwritten but `programs.body` (a program's name and targets,
-no part of its identity), `cases.seen_us` and the counters in `series`.
+no part of its identity), `cases.seen_us`, the counters in `series`, and where a job stands.
 
 Version history
     0001  the first
     0002  long texts packed (samples.long_text); outcomes know the variant and source of their sample, with an index
     0003  what a model can do (probes); cached prompt tokens; several samples of one call (samples.choice)
+    0004  for the pages: findings, jobs and what they ask people, marks on reports, access tokens
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from reroll.errors import StoreError
 
 __all__ = ["VERSIONS", "VERSION_TABLE", "known"]
 
-VERSIONS: tuple[str, ...] = ("0001", "0002", "0003")  # oldest first; the last is what this code reads and writes
+VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
@@ -243,3 +245,99 @@ probes = Table(
     sqlite_autoincrement=True,
 )
 Index("probes_model", probes.c.identity, probes.c.seq)
+
+# What a command found: its JSON, whole, so that a page can show it again. Append-only.
+findings = Table(
+    "findings",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # f_ and 12 letters and digits
+    Column("command", Text, nullable=False),  # investigate, forks, ...
+    Column("case_id", Text),
+    Column("program_id", Text),
+    Column("report_id", Text),
+    Column("sample_id", Text),
+    Column("job_id", Text),
+    Column("verdict", Text, nullable=False),
+    Column("line", Text, nullable=False),  # one plain sentence
+    Column("body", LargeBinary, nullable=False),  # zstd of JSON; store_rows_web.py says how outcomes are packed
+    Column("made_us", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("findings_case", findings.c.case_id, findings.c.seq)
+Index("findings_report", findings.c.report_id, findings.c.seq)
+
+# What the pages run: one command each. `key` is what it does: of equal ones only one waits or runs.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # j_ and 12 letters and digits
+    Column("key", Text, nullable=False),
+    Column("words", Text, nullable=False),  # JSON list: the command line, without project and store
+    Column("title", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("token_id", Text),  # the access token that asked, whose cap it counts against
+    Column("case_id", Text),
+    Column("report_id", Text),
+    Column("state", Text, nullable=False),  # waiting | running | done | failed | stopped
+    Column("worker", Text),  # host:pid of who runs it
+    Column("asked_us", BigInteger, nullable=False),
+    Column("started_us", BigInteger),
+    Column("beat_us", BigInteger),  # the worker's last sign of life
+    Column("stop_us", BigInteger),  # when somebody wanted it stopped
+    Column("ended_us", BigInteger),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("progress", Text),  # JSON: where it stands
+    Column("finding_id", Text),
+    Column("message", Text, nullable=False),  # why it failed; "" if it did not
+    Column("max_calls", BigInteger),
+    Column("max_usd", Float),
+    Column("usd", Float),  # what it cost, as far as known
+    sqlite_autoincrement=True,
+)
+Index("jobs_state", jobs.c.state)
+ACTIVE = text("state IN ('waiting', 'running')")
+Index("jobs_active", jobs.c.key, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
+
+# What a job asks people while it runs: is this completion right?
+job_questions = Table(
+    "job_questions",
+    metadata,
+    Column("job_id", Text, nullable=False),
+    Column("n", Integer, nullable=False),  # 0, 1, ...
+    Column("question", Text, nullable=False),  # JSON
+    Column("answer", Text),
+    Column("by", Text),
+    Column("asked_us", BigInteger, nullable=False),
+    Column("answered_us", BigInteger),
+    PrimaryKeyConstraint("job_id", "n"),
+    sqlite_with_rowid=False,
+)
+
+# What people say of a report: its status, its owner, which other it is like. Append-only; the newest word counts.
+report_marks = Table(
+    "report_marks",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("report_id", Text, nullable=False),
+    Column("what", Text, nullable=False),  # status | owner | same_as
+    Column("value", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("report_marks_report", report_marks.c.report_id, report_marks.c.seq)
+
+# Who may see the pages besides whoever started them. The token itself is nowhere.
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),  # t_ and 12 letters and digits
+    Column("hash", Text, nullable=False, unique=True),  # SHA-256, in hex
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # JSON list
+    Column("max_usd", Float),
+    Column("made_us", BigInteger, nullable=False),
+    Column("revoked_us", BigInteger),
+)

@@ -1,0 +1,71 @@
+"""The pages as one ASGI application: routes, the guard before them, and a page for whatever goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from reroll.errors import RerollError, StoreError
+from reroll.web import door, jobs, live
+from reroll.web.access import Access, Guard, Refused
+from reroll.web.home import Home
+from reroll.web.pages import PAGES
+from reroll.web.view import page
+
+__all__ = ["create_app"]
+
+STATIC = Path(__file__).parent / "static"
+NOT_FOUND = "there is no such page; it may have been typed wrong, or what it showed is in another project's store"
+
+
+def create_app(home: Home, access: Access) -> Starlette:
+    """The pages of one project. Jobs that a killed server left go on as soon as it starts."""
+
+    @contextlib.asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[None]:
+        async with jobs.pool(home) as pool, live.hub(home) as hub:
+            app.state.pool, app.state.hub = pool, hub
+            yield
+
+    routes: Sequence[BaseRoute] = [
+        Route("/healthz", lambda request: PlainTextResponse("ok")),
+        Mount("/static", StaticFiles(directory=STATIC)),
+        *door.ROUTES,
+        *jobs.ROUTES,
+        *live.ROUTES,
+        *PAGES,
+    ]
+    app = Starlette(routes=routes, lifespan=life, exception_handlers={Exception: went_wrong, HTTPException: went_wrong, RerollError: went_wrong})
+    app.state.home, app.state.access = home, access
+    app.add_middleware(Guard, access=access, refuse=went_wrong)
+    return app
+
+
+def went_wrong(request: Request, error: Exception) -> Response:
+    """A page that says what is wrong and what to do; programs get the sentence alone."""
+    status, words = 500, f"unexpected error: {type(error).__name__}; nothing that was drawn is lost; please report this"
+    if isinstance(error, Refused):
+        status, words = error.status, str(error)
+    elif isinstance(error, HTTPException):
+        status, words = error.status_code, NOT_FOUND if error.status_code == 404 else str(error.detail)
+    elif isinstance(error, StoreError):
+        status, words = 503, str(error)
+    elif isinstance(error, RerollError):
+        status, words = 404 if error.slug.startswith("unknown") else 400, str(error)
+    if "text/html" not in request.headers.get("accept", "text/html,*/*"):
+        return PlainTextResponse(words + "\n", status)
+    return page_of_trouble(request, status, words)
+
+
+def page_of_trouble(request: Request, status: int, words: str) -> Response:
+    """Drawn even where the store is gone: it is asked nothing."""
+    template = "enter.html" if status == 401 else "trouble.html"
+    return page(request, template, status=status, quiet=True, status_code=status, words=words[:1].upper() + words[1:])

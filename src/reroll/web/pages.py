@@ -1,0 +1,11 @@
+"""All pages, in the order in which the menu shows them."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from reroll.web import pages_inbox
+
+__all__ = ["PAGES"]
+
+PAGES: list[BaseRoute] = [*pages_inbox.ROUTES]

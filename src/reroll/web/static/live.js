@@ -1,0 +1,71 @@
+// Makes pages live: jobs as they run, moments in the reader's own zone, copy buttons. Text only: nothing becomes HTML.
+// @ts-check
+const SHAPES = { p: ["●", "pass"], f: ["✕", "fail"], i: ["◌", "invalid"] };
+const MOST = 400; // outcomes shown of a job that runs
+
+/** @param {number} x */
+const percent = (x) => (x > 0 && x < 0.01 ? "under 1" : x > 0.99 && x < 1 ? "over 99" : Math.round(100 * x)) + " %";
+
+/** What is known by now, in one line. @param {any} p */
+function said(p) {
+  if (!p) return "Starting…";
+  const words = [p.budget ? `${p.calls} of ${p.budget} calls` : `${p.calls} calls`];
+  if (p.failures !== null && p.failures !== undefined) words.push(`${p.failures} failed`);
+  if (p.invalid) words.push(`${p.invalid} not judged`);
+  if (p.estimate !== null && p.estimate !== undefined) words.push(`so ${percent(p.low)} to ${percent(p.high)} fail`);
+  if (p.doing) words.push(p.doing);
+  if (p.question) words.push(`deciding: ${p.question}`);
+  if (p.usd) words.push(`$${p.usd.toFixed(p.usd < 0.1 ? 4 : 2)}`);
+  return words.join(" · ");
+}
+
+/** @param {HTMLElement} box */
+function follow(box) {
+  const line = box.querySelector("[data-said]"), state = box.querySelector("[data-state]");
+  const strip = box.querySelector("[data-strip]");
+  let shown = 0;
+  const source = new EventSource(`/jobs/${box.dataset.job}/events`);
+  source.onmessage = (event) => {
+    const job = JSON.parse(event.data);
+    if (line) line.textContent = job.message || said(job.progress);
+    if (state) state.textContent = { waiting: "waits for its turn", running: "running", done: "done", failed: "could not be done", stopped: "stopped" }[job.state] || job.state;
+    const outcomes = (job.progress && job.progress.strip) || "";
+    if (strip) {
+      if (outcomes.length < shown) { strip.replaceChildren(); shown = 0; }
+      for (const word of outcomes.slice(shown, MOST)) {
+        const [shape, kind] = SHAPES[word] || ["·", ""];
+        const mark = document.createElement("i");
+        mark.className = kind;
+        mark.textContent = shape;
+        strip.append(mark);
+      }
+      shown = Math.min(outcomes.length, MOST);
+    }
+    box.dataset.ready = job.state;
+    if (job.over) {
+      source.close();
+      if (job.finding && !box.dataset.stay) location.assign(box.dataset.then || `/findings/${job.finding}`);
+    }
+  };
+  source.onerror = () => { if (line) line.textContent = "The server does not answer; what was drawn is kept. Trying again…"; };
+}
+
+for (const box of document.querySelectorAll("[data-job]")) follow(/** @type {HTMLElement} */ (box));
+
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.getAttribute("datetime") || "");
+  if (!isNaN(+at)) { time.setAttribute("title", time.textContent || ""); time.textContent = at.toLocaleString(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }); }
+}
+
+document.addEventListener("click", (event) => {
+  const button = /** @type {Element} */ (event.target).closest("[data-copy]");
+  if (!button) return;
+  const from = document.getElementById(button.getAttribute("data-copy") || "");
+  navigator.clipboard.writeText((from && from.innerText) || "").then(() => {
+    const before = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = before; }, 1500);
+  });
+});
+
+document.documentElement.dataset.ready = "yes";

@@ -1,0 +1,159 @@
+"""A page: a template filled with values, its figures, and each figure as a file.
+
+Everything that a template shows is escaped; what a model wrote goes through `plain` or `marked`, which also make
+visible what would be invisible or would steer the reader.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from reroll import __version__
+from reroll.numbers import counts, interval_words, money, percent, seconds_words
+from reroll.render.figures import Figure
+from reroll.render.ink import visible
+from reroll.web.access import Refused, Visitor
+
+__all__ = ["Drawn", "environment", "marked", "page", "plain"]
+
+HERE = Path(__file__).parent
+WIDE, NARROW = 720, 340
+MOST_SHOWN = 20_000  # characters of one completion on a page; the rest is offered as a file
+TYPES = {"svg": "image/svg+xml", "png": "image/png", "csv": "text/csv; charset=utf-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A figure as a page shows it: drawn wide, and drawn for a phone; CSS shows the one that fits."""
+
+    wide: Figure
+    narrow: Figure
+
+    @classmethod
+    def of(cls, draw: Callable[[int], Figure]) -> Drawn:
+        return cls(draw(WIDE), draw(NARROW))
+
+
+def plain(text: Any, most: int = MOST_SHOWN) -> str:
+    """The text with nothing invisible in it, cut after so many characters."""
+    text = str(text)
+    cut = text[:most]
+    shown = cut if cut.isascii() and cut.isprintable() else "".join(visible(char) for char in cut)
+    return shown if len(text) <= most else f"{shown} … and {counts('more character', len(text) - most)}"
+
+
+def marked(text: str, marks: Sequence[Sequence[int]] = (), kind: str = "fail", most: int = MOST_SHOWN) -> Markup:
+    """The text as HTML, escaped, with the marked spans in `<mark>`; overlapping spans become one."""
+    out: list[str | Markup] = []
+    at = 0
+    for start, end in sorted((int(s), int(e)) for s, e in marks):
+        start, end = max(start, at), min(end, len(text), most)
+        if start >= end:
+            continue
+        out += [escape(plain(text[at:start])), Markup('<mark class="{}">').format(kind)]
+        out += [escape(plain(text[start:end])), Markup("</mark>")]
+        at = end
+    out.append(escape(plain(text[at:], max(0, most - at))))
+    return Markup("").join(out)
+
+
+def when(us: int | float | None) -> Markup:
+    """A moment, as a `<time>` that scripts may say in the reader's own zone."""
+    if us is None:
+        return Markup("")
+    at = datetime.datetime.fromtimestamp(us / 1e6, datetime.UTC)
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), f"{at:%-d %b %Y, %H:%M} UTC")
+
+
+def est(value: Mapping[str, Any] | Any, unit: str = "percent") -> str:
+    """An estimate with its range, as one reads it: `43 % (18 to 71 %)`; points for differences."""
+    get = value.get if isinstance(value, Mapping) else lambda name: getattr(value, name, None)
+    middle, low, high = (get(name) for name in ("value", "low", "high"))
+    if middle is None and (middle := get("estimate")) is None:
+        return "not known"
+    if unit == "points":
+        return f"{100 * middle:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f})"
+    return f"{percent(middle)} ({interval_words(low, high)})"
+
+
+def figure_file(request: Request, name: str, kind: str) -> str:
+    """Where this page's figure lies as a file."""
+    return f"{request.url.path}?{request.url.include_query_params(figure=name, **{'as': kind}).query}"
+
+
+@cache
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        percent=percent,
+        money=money,
+        seconds=seconds_words,
+        plain=plain,
+        marked=marked,
+        when=when,
+        est=est,
+        counted=lambda n, thing: counts(thing, n),
+    )
+    made.globals.update(version=__version__, interval=interval_words, figure_file=figure_file)
+    return made
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    figures: Mapping[str, Drawn | Callable[[int], Figure]] | None = None,
+    status: int = 200,
+    quiet: bool = False,
+    **values: Any,
+) -> Response:
+    """The template as a page; with `?figure=NAME&as=svg|png|csv` that figure of it, as a file.
+
+    Args:   quiet: ask the store and the project nothing, as one of them may be what is wrong;
+            figures: by name, drawn or how to draw them at a width; templates show them with `{{ figure(figures.NAME) }}`.
+    Raises: Refused for a figure that the page has not.
+    """
+    drawn = {k: v if isinstance(v, Drawn) else Drawn.of(v) for k, v in (figures or {}).items()}
+    wanted = request.query_params.get("figure")
+    if wanted is not None:
+        return _file(drawn, wanted, request.query_params.get("as", "svg"))
+    who: Visitor | None = request.scope.get("reroll.visitor")
+    home = request.app.state.home
+    access = request.app.state.access
+    shared = {
+        "request": request,
+        "path": request.url.path,
+        "query": request.url.query,
+        "who": who,
+        "mark": "" if who is None else access.passes.mark(who.session),
+        "figures": drawn,
+        "folder": home.folder.resolve().name,
+        "broken": None if who is None or quiet else home.broken(),
+        "active_jobs": [] if who is None or quiet else home.store.jobs(states=("waiting", "running")),
+    }
+    text = environment().get_template(template).render({**shared, **values})
+    return HTMLResponse(text, status)
+
+
+def _file(figures: Mapping[str, Drawn], name: str, kind: str) -> Response:
+    if name not in figures or kind not in TYPES:
+        raise Refused(404, "there is no such figure on this page")
+    figure = figures[name].wide
+    body: str | bytes = {"svg": figure.svg, "png": figure.png, "csv": figure.csv}[kind]()
+    return Response(body, media_type=TYPES[kind], headers={"content-disposition": f'attachment; filename="{name}.{kind}"'})
