@@ -23,13 +23,14 @@ KEPT = frozenset(
 FIRST = 400  # characters of a line at most
 
 _job: str | None = None
+_of_report: str | None = None
 _last: str | None = None
 
 
-def job(id: str) -> None:
-    """From now on what this process finds belongs to this job."""
-    global _job
-    _job = id
+def job(id: str, report: str | None = None) -> None:
+    """From now on what this process finds belongs to this job, and to the report that it is for."""
+    global _job, _of_report
+    _job, _of_report = id, report
 
 
 def last() -> str | None:
@@ -44,7 +45,9 @@ def keep_finding(command: str, body: Mapping[str, Any], project: Path, store: st
         return
     try:
         with Store.open(setting("store", store) or project / ".reroll" / "store.sqlite", create=False) as opened:
-            _last = opened.add_finding(command, body, **about(body), job_id=_job)
+            known = about(body)
+            known["report_id"] = _of_report or known["report_id"]
+            _last = opened.add_finding(command, body, **known, job_id=_job)
     except RerollError as error:
         print(f"warning: what was found could not be kept for the pages: {error}", file=sys.stderr)
 

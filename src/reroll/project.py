@@ -26,6 +26,7 @@ from reroll.step_forms import WrongStep, steps_of
 from reroll.strict_yaml import Document, parse_document, parse_yaml, read_document, read_text
 
 __all__ = [
+    "REPORTED",
     "CaseFile",
     "Project",
     "load_fix",
@@ -57,6 +58,9 @@ NOT_FOR_PRODUCTS = {
 }
 
 
+REPORTED = Path(".reroll") / "reported.yaml"  # cases that people reported through the pages
+
+
 class CaseFile(BaseModel):
     """The file `cases.yaml`: a list of cases under the key `cases`."""
 
@@ -73,10 +77,11 @@ class Project:
     cases: tuple[Case, ...] = ()
     fixes: tuple[Fix, ...] = ()
     labels: tuple[Label, ...] = ()
+    reported: tuple[Case, ...] = ()  # came in through the pages: of no suite, but found by their ids
 
     def case(self, case_id: str) -> Case:
         """The case of this id. Raises: UsageError naming the nearest one."""
-        for case in self.cases:
+        for case in (*self.cases, *self.reported):
             if case.id == case_id:
                 return case
         ids = [c.id for c in self.cases]
@@ -104,6 +109,7 @@ def load_project(folder: str | Path, program_yaml: str | None = None) -> Project
         () if cases_file is None else _load_cases(cases_file, program),
         _load_fixes(folder / "fixes"),
         tuple(label for _, label in read_labels(labels)) if (labels := folder / "labels.jsonl").is_file() else (),
+        _load_cases(told, program) if (told := folder / REPORTED).is_file() else (),
     )
 
 

@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if job.words[0] not in MAY:
             store.end_job(job.id, "failed", worker=worker, message=f"`{job.words[0]}` is no command for a job")
             return 0
-        findings.job(job.id)
+        findings.job(job.id, job.report_id)
         # What one that was killed had found already is this job's answer; only its end was not written down.
         if (found := store.findings(job_id=job.id, limit=1)) and found[0].command == job.words[0]:
             store.end_job(job.id, "done", worker=worker, finding_id=found[0].id)

@@ -38,8 +38,8 @@ class Action:
     needs: tuple[str, ...] = ()
 
 
-def _of_case(command: str, *more: str) -> Callable[[Mapping[str, str]], list[str]]:
-    return lambda told: [command, *more, "--", told["case"]]
+def _of_case(command: str) -> Callable[[Mapping[str, str]], list[str]]:
+    return lambda told: [command, *(["--fresh"] if told.get("fresh") else []), "--", told["case"]]
 
 
 def _investigate(told: Mapping[str, str]) -> list[str]:

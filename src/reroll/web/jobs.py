@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,12 +19,13 @@ from starlette.routing import Route
 
 from reroll.errors import StoreError
 from reroll.store import Store
-from reroll.web.access import form_of, visitor_of
+from reroll.store_rows_web import Job
+from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import asked_for
 from reroll.web.home import Home
 from reroll.web.view import page
 
-__all__ = ["AT_ONCE", "ROUTES", "Pool", "pool"]
+__all__ = ["AT_ONCE", "ROUTES", "Pool", "local", "pool", "questions"]
 
 AT_ONCE = 2  # jobs at the same time; others wait
 EVERY = 0.2  # seconds between looks for jobs that wait
@@ -93,10 +95,9 @@ async def ask(request: Request) -> Response:
     home: Home = request.app.state.home
     job = await run_in_threadpool(asked_for, home, form, who)
     request.app.state.pool.woken.set()
-    back = str(form.get("back", ""))
-    if back.startswith("/") and not back.startswith("//"):
-        joint = "&" if "?" in back else "?"
-        return RedirectResponse(f"{back}{joint}job={job.id}", 303)
+    if back := local(str(form.get("back", ""))):
+        path, hash, place = back.partition("#")
+        return RedirectResponse(f"{path}{'&' if '?' in path else '?'}job={job.id}{hash}{place}", 303)
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
 
@@ -105,7 +106,29 @@ async def stop(request: Request) -> Response:
     store: Store = request.app.state.home.store
     id = request.path_params["id"]
     await run_in_threadpool(store.stop_job, id)
-    return RedirectResponse(request.query_params.get("back") or f"/jobs/{id}", 303)
+    return RedirectResponse(local(request.query_params.get("back", "")) or f"/jobs/{id}", 303)
+
+
+async def answer(request: Request) -> Response:
+    """Take what a person says of the completion that a job asks about."""
+    form, who = await form_of(request), visitor_of(request)
+    id, said = request.path_params["id"], str(form.get("answer", ""))
+    if said not in ("pass", "fail", "unsure") or not str(form.get("n", "")).isdecimal():
+        raise Refused(400, "say whether the answer is right: pass, fail or unsure")
+    store: Store = request.app.state.home.store
+    await run_in_threadpool(store.answer_question, id, int(str(form["n"])), said, who.name)
+    return RedirectResponse(local(str(form.get("back", ""))) or f"/jobs/{id}", 303)
+
+
+def local(place: str) -> str:
+    """The place, if it is a page of ours; else nothing."""
+    return place if place.startswith("/") and not place.startswith(("//", "/\\")) else ""
+
+
+def questions(store: Store, jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
+    """What each of these jobs waits for people to say."""
+    found = {job.id: store.open_question(job.id) for job in jobs if job.state == "running"}
+    return {id: {"n": said[0], "question": said[1]} for id, said in found.items() if said is not None}
 
 
 def listed(request: Request) -> Response:
@@ -118,7 +141,7 @@ def one(request: Request) -> Response:
     job = store.job(request.path_params["id"])
     if job.finding_id is not None and request.query_params.get("stay") is None:
         return RedirectResponse(f"/findings/{job.finding_id}", 303)
-    return page(request, "job.html", job=job)
+    return page(request, "job.html", job=job, questions=questions(store, [job]))
 
 
 ROUTES = [
@@ -126,4 +149,5 @@ ROUTES = [
     Route("/jobs", ask, methods=["POST"]),
     Route("/jobs/{id}", one, methods=["GET"]),
     Route("/jobs/{id}/stop", stop, methods=["POST"]),
+    Route("/jobs/{id}/answer", answer, methods=["POST"]),
 ]

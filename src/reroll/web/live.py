@@ -18,7 +18,6 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from reroll.errors import StoreError
-from reroll.store import Store
 from reroll.web.home import Home
 
 __all__ = ["ROUTES", "Hub", "hub", "told"]
@@ -57,7 +56,12 @@ class Hub:
                     self.tell(await run_in_threadpool(self.look, tuple(self.watchers)))
 
     def look(self, ids: tuple[str, ...]) -> list[dict[str, Any]]:
-        return [told(self.home.store.job(id)) for id in ids]
+        return [self.word(id) for id in ids]
+
+    def word(self, id: str) -> dict[str, Any]:
+        job = self.home.store.job(id)
+        asked = self.home.store.open_question(id) if job.state == "running" else None
+        return {**told(job), "question": None if asked is None else asked[0]}
 
     def tell(self, news: list[dict[str, Any]]) -> None:
         for word in news:
@@ -96,9 +100,9 @@ async def hub(home: Home) -> AsyncIterator[Hub]:
 
 async def events(request: Request) -> StreamingResponse:
     """The job's news until it is over."""
-    id, store = request.path_params["id"], request.app.state.home.store
-    first = told(await run_in_threadpool(Store.job, store, id))
+    id = request.path_params["id"]
     made: Hub = request.app.state.hub
+    first = await run_in_threadpool(made.word, id)
 
     async def stream() -> AsyncIterator[str]:
         yield _event(first)

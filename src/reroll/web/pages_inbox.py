@@ -1,20 +1,184 @@
-"""The inbox: what people reported, the newest first, each with its one-line answer."""
+"""The inbox: what people reported, the newest first, each with its one-line answer; and the form that takes a report."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from reroll.errors import RerollError, UsageError
+from reroll.store import StoredReport
+from reroll.store_rows_web import Finding, Job
+from reroll.web.access import Refused, Visitor, form_of, visitor_of
+from reroll.web.actions import ACTIONS, ask, offer
 from reroll.web.home import Home
+from reroll.web.reporting import input_names, report_of
 from reroll.web.view import page
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "Row", "rows"]
+
+KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass"}
+WORDS = {"worse_than_reference": "not just bad luck", "bad_luck": "bad luck", "not_reproduced": "not reproduced"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One report as the inbox shows it. number: the how-many-th report it was; like: the number of one it looks like."""
+
+    number: int
+    stored: StoredReport
+    finding: Finding | None
+    job: Job | None
+    status: str
+    owner: str
+    like: int | None
+    cause: str
+
+    @property
+    def line(self) -> str:
+        if self.finding is not None and self.finding.line:
+            return self.finding.line
+        if self.job is not None:
+            return {"failed": f"It could not be measured: {self.job.message}"}.get(self.job.state, "Being measured now.")
+        return "Not measured yet."
+
+    @property
+    def badge(self) -> tuple[str, str]:
+        """Colour and words of its verdict."""
+        verdict = "" if self.finding is None else self.finding.verdict
+        return KIND.get(verdict, "invalid" if self.finding else ""), WORDS.get(verdict, "not known yet" if self.finding else "")
+
+
+def rows(home: Home) -> list[Row]:
+    """Every report that somebody made in words, the newest first; the same words about the same case are one."""
+    store = home.store
+    reports = store.reports()
+    said = {(r.report.words, r.report.saw, r.report.case_id): (i, r) for i, r in enumerate(reports, 1) if r.report.words or r.report.saw}
+    for i, r in enumerate(reports, 1):  # the one that says who reported it stands for those that a command repeated
+        if r.report.by and (key := (r.report.words, r.report.saw, r.report.case_id)) in said:
+            said[key] = (i, r)
+    shown = sorted(said.values(), key=lambda pair: -pair[0])
+    ids = [r.id for _, r in shown]
+    findings, marks = store.newest_of_reports(ids), store.report_marks(ids)
+    jobs = {job.report_id: job for job in reversed(store.jobs(limit=500)) if job.report_id}
+    first = {r.report.case_id: i for i, r in reversed(shown)}
+    out = []
+    for i, r in shown:
+        finding = findings.get(r.id) or next(iter(store.findings(command="investigate", case_id=r.report.case_id, limit=1)), None)
+        mark = marks.get(r.id, {})
+        like = first[r.report.case_id] if first[r.report.case_id] != i else None
+        job = jobs.get(r.id)
+        out.append(
+            Row(i, r, finding, job if job is not None and (finding is None or job.active) else None, mark.get("status", "open"), mark.get("owner", ""), like, "")
+        )
+    return out
 
 
 def inbox(request: Request) -> Response:
     home: Home = request.app.state.home
-    return page(request, "inbox.html", reports=home.store.reports()[::-1])
+    wanted = request.query_params.get("status", "")
+    every = rows(home)
+    shown = [row for row in every if not wanted or row.status == wanted]
+    counts: dict[str, int] = {}
+    for row in every:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    return page(request, "inbox.html", rows=shown, counts=counts, wanted=wanted, total=len(every), cases=_cases(home))
 
 
-ROUTES = [Route("/", inbox)]
+def _cases(home: Home) -> Sequence[tuple[str, str, Finding | None]]:
+    try:
+        cases = home.project().cases
+    except RerollError:
+        return []
+    newest: dict[str, Finding] = {}
+    for finding in home.store.findings(command=("investigate", "rerun", "certify")):
+        if finding.case_id is not None:
+            newest.setdefault(finding.case_id, finding)
+    return [(c.id, c.set, newest.get(c.id)) for c in cases if c.set == "case"]
+
+
+def new_report(request: Request) -> Response:
+    return _form(request, {})
+
+
+def _form(request: Request, told: dict[str, str], wrong: str = "", status: int = 200) -> Response:
+    home: Home = request.app.state.home
+    project = home.project()
+    names = input_names(project)
+    return page(
+        request,
+        "report_new.html",
+        status=status,
+        names=names,
+        told=told,
+        wrong=wrong,
+        program=project.program,
+        examples=[c for c in project.cases if c.set == "case"][:6],
+        price=offer(home, project, "investigate").price,
+        fields=_fields(project.program.response),
+    )
+
+
+def _fields(schema: object) -> list[str]:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return list(properties) if isinstance(properties, dict) else []
+
+
+async def take_report(request: Request) -> Response:
+    """Keep a report before anything is run, then measure it."""
+    form, who = await form_of(request), visitor_of(request)
+    told = {key: str(form[key]) for key in form if key != "mark"}
+    try:
+        id = await run_in_threadpool(_taken, request.app.state.home, told, who)
+    except UsageError as error:
+        return await run_in_threadpool(_form, request, told, str(error), 422)
+    request.app.state.pool.woken.set()
+    return RedirectResponse(f"/reports/{id}", 303)
+
+
+def _taken(home: Home, told: dict[str, str], who: Visitor) -> str:
+    if not who.may_run:
+        raise Refused(403, "your access lets you read, not run; ask whoever gave it to you for the scope `run`")
+    project = home.project()
+    if not input_names(project):
+        raise UsageError(
+            "this project's program is one fixed request, so there is nothing to fill in; ask about one of its cases",
+            slug="serve-field",
+        )
+    report, case = report_of(home, project, told, told.get("by", "").strip()[:60] or who.name)
+    program_id = home.store.put_program(project.program)
+    home.store.put_case(case)
+    id = home.store.put_report(report, program_id)
+    here = project.program.model.partition(":")[0] in ("bundled", "gguf")
+    words = {"case": case.id, "words": report.words, **({} if here else dict.fromkeys(("forks", "cause", "fixes"), "no"))}
+    ask(home, ACTIONS["investigate"], {**words, **({"budget": "1200"} if here else {})}, who, report_id=id)
+    return id
+
+
+async def mark(request: Request) -> Response:
+    """Keep a report's status and owner."""
+    form, who = await form_of(request), visitor_of(request)
+    id = request.path_params["id"]
+    await run_in_threadpool(_mark, request.app.state.home, id, form, who.name)
+    return RedirectResponse(f"/reports/{id}#report", 303)
+
+
+def _mark(home: Home, id: str, form: FormData, by: str) -> None:
+    known = home.store.report_marks([id]).get(id, {})
+    for what in ("status", "owner"):
+        value = str(form.get(what, ""))[:60]
+        if what in form and value != known.get(what, ""):
+            home.store.mark_report(id, what, value, by)
+
+
+ROUTES = [
+    Route("/", inbox),
+    Route("/reports/new", new_report, methods=["GET"]),
+    Route("/reports", take_report, methods=["POST"]),
+    Route("/reports/{id}/marks", mark, methods=["POST"]),
+]

@@ -7,6 +7,8 @@ visible what would be invisible or would steer the reader.
 from __future__ import annotations
 
 import datetime
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -67,6 +69,19 @@ def marked(text: str, marks: Sequence[Sequence[int]] = (), kind: str = "fail", m
     return Markup("").join(out)
 
 
+def with_words(text: Any, words: Sequence[str], most: int = MOST_SHOWN) -> Markup:
+    """The text with every place marked at which one of these words stands."""
+    said = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+    found = [m.span() for word in words if word for m in re.finditer(re.escape(word), said)]
+    return marked(said, found, "fail", most)
+
+
+def described(check: Any) -> str:
+    """What a check asks for, as the project's file says it."""
+    told = {name: value for name, value in check.model_dump(mode="json").items() if name != "name"}
+    return plain(json.dumps(told, ensure_ascii=False), 300)
+
+
 def when(us: int | float | None) -> Markup:
     """A moment, as a `<time>` that scripts may say in the reader's own zone."""
     if us is None:
@@ -109,6 +124,8 @@ def environment() -> Environment:
         when=when,
         est=est,
         counted=lambda n, thing: counts(thing, n),
+        with_words=with_words,
+        described=described,
     )
     made.globals.update(version=__version__, interval=interval_words, figure_file=figure_file)
     return made

@@ -42,6 +42,10 @@ function follow(box) {
       shown = Math.min(outcomes.length, MOST);
     }
     box.dataset.ready = job.state;
+    if (job.question !== null && job.question !== undefined && box.dataset.question !== String(job.question)) {
+      if (!document.querySelector(`[data-asked="${job.id}:${job.question}"]`)) { source.close(); location.replace(location.pathname + location.search); }
+      box.dataset.question = String(job.question);
+    }
     if (job.over) {
       source.close();
       if (job.finding && !box.dataset.stay) location.assign(box.dataset.then || `/findings/${job.finding}`);

@@ -1,0 +1,180 @@
+"""The answer page: the reply in six sentences, then the evidence, one section for each question of the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from reroll.answer import NotExamined
+from reroll.case import Case
+from reroll.errors import RerollError, UsageError
+from reroll.numbers import percent
+from reroll.program import Program
+from reroll.project import Project
+from reroll.store import Store, StoredReport
+from reroll.web import figured
+from reroll.web.actions import Offer, offer
+from reroll.web.gathered import Gathered, answer_of, gathered
+from reroll.web.home import Home
+from reroll.web.jobs import questions
+from reroll.web.view import page
+from reroll.words import certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence, bounds
+
+__all__ = ["ROUTES", "case_named", "sent"]
+
+KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
+STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
+LATER = 10  # runs that "run it again" makes at most
+
+
+def case_named(home: Home, id: str) -> Case:
+    """The case as the project has it now, else as the store had it last. Raises: UsageError for neither."""
+    try:
+        project = home.project()
+        found = next((c for c in (*project.cases, *project.reported) if c.id == id), None)
+    except RerollError:
+        found = None
+    return found or home.store.get_case(id)
+
+
+def sent(program: Program, case: Case) -> Sequence[Mapping[str, Any]]:
+    """The messages as they are sent for this case; empty where the program has none that can be shown."""
+    try:
+        messages = program.render(case.input, case.history).body.get("messages")
+    except (RerollError, ValueError, KeyError):
+        return ()
+    return [m for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else ()
+
+
+def report_page(request: Request) -> Response:
+    home: Home = request.app.state.home
+    id = request.path_params["id"]
+    reports = home.store.reports()
+    report = next((r for r in reports if r.id == id), None)
+    if report is None:
+        raise UsageError(f"there is no report `{id}`", slug="unknown-report")
+    number = next(i for i, r in enumerate(reports, 1) if r.id == id)
+    return _answer(request, case_named(home, report.report.case_id), report, number)
+
+
+def case_page(request: Request) -> Response:
+    return _answer(request, case_named(request.app.state.home, request.path_params["id"]))
+
+
+def _answer(request: Request, case: Case, report: StoredReport | None = None, number: int | None = None) -> Response:
+    home: Home = request.app.state.home
+    known = gathered(home.store, case.id, None if report is None else report.id)
+    jobs = home.store.jobs(states=("waiting", "running"), case_id=case.id)
+    asked = request.query_params.get("job")
+    if asked and all(job.id != asked for job in jobs):
+        jobs += [job for job in (home.store.job(asked),) if job.state == "failed"]
+    marks = {} if report is None else home.store.report_marks([report.id]).get(report.id, {})
+    figures = {} if known.answer is None else figured.of_answer(known.answer)
+    if "forks" in known.found:
+        figures["curve"] = lambda width: figured.of_forks(known.found["forks"][1], width)
+    project = _project(home)
+    return page(
+        request,
+        "answer.html",
+        figures=figures,
+        case=case,
+        report=report,
+        number=number,
+        marks=marks,
+        statuses=STATUSES,
+        known=known,
+        answer=known.answer,
+        jobs=jobs,
+        questions=questions(home.store, jobs),
+        messages=[] if project is None else sent(project.program, case),
+        sentences=_sentences(known),
+        headline=None if known.answer is None else headline(known.answer.luck),
+        kind="invalid" if known.luck is None else KIND[known.luck.verdict],
+        offers={} if project is None else _offers(home, project, case, known),
+        highlighted=[one.words for one in known.cause.factors] if known.cause else [],
+        stale=project is not None and known.finding is not None and known.finding.program_id not in (None, project.program.id),
+    )
+
+
+def _project(home: Home) -> Project | None:
+    try:
+        return home.project()
+    except RerollError:
+        return None
+
+
+def _sentences(known: Gathered) -> dict[str, str]:
+    """The sentence of each section, as the reply has it."""
+    luck, certify = known.luck, known.certify
+    said: dict[str, str] = {}
+    if luck is not None:
+        low, high = bounds(luck, certify or NotExamined("", None))  # type: ignore[arg-type]
+        said["rate"] = rate_sentence(luck.rate, low, high, fresh=bool(known.answer and known.answer.cost.calls))
+        said["luck"] = luck_sentence(luck)
+        said["retry"] = retry_sentence(luck, low, high)
+    if certify is not None:
+        said["certify"] = certify_sentence(certify)
+    return said
+
+
+def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[str, Offer]:
+    """What may be done from here, each with its price."""
+    if all(c.id != case.id for c in (*project.cases, *project.reported)):  # it is only in the store
+        return {}
+    made = {
+        "again": offer(home, project, "rerun", label=f"Run it {LATER} more times", budget=LATER, case=case.id, fresh="yes"),
+        "measure": offer(home, project, "investigate", label="Measure it", case=case.id, forks="no", cause="no", fixes="no"),
+        "cause": offer(home, project, "cause", label="Find out why", case=case.id),
+        "futures": offer(home, project, "futures", label="List what it can say", case=case.id),
+        "audit": offer(home, project, "audit", label="Find out what varies", case=case.id),
+        "phrase": offer(home, project, "phrase", label="Try other wordings", case=case.id),
+        "suggest": offer(home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4"),
+        "neighbours": offer(home, project, "neighbours", label="Make similar requests", case=case.id),
+    }
+    target = project.program.target or 0.99
+    made["certify"] = offer(
+        home, project, "certify", label=f"Can we say {percent(target)}?", case=case.id, target=f"{target:g}"
+    )
+    if known.answer is not None:
+        failing = next((s for s in known.answer.samples if s.outcome == "fail"), None)
+        if failing is not None:
+            made["forks"] = offer(home, project, "forks", label="Find the token", case=case.id, sample=failing.id)
+    return made
+
+
+def finding_page(request: Request) -> Response:
+    """Any finding whole; one that is part of an answer is shown there."""
+    home: Home = request.app.state.home
+    store: Store = home.store
+    found = store.finding(request.path_params["id"])
+    body = store.finding_body(found.id)
+    if request.query_params.get("as") == "json":
+        return JSONResponse(body, headers={"content-disposition": f'attachment; filename="{found.id}.json"'})
+    if request.query_params.get("whole") is None and (place := _place(store, found, body)) is not None:
+        return RedirectResponse(place, 303)
+    return page(request, "finding.html", found=found, body=body)
+
+
+def _place(store: Store, found: Any, body: Mapping[str, Any]) -> str | None:
+    """Where a finding is shown best, if it is the newest of its kind."""
+    from urllib.parse import quote
+
+    case = None if found.case_id is None else quote(found.case_id, safe="")
+    newest = store.findings(command=found.command, case_id=found.case_id, limit=1) if case else []
+    if case is None or not newest or newest[0].id != found.id:
+        return None
+    if found.command in ("investigate", "rerun", "certify") and answer_of(body) is not None:
+        reported = found.command == "investigate" and (body.get("report") or {}).get("words")
+        return f"/reports/{found.report_id}" if reported else f"/cases/{case}"
+    return {"cause": f"/cases/{case}/cause", "try": f"/cases/{case}/fixes", "forks": f"/tokens/{found.sample_id}"}.get(found.command)
+
+
+ROUTES = [
+    Route("/reports/{id}", report_page),
+    Route("/cases/{id}", case_page),
+    Route("/findings/{id}", finding_page),
+]
