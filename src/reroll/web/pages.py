@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from reroll.web import pages_answer, pages_inbox
+from reroll.web import pages_answer, pages_inbox, pages_samples
 
 __all__ = ["PAGES"]
 
-PAGES: list[BaseRoute] = [*pages_inbox.ROUTES, *pages_answer.ROUTES]
+PAGES: list[BaseRoute] = [*pages_inbox.ROUTES, *pages_answer.ROUTES, *pages_samples.ROUTES]

@@ -1,0 +1,231 @@
+"""Samples: thousands at a glance, by outcome and reason; one read by keyboard and labelled; two side by side."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from reroll.case import Case, Label
+from reroll.check import Outcome, overall
+from reroll.checking import Checker
+from reroll.errors import RerollError
+from reroll.labelling import append_label
+from reroll.looking import not_asked, outcomes_of, said_by, whole_sample
+from reroll.render.figures import outcome_strip
+from reroll.store import StoredSample
+from reroll.web.access import Refused, form_of, visitor_of
+from reroll.web.home import Home
+from reroll.web.pages_answer import case_named
+from reroll.web.view import page
+
+__all__ = ["ROUTES", "differing"]
+
+EACH_PAGE = 40
+MOST_COMPARED = 6000  # characters of each side
+LABELS = "labels.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A sample in the list: what it said, its outcome and why, and a person's label if it has one."""
+
+    stored: StoredSample
+    outcome: str
+    reason: str
+    marks: tuple[tuple[int, int], ...]
+    label: str
+
+    @property
+    def text(self) -> str:
+        return said_by(self.stored.sample)
+
+
+def listed(request: Request) -> Response:
+    home: Home = request.app.state.home
+    asked = request.query_params
+    case_id = asked.get("case")
+    if case_id is None:
+        return page(request, "samples_all.html", counts=home.store.case_counts())
+    case = case_named(home, case_id)
+    variant = asked.get("variant") or None
+    reason = (asked["check"], asked["reason"]) if "check" in asked and "reason" in asked else None
+    ids = _ids(home, case)
+    chosen: dict[str, Any] = {"outcome": asked.get("outcome") or None, "reason": reason, "variant": variant}
+    seqs = home.store.glance_page(case_id, ids, **chosen, before=_number(asked.get("before")), limit=EACH_PAGE + 1)
+    items = _items(home, case, home.store.of_seqs(seqs[:EACH_PAGE])[::-1])
+    kept = {k: v for k, v in asked.items() if k in ("case", "outcome", "check", "reason", "variant")}
+    words = home.store.outcome_words(case_id, ids, variant)
+    return page(
+        request,
+        "samples.html",
+        figures={"strip": lambda width: outcome_strip("strip", "Every judged run, in the order in which they came", words, width=width)}
+        if words
+        else {},
+        case=case,
+        glance=home.store.glance(case_id, ids, variant),
+        items=items,
+        kept={name: kept.get(name, "") for name in ("case", "outcome", "check", "reason", "variant")},
+        link=lambda **more: "/samples?" + urlencode({k: v for k, v in {**kept, **more}.items() if v}),
+        older=f"/samples?{urlencode({**kept, 'before': seqs[EACH_PAGE - 1]})}" if len(seqs) > EACH_PAGE else None,
+        filters=urlencode({k: v for k, v in kept.items() if k != "case"}),
+    )
+
+
+def _ids(home: Home, case: Case) -> list[str]:
+    """The content ids of the case's checks as they are now."""
+    try:
+        project = home.project()
+        with Checker(project.path, person=not_asked) as checker:
+            return checker.ids(case, project.program)
+    except RerollError:
+        return []
+
+
+def _items(home: Home, case: Case, stored: Sequence[StoredSample]) -> list[Item]:
+    project = home.project()
+    labels = {label.sample: label.outcome for label in project.labels}
+    ids = _ids(home, case)
+    have = home.store.outcomes([one.id for one in stored], ids)
+    out = []
+    for one in stored:
+        said: list[Outcome] = [have[one.id][i] for i in ids if i in have.get(one.id, {})]
+        whole = overall(said) if said else None
+        marks = whole.marks if whole is not None else ()
+        reason = (whole.reason if whole is not None else "") or (one.sample.error or "")
+        out.append(Item(one, whole.outcome if whole else "unjudged", reason, tuple(marks), labels.get(one.id, "")))
+    return out
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None
+
+
+def sample_page(request: Request) -> Response:
+    home: Home = request.app.state.home
+    id = request.path_params["id"]
+    stored = home.store.sample(id)
+    if stored.id != id:
+        return RedirectResponse(f"/samples/{stored.id}", 303)
+    if request.query_params.get("as") == "text":
+        headers = {"content-disposition": f'attachment; filename="{stored.id}.txt"'}
+        return PlainTextResponse(said_by(stored.sample).encode("utf-8", "replace"), headers=headers)
+    project = home.project()
+    whole = whole_sample(project, home.store, stored.id)
+    case = _case(home, stored.case_id)
+    around, other = (None, None), None
+    if case is not None:
+        around = _neighbours(home, case, stored, request)
+        if whole.shown.outcome != "pass":
+            other = _passing(home, case, stored)
+    return page(
+        request,
+        "sample.html",
+        whole=whole,
+        stored=stored,
+        around=around,
+        other=other,
+        other_marks=None if other is None else differing(whole.shown.text, said_by(other.sample)),
+        other_text=None if other is None else said_by(other.sample),
+        label={label.sample: label for label in project.labels}.get(stored.id),
+        filters=request.url.query,
+        checked=bool(whole.outcomes),
+    )
+
+
+def _case(home: Home, id: str) -> Case | None:
+    try:
+        return case_named(home, id)
+    except RerollError:
+        return None
+
+
+def _neighbours(home: Home, case: Case, stored: StoredSample, request: Request) -> tuple[str | None, str | None]:
+    """The samples before and after this one in the list that it was opened from."""
+    asked, ids = request.query_params, _ids(home, case)
+    reason = (asked["check"], asked["reason"]) if "check" in asked and "reason" in asked else None
+    chosen: dict[str, Any] = {"outcome": asked.get("outcome") or None, "reason": reason, "variant": asked.get("variant") or None}
+    newer = home.store.glance_page(case.id, ids, **chosen, after=stored.seq, limit=1)
+    older = home.store.glance_page(case.id, ids, **chosen, before=stored.seq, limit=1)
+    found = {one.seq: one.id for one in home.store.of_seqs([*newer, *older])}
+    return (found.get(newer[0]) if newer else None, found.get(older[0]) if older else None)
+
+
+def _passing(home: Home, case: Case, stored: StoredSample) -> StoredSample | None:
+    """The newest passing sample of the same case and variant, else of any variant."""
+    ids = _ids(home, case)
+    for variant in (stored.variant, None):
+        seqs = home.store.glance_page(case.id, ids, outcome="pass", variant=variant, limit=1)
+        if seqs:
+            return home.store.of_seqs(seqs)[0]
+    return None
+
+
+def against(request: Request) -> Response:
+    """Two samples side by side, what differs marked."""
+    home: Home = request.app.state.home
+    project = home.project()
+    sides = []
+    for name in ("id", "other"):
+        stored = home.store.sample(request.path_params[name])
+        case = _case(home, stored.case_id)
+        with Checker(project.path, person=not_asked) as checker:
+            said = outcomes_of(checker, home.store, project, case, stored)
+        sides.append((stored, overall(said).outcome if said else "unjudged", said_by(stored.sample)))
+    return page(request, "against.html", sides=sides, marks=differing(sides[0][2], sides[1][2]))
+
+
+def differing(one: str, other: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The spans of each text that the other has not, word by word.
+
+    >>> differing("on Friday", "on Monday")
+    ([(3, 9)], [(3, 9)])
+    """
+    left, right = _words(one[:MOST_COMPARED]), _words(other[:MOST_COMPARED])
+    matcher = difflib.SequenceMatcher(None, [w for w, _ in left], [w for w, _ in right], autojunk=False)
+    first, second = [], []
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        if tag != "equal":
+            first += [(left[i1][1], left[i2 - 1][1] + len(left[i2 - 1][0]))] if i2 > i1 else []
+            second += [(right[j1][1], right[j2 - 1][1] + len(right[j2 - 1][0]))] if j2 > j1 else []
+    return first, second
+
+
+def _words(text: str) -> list[tuple[str, int]]:
+    return [(m.group(), m.start()) for m in re.finditer(r"\w+|\s+|[^\w\s]", text)]
+
+
+async def label(request: Request) -> Response:
+    """Keep what a person says of a sample; the checks' own errors are measured by it."""
+    form, who = await form_of(request), visitor_of(request)
+    word = str(form.get("outcome", ""))
+    if word not in ("pass", "fail", "unsure"):
+        raise Refused(400, "a label is pass, fail or unsure")
+    home: Home = request.app.state.home
+    id = await run_in_threadpool(_keep, home, request.path_params["id"], word, who.name, str(form.get("note", ""))[:1000])
+    if "application/json" in request.headers.get("accept", ""):
+        return JSONResponse({"sample": id, "outcome": word})
+    back = str(form.get("back", ""))
+    return RedirectResponse(back if back.startswith("/samples") else f"/samples/{id}", 303)
+
+
+def _keep(home: Home, id: str, word: Any, by: str, note: str) -> str:
+    stored = home.store.sample(id)
+    append_label(home.folder / LABELS, Label(sample=stored.id, outcome=word, by=by or "page", note=note))
+    return stored.id
+
+
+ROUTES = [
+    Route("/samples", listed),
+    Route("/samples/{id}", sample_page),
+    Route("/samples/{id}/against/{other}", against),
+    Route("/samples/{id}/label", label, methods=["POST"]),
+]
