@@ -68,9 +68,8 @@ def _rules() -> list[tuple[str, str]]:
 
 
 def _css(colour: dict[str, str]) -> str:
-    return "".join(
-        f".figure-svg {which} {{ {re.sub(r'[$](\w+)', lambda m: colour[m[1]], said)} }}\n" for which, said in _rules()
-    )
+    said = "".join(f".figure-svg {which} {{ {declared} }}\n" for which, declared in _rules())
+    return re.sub(r"[$](\w+)", lambda found: colour[found[1]], said)
 
 
 def file_css() -> str:

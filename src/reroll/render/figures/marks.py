@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -75,6 +76,6 @@ def shape(kind: str, x: float, y: float, size: float = 4.5) -> str:
 def steps(points: Sequence[Point]) -> list[Point]:
     """The corners of a staircase through the points: level up to each next one, then up or down to it."""
     out = list(points[:1])
-    for before, after in zip(points, points[1:], strict=False):
+    for before, after in itertools.pairwise(points):
         out += [(after[0], before[1]), after]
     return out

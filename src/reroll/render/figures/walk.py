@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -122,10 +123,10 @@ def _inside(points: Sequence[tuple[float, float]], low: float, high: float) -> l
     """The pieces of a path that lie within low...high, cut where it goes out or comes in."""
     out: list[list[tuple[float, float]]] = []
     piece: list[tuple[float, float]] = []
-    for (x1, v1), (x2, v2) in zip(points, points[1:], strict=False):
+    for (x1, v1), (x2, v2) in itertools.pairwise(points):
         cuts = sorted(t for edge in (low, high) if (v1 - edge) * (v2 - edge) < 0 for t in [(edge - v1) / (v2 - v1)])
         ends = [0.0, *cuts, 1.0]
-        for a, b in zip(ends, ends[1:], strict=False):
+        for a, b in itertools.pairwise(ends):
             middle = v1 + (a + b) / 2 * (v2 - v1)
             if not low <= middle <= high:
                 if len(piece) > 1:
