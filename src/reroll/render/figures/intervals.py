@@ -124,14 +124,17 @@ def _rows(
     marks += names
     y = first = top + room
     drawn: list[str] = []
+    spans: list[tuple[float, float]] = []  # the heights at which lines go through: not through words
     for one in said:
         step, at, words = _row(one, y, column, strong, soft, width, stacked)
         drawn += [*one.draw(scale, at), *words]
+        spans.append((at - 9, at + 9))
         y += step
+    spans = spans if stacked else [(first - 2, y + 4)]
     at_ticks = ticks(*ends, max(2, int((right - left) / 70)))
-    words = tick_percent if unit == "percent" else tick_points
-    marks += below(scale, y + 16, words, at_ticks, first)
-    marks += [line(scale(at), first - 2, scale(at), y + 4, kind) for at, _, kind in lines]
+    marks += [line(scale(v), a, scale(v), b, "grid") for v in at_ticks for a, b in spans]
+    marks += below(scale, y + 16, tick_percent if unit == "percent" else tick_points, at_ticks)
+    marks += [line(scale(v), a, scale(v), b, kind) for v, _, kind in lines for a, b in spans]
     return [*marks, *drawn], y + 26
 
 

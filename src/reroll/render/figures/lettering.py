@@ -1,4 +1,4 @@
-"""Text that does no harm and fits: foreign characters made visible, widths estimated, labels cut, wrapped and spread."""
+"""Text that does no harm and fits: foreign characters visible, widths estimated, labels cut, wrapped and spread."""
 
 from __future__ import annotations
 

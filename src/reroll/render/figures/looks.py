@@ -31,7 +31,7 @@ def _rules() -> list[tuple[str, str]]:
     rules = [
         ("text", f"font-family: {SANS}; font-size: 13px; fill: $ink; unicode-bidi: isolate; white-space: pre;"),
         (".value", "font-variant-numeric: tabular-nums;"),
-        (".strong", "font-weight: 650;"),
+        (".strong", "font-weight: 600;"),
         (".note", "font-size: 11.5px; fill: $soft;"),
         (".tick", "font-size: 11.5px; fill: $soft; font-variant-numeric: tabular-nums;"),
         (".mono", f"font-family: {MONO}; font-size: 12.5px;"),
