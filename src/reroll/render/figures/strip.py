@@ -10,7 +10,7 @@ import numpy.typing as npt
 from reroll.numbers import counts, percent
 from reroll.outcomes import FAIL, INVALID, WORDS, codes_of
 from reroll.render.figures.figure import NARROW, Figure, figure
-from reroll.render.figures.lettering import width_of
+from reroll.render.figures.lettering import cut, width_of
 from reroll.render.figures.marks import box, letters, line, shape
 from reroll.render.figures.scales import Scale, nice_above, tick_percent, ticks
 
@@ -76,6 +76,7 @@ def _shapes(codes: Codes, per_row: int, top: float) -> tuple[list[str], float]:
 
 
 def _columns(codes: Codes, width: int, top: float) -> tuple[list[str], float, list[tuple[str, ...]]]:
+    top += 8
     most = 60 if width < NARROW else 120
     size = -(-len(codes) // most)
     starts = np.arange(0, len(codes), size)
@@ -106,5 +107,5 @@ def _columns(codes: Codes, width: int, top: float) -> tuple[list[str], float, li
     marks.append(letters(left, foot, "run 1", "tick"))
     marks.append(letters(width, foot, f"run {len(codes):,}", "tick", "end"))
     note = f"each column: {size:,} runs, and the share that failed"
-    marks.append(letters((left + width) / 2, foot + 18, note, "note", "middle"))
+    marks.append(letters(width / 2, foot + 18, cut(note, width, "note"), "note", "middle"))
     return marks, foot + 28, rows

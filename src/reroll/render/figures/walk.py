@@ -52,7 +52,7 @@ def evidence_walk(
     marks += _crossing(walks, x, y, top, width)
     for walk in walks.sides:
         marks += _line(walk, walks.crossed_at, x, y)
-    marks += _thresholds(walks.sides, x, y)
+    marks += _thresholds(walks.sides, walks.crossed_at, x, y)
     marks += _above(walks.sides, names, width) if narrow else _beside(walks.sides, names, x, y, width - room, room)
     marks += _met_at(walks, x, y)
     heads = ("runs", *(f"odds: {names[w.side]}" for w in walks.sides))
@@ -138,15 +138,16 @@ def _inside(points: Sequence[tuple[float, float]], low: float, high: float) -> l
     return [*out, piece] if len(piece) > 1 else out
 
 
-def _thresholds(sides: Sequence[Walk], x: Scale, y: Scale) -> list[str]:
-    """A dashed line for each threshold, its odds above it."""
-    out, shown = [], sorted(sides, key=lambda w: -w.threshold)
-    places = spread([y(w.threshold) - 9 for w in shown], 15, y.end - 4, y.start)
-    for walk, place in zip(shown, places, strict=True):
+def _thresholds(sides: Sequence[Walk], crossed_at: int | None, x: Scale, y: Scale) -> list[str]:
+    """A dashed line for each threshold; its odds above the higher and below the lower one, away from the crossing."""
+    out = []
+    left = crossed_at is None or x(crossed_at) > (x.start + x.end) / 2
+    for k, walk in enumerate(sorted(sides, key=lambda w: -w.threshold)):
         kind, at = KIND[walk.side], y(walk.threshold)
         said = f"shown from {_odds(walk.threshold, exact=True)}"
         out.append(line(x.start, at, x.end, at, f"line-{kind} thin dashed"))
-        out.append(letters(x.start + 4, place, said, f"note {kind} halo"))
+        place = (x.start + 4, at - 9 + 18 * k, said, f"note {kind} halo")
+        out.append(letters(*place) if left else letters(x.end - 4, *place[1:], "end"))
     return out
 
 
