@@ -85,9 +85,8 @@ def success_curve(
     found = next((k for k, p in enumerate(shown) if p[0] == mark), None)
     if found:
         before, after = shown[found - 1], shown[found]
-        told = (
-            f"With {quoted(after[1])} at {mark} the success rate goes from {percent(before[2])} to {percent(after[2])}."
-        )
+        change = f"from {percent(before[2])} to {percent(after[2])}"
+        told = f"With {quoted(after[1])} at {mark} the success rate goes {change}."
         marks += _marked(before, after, x, y, width)
     if shown:
         marks.append(letters(right + 7, y(shown[-1][2]), percent(shown[-1][2]), "value strong pass halo"))

@@ -90,7 +90,22 @@ def below(scale: Scale, y: float, words: Words, at: Sequence[float], up_to: floa
     return out
 
 
-STEPS = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 2 * 86400, 7 * 86400, 14 * 86400, 30 * 86400)
+STEPS = (
+    60,
+    300,
+    900,
+    3600,
+    3 * 3600,
+    6 * 3600,
+    12 * 3600,
+    86400,
+    2 * 86400,
+    3 * 86400,
+    5 * 86400,
+    7 * 86400,
+    14 * 86400,
+    30 * 86400,
+)
 
 
 def time_ticks(low: float, high: float, most: int) -> tuple[list[float], Words]:
@@ -99,9 +114,12 @@ def time_ticks(low: float, high: float, most: int) -> tuple[list[float], Words]:
     step = next((s for s in STEPS if span / s <= most), 30 * 86400 * math.ceil(span / most / (30 * 86400)))
     first = math.ceil(low / step)
     at = [float((first + i) * step) for i in range(max(0, math.floor(high / step) - first + 1))]
-    form = "%H:%M" if span <= 86400 else "%-d %b %H:%M" if step < 86400 else "%-d %b" if span < 300 * 86400 else "%b %Y"
+    form = (
+        "%H:%M" if span <= 86400 else "{day} %b %H:%M" if step < 86400 else "{day} %b" if step < 60 * 86400 else "%b %Y"
+    )
 
     def words(value: float) -> str:
-        return datetime.fromtimestamp(value, UTC).strftime(form)
+        when = datetime.fromtimestamp(value, UTC)
+        return when.strftime(form).replace("{day}", str(when.day))
 
     return at, words

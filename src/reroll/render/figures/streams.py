@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -34,15 +35,14 @@ def stream(
             target: the failure rate that is held against, called `named`.
     """
     cells = _together(points, alarms, 45 if width < NARROW else 110)
-    spaces = np.diff([c[0] for c in cells])
-    gap = float(np.median(spaces)) if len(spaces) else 60.0
+    gap = _gap(cells)
     low, high = (cells[0][0], cells[-1][0] + gap) if cells else (0.0, 1.0)
     high = max([high, *(at for at, _ in alarms)])
     low = min([low, *(at for at, _ in alarms)])
     shares = [f / n if n else 0.0 for _, f, n in cells]
     end = nice_above(max([*shares, target or 0.0]))
     levels = ticks(0, end, 4)
-    left = max(width_of(tick_percent(v), "tick") for v in levels) + 8
+    left = max([width_of(tick_percent(v), "tick") for v in levels] + [width_of("calls", "tick")]) + 8
     x = Scale(low, high, left, width - 4)
     names, room = _flags(alarms, x, width)
     top = room + 10
@@ -137,15 +137,23 @@ def _together(
     if len(points) <= most:
         return list(points)
     at = np.array([p[0] for p in points])
-    step = (at[-1] - at[0]) / most or 1.0
+    step = _gap(points) * -(
+        -((at[-1] - at[0]) / _gap(points) + 1) // most
+    )  # whole stretches, so that none looks busier
     which = np.minimum(((at - at[0]) / step).astype(np.int64), most - 1)
     failed = np.bincount(which, weights=[p[1] for p in points], minlength=most)
     n = np.bincount(which, weights=[p[2] for p in points], minlength=most)
     return [(float(at[0] + k * step), int(failed[k]), int(n[k])) for k in range(most) if n[k]]
 
 
+def _gap(points: Sequence[tuple[float, int, int]]) -> float:
+    """The usual time from one point to the next."""
+    spaces = np.diff([at for at, *_ in points])
+    return max(1.0, float(np.median(spaces))) if len(spaces) else 60.0
+
+
 def _flags(named: Sequence[tuple[float, str]], x: Scale, width: int) -> tuple[list[str], float]:
-    """Names above upright lines, in up to three rows; those that find no room are in the table alone. And the height."""
+    """Names above upright lines, in up to three rows, and the height; what finds no room is in the table alone."""
     rows: list[float] = []
     placed = []
     for at, label in sorted(named):
@@ -161,6 +169,4 @@ def _flags(named: Sequence[tuple[float, str]], x: Scale, width: int) -> tuple[li
 
 
 def _time(at: float) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -48,15 +48,14 @@ def token_bars(
         y = 22.0
     for (token, p, share, bold), said in zip(rows, works, strict=True):
         middle, long = y + ROW / 2, max(1.0, room * p / most)
-        marks.append(
-            letters(left - 12, middle, cut(token, left - 12, "mono"), f"mono{' strong' if bold else ''}", "end")
-        )
+        strong = " strong" if bold else ""
+        marks.append(letters(left - 12, middle, cut(token, left - 12, "mono"), f"mono{strong}", "end"))
         if share is None:
             marks.append(box(left, middle - BAR / 2, long, BAR, "muted"))
         else:
             marks.append(box(left, middle - BAR / 2, long * share, BAR, "pass"))
             marks.append(box(left + long * share, middle - BAR / 2, long * (1 - share), BAR, "fail"))
-        marks.append(letters(left + long + 8, middle, percent(p), f"value{' strong' if bold else ''}"))
+        marks.append(letters(left + long + 8, middle, percent(p), f"value{strong}"))
         if said:
             marks.append(letters(width, middle, said, "value", "end"))
         y += ROW
@@ -103,11 +102,8 @@ def two_distributions(
             if p is not None:
                 marks.append(box(start, at - BAR / 2, long, BAR, kind))
             number = "–" if p is None else percent(p)
-            marks.append(
-                letters(inner[0] - long - 8, at, number, "value", "end")
-                if side == 0
-                else letters(inner[1] + long + 8, at, number, "value")
-            )
+            beside = inner[0] - long - 8 if side == 0 else inner[1] + long + 8
+            marks.append(letters(beside, at, number, "value", "start" if side else "end"))
         y += ROW
     marks += [line(x, 20, x, y, "axis") for x in inner]
     table = [(quoted(t), *("" if d.get(t) is None else percent(d[t]) for d in (one, two))) for t in order]
