@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reroll.numbers import counts, interval_words, percent
+from reroll.numbers import counts, interval_words
 from reroll.render.figures.figure import NARROW, Figure, figure
-from reroll.render.figures.lettering import cut, quoted, width_of
+from reroll.render.figures.lettering import cut, quoted, share_words, width_of
 from reroll.render.figures.marks import box, dot, letters, line, path, steps
 from reroll.render.figures.scales import Scale, below, tick_count, tick_percent, ticks
 
@@ -42,7 +42,7 @@ def retries(
         marks.append(box(x - thick / 2, y(high), thick, max(2, y(low) - y(high)), "band-pass", 3))
         marks.append(line(x - thick / 2, y(value), x + thick / 2, y(value), "line-pass"))
         marks.append(dot(x, y(value), 3.5, "pass"))
-        said, number = percent(value), f"{n:,}"
+        said, number = share_words(value), f"{n:,}"
         half = max(width_of(said, "value strong"), width_of(number, "tick")) / 2
         middle = min(max(x, half), width - half)
         if middle - half > free:
@@ -50,8 +50,8 @@ def retries(
             marks.append(letters(middle, foot + 16, number, "tick", "middle"))
             free = middle + half + 6
     marks.append(letters(left + step * len(tries) / 2, foot + 34, "tries", "note", "middle"))
-    told = "; ".join(f"{counts('try', n)}: {percent(v)} ({interval_words(a, b)})" for n, v, a, b in tries[:6])
-    rows = [(f"{n:,}", *(percent(v) for v in rest)) for n, *rest in tries]
+    told = "; ".join(f"{counts('try', n)}: {share_words(v)} ({interval_words(a, b)})" for n, v, a, b in tries[:6])
+    rows = [(f"{n:,}", *(share_words(v) for v in rest)) for n, *rest in tries]
     heads = ("tries", "works", "low", "high")
     return figure(name, title, summary or f"{told}.", heads, rows, width, foot + 44, marks)
 
@@ -85,15 +85,15 @@ def success_curve(
     found = next((k for k, p in enumerate(shown) if p[0] == mark), None)
     if found:
         before, after = shown[found - 1], shown[found]
-        change = f"from {percent(before[2])} to {percent(after[2])}"
+        change = f"from {share_words(before[2])} to {share_words(after[2])}"
         told = f"With {quoted(after[1])} at {mark} the success rate goes {change}."
         marks += _marked(before, after, x, y, width)
     if shown:
-        marks.append(letters(right + 7, y(shown[-1][2]), percent(shown[-1][2]), "value strong pass halo"))
+        marks.append(letters(right + 7, y(shown[-1][2]), share_words(shown[-1][2]), "value strong pass halo"))
     at = ticks(first, max(last, first + 1), max(2, int((right - left) / 80)), whole=True)
     marks += below(x, foot + 16, tick_count, at)
     marks.append(letters((left + right) / 2, foot + 34, "tokens so far", "note", "middle"))
-    rows = [(f"{p[0]:,}", quoted(p[1]) if p[0] else "(start)", *(percent(v) for v in p[2:])) for p in points]
+    rows = [(f"{p[0]:,}", quoted(p[1]) if p[0] else "(start)", *(share_words(v) for v in p[2:])) for p in points]
     heads = ("position", "token", "works out", "low", "high")
     return figure(name, title, summary or told or title, heads, rows, width, foot + 44, marks)
 
@@ -101,7 +101,7 @@ def success_curve(
 def _marked(before: Point, after: Point, x: Scale, y: Scale, width: int) -> list[str]:
     """The step of the marked token, drawn as what it costs or gains, and its name above."""
     at, kind = x(after[0]), "fail" if after[2] < before[2] else "pass"
-    change = f"{percent(before[2])} → {percent(after[2])}"
+    change = f"{share_words(before[2])} → {share_words(after[2])}"
     token = cut(quoted(after[1]), width - width_of(change, "value") - 24, "mono strong")
     whole = width_of(token, "mono") + 12 + width_of(change, "value")
     start = min(max(0.0, at - whole / 2), width - whole)

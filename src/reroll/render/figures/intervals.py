@@ -8,7 +8,7 @@ from typing import Literal
 
 from reroll.numbers import interval_words, percent
 from reroll.render.figures.figure import NARROW, Figure, figure
-from reroll.render.figures.lettering import cut, inert, width_of, wrapped
+from reroll.render.figures.lettering import cut, inert, share_words, width_of, wrapped
 from reroll.render.figures.marks import box, letters, line, path, shape
 from reroll.render.figures.scales import Scale, below, nice_above, tick_percent, tick_points, ticks
 
@@ -246,7 +246,7 @@ def _domain(values: Sequence[float], unit: Unit) -> tuple[float, float]:
 def _value(value: float | None, unit: Unit) -> str:
     if value is None:
         return "–"
-    return percent(value) if unit == "percent" else _points(value)
+    return share_words(value) if unit == "percent" else _points(value)
 
 
 def _points(value: float, toward: Literal["nearest", "down", "up"] = "nearest") -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from reroll.numbers import percent
 from reroll.render.ink import MOST_ACCENTS, visible
 
-__all__ = ["cut", "inert", "quoted", "size_of", "spread", "width_of", "wrapped"]
+__all__ = ["cut", "inert", "quoted", "share_words", "size_of", "spread", "width_of", "wrapped"]
 
 CELL = 0.602  # em for each column: exact for the font of the PNG, a little generous for those of pages
 SIZES = {"note": 11.5, "tick": 11.5, "mono": 12.5}
@@ -41,6 +42,15 @@ def quoted(token: str) -> str:
     body = token.strip(" ")
     before = len(token) - len(token.lstrip(" ")) if body else len(token)
     return "␣" * before + inert(body) + "␣" * (len(token) - before - len(body))
+
+
+def share_words(rate: float) -> str:
+    """The rate in percent, as short as a figure needs it.
+
+    >>> share_words(0.42), share_words(1e-7), share_words(1 - 1e-7)
+    ('42 %', '< 0.001 %', '> 99.999 %')
+    """
+    return percent(rate).replace("less than", "<").replace("more than", ">")
 
 
 def size_of(classes: str) -> float:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from reroll.numbers import counts, percent
+from reroll.numbers import counts
 from reroll.render.figures.figure import NARROW, Figure, figure
-from reroll.render.figures.lettering import cut, inert, width_of
+from reroll.render.figures.lettering import cut, inert, share_words, width_of
 from reroll.render.figures.marks import box, letters, line, path
 from reroll.render.figures.scales import Scale, below, nice_above, tick_count, tick_percent, ticks, time_ticks
 
@@ -40,7 +40,7 @@ def stream(
     high = max([high, *(at for at, _ in alarms)])
     low = min([low, *(at for at, _ in alarms)])
     shares = [f / n if n else 0.0 for _, f, n in cells]
-    end = nice_above(max([*shares, target or 0.0]))
+    end = nice_above(1.1 * max([*shares, target or 0.0]))
     levels = ticks(0, end, 4)
     left = max([width_of(tick_percent(v), "tick") for v in levels] + [width_of("calls", "tick")]) + 8
     x = Scale(low, high, left, width - 4)
@@ -59,18 +59,20 @@ def stream(
     marks.append(letters(left - 8, floor - VOLUME / 2, "calls", "tick", "end"))
     if target is not None:
         marks.append(line(left, y(target), width, y(target), "target"))
-        said = cut(f"{inert(named)} {percent(target)}", width * 0.5, "note")
-        marks.append(letters(left + 4, y(target) - 9, said, "note halo"))
     for at, _ in alarms:
         marks.append(line(x(at), room - 2, x(at), y(0), "line-accent thin"))
         marks.append(path([(x(at) - 5, room - 4), (x(at) + 5, room - 4), (x(at), room + 4)], "accent", closed=True))
     at_times, words = time_ticks(low, high, max(2, int((width - left) / 90)))
     marks += [*below(x, floor + 14, words, at_times), *names]
+    if target is not None:
+        said = share_words(target)
+        called = cut(inert(named), width * 0.4, "note")
+        marks.append(letters(left + 4, y(target) - 9, f"{called} {said}", "note halo"))
     failed, n = sum(f for _, f, _ in cells), sum(n for *_, n in cells)
     told = f"{failed:,} of {counts('call', n)} failed; {counts('alarm', len(alarms))}."
-    rows = [(_time(at), f"{f:,}", f"{m:,}", percent(f / m) if m else "") for at, f, m in cells]
+    rows = [(_time(at), f"{f:,}", f"{m:,}", share_words(f / m) if m else "") for at, f, m in cells]
     rows += [(_time(at), "", "", f"alarm: {label}") for at, label in alarms]
-    rows += [] if target is None else [(named, "", "", percent(target))]
+    rows += [] if target is None else [(named, "", "", share_words(target))]
     return figure(name, title, summary or told, ("from", "failed", "calls", "share"), rows, width, floor + 24, marks)
 
 
@@ -104,9 +106,7 @@ def histogram(
     marks += [line(x(at), room - 4, x(at), y(0), "target") for at, _ in lines]
     marks += [*below(x, top + PLOT + 16, tick_count, ticks(low, high, max(2, int(width / 90)))), *names]
     if unit:
-        marks.append(
-            letters((left + width) / 2, top + PLOT + 34, cut(inert(unit), width * 0.8, "note"), "note", "middle")
-        )
+        marks.append(letters(width / 2, top + PLOT + 34, cut(inert(unit), width * 0.8, "note"), "note", "middle"))
     rows = [(f"{a:g}", f"{b:g}", f"{n:,}") for a, b, n in made] + [(f"{at:g}", "", label) for at, label in lines]
     told = f"{sum(n for *_, n in made):,} values from {low:g} to {high:g}{' ' + unit if unit else ''}."
     height = top + PLOT + (44 if unit else 26)

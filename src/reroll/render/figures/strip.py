@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from reroll.numbers import counts, percent
+from reroll.numbers import counts
 from reroll.outcomes import FAIL, INVALID, WORDS, codes_of
 from reroll.render.figures.figure import NARROW, Figure, figure
-from reroll.render.figures.lettering import cut, width_of
+from reroll.render.figures.lettering import cut, share_words, width_of
 from reroll.render.figures.marks import box, letters, line, shape
 from reroll.render.figures.scales import Scale, nice_above, tick_percent, ticks
 
@@ -102,7 +102,7 @@ def _columns(codes: Codes, width: int, top: float) -> tuple[list[str], float, li
         if odd:
             marks.append(box(x, up(lost), wide, up(share) - up(lost), "invalid"))
         cells = (start + 1, start + runs, runs - bad - odd, bad, odd)
-        rows.append((*(f"{v:,}" for v in cells), percent(share)))
+        rows.append((*(f"{v:,}" for v in cells), share_words(share)))
     foot = top + PLOT + 14
     marks.append(letters(left, foot, "run 1", "tick"))
     marks.append(letters(width, foot, f"run {len(codes):,}", "tick", "end"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reroll.numbers import percent
 from reroll.render.figures.figure import NARROW, Figure, figure
-from reroll.render.figures.lettering import cut, inert, quoted, width_of
+from reroll.render.figures.lettering import cut, inert, quoted, share_words, width_of
 from reroll.render.figures.marks import box, letters, line
 
 __all__ = ["token_bars", "two_distributions"]
@@ -35,9 +34,9 @@ def token_bars(
     if other > 0:
         rows.append(("all others", other, None, False))
     known = any(share is not None for _, _, share, _ in rows)
-    works = [("" if share is None else percent(share)) for _, _, share, _ in rows]
+    works = [("" if share is None else share_words(share)) for _, _, share, _ in rows]
     left = min(max([width_of(t, "mono") for t, *_ in rows] + [40]), width * 0.3) + 12
-    p_room = max([width_of(percent(p), "value") for _, p, *_ in rows] + [40]) + 8
+    p_room = max([width_of(share_words(p), "value") for _, p, *_ in rows] + [40]) + 8
     w_room = max(width_of(w, "value") for w in [*works, "works"]) + 16 if known else 0.0
     room = width - left - p_room - w_room
     most = max((p for _, p, *_ in rows), default=1.0) or 1.0
@@ -55,13 +54,13 @@ def token_bars(
         else:
             marks.append(box(left, middle - BAR / 2, long * share, BAR, "pass"))
             marks.append(box(left + long * share, middle - BAR / 2, long * (1 - share), BAR, "fail"))
-        marks.append(letters(left + long + 8, middle, percent(p), f"value{strong}"))
+        marks.append(letters(left + long + 8, middle, share_words(p), f"value{strong}"))
         if said:
             marks.append(letters(width, middle, said, "value", "end"))
         y += ROW
     marks.insert(0, line(left, 20 if known else 2, left, y, "axis"))
-    told = ", ".join(f"{t} {percent(p)}" for t, p, *_ in rows[:5])
-    table = [(t, percent(p), said) for (t, p, *_), said in zip(rows, works, strict=True)]
+    told = ", ".join(f"{t} {share_words(p)}" for t, p, *_ in rows[:5])
+    table = [(t, share_words(p), said) for (t, p, *_), said in zip(rows, works, strict=True)]
     return figure(name, title, summary or f"{told}.", ("token", "probability", "works"), table, width, y + 6, marks)
 
 
@@ -82,7 +81,7 @@ def two_distributions(
     shown = order[:most]
     said = [quoted(t) for t in shown]
     middle = min(max([width_of(t, "mono") for t in said] + [50]), width * 0.26)
-    numbers = max([width_of(percent(d.get(t, 0.0)), "value") for d in (one, two) for t in shown] + [40]) + 8
+    numbers = max([width_of(share_words(d.get(t, 0.0)), "value") for d in (one, two) for t in shown] + [40]) + 8
     room = (width - middle - 24) / 2 - numbers
     end = max([*(one.get(t, 0.0) for t in shown), *(two.get(t, 0.0) for t in shown)], default=1.0) or 1.0
     inner = ((width - middle) / 2 - 12, (width + middle) / 2 + 12)
@@ -101,14 +100,16 @@ def two_distributions(
             start = inner[0] - long if side == 0 else inner[1]
             if p is not None:
                 marks.append(box(start, at - BAR / 2, long, BAR, kind))
-            number = "–" if p is None else percent(p)
+            number = "–" if p is None else share_words(p)
             beside = inner[0] - long - 8 if side == 0 else inner[1] + long + 8
             marks.append(letters(beside, at, number, "value", "start" if side else "end"))
         y += ROW
     marks += [line(x, 20, x, y, "axis") for x in inner]
-    table = [(quoted(t), *("" if d.get(t) is None else percent(d[t]) for d in (one, two))) for t in order]
+    table = [(quoted(t), *("" if d.get(t) is None else share_words(d[t]) for d in (one, two))) for t in order]
     if order[most:]:
         marks.append(letters(width / 2, y + 12, f"and {len(order) - most} rarer ones", "note", "middle"))
         y += 20
-    told = "; ".join(f"{quoted(t)}: {percent(one.get(t, 0.0))} and {percent(two.get(t, 0.0))}" for t in shown[:4])
+    told = "; ".join(
+        f"{quoted(t)}: {share_words(one.get(t, 0.0))} and {share_words(two.get(t, 0.0))}" for t in shown[:4]
+    )
     return figure(name, title, summary or f"{told}.", ("token", *names), table, width, y + 6, marks)

@@ -11,7 +11,7 @@ from reroll.render.figures.figure import NARROW, Figure, figure
 from reroll.render.figures.lettering import inert, spread, width_of, wrapped
 from reroll.render.figures.marks import letters, line, path, shape
 from reroll.render.figures.scales import Scale, below, tick_count, ticks
-from reroll.walks import Walk, Walks
+from reroll.walks import NEAR, Walk, Walks
 
 __all__ = ["evidence_walk"]
 
@@ -42,16 +42,17 @@ def evidence_walk(
     left = max(width_of(_odds(v), "tick") for v in at) + 8
     room = 0.0 if narrow else 150.0
     top = 26.0 + (20 * len(walks.sides) if narrow else 0)
-    x = Scale(0, max(1, walks.runs), left, width - (room + 12 if room else 8))
+    last = max(1, _last(walks))
+    x = Scale(0, last, left, width - (room + 12 if room else 8))
     y = Scale(low, high, top + PLOT, top)
     marks = [line(left, y(v), x.end, y(v), "axis" if v == 0 else "grid") for v in at]
     marks += [letters(left - 8, y(v), _odds(v), "tick", "end") for v in at]
-    across = ticks(0, max(1, walks.runs), max(2, int((x.end - left) / 90)), whole=True)
+    across = ticks(0, last, max(2, int((x.end - left) / 90)), whole=True)
     marks += below(x, top + PLOT + 16, tick_count, across)
-    marks.append(letters((x.start + x.end) / 2, top + PLOT + 34, "runs", "note", "middle"))
+    marks.append(letters((x.start + x.end) / 2, top + PLOT + 34, _axis_words(walks), "note", "middle"))
     marks += _crossing(walks, x, y, top, width)
     for walk in walks.sides:
-        marks += _line(walk, walks.crossed_at, x, y)
+        marks += _line(walk, walks.crossed_at, last, x, y)
     marks += _thresholds(walks.sides, walks.crossed_at, x, y)
     marks += _above(walks.sides, names, width) if narrow else _beside(walks.sides, names, x, y, width - room, room)
     marks += _met_at(walks, x, y)
@@ -72,9 +73,20 @@ def _told(walks: Walks, names: Mapping[str, str]) -> str:
     return f"After {counts('run', walks.crossed_at)} of {walks.runs:,} it was shown: {names[walks.crossed]}."
 
 
+def _last(walks: Walks) -> int:
+    """How far the runs are followed: to the last, unless the verdict fell long before."""
+    at = walks.crossed_at
+    return walks.runs if at is None or walks.runs <= (NEAR + 2) * at else NEAR * at
+
+
+def _axis_words(walks: Walks) -> str:
+    last = _last(walks)
+    return "runs" if last == walks.runs else f"the first {last:,} of {walks.runs:,} runs"
+
+
 def _ends(walks: Walks) -> tuple[float, float]:
     """What is followed: from the lowest evidence, or 1 to 100, up to well above the thresholds."""
-    values = [v for w in walks.sides for _, v in w.points] or [0.0]
+    values = [v for w in walks.sides for n, v in w.points if n <= _last(walks)] or [0.0]
     top = max((w.threshold for w in walks.sides), default=3.0)
     return max(-FLOOR, min(-0.7, *values)), max(top * 1.3, min(max(values), top * 1.8))
 
@@ -103,13 +115,13 @@ def _odds(value: float, exact: bool = False) -> str:
     return f"{many} to 1" if value > 0 else f"1 to {many}"
 
 
-def _line(walk: Walk, crossed_at: int | None, x: Scale, y: Scale) -> list[str]:
+def _line(walk: Walk, crossed_at: int | None, last: int, x: Scale, y: Scale) -> list[str]:
     """The path, paler after the verdict; where it leaves the plot it is cut off."""
     kind, out = KIND[walk.side], []
     end = walk.points[-1][0] if crossed_at is None else crossed_at
     for part, pale in (
         ([p for p in walk.points if p[0] <= end], ""),
-        ([p for p in walk.points if p[0] >= end], " faint"),
+        ([p for p in walk.points if end <= p[0] <= last], " faint"),
     ):
         if len(part) > 1:
             spots = [(x(n), v) for n, v in part]
