@@ -16,6 +16,7 @@ from reroll.walks import NEAR, Walk, Walks
 __all__ = ["evidence_walk"]
 
 PLOT = 210
+LEAST = 100  # runs that are always shown
 FLOOR = math.log(100)  # evidence against a claim is not followed further down
 KIND = {"met": "pass", "not_met": "fail"}
 WORDS = {"met": "it fails less often than allowed", "not_met": "it fails more often than allowed"}
@@ -76,7 +77,8 @@ def _told(walks: Walks, names: Mapping[str, str]) -> str:
 def _last(walks: Walks) -> int:
     """How far the runs are followed: to the last, unless the verdict fell long before."""
     at = walks.crossed_at
-    return walks.runs if at is None or walks.runs <= (NEAR + 2) * at else NEAR * at
+    near = 0 if at is None else max(LEAST, NEAR * at)
+    return near if near and walks.runs > 1.5 * near else walks.runs
 
 
 def _axis_words(walks: Walks) -> str:
@@ -188,7 +190,10 @@ def _beside(sides: Sequence[Walk], names: Mapping[str, str], x: Scale, y: Scale,
     """The claims' names at the right ends of their paths."""
     lines = [wrapped(names[w.side], room, 3, "note") for w in sides]
     places = spread(
-        [y(w.points[-1][1]) for w in sides], 15.0 * max(map(len, lines), default=1) + 8, y.end + 14, y.start - 14
+        [y([v for n, v in w.points if n <= x.high][-1]) for w in sides],
+        15.0 * max(map(len, lines), default=1) + 8,
+        y.end + 14,
+        y.start - 14,
     )
     return [
         letters(left, place + 15 * (k - (len(said) - 1) / 2), part, f"note strong {KIND[w.side]}")
