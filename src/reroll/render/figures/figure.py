@@ -16,6 +16,7 @@ from reroll.render.png import png_of
 
 __all__ = ["NARROW", "Figure", "figure"]
 
+SENTENCE = 2000  # characters of what a screen reader is told
 NARROW = 500  # pixels: below, words stand above what they name, not beside it
 MARGIN = 20  # around a figure that stands alone
 LINE = 20  # of its title
@@ -93,11 +94,12 @@ def figure(
     """The figure with its name made a slug, and its table inert."""
     slug = SLUG.sub("-", name.lower()).strip("-") or "figure"
     table = tuple(tuple(inert(cell) for cell in row) for row in rows)
-    return Figure(slug, inert(title), summary, tuple(head), table, width, -int(-height // 1), tuple(marks))
+    heads = tuple(inert(cell) for cell in head)
+    return Figure(slug, inert(title), inert(summary, SENTENCE), heads, table, width, -int(-height // 1), tuple(marks))
 
 
 def _text(raw: str) -> str:
-    return escape(" ".join(inert(part) for part in raw.splitlines()))
+    return escape(inert(raw, SENTENCE))
 
 
 def _cell(text: str) -> str:

@@ -17,18 +17,19 @@ SIZES = {"note": 11.5, "tick": 11.5, "mono": 12.5}
 MOST = 300  # characters of any one label that are looked at
 
 
-def inert(text: str) -> str:
-    """The text in one line that steers nothing: control and bidi characters spelt out, accents not piled up.
+def inert(text: str, most: int = MOST) -> str:
+    """The text in one line that steers nothing: control and bidi characters spelt out, accents not piled up, cut to a
+    length.
 
     >>> inert("a\\x1b[31m\\nb"), inert("\\u202eevil")
     ('a<ESC>[31m⏎b', '<U+202E>evil')
     """
     pieces, accents = [], 0
-    for char in text[:MOST]:
+    for char in text[:most]:
         accents = accents + 1 if unicodedata.category(char) in ("Mn", "Me") else 0
         shown = "⏎" if char == "\n" else visible(char)
         pieces.append(shown if accents <= MOST_ACCENTS else f"<U+{ord(char):04X}>")
-    return "".join(pieces) + ("…" if len(text) > MOST else "")
+    return "".join(pieces) + ("…" if len(text) > most else "")
 
 
 def quoted(token: str) -> str:

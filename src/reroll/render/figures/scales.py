@@ -12,6 +12,7 @@ from reroll.render.figures.marks import letters, line
 
 __all__ = ["Scale", "below", "nice_above", "tick_count", "tick_percent", "tick_points", "ticks", "time_ticks"]
 
+OVER = 8.0  # pixels that the words of a tick may stand out beyond an axis
 Words = Callable[[float], str]
 ENDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 
@@ -81,7 +82,7 @@ def below(scale: Scale, y: float, words: Words, at: Sequence[float], up_to: floa
     for value in at:
         x, said = scale(value), words(value)
         half = width_of(said, "tick") / 2
-        middle = min(max(x, low + half - 14), high - half + 14)
+        middle = min(max(x, low + half - OVER), high - half + OVER)
         if up_to is not None:
             out.append(line(x, up_to, x, y - 10, "grid"))
         if middle - half >= taken + 8:

@@ -41,8 +41,10 @@ def outcome_strip(
     if len(codes) <= per_row * ROWS:
         drawn, height = _shapes(codes, per_row, top)
         table = [(str(k), WORDS[code]) for k, code in enumerate(codes, 1)]
+        table.append(("all", ", ".join(f"{n:,} {word}" for n, word in zip(told, WORDS, strict=True) if n) or "none"))
         return figure(name, title, said, ("run", "outcome"), table, width, height, marks + drawn)
     drawn, height, rows = _columns(codes, width, top)
+    rows.append(("all", f"{len(codes):,}", *(f"{n:,}" for n in told), share_words(told[FAIL] / len(codes))))
     heads = ("first run", "last run", "passed", "failed", "invalid", "share failed")
     return figure(name, title, said, heads, rows, width, height, marks + drawn)
 
