@@ -250,9 +250,7 @@ def test_the_table_is_a_csv_file(make: Made, width: int) -> None:
     made = make(width)
     read = list(csv.reader(io.StringIO(made.csv())))
     assert len(read) == 1 + len(made.rows)
-    assert all(
-        not re.match(r"[=+@\t\r]|-\D", cell) or re.fullmatch(r"\+[\d.,]+ ?%?", cell) for row in read for cell in row
-    )
+    assert not [cell for row in read for cell in row if re.match(r"[=@\t\r]|[-+]\D", cell)]
 
 
 @pytest.mark.parametrize("name", ["intervals", "walk, hostile", "tree", "strip of many"])
@@ -268,10 +266,10 @@ def test_many_outcomes_make_a_small_file_and_every_column_counts_its_runs() -> N
         made = outcome_strip("s", outcomes, width=width)
         assert len(made.inline()) < 60_000
         assert len(evidence_walk("w", certify_walks(outcomes, 0.7), width=width).inline()) < 60_000
-        cells = [[int(cell.replace(",", "")) for cell in row[:5]] for row in made.rows]
-        assert [sum(row[k] for row in cells) for k in (2, 3, 4)] == [
-            outcomes.count(w) for w in ("pass", "fail", "invalid")
-        ]
+        *each, total = made.rows
+        cells = [[int(cell.replace(",", "")) for cell in row[:5]] for row in each]
+        assert [f"{sum(row[k] for row in cells):,}" for k in (2, 3, 4)] == list(total[2:5])
+        assert total[3] == f"{outcomes.count('fail'):,}"
         assert [row[0] for row in cells[1:]] == [row[1] + 1 for row in cells[:-1]]
         assert all(sum(row[2:5]) == row[1] - row[0] + 1 for row in cells)
 

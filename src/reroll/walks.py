@@ -99,7 +99,8 @@ def walks_of(race: Race, outcomes: Sequence[str], most: int = MOST) -> Walks:
         values = log_e(mixture, failures, n - failures)
         points = tuple(zip(n.tolist(), values.tolist(), strict=True))
         sides.append(Walk("met" if side == "met" else "not_met", rate, points, threshold))
-    return Walks(tuple(sides), *(crossing or (None, None)), runs)
+    crossed, crossed_at = crossing or (None, None)
+    return Walks(tuple(sides), crossed, crossed_at, runs)
 
 
 def _shown(jumps: Ints, last: int, crossing: int | None, most: int) -> Ints:

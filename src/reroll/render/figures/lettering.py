@@ -102,7 +102,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     """Places as near to the wanted ones as can be, `gap` apart, within low...high as far as there is room.
 
     >>> spread([10, 11, 50], 14, 0, 60)
-    [3.5, 17.5, 50]
+    [3.5, 17.5, 50.0]
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     groups: list[list[float]] = []  # [middle, members]

@@ -40,7 +40,7 @@ def outcome_strip(
     per_row = _tens(width) * 10
     if len(codes) <= per_row * ROWS:
         drawn, height = _shapes(codes, per_row, top)
-        table = [(str(k), WORDS[code]) for k, code in enumerate(codes, 1)]
+        table: list[tuple[str, str]] = [(str(k), WORDS[code]) for k, code in enumerate(codes, 1)]
         table.append(("all", ", ".join(f"{n:,} {word}" for n, word in zip(told, WORDS, strict=True) if n) or "none"))
         return figure(name, title, said, ("run", "outcome"), table, width, height, marks + drawn)
     drawn, height, rows = _columns(codes, width, top)

@@ -36,7 +36,7 @@ def evidence_walk(
     words: of the claims, by `met` and `not_met`.
     """
     narrow = width < NARROW
-    names = {w.side: inert(words.get(w.side, WORDS[w.side])) for w in walks.sides}
+    names: dict[str, str] = {w.side: inert(words.get(w.side, WORDS[w.side])) for w in walks.sides}
     told = _told(walks, names)
     low, high = _ends(walks)
     at = [v for v in _decades(low, high) if low <= v <= high]
