@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from reroll.render.figures.lettering import width_of
+from reroll.render.figures.lettering import cut, inert, width_of
 from reroll.render.figures.marks import letters, line
 
-__all__ = ["Scale", "below", "nice_above", "tick_count", "tick_percent", "tick_points", "ticks", "time_ticks"]
+__all__ = ["Scale", "above", "below", "nice_above", "tick_count", "tick_percent", "tick_points", "ticks", "time_ticks"]
 
 OVER = 8.0  # pixels that the words of a tick may stand out beyond an axis
 Words = Callable[[float], str]
@@ -89,6 +89,25 @@ def below(scale: Scale, y: float, words: Words, at: Sequence[float], up_to: floa
             out.append(letters(middle, y, said, "tick", "middle"))
             taken = middle + half
     return out
+
+
+def above(
+    named: Sequence[tuple[float, str]], scale: Scale, width: float, classes: str = "note", top: float = 0.0
+) -> tuple[list[str], float]:
+    """Names over upright lines, in up to three rows, and the height; what finds no room is in the table alone."""
+    rows: list[float] = []  # where each is free from
+    placed = []
+    for at, label in sorted(named):
+        text = cut(inert(label), width * 0.6, classes)
+        half = width_of(text, classes) / 2
+        middle = min(max(scale(at), half), width - half)
+        row = next((k for k, free in enumerate(rows) if middle - half >= free), len(rows))
+        if row < 3 and text:
+            rows[row : row + 1] = [middle + half + 12]
+            placed.append((middle, row, text))
+    last = len(rows) - 1
+    marks = [letters(x, top + 8 + 16 * (last - row), text, classes, "middle") for x, row, text in placed]
+    return marks, 16.0 * len(rows) + 6
 
 
 STEPS = (

@@ -11,7 +11,7 @@ from reroll.numbers import counts
 from reroll.render.figures.figure import NARROW, Figure, figure
 from reroll.render.figures.lettering import cut, inert, share_words, width_of
 from reroll.render.figures.marks import box, letters, line, path
-from reroll.render.figures.scales import Scale, below, nice_above, tick_count, tick_percent, ticks, time_ticks
+from reroll.render.figures.scales import Scale, above, below, nice_above, tick_count, tick_percent, ticks, time_ticks
 
 __all__ = ["histogram", "stream"]
 
@@ -44,7 +44,7 @@ def stream(
     levels = ticks(0, end, 4)
     left = max([width_of(tick_percent(v), "tick") for v in levels] + [width_of("calls", "tick")]) + 8
     x = Scale(low, high, left, width - 4)
-    names, room = _flags(alarms, x, width)
+    names, room = above(alarms, x, width, "note strong")
     top = room + 10
     y = Scale(0, end, top + PLOT, top)
     marks = [line(left, y(v), width, y(v), "grid" if v else "axis") for v in levels]
@@ -95,7 +95,7 @@ def histogram(
     levels = ticks(0, most, 3, whole=True)
     left = max(width_of(tick_count(v), "tick") for v in levels) + 8
     x = Scale(low, high, left, width - 16)
-    names, room = _flags(lines, x, width)
+    names, room = above(lines, x, width, "note strong")
     top = room + 4
     y = Scale(0, most, top + PLOT, top)
     marks = [line(left, y(v), width, y(v), "grid" if v else "axis") for v in levels]
@@ -150,22 +150,6 @@ def _gap(points: Sequence[tuple[float, int, int]]) -> float:
     """The usual time from one point to the next."""
     spaces = np.diff([at for at, *_ in points])
     return max(1.0, float(np.median(spaces))) if len(spaces) else 60.0
-
-
-def _flags(named: Sequence[tuple[float, str]], x: Scale, width: int) -> tuple[list[str], float]:
-    """Names above upright lines, in up to three rows, and the height; what finds no room is in the table alone."""
-    rows: list[float] = []
-    placed = []
-    for at, label in sorted(named):
-        text = cut(inert(label), width * 0.6, "note")
-        half = width_of(text, "note") / 2
-        middle = min(max(x(at), half), width - half)
-        row = next((k for k, free in enumerate(rows) if middle - half >= free), len(rows))
-        if row < 3 and text:
-            rows[row : row + 1] = [middle + half + 12]
-            placed.append((middle, row, text))
-    marks = [letters(at, 8 + 16 * (len(rows) - 1 - row), text, "note strong", "middle") for at, row, text in placed]
-    return marks, 16.0 * len(rows) + 6
 
 
 def _time(at: float) -> str:
