@@ -72,7 +72,8 @@ def success_curve(
     shown = _thinned(points, mark)
     top, foot = 32.0, 32.0 + PLOT
     left = width_of("100 %", "tick") + 8
-    right = width - 52.0
+    ending = share_words(points[-1][2]) if points else ""
+    right = width - width_of(ending, "value strong") - 9
     first, last = (points[0][0], points[-1][0]) if points else (0, 1)
     x, y = Scale(first, max(last, first + 1), left, right), Scale(0, 1, foot, top)
     marks = _levels(left, right, y)
@@ -89,7 +90,7 @@ def success_curve(
         told = f"With {quoted(after[1])} at {mark} the success rate goes {change}."
         marks += _marked(before, after, x, y, width)
     if shown:
-        marks.append(letters(right + 7, y(shown[-1][2]), share_words(shown[-1][2]), "value strong pass halo"))
+        marks.append(letters(right + 7, y(shown[-1][2]), ending, "value strong pass halo"))
     at = ticks(first, max(last, first + 1), max(2, int((right - left) / 80)), whole=True)
     marks += below(x, foot + 16, tick_count, at)
     marks.append(letters((left + right) / 2, foot + 34, "tokens so far", "note", "middle"))
@@ -103,7 +104,7 @@ def _marked(before: Point, after: Point, x: Scale, y: Scale, width: int) -> list
     at, kind = x(after[0]), "fail" if after[2] < before[2] else "pass"
     change = f"{share_words(before[2])} → {share_words(after[2])}"
     token = cut(quoted(after[1]), width - width_of(change, "value") - 24, "mono strong")
-    whole = width_of(token, "mono") + 12 + width_of(change, "value")
+    whole = width_of(token, "mono strong") + 12 + width_of(change, "value")
     start = min(max(0.0, at - whole / 2), width - whole)
     return [
         line(at, 20, at, y.start, "leader"),

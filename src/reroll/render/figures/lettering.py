@@ -12,7 +12,10 @@ from reroll.render.ink import MOST_ACCENTS, visible
 
 __all__ = ["cut", "inert", "quoted", "share_words", "size_of", "spread", "width_of", "wrapped"]
 
-CELL = 0.602  # em for each column: exact for the font of the PNG, a little generous for those of pages
+CELL = 0.602  # em for each column: exact for the font of the PNG, a little generous for those of most pages
+WIDE, WIDER = 0.98, frozenset("%@MWmw…→")  # what is wider in proportional fonts
+DIGIT = 0.64
+BOLD = 1.1
 SIZES = {"note": 11.5, "tick": 11.5, "mono": 12.5}
 MOST = 300  # characters of any one label that are looked at
 
@@ -61,7 +64,14 @@ def size_of(classes: str) -> float:
 
 def width_of(text: str, classes: str = "label") -> float:
     """About how wide the text is, in pixels: rather too much than too little."""
-    return cell_len(text) * CELL * size_of(classes)
+    bold = BOLD if "strong" in classes else 1.0
+    return sum(map(_em, text)) * size_of(classes) * bold
+
+
+def _em(char: str) -> float:
+    if char in WIDER:
+        return WIDE
+    return DIGIT if char.isdecimal() else cell_len(char) * CELL
 
 
 def cut(text: str, room: float, classes: str = "label") -> str:
@@ -72,10 +82,10 @@ def cut(text: str, room: float, classes: str = "label") -> str:
     """
     if width_of(text, classes) <= room:
         return text
-    cells, out, used = int(room / (CELL * size_of(classes))) - 1, [], 0
+    out, used = [], width_of("…", classes)
     for char in text:
-        used += cell_len(char)
-        if used > cells:
+        used += width_of(char, classes)
+        if used > room:
             break
         out.append(char)
     return "".join(out).rstrip() + "…" if out else ""
@@ -85,7 +95,7 @@ def wrapped(text: str, room: float, lines: int, classes: str = "label") -> list[
     """The text in at most so many lines, broken at spaces where there are any; the last one cut.
 
     >>> wrapped("works on the second try", 90, 2)
-    ['works on', 'the second…']
+    ['works on', 'the secon…']
     """
     out: list[str] = []
     words = text.split(" ")

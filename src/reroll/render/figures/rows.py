@@ -34,7 +34,7 @@ def laid_out(
 ) -> tuple[list[str], float]:
     """The rows below the lines' names and above the axis; and the height that takes."""
     stacked = width < NARROW
-    strong = max((width_of(one.strong, "value") for one in said), default=0)
+    strong = max((width_of(one.strong, "value strong") for one in said), default=0)
     soft = max((width_of(one.soft, "note") for one in said), default=0)
     left, right = 8.0, width - 8.0
     column = 0.0

@@ -35,8 +35,8 @@ def token_bars(
         rows.append(("all others", other, None, False))
     known = any(share is not None for _, _, share, _ in rows)
     works = [("" if share is None else share_words(share)) for _, _, share, _ in rows]
-    left = min(max([width_of(t, "mono") for t, *_ in rows] + [40]), width * 0.3) + 12
-    p_room = max([width_of(share_words(p), "value") for _, p, *_ in rows] + [40]) + 8
+    left = min(max([width_of(t, "mono strong") for t, *_ in rows] + [40]), width * 0.3) + 12
+    p_room = max([width_of(share_words(p), "value strong") for _, p, *_ in rows] + [40]) + 8
     w_room = max(width_of(w, "value") for w in [*works, "works"]) + 16 if known else 0.0
     room = width - left - p_room - w_room
     most = max((p for _, p, *_ in rows), default=1.0) or 1.0
@@ -48,7 +48,7 @@ def token_bars(
     for (token, p, share, bold), said in zip(rows, works, strict=True):
         middle, long = y + ROW / 2, max(1.0, room * p / most)
         strong = " strong" if bold else ""
-        marks.append(letters(left - 12, middle, cut(token, left - 12, "mono"), f"mono{strong}", "end"))
+        marks.append(letters(left - 12, middle, cut(token, left - 12, "mono strong"), f"mono{strong}", "end"))
         if share is None:
             marks.append(box(left, middle - BAR / 2, long, BAR, "muted"))
         else:

@@ -188,7 +188,7 @@ def _met_at(walks: Walks, x: Scale, y: Scale) -> list[str]:
 
 def _beside(sides: Sequence[Walk], names: Mapping[str, str], x: Scale, y: Scale, left: float, room: float) -> list[str]:
     """The claims' names at the right ends of their paths."""
-    lines = [wrapped(names[w.side], room, 3, "note") for w in sides]
+    lines = [wrapped(names[w.side], room, 3, "note strong") for w in sides]
     places = spread(
         [y([v for n, v in w.points if n <= x.high][-1]) for w in sides],
         15.0 * max(map(len, lines), default=1) + 8,
@@ -207,5 +207,5 @@ def _above(sides: Sequence[Walk], names: Mapping[str, str], width: int) -> list[
     for k, walk in enumerate(sides):
         kind, at = KIND[walk.side], 28.0 + 18 * k
         out.append(line(0, at, 16, at, f"line-{kind}"))
-        out.append(letters(22, at, wrapped(names[walk.side], width - 22, 1, "note")[0], f"note strong {kind}"))
+        out.append(letters(22, at, wrapped(names[walk.side], width - 22, 1, "note strong")[0], f"note strong {kind}"))
     return out
