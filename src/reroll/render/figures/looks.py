@@ -16,8 +16,8 @@ LIGHT = {
     "soft": "#5b636d",
     "line": "#dcded8",
     "pass": "#0b7c93",
-    "fail": "#c8501a",
-    "invalid": "#7f6f9c",
+    "fail": "#c44d17",
+    "invalid": "#786795",
     "accent": "#4a4fc4",
     "muted": "#a3a9b0",
 }
