@@ -13,9 +13,10 @@ from reroll.outcomes import FAIL, PASS, codes_of
 from reroll.race import Race, Side, first_crossing, race_thresholds
 from reroll.verdict import certify_race, luck_race
 
-__all__ = ["MOST", "Walk", "Walks", "certify_walks", "luck_walks", "walks_of"]
+__all__ = ["MOST", "NEAR", "Walk", "Walks", "certify_walks", "luck_walks", "walks_of"]
 
 MOST = 600  # points on a path: more than a picture can show
+NEAR = 4  # up to so many times the crossing run, twice as many of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,12 @@ def walks_of(race: Race, outcomes: Sequence[str], most: int = MOST) -> Walks:
     crossing = first_crossing(race, outcomes)
     codes, size = codes_of(outcomes), race.round_size
     runs = len(codes) // size * size
-    at = _shown(np.flatnonzero(codes[:runs] != PASS) // size + 1, runs // size, crossing and crossing[1] // size, most)
+    at = _shown(
+        np.unique(np.flatnonzero(codes[:runs] != PASS) // size + 1),
+        runs // size,
+        crossing and crossing[1] // size,
+        most,
+    )
     n = at * size
     c_met, c_not_met = race_thresholds(race)
     sides: list[Walk] = []
@@ -93,16 +99,23 @@ def walks_of(race: Race, outcomes: Sequence[str], most: int = MOST) -> Walks:
         values = log_e(mixture, failures, n - failures)
         points = tuple(zip(n.tolist(), values.tolist(), strict=True))
         sides.append(Walk("met" if side == "met" else "not_met", rate, points, threshold))
-    return Walks(tuple(sides), crossing and crossing[0], crossing and crossing[1], runs)
+    crossed, crossed_at = crossing or (None, None)
+    return Walks(tuple(sides), crossed, crossed_at, runs)
 
 
 def _shown(jumps: Ints, last: int, crossing: int | None, most: int) -> Ints:
     """Which of the looks 0...last are shown: all, or the jumps with the look before each, and others evenly."""
     if last < most:
         return np.arange(last + 1)
+    near = last if crossing is None else min(last, NEAR * crossing)
     room = most // 4
-    jumps = np.unique(jumps)
-    some = jumps[np.linspace(0, len(jumps) - 1, min(room, len(jumps))).astype(np.int64)] if len(jumps) else jumps
+    some = np.concatenate([_evenly(jumps, room // 2), _evenly(jumps[jumps <= near], room // 2)])
     ends = [0, last] if crossing is None else [0, crossing - 1, crossing, last]
-    even = np.linspace(0, last, most - 2 * room - len(ends)).astype(np.int64)
-    return np.unique(np.concatenate([some - 1, some, even, np.array(ends)]))
+    even = (most - 2 * room - len(ends)) // 2
+    looks = [np.linspace(0, end, even).astype(np.int64) for end in (last, near)]
+    return np.unique(np.concatenate([some - 1, some, *looks, np.array(ends)]))
+
+
+def _evenly(looks: Ints, most: int) -> Ints:
+    """At most so many of them, from the first to the last."""
+    return looks if len(looks) <= most else looks[np.linspace(0, len(looks) - 1, most).astype(np.int64)]

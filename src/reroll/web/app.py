@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from reroll.errors import RerollError, StoreError
+from reroll.render.figures import PAGE_CSS
 from reroll.web import door, jobs, live
 from reroll.web.access import Access, Guard, Refused
 from reroll.web.home import Home
@@ -37,6 +38,7 @@ def create_app(home: Home, access: Access) -> Starlette:
 
     routes: Sequence[BaseRoute] = [
         Route("/healthz", lambda request: PlainTextResponse("ok")),
+        Route("/static/figures.css", lambda request: PlainTextResponse(PAGE_CSS, media_type="text/css")),
         Mount("/static", StaticFiles(directory=STATIC)),
         *door.ROUTES,
         *jobs.ROUTES,

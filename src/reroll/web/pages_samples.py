@@ -67,7 +67,7 @@ def listed(request: Request) -> Response:
     return page(
         request,
         "samples.html",
-        figures={"strip": lambda width: outcome_strip("strip", "Every judged run, in the order in which they came", words, width=width)}
+        figures={"strip": lambda width: outcome_strip("strip", words, width=width)}
         if words
         else {},
         case=case,

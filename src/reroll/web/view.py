@@ -29,7 +29,7 @@ from reroll.web.access import Refused, Visitor
 __all__ = ["Drawn", "environment", "marked", "page", "plain"]
 
 HERE = Path(__file__).parent
-WIDE, NARROW = 720, 340
+WIDE, NARROW = 720, 350
 MOST_SHOWN = 20_000  # characters of one completion on a page; the rest is offered as a file
 TYPES = {"svg": "image/svg+xml", "png": "image/png", "csv": "text/csv; charset=utf-8"}
 

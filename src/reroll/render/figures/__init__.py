@@ -1,18 +1,19 @@
-"""Figures as SVG made from values: the same picture on a page, in a file and in a message, with its table beside it."""
+"""Figures: values in, one picture out, the same for a page, a file and a chat."""
 
-from reroll.render.figures.bars import TokenBar, histogram, token_bars, two_distributions
-from reroll.render.figures.curves import retries, stream, success_curve
+from reroll.render.figures.curves import retries, success_curve
 from reroll.render.figures.figure import Figure
-from reroll.render.figures.intervals import IntervalRow, RuleLine, dumbbells, intervals
-from reroll.render.figures.runs import evidence_walk, outcome_strip
-from reroll.render.figures.trees import TreeNode, fork_tree
+from reroll.render.figures.forks import fork_tree
+from reroll.render.figures.intervals import IntervalRow, dumbbells, intervals
+from reroll.render.figures.looks import PAGE_CSS
+from reroll.render.figures.streams import histogram, stream
+from reroll.render.figures.strip import outcome_strip
+from reroll.render.figures.tokens import token_bars, two_distributions
+from reroll.render.figures.walk import evidence_walk
 
 __all__ = [
+    "PAGE_CSS",
     "Figure",
     "IntervalRow",
-    "RuleLine",
-    "TokenBar",
-    "TreeNode",
     "dumbbells",
     "evidence_walk",
     "fork_tree",

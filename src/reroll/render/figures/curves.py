@@ -1,117 +1,132 @@
-"""Curves with their bands: success along a completion, what more tries are worth, a stream over time."""
+"""How a chance changes: over the tries that one allows, and over the tokens of a completion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reroll.numbers import interval_words, percent
-from reroll.render.figures.figure import Canvas, Figure, cut, room_for
-from reroll.render.figures.scales import Scale, rate_words, ticks, whole_ticks
+from reroll.numbers import counts, interval_words
+from reroll.render.figures.figure import NARROW, Figure, figure
+from reroll.render.figures.lettering import cut, quoted, share_words, width_of
+from reroll.render.figures.marks import box, dot, letters, line, path, steps
+from reroll.render.figures.scales import Scale, below, tick_count, tick_percent, ticks
 
-__all__ = ["retries", "stream", "success_curve"]
+__all__ = ["retries", "success_curve"]
 
-LEFT, HIGH, BOTTOM = 46, 18.0, 176.0
+PLOT = 180
+MOST = 400  # corners of a curve
+SHARES = (0.0, 0.5, 1.0)
+
+Try = tuple[int, float, float, float]
+Point = tuple[int, str, float, float, float]
 
 
-def _frame(canvas: Canvas, y: Scale, values: Sequence[float] = (0, 0.25, 0.5, 0.75, 1)) -> None:
-    for value in values:
-        canvas.line(LEFT, y(value), canvas.width, y(value), "grid")
-        canvas.text(LEFT - 8, y(value) + 4, rate_words(value), "soft", size=12, at="end")
+def retries(
+    name: str,
+    tries: Sequence[Try],
+    *,
+    title: str = "How often it works within so many tries",
+    summary: str = "",
+    width: int = 720,
+) -> Figure:
+    """For each number of tries (tries, chance, low, high) the chance that one of them works, with its range."""
+    across = 26.0 if width < NARROW else 40.0
+    top, foot = 22.0, 22.0 + PLOT
+    left = width_of("100 %", "tick") + 8
+    y = Scale(0, 1, foot, top)
+    marks = _levels(left, width, y)
+    step = min(90.0, (width - left) / max(1, len(tries)))
+    free = -1.0
+    for k, (n, value, low, high) in enumerate(tries):
+        x = left + (k + 0.5) * step
+        thick = min(across, step * 0.6)
+        marks.append(box(x - thick / 2, y(high), thick, max(2, y(low) - y(high)), "band-pass", 3))
+        marks.append(line(x - thick / 2, y(value), x + thick / 2, y(value), "line-pass"))
+        marks.append(dot(x, y(value), 3.5, "pass"))
+        said, number = share_words(value), f"{n:,}"
+        half = max(width_of(said, "value strong"), width_of(number, "tick")) / 2
+        middle = min(max(x, half), width - half)
+        if middle - half > free:
+            marks.append(letters(middle, y(high) - 9, said, "value strong halo", "middle"))
+            marks.append(letters(middle, foot + 16, number, "tick", "middle"))
+            free = middle + half + 6
+    marks.append(letters(left + step * len(tries) / 2, foot + 34, "tries", "note", "middle"))
+    told = "; ".join(f"{counts('try', n)}: {share_words(v)} ({interval_words(a, b)})" for n, v, a, b in tries[:6])
+    rows = [(f"{n:,}", *(share_words(v) for v in rest)) for n, *rest in tries]
+    heads = ("tries", "works", "low", "high")
+    return figure(name, title, summary or f"{told}.", heads, rows, width, foot + 44, marks)
 
 
 def success_curve(
     name: str,
-    title: str,
-    points: Sequence[tuple[int, str, float, float, float]],
-    *,
+    points: Sequence[Point],
     mark: int | None = None,
-    width: int = 720,
-) -> Figure:
-    """How often an answer that begins like this works out, token by token, with its range; a step down is the place.
-
-    points: (tokens so far, the last of them, success, low, high); mark: after how many tokens it went wrong.
-    """
-    canvas, y = Canvas(width), Scale(0, 1, BOTTOM, HIGH)
-    last = max((p[0] for p in points), default=1)
-    x = Scale(0, max(1, last), LEFT + 6, width - 10)
-    _frame(canvas, y)
-    known = sorted(points)
-    if known:
-        upper, lower = [], []
-        for i, point in enumerate(known):
-            end = known[i + 1][0] if i + 1 < len(known) else last
-            upper += [(x(point[0]), y(point[4])), (x(end), y(point[4]))]
-            lower += [(x(point[0]), y(point[3])), (x(end), y(point[3]))]
-        canvas.path([*upper, *lower[::-1]], "pass-soft", close=True)
-        canvas.path([*((x(p[0]), y(p[2])) for p in known), (x(last), y(known[-1][2]))], "line-pass", 2.4, step=True)
-    for tick in whole_ticks(last, 6 if width > 500 else 4):
-        canvas.text(x(tick), BOTTOM + 18, f"{tick:,.0f}", "soft", size=12, at="middle")
-    canvas.text(width, BOTTOM + 34, "tokens of the answer", "soft", size=12, at="end")
-    at = next((p for p in known if p[0] == mark), None)
-    told = "success along the answer"
-    if at is not None:
-        before = max((p for p in known if p[0] < at[0]), default=at)
-        told = f"success falls from {percent(before[2])} to {percent(at[2])} at token {at[0]}"
-        canvas.line(x(at[0]), HIGH, x(at[0]), BOTTOM, "line-fail", 1.5, "4 3")
-        words = f"“{cut(at[1], 18)}”" if at[1] else f"token {at[0]}"
-        side = "end" if x(at[0]) + room_for(words) + 14 > width else "start"
-        canvas.text(x(at[0]) + (-8 if side == "end" else 8), HIGH + 12, words, "fail", at=side, bold=True)
-        canvas.mark(x(at[0]), y(at[2]), "fail", 5)
-    rows = [(p[0], p[1], percent(p[2]), percent(p[3]), percent(p[4])) for p in known]
-    return canvas.done(name, title, told, BOTTOM + 42, ("tokens", "last token", "works out", "from", "to"), rows)
-
-
-def retries(name: str, title: str, points: Sequence[tuple[int, float, float, float]], *, width: int = 720) -> Figure:
-    """The share of requests that have a right answer within so many tries, with its range, if tries are independent."""
-    canvas, y = Canvas(width), Scale(0, 1, BOTTOM, HIGH)
-    x = Scale(0.5, max(1, len(points)) + 0.5, LEFT, width)
-    _frame(canvas, y)
-    for tries, value, low, high in points:
-        at = x(tries)
-        canvas.rect(at - 7, y(high), 14, y(low) - y(high), "pass-soft", 4)
-        canvas.line(at - 7, y(low), at + 7, y(low), "line-pass", 1.4)
-        canvas.line(at - 7, y(high), at + 7, y(high), "line-pass", 1.4)
-        canvas.mark(at, y(value), "pass", 5)
-        canvas.text(at, y(high) - 6, percent(value), size=12, at="middle")
-        canvas.text(at, BOTTOM + 18, f"{tries}", "soft", size=12, at="middle")
-    canvas.text(width, BOTTOM + 34, "tries", "soft", size=12, at="end")
-    told = "; ".join(f"{t} tries: {percent(v)} ({interval_words(low, high)})" for t, v, low, high in points)
-    rows = [(t, percent(v), percent(low), percent(high)) for t, v, low, high in points]
-    return canvas.done(name, title, told, BOTTOM + 42, ("tries", "right within", "from", "to"), rows)
-
-
-def stream(
-    name: str,
-    title: str,
-    points: Sequence[tuple[str, int, int]],
     *,
-    alarms: Sequence[int] = (),
-    allowed: float | None = None,
+    title: str = "How often such a beginning works out, token after token",
+    summary: str = "",
     width: int = 720,
 ) -> Figure:
-    """The share of failures over time in columns; alarms as marks at their column; the rate that the target allows.
+    """The success rate after each position (position, its token, rate, low, high) as a staircase in its band.
 
-    points: (when, failures, how many) per column; alarms: columns, counted from 0.
+    mark: the position of the token that the page is about; position 0 is before the first token.
     """
-    canvas = Canvas(width)
-    rates = [failures / n if n else 0.0 for _, failures, n in points]
-    top = max(0.05, 1.15 * max([*rates, allowed or 0.0], default=0.05))
-    y, step = Scale(0, top, BOTTOM, HIGH + 8), (width - LEFT) / max(1, len(points))
-    _frame(canvas, y, ticks(0, top, 4))
-    for i, ((_, failures, n), rate) in enumerate(zip(points, rates, strict=True)):
-        if n:
-            canvas.rect(LEFT + i * step + 0.5, y(rate), max(1.0, step - 1), BOTTOM - y(rate), "fail", tip=f"{failures} of {n}")
-    for i in alarms:
-        x = LEFT + (i + 0.5) * step
-        canvas.line(x, HIGH + 4, x, BOTTOM, "line-accent", 1.5)
-        canvas.text(x, HIGH, "▼ alarm", "accent", size=12, at="middle" if 40 < x < width - 40 else "end", bold=True)
-    if allowed is not None:
-        canvas.line(LEFT, y(allowed), width, y(allowed), "line-soft", 1.5, "5 4")
-        canvas.text(LEFT, HIGH - 2, f"- - the target allows {rate_words(allowed)}", "soft", size=12)
-    if points:
-        canvas.text(LEFT, BOTTOM + 18, points[0][0], "soft", size=12)
-        canvas.text(width, BOTTOM + 18, points[-1][0], "soft", size=12, at="end")
-    total, failed = sum(n for *_, n in points), sum(f for _, f, _ in points)
-    told = f"{failed:,} of {total:,} failed" + (f"; {len(alarms)} alarms" if alarms else "")
-    rows = [(when, failures, n, "alarm" if i in alarms else "") for i, (when, failures, n) in enumerate(points)]
-    return canvas.done(name, title, told, BOTTOM + 26, ("when", "failed", "of", ""), rows)
+    shown = _thinned(points, mark)
+    top, foot = 32.0, 32.0 + PLOT
+    left = width_of("100 %", "tick") + 8
+    ending = share_words(points[-1][2]) if points else ""
+    right = width - width_of(ending, "value strong") - 9
+    first, last = (points[0][0], points[-1][0]) if points else (0, 1)
+    x, y = Scale(first, max(last, first + 1), left, right), Scale(0, 1, foot, top)
+    marks = _levels(left, right, y)
+    upper = steps([(x(p[0]), y(p[4])) for p in shown])
+    lower = steps([(x(p[0]), y(p[3])) for p in shown])
+    if len(shown) > 1:
+        marks.append(path([*upper, *lower[::-1]], "band-pass", closed=True))
+        marks.append(path(steps([(x(p[0]), y(p[2])) for p in shown]), "line-pass"))
+    told = ""
+    found = next((k for k, p in enumerate(shown) if p[0] == mark), None)
+    if found:
+        before, after = shown[found - 1], shown[found]
+        change = f"from {share_words(before[2])} to {share_words(after[2])}"
+        told = f"With {quoted(after[1])} at {mark} the success rate goes {change}."
+        marks += _marked(before, after, x, y, width)
+    if shown:
+        marks.append(letters(right + 7, y(shown[-1][2]), ending, "value strong pass halo"))
+    at = ticks(first, max(last, first + 1), max(2, int((right - left) / 80)), whole=True)
+    marks += below(x, foot + 16, tick_count, at)
+    marks.append(letters((left + right) / 2, foot + 34, "tokens so far", "note", "middle"))
+    rows = [(f"{p[0]:,}", quoted(p[1]) if p[0] else "(start)", *(share_words(v) for v in p[2:])) for p in points]
+    heads = ("position", "token", "works out", "low", "high")
+    return figure(name, title, summary or told or title, heads, rows, width, foot + 44, marks)
+
+
+def _marked(before: Point, after: Point, x: Scale, y: Scale, width: int) -> list[str]:
+    """The step of the marked token, drawn as what it costs or gains, and its name above."""
+    at, kind = x(after[0]), "fail" if after[2] < before[2] else "pass"
+    change = f"{share_words(before[2])} → {share_words(after[2])}"
+    token = cut(quoted(after[1]), width - width_of(change, "value") - 24, "mono strong")
+    whole = width_of(token, "mono strong") + 12 + width_of(change, "value")
+    start = min(max(0.0, at - whole / 2), width - whole)
+    return [
+        line(at, 20, at, y.start, "leader"),
+        line(at, y(before[2]), at, y(after[2]), f"line-{kind} thick"),
+        dot(at, y(after[2]), 4, f"{kind} edge"),
+        letters(start, 9, token, f"mono strong {kind}"),
+        letters(start + whole, 9, change, "value", "end"),
+    ]
+
+
+def _thinned(points: Sequence[Point], mark: int | None) -> list[Point]:
+    """At most so many points, the ends and the marked one with the one before it always among them."""
+    if len(points) <= MOST:
+        return list(points)
+    keep = {round(k * (len(points) - 1) / (MOST - 1)) for k in range(MOST)}
+    keep |= {k - back for k, p in enumerate(points) if p[0] == mark for back in (0, 1) if k >= back}
+    return [points[k] for k in sorted(keep)]
+
+
+def _levels(left: float, right: float, y: Scale) -> list[str]:
+    out = []
+    for share in SHARES:
+        out.append(line(left, y(share), right, y(share), "grid" if share else "axis"))
+        out.append(letters(left - 8, y(share), tick_percent(share), "tick", "end"))
+    return out

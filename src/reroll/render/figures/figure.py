@@ -1,78 +1,34 @@
-"""A figure: its marks, its message in a sentence, and its table; drawn inline for a page, or whole for a file."""
+"""A figure as one value: what is drawn, what it says in a sentence, and the same numbers as a table."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from reroll.render.ink import visible
+from reroll.render.figures.lettering import inert, wrapped
+from reroll.render.figures.looks import file_css
+from reroll.render.figures.marks import letters
+from reroll.render.png import png_of
 
-__all__ = ["FONT", "INK", "Canvas", "Figure", "cut", "page_rules", "room_for", "shown"]
+__all__ = ["NARROW", "Figure", "figure"]
 
-# What each class means, as (property, light colour, variable of the page's stylesheet). One colour, one meaning.
-INK: dict[str, tuple[str, str, str]] = {
-    "pass": ("fill", "#0b6e8f", "--pass"),
-    "fail": ("fill", "#b8400e", "--fail"),
-    "invalid": ("fill", "#6c5a8a", "--invalid"),
-    "accent": ("fill", "#4338ca", "--accent"),
-    "muted": ("fill", "#c9c5bb", "--strong-line"),
-    "pass-soft": ("fill", "#d9ecf2", "--pass-soft"),
-    "fail-soft": ("fill", "#fbe3d8", "--fail-soft"),
-    "invalid-soft": ("fill", "#e9e4f1", "--invalid-soft"),
-    "accent-soft": ("fill", "#e8e7fb", "--accent-soft"),
-    "sunk": ("fill", "#e9e6de", "--line"),
-    "paper": ("fill", "#ffffff", "--paper"),
-    "label": ("fill", "#1c1f24", "--ink"),
-    "soft": ("fill", "#5a616b", "--soft"),
-    "grid": ("stroke", "#e2dfd8", "--line"),
-    "axis": ("stroke", "#c9c5bb", "--strong-line"),
-    "line-pass": ("stroke", "#0b6e8f", "--pass"),
-    "line-fail": ("stroke", "#b8400e", "--fail"),
-    "line-invalid": ("stroke", "#6c5a8a", "--invalid"),
-    "line-accent": ("stroke", "#4338ca", "--accent"),
-    "line-soft": ("stroke", "#5a616b", "--soft"),
-    "line-paper": ("stroke", "#ffffff", "--paper"),
-}
-FONT = 'Inter, ui-sans-serif, system-ui, "DejaVu Sans", "DejaVu Sans Mono", sans-serif'
-SIZE = 13.0  # of letters, in the figure's own units
-LETTER = 0.57  # width of an average letter, as a share of its size
-TITLE_ROOM = 30
-MARGIN = 16
-
-
-def page_rules() -> str:
-    """The rules for a page's stylesheet: the classes in the page's own colours."""
-    rules = [f".figure-svg .{name} {{ {kind}: var({variable}); }}" for name, (kind, _, variable) in INK.items()]
-    return "\n".join([*rules, ".figure-svg [class^=line], .figure-svg .grid, .figure-svg .axis { fill: none; }", ""])
-
-
-def _file_rules() -> str:
-    rules = [f".{name}{{{kind}:{colour}}}" for name, (kind, colour, _) in INK.items()]
-    return f"text{{font-family:{FONT}}}[class^=line],.grid,.axis{{fill:none}}{''.join(rules)}"
-
-
-def shown(text: object) -> str:
-    """The text as a figure may hold it: escaped, on one line, with nothing invisible in it."""
-    return escape("".join(visible(char) for char in " ".join(str(text).split(" ")).replace("\n", "⏎")))
-
-
-def cut(text: object, most: int) -> str:
-    """The text, its end replaced by an ellipsis where it is longer."""
-    said = str(text)
-    return said if len(said) <= most else said[: max(1, most - 1)].rstrip() + "…"
-
-
-def room_for(text: str, size: float = SIZE) -> float:
-    """About how wide the text is."""
-    return sum(1.0 if ord(c) > 0x2E80 else LETTER for c in text) * size
+SENTENCE = 2000  # characters of what a screen reader is told
+NARROW = 500  # pixels: below, words stand above what they name, not beside it
+MARGIN = 20  # around a figure that stands alone
+LINE = 20  # of its title
+SLUG = re.compile(r"[^a-z0-9]+")
+FORMULA = re.compile(r"[=+\-@\t\r]")
+NUMBER = re.compile(r"[-+−]?[\d.,]+ ?%?")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawn figure. `summary` says its message in a sentence, `head` and `rows` hold every number that it draws."""
+    """name: a slug, unique on its page; summary: its message in a sentence, for those who do not see it; head, rows:
+    the table twin, every number that is drawn; marks: SVG elements as text, safe as they are."""
 
     name: str
     title: str
@@ -84,102 +40,67 @@ class Figure:
     marks: tuple[str, ...]
 
     def inline(self) -> str:
-        """For a page: no style of its own, so that a strict policy lets it in and the page colours it."""
-        return (
-            f'<svg class="figure-svg" viewBox="0 0 {self.width} {self.height}" xmlns="http://www.w3.org/2000/svg" '
-            f'role="img" aria-label="{shown(self.title)}. {shown(self.summary)}">{"".join(self.marks)}</svg>'
-        )
+        """The figure for a page whose stylesheet includes `looks.PAGE_CSS`: no style, no script, no address.
+
+        It has the class `narrow` or `wide`, so that a page that holds both can show the fitting one.
+        """
+        fits = "narrow" if self.width < NARROW else "wide"
+        size = f'viewBox="0 0 {self.width} {self.height}" width="{self.width}" height="{self.height}"'
+        return f'<svg class="figure-svg {fits}" {size} {self._named()}\n{"".join(self.marks)}\n</svg>'
 
     def svg(self) -> str:
-        """A file of its own: light colours, white ground, its title as the first line."""
-        width, height = self.width + 2 * MARGIN, self.height + TITLE_ROOM + 2 * MARGIN
-        title = cut(self.title, int(self.width / (14 * LETTER)))
+        """The figure as a file of its own: its title above it, light colours, white ground."""
+        lines = wrapped(inert(self.title), self.width, 3, "strong") if self.title else []
+        top = MARGIN + LINE * len(lines) + (8 if lines else 0)
+        width, height = self.width + 2 * MARGIN, self.height + top + MARGIN
+        title = "".join(letters(MARGIN, MARGIN + 6 + LINE * k, text, "strong") for k, text in enumerate(lines))
+        size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-            f'role="img"><title>{shown(self.title)}</title><desc>{shown(self.summary)}</desc><style>{_file_rules()}</style>'
-            f'<rect width="{width}" height="{height}" class="paper"/>'
-            f'<text x="{MARGIN}" y="{MARGIN + 14}" class="label" font-size="15" font-weight="600">{shown(title)}</text>'
-            f'<g transform="translate({MARGIN} {MARGIN + TITLE_ROOM})">{"".join(self.marks)}</g></svg>'
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="figure-svg" {size} {self._named()}\n'
+            f"<style>\n{file_css()}</style>\n"
+            f'<rect width="{width}" height="{height}" fill="#ffffff"/>{title}\n'
+            f'<g transform="translate({MARGIN},{top})">{"".join(self.marks)}</g>\n</svg>\n'
         )
 
     def png(self) -> bytes:
-        """The file as a picture. Raises: UsageError where no drawer is installed."""
-        from reroll.render.png import png_of
-
+        """The file as a picture. Raises: UsageError where nothing is installed that draws it."""
         return png_of(self.svg())
 
     def csv(self) -> str:
-        """The table; a cell that a spreadsheet would take for a formula is quoted."""
+        """The table twin; what a spreadsheet would take for a formula begins with an apostrophe."""
         out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow(self.head)
-        writer.writerows([_inert(cell) for cell in row] for row in self.rows)
+        table = csv.writer(out, lineterminator="\n")
+        table.writerow([_cell(one) for one in self.head])
+        table.writerows([_cell(one) for one in row] for row in self.rows)
         return out.getvalue()
 
+    def _named(self) -> str:
+        """The rest of the opening tag, and what a screen reader says."""
+        own = f"{self.name}-{self.width}"
+        said = f'<title id="{own}-t">{_text(self.title)}</title><desc id="{own}-d">{_text(self.summary)}</desc>'
+        return f'role="img" aria-labelledby="{own}-t {own}-d">{said}'
 
-def _inert(cell: str) -> str:
-    number = cell.lstrip("+-−").replace(".", "", 1).replace(",", "").rstrip(" %").isdigit()
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t") and not number else cell
+
+def figure(
+    name: str,
+    title: str,
+    summary: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    width: int,
+    height: float,
+    marks: Iterable[str],
+) -> Figure:
+    """The figure with its name made a slug, and its table inert."""
+    slug = SLUG.sub("-", name.lower()).strip("-") or "figure"
+    table = tuple(tuple(inert(cell) for cell in row) for row in rows)
+    heads = tuple(inert(cell) for cell in head)
+    return Figure(slug, inert(title), inert(summary, SENTENCE), heads, table, width, -int(-height // 1), tuple(marks))
 
 
-class Canvas:
-    """Collects marks; coordinates are rounded to tenths, which no eye tells from the truth."""
+def _text(raw: str) -> str:
+    return escape(inert(raw, SENTENCE))
 
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.marks: list[str] = []
 
-    def text(
-        self, x: float, y: float, words: object, kind: str = "label", *, size: float = SIZE, at: str = "start", bold: bool = False
-    ) -> None:
-        anchor = "" if at == "start" else f' text-anchor="{at}"'
-        weight = ' font-weight="600"' if bold else ""
-        self.marks.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" font-size="{size:g}"{anchor}{weight}>{shown(words)}</text>'
-        )
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, kind: str, width: float = 1, dash: str = "") -> None:
-        dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        self.marks.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}" stroke-width="{width:g}"{dashed}/>'
-        )
-
-    def rect(self, x: float, y: float, w: float, h: float, kind: str, radius: float = 0, tip: object = None) -> None:
-        round_ = f' rx="{radius:g}"' if radius else ""
-        body = f"><title>{shown(tip)}</title></rect>" if tip is not None else "/>"
-        self.marks.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(0, w):.1f}" height="{max(0, h):.1f}" class="{kind}"{round_}{body}'
-        )
-
-    def path(self, points: Iterable[tuple[float, float]], kind: str, width: float = 2, *, close: bool = False, step: bool = False) -> None:
-        told: list[str] = []
-        for x, y in points:
-            told.append(f"H{x:.1f}V{y:.1f}" if told and step else f"{'L' if told else 'M'}{x:.1f} {y:.1f}")
-        ink = "" if close else f' stroke-width="{width:g}" stroke-linejoin="round" stroke-linecap="round"'
-        self.marks.append(f'<path d="{"".join(told)}{"Z" if close else ""}" class="{kind}"{ink}/>')
-
-    def mark(self, x: float, y: float, outcome: str, size: float = 4.5, tip: object = None) -> None:
-        """One outcome, by shape and colour: a disc, a cross, or an open ring."""
-        told = "" if tip is None else f"<title>{shown(tip)}</title>"
-        if outcome == "fail":
-            a = size * 0.85
-            self.marks.append(
-                f'<path d="M{x - a:.1f} {y - a:.1f}L{x + a:.1f} {y + a:.1f}M{x - a:.1f} {y + a:.1f}L{x + a:.1f} {y - a:.1f}" '
-                f'class="line-fail" stroke-width="2.2" stroke-linecap="round">{told}</path>'
-            )
-        elif outcome == "open":
-            self.marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size - 0.8:.1f}" class="line-soft" stroke-width="2">{told}</circle>')
-        elif outcome == "invalid":
-            self.marks.append(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size - 0.8:.1f}" class="line-invalid" stroke-width="1.6" '
-                f'stroke-dasharray="2 1.6">{told}</circle>'
-            )
-        else:
-            kind = outcome if outcome in INK else "pass"
-            self.marks.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" class="{kind}">{told}</circle>')
-
-    def done(
-        self, name: str, title: str, summary: str, height: float, head: Sequence[str], rows: Iterable[Sequence[object]]
-    ) -> Figure:
-        table = tuple(tuple(str(cell) for cell in row) for row in rows)
-        return Figure(name, title, summary, tuple(head), table, self.width, round(height), tuple(self.marks))
+def _cell(text: str) -> str:
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text

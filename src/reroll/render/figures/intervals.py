@@ -1,162 +1,160 @@
-"""Rates and differences with their ranges, one per line; and before beside after."""
+"""Rates with their ranges on one axis, and rates before and after: one row each, its words beside or above it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from reroll.numbers import interval_words, percent
-from reroll.render.figures.figure import Canvas, Figure, cut, room_for
-from reroll.render.figures.scales import Scale, points_words, rate_words, ticks
+from reroll.render.figures.figure import Figure, figure
+from reroll.render.figures.lettering import share_words
+from reroll.render.figures.marks import box, line, path, shape
+from reroll.render.figures.rows import Said, laid_out
+from reroll.render.figures.scales import Scale, nice_above, tick_percent, tick_points
 
-__all__ = ["IntervalRow", "RuleLine", "dumbbells", "intervals"]
+__all__ = ["IntervalRow", "dumbbells", "intervals"]
 
-ROW, TOP, BOTTOM = 44, 8, 34
+Range = tuple[float | None, float | None, float | None]
+"""(low, value, high)"""
 Unit = Literal["percent", "points"]
+ZOOM = 0.1  # where everything is below, the axis ends early
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalRow:
-    """One line: what it is about, its value (None: not known) and range, and whose colour it has."""
+    """One rate: `kind` is its colour and shape (`pass`, `fail`, `invalid`, `accent`, `muted`), None: not known."""
 
     label: str
-    low: float
+    low: float | None
     value: float | None
-    high: float
-    kind: str = "accent"
+    high: float | None
+    kind: str = "fail"
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleLine:
-    """A value that all lines are held against: a target, a reference, no difference."""
-
-    value: float
-    label: str
-    kind: str = "line-soft"
 
 
 def intervals(
     name: str,
     title: str,
     rows: Sequence[IntervalRow],
+    lines: Sequence[tuple[float, str, str]] = (),
     *,
-    lines: Sequence[RuleLine] = (),
     domain: tuple[float, float] | None = (0.0, 1.0),
     unit: Unit = "percent",
-    width: int = 720,
     summary: str = "",
+    width: int = 720,
 ) -> Figure:
-    """Each row's range as a bar with its value as a dot, on one axis; labels above the bars, numbers at their right.
+    """Each rate as a point in its range, over lines (value, label, `target` or `reference`) that they are held against.
 
-    domain: ends of the axis; None: as far as the ranges reach.
+    Args:   domain: None: 0 to 1, or less where everything lies below a tenth; of points: as far as they reach;
+            unit: `points`: the rows are differences of rates, in -1...1.
     """
-    canvas = Canvas(width)
-    low, high = _ends(rows, lines, unit) if domain is None else domain
-    at = Scale(low, high, 2, width - 2)
-    head = 18 if lines else 0
-    bottom = TOP + head + ROW * len(rows)
-    for tick in ticks(low, high, 6 if width > 500 else 5):
-        canvas.line(at(tick), TOP + head, at(tick), bottom, "grid")
-        anchor = "start" if at(tick) < 20 else "end" if at(tick) > width - 20 else "middle"
-        words = rate_words(tick) if unit == "percent" else points_words(tick)
-        canvas.text(at(tick), bottom + 18, words, "soft", size=12, at=anchor)
-    _rules(canvas, lines, at, width, len(rows))
-    for i, row in enumerate(rows):
-        y = TOP + head + ROW * i
-        said = _words(row, unit)
-        room = int((width - room_for(said) - 24) / (13 * 0.57))
-        canvas.text(0, y + 14, cut(row.label, room), bold=True)
-        canvas.text(width, y + 14, said, "soft", at="end")
-        y += 29
-        canvas.rect(at(row.low), y - 4, max(2.0, at(row.high) - at(row.low)), 8, f"{row.kind}-soft", 4)
-        canvas.line(at(row.low), y - 4, at(row.low), y + 4, f"line-{row.kind}", 1.5)
-        canvas.line(at(row.high), y - 4, at(row.high), y + 4, f"line-{row.kind}", 1.5)
-        if row.value is not None:
-            canvas.mark(at(row.value), y, row.kind, 5)
-    told = summary or "; ".join(f"{row.label}: {_words(row, unit)}" for row in rows)
-    table = [(r.label, *_cells(r, unit), r.note) for r in rows]
-    table += [(line.label, rate_words(line.value) if unit == "percent" else points_words(line.value), "", "", "") for line in lines]
-    return canvas.done(name, title, told, bottom + BOTTOM - 8, ("what", "value", "from", "to", "note"), table)
-
-
-def _ends(rows: Sequence[IntervalRow], lines: Sequence[RuleLine], unit: Unit) -> tuple[float, float]:
-    values = [v for r in rows for v in (r.low, r.high, r.value) if v is not None] + [line.value for line in lines]
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    if unit == "percent":
-        return 0.0, min(1.0, max(0.05, high * 1.08))
-    room = 0.06 * max(0.1, high - low)
-    return max(-1.0, min(low - room, 0.0)), min(1.0, max(high + room, 0.0))
-
-
-def _rules(canvas: Canvas, lines: Sequence[RuleLine], at: Scale, width: int, rows: int) -> None:
-    """Beside the bars alone, so that no line runs through a label."""
-    taken = -1.0
-    for line in sorted(lines, key=lambda line: line.value):
-        x = at(line.value)
-        for i in range(rows):
-            top = TOP + 18 + ROW * i
-            canvas.line(x, top + 20, x, top + 38, line.kind, 1.8, "3 2")
-        half = room_for(line.label, 12) / 2
-        middle = min(max(x, half), width - half)
-        if middle - half > taken:  # labels never run into each other; the table has them all
-            canvas.text(middle, TOP + 6, line.label, "soft", size=12, at="middle")
-            taken = middle + half + 8
-
-
-def _words(row: IntervalRow, unit: Unit) -> str:
-    if row.value is None:
-        return row.note or "not known"
-    if unit == "points":
-        words = f"{points_words(row.value)} ({points_words(row.low)} to {points_words(row.high)})"
-    else:
-        words = f"{percent(row.value)} ({interval_words(row.low, row.high)})"
-    return f"{words} · {row.note}" if row.note else words
-
-
-def _cells(row: IntervalRow, unit: Unit) -> tuple[str, str, str]:
-    said = percent if unit == "percent" else points_words
-    return ("" if row.value is None else said(row.value), said(row.low), said(row.high))
+    values = [v for r in rows for v in (r.low, r.value, r.high) if v is not None] + [at for at, _, _ in lines]
+    ends = domain if domain is not None and unit == "percent" else _domain(values, unit)
+    marked = [*lines, (0.0, "", "axis")] if unit == "points" else list(lines)
+    said = [Said(r.label, r.note, *_words((r.low, r.value, r.high), unit), _drawing(r)) for r in rows]
+    marks, height = laid_out(said, marked, ends, tick_percent if unit == "percent" else tick_points, width)
+    heads = ("what", "low", "estimate", "high", "note")
+    table = [(r.label, *(_cell(v, unit) for v in (r.low, r.value, r.high)), r.note) for r in rows]
+    table += [(label, "", _cell(at, unit), "", kind) for at, label, kind in lines]
+    told = "; ".join(f"{r.label}: {' '.join(_words((r.low, r.value, r.high), unit))}" for r in rows)
+    return figure(name, title, summary or f"{told}.", heads, table, width, height, marks)
 
 
 def dumbbells(
     name: str,
-    title: str,
-    pairs: Sequence[tuple[str, IntervalRow, IntervalRow]],
+    rows: Sequence[tuple[str, Range, Range]],
+    lines: Sequence[tuple[float, str, str]] = (),
     *,
-    width: int = 720,
+    title: str = "Before and after",
+    names: tuple[str, str] = ("before", "after"),
+    domain: tuple[float, float] | None = None,
     summary: str = "",
+    width: int = 720,
 ) -> Figure:
-    """Before (open) and after (full) of each pair on one axis of failure rates, joined by an arrow; ranges behind."""
-    canvas = Canvas(width)
-    at = Scale(0, 1, 2, width - 2)
-    row = 52
-    bottom = TOP + row * len(pairs)
-    for tick in ticks(0, 1, 6 if width > 500 else 5):
-        canvas.line(at(tick), TOP, at(tick), bottom, "grid")
-        anchor = "start" if tick == 0 else "end" if tick == 1 else "middle"
-        canvas.text(at(tick), bottom + 18, rate_words(tick), "soft", size=12, at=anchor)
-    for i, (label, before, after) in enumerate(pairs):
-        y = TOP + row * i
-        said = f"{_rate(before)} → {_rate(after)}"
-        canvas.text(0, y + 14, cut(label, int((width - room_for(said) - 20) / 7.4)), bold=True)
-        canvas.text(width, y + 14, said, "soft", at="end")
-        for part, place in ((before, y + 27), (after, y + 38)):
-            if part.value is None:
-                continue
-            canvas.rect(
-                at(part.low), place - 3, max(2.0, at(part.high) - at(part.low)), 6, "sunk" if part is before else f"{part.kind}-soft", 3
-            )
-            canvas.mark(at(part.value), place, "open" if part is before else part.kind, 4.5)
-    table = [
-        (label, before.note, *_cells(before, "percent"), after.note, *_cells(after, "percent"))
-        for label, before, after in pairs
-    ]
-    head = ("on", "runs without", "without", "from", "to", "runs with", "with", "from", "to")
-    told = summary or "; ".join(f"{label}: {_rate(b)} without, {_rate(a)} with" for label, b, a in pairs)
-    return canvas.done(name, title, told, bottom + BOTTOM - 8, head, table)
+    """Each rate (low, value, high) before, grey, and after, in the accent colour, joined by an arrow."""
+    values = [v for _, *both in rows for one in both for v in one if v is not None] + [at for at, _, _ in lines]
+    said = []
+    for label, one, two in rows:
+        strong = f"{_value(one[1], 'percent')} → {_value(two[1], 'percent')}"
+        said.append(Said(label, "", strong, "", _pair(one, two)))
+    marks, height = laid_out(said, lines, domain or _domain(values, "percent"), tick_percent, width, key=names)
+    heads = ("what", *(f"{end}, {when}" for when in names for end in ("low", "estimate", "high")))
+    table = [(label, *(_cell(v, "percent") for one in both for v in one)) for label, *both in rows]
+    table += [(label, "", _cell(at, "percent"), "", "", "", "") for at, label, _ in lines]
+    told = "; ".join(f"{one.label}: {one.strong}" for one in said)
+    return figure(name, title, summary or f"{told}.", heads, table, width, height, marks)
 
 
-def _rate(row: IntervalRow) -> str:
-    return "not run" if row.value is None else percent(row.value)
+def _drawing(row: IntervalRow) -> Callable[[Scale, float], list[str]]:
+    return lambda scale, y: _bar((row.low, row.value, row.high), row.kind, scale, y)
+
+
+def _bar(given: Range, kind: str, scale: Scale, y: float, thick: float = 12) -> list[str]:
+    """The range as a bar, the value as its shape."""
+    low, value, high = given
+    out = []
+    if low is not None and high is not None:
+        x, x2 = scale(low), scale(high)
+        out.append(box(x, y - thick / 2, max(2, x2 - x), thick, f"band-{kind}", thick / 2))
+        out.append(line(x, y, max(x + 2, x2), y, f"line-{kind} thin"))
+    if value is not None:
+        out.append(box(scale(value) - 6, y - 6, 12, 12, "paper", 6))
+        out.append(shape(kind, scale(value), y))
+    return out
+
+
+def _pair(one: Range, two: Range) -> Callable[[Scale, float], list[str]]:
+    def draw(scale: Scale, y: float) -> list[str]:
+        out = [
+            *_bar((one[0], None, one[2]), "muted", scale, y - 4, 7),
+            *_bar((two[0], None, two[2]), "accent", scale, y + 4, 7),
+        ]
+        if one[1] is not None and two[1] is not None:
+            a, b = scale(one[1]), scale(two[1])
+            if abs(a - b) > 18:
+                tip = b + (7 if a > b else -7)
+                back = tip + (6 if a > b else -6)
+                out += [
+                    line(a, y, back, y, "line-accent thin"),
+                    path([(tip, y), (back, y - 4), (back, y + 4)], "accent", True),
+                ]
+        for value, kind in ((one[1], "muted"), (two[1], "accent")):
+            if value is not None:
+                out.append(shape(kind, scale(value), y))
+        return out
+
+    return draw
+
+
+def _domain(values: Sequence[float], unit: Unit) -> tuple[float, float]:
+    if unit == "points":
+        return -nice_above(max([0.0, *(-v for v in values)])), nice_above(max([0.0, *values]))
+    most = max(values, default=1.0)
+    return (0.0, nice_above(most * 1.05)) if most < ZOOM else (0.0, 1.0)
+
+
+def _value(value: float | None, unit: Unit) -> str:
+    if value is None:
+        return "–"
+    return share_words(value) if unit == "percent" else _points(value)
+
+
+def _points(value: float, toward: Literal["nearest", "down", "up"] = "nearest") -> str:
+    sign = "−" if value < 0 else "+" if value > 0 else ""
+    return sign + percent(min(1.0, abs(value)), toward).removesuffix(" %")
+
+
+def _words(given: Range, unit: Unit) -> tuple[str, str]:
+    """The value, and the range, as they are written."""
+    low, value, high = given
+    if low is None or high is None:
+        return _value(value, unit), ""
+    if unit == "percent":
+        return _value(value, unit), interval_words(low, high)
+    ends = _points(low, "up" if low < 0 else "down"), _points(high, "down" if high < 0 else "up")
+    return _value(value, unit), f"{ends[0]} to {ends[1]}"
+
+
+def _cell(value: float | None, unit: Unit) -> str:
+    return "" if value is None else f"{round(value * 100, 4):g}{' %' if unit == 'percent' else ' points'}"
