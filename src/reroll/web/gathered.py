@@ -12,7 +12,7 @@ from reroll.answer import Answer, CauseSection, CertifySection, DudSection, Luck
 from reroll.store import Store
 from reroll.store_rows_web import Finding
 
-__all__ = ["Gathered", "answer_of", "gathered"]
+__all__ = ["Gathered", "answer_of", "cause_of", "gathered"]
 
 ANSWERS = ("investigate", "rerun", "certify")
 BESIDE = ("cause", "forks", "try", "surprise", "futures", "phrase", "audit", "neighbours")
@@ -67,6 +67,14 @@ def answer_of(body: Mapping[str, Any]) -> Answer | None:
     try:
         return _ANSWER.validate_python(dict(body)) if body.get("schema") == "reroll.answer/1" else None
     except ValidationError:  # written by another version
+        return None
+
+
+def cause_of(body: Mapping[str, Any]) -> CauseSection | None:
+    """The cause that a finding's JSON holds; None where another version wrote it."""
+    try:
+        return _CAUSE.validate_python(dict(body))
+    except ValidationError:
         return None
 
 

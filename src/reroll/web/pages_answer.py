@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from reroll.answer import NotExamined
+from reroll.answer import NotExamined, Price
 from reroll.case import Case
 from reroll.errors import RerollError, UsageError
 from reroll.numbers import percent
@@ -28,6 +28,7 @@ __all__ = ["ROUTES", "case_named", "sent"]
 
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
 STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
+NOTHING = NotExamined("", Price(None, None))
 LATER = 10  # runs that "run it again" makes at most
 
 
@@ -92,6 +93,7 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         questions=questions(home.store, jobs),
         messages=[] if project is None else sent(project.program, case),
         sentences=_sentences(known),
+        ends=None if known.luck is None else bounds(known.luck, known.certify or NOTHING),
         headline=None if known.answer is None else headline(known.answer.luck),
         kind="invalid" if known.luck is None else KIND[known.luck.verdict],
         offers={} if project is None else _offers(home, project, case, known),
@@ -112,7 +114,7 @@ def _sentences(known: Gathered) -> dict[str, str]:
     luck, certify = known.luck, known.certify
     said: dict[str, str] = {}
     if luck is not None:
-        low, high = bounds(luck, certify or NotExamined("", None))  # type: ignore[arg-type]
+        low, high = bounds(luck, certify or NOTHING)
         said["rate"] = rate_sentence(luck.rate, low, high, fresh=bool(known.answer and known.answer.cost.calls))
         said["luck"] = luck_sentence(luck)
         said["retry"] = retry_sentence(luck, low, high)

@@ -1,0 +1,182 @@
+"""Tokens: a completion as a strip coloured by surprise, what else could have stood there, the curve, the tree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from reroll.errors import RerollError
+from reroll.looking import parted_samples, said_by
+from reroll.numbers import percent
+from reroll.render.figures import Figure, fork_tree, two_distributions
+from reroll.sample import Token
+from reroll.store import Store
+from reroll.web import figured
+from reroll.web.actions import offer
+from reroll.web.home import Home
+from reroll.web.pages_answer import case_named
+from reroll.web.view import page, plain
+
+__all__ = ["ROUTES", "Piece", "pieces_of"]
+
+STEPS = 8  # shades of surprise, one for each halving of the probability
+MOST_TOKENS = 4000
+MOST_TREE = 3000  # runs that a tree is made of on a page
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token of a strip: its text, its probability, how surprising it was (0 to 8), and what could stand there.
+
+    choices: (token, probability, success or None); dud: whether the answer went wrong here.
+    """
+
+    text: str
+    prob: float | None
+    shade: int
+    choices: tuple[tuple[str, float, float | None], ...]
+    dud: bool = False
+
+    @property
+    def tip(self) -> str:
+        """What a reader is told who points at it, in a line for each token."""
+        lines = [f"“{plain(t, 40)}” {percent(p)}" + (f", then {percent(s)} work out" if s is not None else "") for t, p, s in self.choices]
+        return "\n".join(lines) if lines else ("" if self.prob is None else f"taken here in {percent(self.prob)} of runs")
+
+
+def _shade(p: float | None) -> int:
+    if p is None or p > 0.9:
+        return 0
+    return STEPS if p <= 2.0**-STEPS else max(1, math.ceil(-math.log2(p) - 1e-9))
+
+
+def pieces_of(store: Store, sample_id: str, tokens: Sequence[Token]) -> tuple[list[Piece], str]:
+    """The strip of a sample, and where its probabilities are from: as sampled, or scored by a later search."""
+    found = {f.command: store.finding_body(f.id) for f in store.findings(command=("forks", "surprise"), sample_id=sample_id)[::-1]}
+    for finding in store.findings(command="investigate")[:50]:  # a token found within an answer
+        if "forks" in found:
+            break
+        body = store.finding_body(finding.id)
+        dud = body.get("dud") or {}
+        if dud.get("sample") == sample_id and dud.get("token"):
+            found["forks"] = {**dud, "tokens": []}
+    forks, surprise = found.get("forks"), found.get("surprise")
+    if tokens and any(t.logprob is not None for t in tokens):
+        made = [_piece(t) for t in tokens]
+        source = "as the server told them when it was sampled"
+    elif forks and forks.get("tokens"):
+        made = [Piece(t["text"], t.get("prob"), _shade(t.get("prob")), ()) for t in forks["tokens"]]
+        source = "read later by the search for the token"
+    elif surprise:
+        made = [_surprised(t) for t in surprise["tokens"]]
+        source = "read later, when it was asked how unlikely this was"
+    else:
+        return [Piece(t.text, None, 0, ()) for t in tokens], ""
+    if forks and forks.get("position"):
+        at = int(forks["position"]) - 1
+        if at < len(made) and made[at].text == forks.get("token"):
+            made[at] = _dud(made[at], forks)
+    return made[:MOST_TOKENS], source
+
+
+def _piece(token: Token) -> Piece:
+    p = None if token.logprob is None else math.exp(min(0.0, token.logprob))
+    return Piece(token.text, p, _shade(p), tuple((t, math.exp(min(0.0, q)), None) for t, q in token.top[:8]))
+
+
+def _surprised(token: Mapping[str, Any]) -> Piece:
+    p = None if token.get("log_prob") is None else math.exp(min(0.0, token["log_prob"]))
+    choices = [(token["text"], p or 0.0, None)]
+    if token.get("usual") not in (None, token["text"]):
+        choices.append((token["usual"], token.get("usual_prob") or 0.0, None))
+    return Piece(token["text"], p, _shade(p), tuple(sorted(choices, key=lambda c: -c[1])))
+
+
+def _dud(piece: Piece, forks: Mapping[str, Any]) -> Piece:
+    after = (forks.get("success_after") or {}).get("value")
+    choices = [(piece.text, piece.prob if piece.prob is not None else forks.get("prob") or 0.0, after)]
+    choices += [(o["token"], o.get("prob") or 0.0, o["success"]["value"]) for o in forks.get("alternatives", ())]
+    return Piece(piece.text, piece.prob, piece.shade, tuple(sorted(choices, key=lambda c: -c[1])), True)
+
+
+def tokens_page(request: Request) -> Response:
+    home: Home = request.app.state.home
+    stored = home.store.sample(request.path_params["id"])
+    completion = stored.sample.completion
+    pieces, source = pieces_of(home.store, stored.id, completion.tokens if completion else ())
+    forks = next(iter(home.store.findings(command="forks", sample_id=stored.id, limit=1)), None)
+    body = None if forks is None else home.store.finding_body(forks.id)
+    figures: dict[str, figured.Draw] = {}
+    if body is not None and body.get("curve"):
+        figures["curve"] = lambda width: figured.of_forks(body, width)
+    try:
+        project = home.project()
+        offers = {
+            name: offer(home, project, name, label=label, sample=stored.id, case=stored.case_id)
+            for name, label in (("forks", "Find the token that led it astray"), ("surprise", "How unlikely was this?"))
+        }
+    except RerollError:
+        offers = {}
+    return page(
+        request,
+        "tokens.html",
+        figures=figures,
+        stored=stored,
+        text=said_by(stored.sample),
+        pieces=pieces,
+        source=source,
+        forks=body,
+        offers=offers,
+        jobs=home.store.jobs(states=("waiting", "running"), case_id=stored.case_id),
+        shown=len(pieces),
+        total=len(completion.tokens) if completion and completion.tokens else len(pieces),
+    )
+
+
+def tree_page(request: Request) -> Response:
+    """All runs of a case, run together where they begin alike."""
+    home: Home = request.app.state.home
+    case = case_named(home, request.path_params["id"])
+    count = next((c.n for c in home.store.case_counts() if c.case_id == case.id), 0)
+    figures: dict[str, figured.Draw] = {}
+    parted = None
+    if 0 < count <= MOST_TREE:
+        parted = parted_samples(home.project(), home.store, case.id, least=max(1, count // 200))
+        tree = parted.tree
+        figures["tree"] = lambda width: fork_tree("tree", tree, title="Where the answers part, and how each way fares", width=width)
+    return page(request, "tree.html", figures=figures, case=case, parted=parted, count=count, most=MOST_TREE)
+
+
+def compare_page(request: Request) -> Response:
+    """Two wordings at one token of the answer, from the newest finding that looked there."""
+    home: Home = request.app.state.home
+    case = case_named(home, request.path_params["id"])
+    body: dict[str, Any] | None = None
+    for finding in home.store.findings(command="phrase", case_id=case.id):
+        read = home.store.finding_body(finding.id)
+        if read.get("of") == "tokens" or read.get("rows") or read.get("tokens"):
+            body = read
+            break
+    draws: dict[str, figured.Draw] = {}
+    if body is not None and (rows := body.get("rows") or body.get("tokens")):
+        draws["two"] = lambda width: _two(rows, body, width)
+    return page(request, "wordings.html", figures=draws, case=case, body=body)
+
+
+def _two(rows: Sequence[Mapping[str, Any]], body: Mapping[str, Any], width: int) -> Figure:
+    left = [(str(r.get("token", "")), float(r.get("first") or 0.0)) for r in rows]
+    right = [(str(r.get("token", "")), float(r.get("second") or 0.0)) for r in rows]
+    return two_distributions("two", left, right, names=("as asked", "in other words"), width=width)
+
+
+ROUTES = [
+    Route("/tokens/{id}", tokens_page),
+    Route("/cases/{id}/tree", tree_page),
+    Route("/cases/{id}/wordings", compare_page),
+]
