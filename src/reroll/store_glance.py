@@ -107,6 +107,14 @@ class Glances(Database):
         with self._read() as connection:
             return [WORST[row[0]] for row in connection.execute(query.where(*_here(case_id, variant)).order_by(samples.c.seq))]
 
+    def outcome_times(self, case_id: str, checks_ids: Collection[str], variant: str | None = None) -> list[tuple[float, str]]:
+        """When each of the case's judged samples settled (Unix time) and its overall outcome, in the order of time."""
+        worst = _worst(checks_ids)
+        query = select(samples.c.settled_us, worst.c.worst).select_from(samples.join(worst, worst.c.sample_id == samples.c.id))
+        here = query.where(*_here(case_id, variant)).order_by(samples.c.settled_us, samples.c.seq)
+        with self._read() as connection:
+            return [(us / 1e6, WORST[word]) for us, word in connection.execute(here)]
+
     def glance_page(
         self,
         case_id: str,

@@ -163,20 +163,36 @@ def asked_for(home: Home, form: Any, who: Visitor) -> Any:
 def ask(home: Home, action: Action, told: Mapping[str, str], who: Visitor, report_id: str | None = None) -> Any:
     """The job that does this, new or already there. Raises: UsageError for a budget that is none."""
     budget = _budget(told.get("budget"), action.budget, home.budget)
+    most = _most_usd(home, who)
     words = action.words(told)
     at = words.index("--") if "--" in words else len(words)
-    words[at:at] = [f"--budget={budget}", *([] if home.max_usd is None else [f"--max-usd={home.max_usd}"])]
+    words[at:at] = [f"--budget={budget}", *([] if most is None else [f"--max-usd={most:g}"])]
     job, _ = home.store.ask_job(
         words,
         title=action.title.format_map(_Blank(told)),
         key=content_id("jk1", [words, str(home.folder.resolve())]),
         by=who.name,
+        token_id=who.token,
         case_id=told.get("case"),
         report_id=report_id,
         max_calls=budget,
-        max_usd=home.max_usd,
+        max_usd=most,
     )
     return job
+
+
+def _most_usd(home: Home, who: Visitor) -> float | None:
+    """What one job may cost now: the server's cap, and what is left of the access token's. Raises: Refused for nothing."""
+    token = None if who.token is None else next((t for t in home.store.tokens() if t.id == who.token), None)
+    if token is None or token.max_usd is None:
+        return home.max_usd
+    spent = home.store.spent_by_token(token.id)
+    if spent is None:
+        raise Refused(403, "what your earlier jobs cost is not known, so your access cannot be held to its cap; ask for another")
+    left = token.max_usd - spent
+    if left <= 0:
+        raise Refused(403, f"your access may spend {money(token.max_usd)}, and that is spent; ask whoever gave it to you")
+    return left if home.max_usd is None else min(left, home.max_usd)
 
 
 def _makes_sense(told: Mapping[str, str], needs: Sequence[str]) -> None:

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from reroll.web import pages_answer, pages_cause, pages_fixes, pages_inbox, pages_samples, pages_tokens
+from reroll.web import (
+    pages_answer,
+    pages_cause,
+    pages_fixes,
+    pages_inbox,
+    pages_project,
+    pages_samples,
+    pages_tokens,
+    pages_watch,
+)
 
 __all__ = ["PAGES"]
 
-PAGES: list[BaseRoute] = [*pages_inbox.ROUTES, *pages_answer.ROUTES, *pages_samples.ROUTES, *pages_tokens.ROUTES, *pages_cause.ROUTES, *pages_fixes.ROUTES]
+PAGES: list[BaseRoute] = [
+    *pages_inbox.ROUTES,
+    *pages_answer.ROUTES,
+    *pages_samples.ROUTES,
+    *pages_tokens.ROUTES,
+    *pages_cause.ROUTES,
+    *pages_fixes.ROUTES,
+    *pages_watch.ROUTES,
+    *pages_project.ROUTES,
+]

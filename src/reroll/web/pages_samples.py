@@ -27,7 +27,7 @@ from reroll.web.home import Home
 from reroll.web.pages_answer import case_named
 from reroll.web.view import page
 
-__all__ = ["ROUTES", "differing"]
+__all__ = ["ROUTES", "checks_ids", "differing"]
 
 EACH_PAGE = 40
 MOST_COMPARED = 6000  # characters of each side
@@ -58,7 +58,7 @@ def listed(request: Request) -> Response:
     case = case_named(home, case_id)
     variant = asked.get("variant") or None
     reason = (asked["check"], asked["reason"]) if "check" in asked and "reason" in asked else None
-    ids = _ids(home, case)
+    ids = checks_ids(home, case)
     chosen: dict[str, Any] = {"outcome": asked.get("outcome") or None, "reason": reason, "variant": variant}
     seqs = home.store.glance_page(case_id, ids, **chosen, before=_number(asked.get("before")), limit=EACH_PAGE + 1)
     items = _items(home, case, home.store.of_seqs(seqs[:EACH_PAGE])[::-1])
@@ -80,7 +80,7 @@ def listed(request: Request) -> Response:
     )
 
 
-def _ids(home: Home, case: Case) -> list[str]:
+def checks_ids(home: Home, case: Case) -> list[str]:
     """The content ids of the case's checks as they are now."""
     try:
         project = home.project()
@@ -93,7 +93,7 @@ def _ids(home: Home, case: Case) -> list[str]:
 def _items(home: Home, case: Case, stored: Sequence[StoredSample]) -> list[Item]:
     project = home.project()
     labels = {label.sample: label.outcome for label in project.labels}
-    ids = _ids(home, case)
+    ids = checks_ids(home, case)
     have = home.store.outcomes([one.id for one in stored], ids)
     out = []
     for one in stored:
@@ -150,7 +150,7 @@ def _case(home: Home, id: str) -> Case | None:
 
 def _neighbours(home: Home, case: Case, stored: StoredSample, request: Request) -> tuple[str | None, str | None]:
     """The samples before and after this one in the list that it was opened from."""
-    asked, ids = request.query_params, _ids(home, case)
+    asked, ids = request.query_params, checks_ids(home, case)
     reason = (asked["check"], asked["reason"]) if "check" in asked and "reason" in asked else None
     chosen: dict[str, Any] = {"outcome": asked.get("outcome") or None, "reason": reason, "variant": asked.get("variant") or None}
     newer = home.store.glance_page(case.id, ids, **chosen, after=stored.seq, limit=1)
@@ -161,7 +161,7 @@ def _neighbours(home: Home, case: Case, stored: StoredSample, request: Request) 
 
 def _passing(home: Home, case: Case, stored: StoredSample) -> StoredSample | None:
     """The newest passing sample of the same case and variant, else of any variant."""
-    ids = _ids(home, case)
+    ids = checks_ids(home, case)
     for variant in (stored.variant, None):
         seqs = home.store.glance_page(case.id, ids, outcome="pass", variant=variant, limit=1)
         if seqs:

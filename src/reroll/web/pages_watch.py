@@ -1,0 +1,92 @@
+"""Watch: how each case's stored traffic fares over time against its target, and where it got worse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from reroll.case import Case
+from reroll.drift import first_alarm
+from reroll.drift_rule import drift_rule
+from reroll.errors import RerollError
+from reroll.render.figures import stream
+from reroll.web import figured
+from reroll.web.home import Home
+from reroll.web.pages_samples import checks_ids
+from reroll.web.view import page
+
+__all__ = ["ROUTES", "Stream"]
+
+LEAST = 20  # runs that a stream is shown from
+COLUMNS = 40
+RUN_LENGTH = 10_000  # calls between false alarms, on average
+MOST_BASELINE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The stored outcomes of one case in their order. budget: the share of its error budget that is spent.
+
+    alarm: after how many runs the rate was shown to have risen above what the target allows; None: it was not.
+    """
+
+    case: Case
+    n: int
+    failures: int
+    allowed: float
+    alarm: int | None
+    times: tuple[tuple[float, int, int], ...]
+    alarm_at: float | None
+
+    @property
+    def budget(self) -> float:
+        return self.failures / (self.allowed * self.n) if self.n and self.allowed else 0.0
+
+
+def watch_page(request: Request) -> Response:
+    home: Home = request.app.state.home
+    try:
+        project = home.project()
+    except RerollError:
+        return page(request, "watch.html", streams=[], target=None)
+    target = project.program.target or 0.99
+    known = {c.case_id: c.n for c in home.store.case_counts()}
+    every = [c for c in (*project.cases, *project.reported) if known.get(c.id, 0) >= LEAST and c.checks]
+    streams = [found for c in every if (found := _stream(home, c, 1 - target)) is not None]
+    draws: dict[str, figured.Draw] = {}
+    for one in streams:
+        draws[f"stream-{one.case.id}"] = lambda width, one=one: _draw(one, width)
+    return page(request, "watch.html", figures=draws, streams=streams, target=target)
+
+
+def _stream(home: Home, case: Case, allowed: float) -> Stream | None:
+    """The case's runs as the program drew or production recorded them; those of tried changes are no stream of it."""
+    said = home.store.outcome_times(case.id, checks_ids(home, case), "baseline")
+    if len(said) < LEAST:
+        return None
+    judged = [(when, word) for when, word in said if word != "invalid"]
+    failures = sum(word == "fail" for _, word in judged)
+    alarm = None
+    if 0 < allowed < MOST_BASELINE:
+        found = first_alarm([word for _, word in judged], drift_rule(allowed, RUN_LENGTH))
+        alarm = None if found is None else found.n
+    return Stream(case, len(judged), failures, allowed, alarm, _binned(judged), None if alarm is None else judged[alarm - 1][0])
+
+
+def _binned(judged: list[tuple[float, str]]) -> tuple[tuple[float, int, int], ...]:
+    size = max(1, -(-len(judged) // COLUMNS))
+    parts = [judged[i : i + size] for i in range(0, len(judged), size)]
+    return tuple((part[0][0], sum(word == "fail" for _, word in part), len(part)) for part in parts)
+
+
+def _draw(one: Stream, width: int) -> Any:
+    alarms = [] if one.alarm_at is None else [(one.alarm_at, "worse")]
+    title = f"{one.case.id}: the share that failed, in the order in which runs came"
+    return stream(f"stream-{one.case.id}", one.times, alarms, one.allowed, named="target allows", title=title, width=width)
+
+
+ROUTES = [Route("/watch", watch_page)]
