@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,23 +17,30 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from reroll.cli import main
-
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; as root `make test` installs Debian's")
 SECONDS = 30_000  # milliseconds that a page may take at most on a busy machine; nothing waits that long by itself
 
 
 def run(*words: str) -> None:
-    """One command of reroll, in this process; fails the test if it could not be done."""
-    assert main([*words]) in (0, 1, 3), words
+    """One command of reroll, in a process of its own (the browser's driver keeps this one's event loop)."""
+    done = subprocess.run([sys.executable, "-m", "reroll.cli", *words], capture_output=True, text=True, env=environment())
+    assert done.returncode in (0, 1, 3), done.stderr
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something holds; fails where it does not come to hold."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.02)
 
 
 @dataclass
 class Served:
     """A running server. `link` opens it once; `base` is its address."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     folder: Path
     link: str
 
@@ -55,20 +63,19 @@ def environment(**more: str) -> dict[str, str]:
 def served(folder: Path, *words: str, **env: str) -> Iterator[Served]:
     """`reroll serve` on the project in this folder, until the block ends."""
     command = [sys.executable, "-m", "reroll.cli", "serve", "--port", "0", "--project", str(folder), *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(**env))
-    said = ""
+    log = folder / "serve.log"
+    with log.open("w+b") as told:
+        process = subprocess.Popen(command, stderr=told, env=environment(**env))
     try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            said += line
-            if found := re.search(r"Open (http://\S+)", line):
-                yield Served(process, folder, found[1])
-                break
-        else:
-            raise AssertionError(f"the server did not start: {said}")
+        until = time.monotonic() + SECONDS / 1000
+        while not (found := re.search(r"Open (http://\S+)", log.read_text())):
+            assert process.poll() is None and time.monotonic() < until, f"it did not start: {log.read_text()}"
+            time.sleep(0.02)
+        yield Served(process, folder, found[1])
     finally:
         process.terminate()
         process.wait(20)
+    assert "Traceback" not in log.read_text(), log.read_text()[-4000:]
 
 
 @dataclass
@@ -97,13 +104,15 @@ class Tab:
         """axe finds nothing serious."""
         from axe_playwright_python.sync_playwright import Axe
 
+        before = len(self.errors)
         found = Axe().run(self.page)
+        del self.errors[before:]  # the policy stops what axe itself tries
         serious = [
             (one["id"], one["impact"], [node["html"][:200] for node in one["nodes"][:3]])
             for one in found.response["violations"]
             if one["impact"] in ("serious", "critical")
         ]
-        assert not serious, serious
+        assert not serious, (self.page.url, serious)
 
     def fits(self) -> None:
         """Nothing is wider than the screen."""

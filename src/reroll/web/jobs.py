@@ -25,7 +25,7 @@ from reroll.web.actions import asked_for
 from reroll.web.home import Home
 from reroll.web.view import page
 
-__all__ = ["AT_ONCE", "ROUTES", "Pool", "local", "pool", "questions"]
+__all__ = ["AT_ONCE", "ROUTES", "Pool", "local", "pool", "questions", "wake"]
 
 AT_ONCE = 2  # jobs at the same time; others wait
 EVERY = 0.2  # seconds between looks for jobs that wait
@@ -66,6 +66,12 @@ class Pool:
         """Children go on by themselves: a job outlives the server that started it."""
 
 
+def wake(request: Request) -> None:
+    """Let the pool look at once. Where none runs (another server has the jobs) there is nobody to wake."""
+    if (made := getattr(request.app.state, "pool", None)) is not None:
+        made.woken.set()
+
+
 def start(id: str, home: Home) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "reroll.working", id, "--project", str(home.folder)]
     words += [] if home.store_url is None else ["--store", home.store_url]
@@ -94,7 +100,7 @@ async def ask(request: Request) -> Response:
     form, who = await form_of(request), visitor_of(request)
     home: Home = request.app.state.home
     job = await run_in_threadpool(asked_for, home, form, who)
-    request.app.state.pool.woken.set()
+    wake(request)
     if back := local(str(form.get("back", ""))):
         path, hash, place = back.partition("#")
         return RedirectResponse(f"{path}{'&' if '?' in path else '?'}job={job.id}{hash}{place}", 303)

@@ -17,11 +17,14 @@ from reroll.store_rows_web import Finding, Job
 from reroll.web.access import Refused, Visitor, form_of, visitor_of
 from reroll.web.actions import ACTIONS, ask, offer
 from reroll.web.home import Home
+from reroll.web.jobs import wake
 from reroll.web.reporting import input_names, report_of
 from reroll.web.view import page
 
 __all__ = ["ROUTES", "Row", "rows"]
 
+FREE_BUDGET = 1200  # calls of a model that runs here: they cost nothing, and the answer is to show all
+PERSON_BUDGET = 24  # answers that one person is asked about at most
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass"}
 WORDS = {"worse_than_reference": "not just bad luck", "bad_luck": "bad luck", "not_reproduced": "not reproduced"}
 
@@ -137,7 +140,7 @@ async def take_report(request: Request) -> Response:
         id = await run_in_threadpool(_taken, request.app.state.home, told, who)
     except UsageError as error:
         return await run_in_threadpool(_form, request, told, str(error), 422)
-    request.app.state.pool.woken.set()
+    wake(request)
     return RedirectResponse(f"/reports/{id}", 303)
 
 
@@ -154,9 +157,14 @@ def _taken(home: Home, told: dict[str, str], who: Visitor) -> str:
     program_id = home.store.put_program(project.program)
     home.store.put_case(case)
     id = home.store.put_report(report, program_id)
-    here = project.program.model.partition(":")[0] in ("bundled", "gguf")
-    words = {"case": case.id, "words": report.words, **({} if here else dict.fromkeys(("forks", "cause", "fixes"), "no"))}
-    ask(home, ACTIONS["investigate"], {**words, **({"budget": "1200"} if here else {})}, who, report_id=id)
+    told = {"case": case.id, "words": report.words}
+    asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
+    if asked or project.program.model.partition(":")[0] not in ("bundled", "gguf"):
+        told |= dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered on the answer's page, with its price
+        told |= {"budget": str(PERSON_BUDGET)} if asked else {}
+    else:
+        told["budget"] = str(FREE_BUDGET)
+    ask(home, ACTIONS["investigate"], told, who, report_id=id)
     return id
 
 

@@ -73,7 +73,7 @@ def _stream(home: Home, case: Case, allowed: float) -> Stream | None:
     alarm = None
     if 0 < allowed < MOST_BASELINE:
         found = first_alarm([word for _, word in judged], drift_rule(allowed, RUN_LENGTH))
-        alarm = None if found is None else found.n
+        alarm = None if found is None else found.at
     return Stream(case, len(judged), failures, allowed, alarm, _binned(judged), None if alarm is None else judged[alarm - 1][0])
 
 

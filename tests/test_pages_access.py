@@ -1,0 +1,385 @@
+"""Who may see and do what: links, cookies, tokens, proxies; other sites, other hosts, too much; and how a job survives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from reroll.errors import UsageError
+from reroll.init import init_project
+from reroll.serving import Serving, access_of
+from reroll.store import Store
+from reroll.web.access import Access
+from reroll.web.app import create_app
+from reroll.web.home import Home, secret_of
+from reroll.web.passes import LINK_SECONDS, Passes
+from tests.pages import environment, until
+
+BASE = "http://127.0.0.1:8585"
+SECRET = "a-secret-of-the-proxy"
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    folder = tmp_path / "meetings"
+    init_project(folder)
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        yield Home(folder, store, secret=secret_of(folder))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def access(home: Home, clock: Clock) -> Access:
+    return Access(Passes(home.secret), home.store, proxy_secret=SECRET, clock=clock)
+
+
+@pytest.fixture
+def client(home: Home, access: Access) -> TestClient:
+    """A visitor whom nobody let in. The jobs' pool does not run: nothing is started."""
+    return TestClient(create_app(home, access), base_url=BASE, follow_redirects=False, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def inside(client: TestClient, access: Access, clock: Clock) -> TestClient:
+    """A visitor who opened the link."""
+    assert client.get(f"/?token={access.passes.link(clock.now)}").status_code == 303
+    return client
+
+
+def mark(client: TestClient) -> str:
+    return client.get("/settings").text.split('name="mark" value="')[1].split('"')[0]
+
+
+def post(client: TestClient, path: str, **form: str) -> object:
+    return client.post(path, data={"mark": mark(client), **form}, headers={"origin": BASE})
+
+
+HTML = {"accept": "text/html"}
+
+
+# -- coming in ---------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_sees_anything_without_being_let_in(client: TestClient) -> None:
+    for path in ("/", "/samples", "/settings", "/jobs/j_x/events", "/findings/f_x"):
+        reply = client.get(path, headers=HTML)
+        assert reply.status_code == 401 and "reroll serve --link" in reply.text, path
+    assert client.get("/healthz").text == "ok"
+    assert client.get("/static/style.css").status_code == 200
+
+
+def test_a_link_opens_the_pages_once_and_leaves_a_cookie_that_scripts_cannot_read(
+    client: TestClient, access: Access, clock: Clock
+) -> None:
+    link = f"/samples?case=a&token={access.passes.link(clock.now)}"
+    first = client.get(link)
+    assert first.status_code == 303 and first.headers["location"] == "/samples?case=a"
+    cookie = first.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+    assert client.get("/").status_code == 200
+    client.cookies.clear()
+    again = client.get(link, headers=HTML)
+    assert again.status_code == 401 and "used before" in again.text
+
+
+def test_a_link_is_too_old_after_a_quarter_of_an_hour_and_a_cookie_after_a_month(
+    client: TestClient, access: Access, clock: Clock
+) -> None:
+    link = f"/?token={access.passes.link(clock.now)}"
+    clock.now += LINK_SECONDS + 1
+    assert client.get(link).status_code == 401
+    assert client.get(f"/?token={access.passes.link(clock.now)}").status_code == 303
+    assert client.get("/").status_code == 200
+    clock.now += 31 * 24 * 3600
+    assert client.get("/").status_code == 401
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "e30.e30", "eyJ0IjowfQ.AAAA", "a.b.c", "é.ü"])
+def test_a_cookie_of_somebody_elses_making_opens_nothing(client: TestClient, cookie: str) -> None:
+    assert client.get("/", headers={"cookie": f"reroll={cookie}".encode()}).status_code == 401
+
+
+def test_the_secret_is_kept_for_its_owner_alone_and_survives_a_restart(home: Home) -> None:
+    path = home.folder / ".reroll" / "serve.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert secret_of(home.folder) == home.secret
+    path.write_text("{}")
+    with pytest.raises(UsageError, match="remove it"):
+        secret_of(home.folder)
+
+
+# -- access tokens -----------------------------------------------------------------------------------------------------
+
+
+def test_an_access_token_lets_in_with_its_scopes_until_it_is_revoked(client: TestClient, home: Home) -> None:
+    id, secret = home.store.new_token("ci", ("read",))
+    header = {"authorization": f"Bearer {secret}"}
+    assert client.get("/", headers=header).status_code == 200
+    refused = client.post("/jobs", data={"do": "rerun", "case": "next-friday"}, headers=header)
+    assert refused.status_code == 403 and "scope `run`" in refused.text
+    home.store.revoke_token(id)
+    assert client.get("/", headers=header).status_code == 401
+    assert client.get("/", headers={"authorization": "Bearer rr_wrong"}).status_code == 401
+    assert secret not in str(home.store.tokens())
+
+
+def test_a_person_with_a_token_comes_in_by_the_door_and_goes_out_when_it_is_revoked(client: TestClient, home: Home) -> None:
+    id, secret = home.store.new_token("Ben", ("read", "run"))
+    assert client.post("/enter", data={"token": "rr_no"}, headers={"origin": BASE}).status_code == 401
+    assert client.post("/enter", data={"token": secret}, headers={"origin": BASE}).status_code == 303
+    assert "access token of Ben" in client.get("/settings").text
+    assert client.post("/settings/tokens", data={"mark": mark(client), "name": "x"}, headers={"origin": BASE}).status_code == 403
+    home.store.revoke_token(id)
+    assert client.get("/").status_code == 401
+
+
+def test_a_token_spends_no_more_than_its_cap(client: TestClient, home: Home) -> None:
+    _, secret = home.store.new_token("ci", ("run",), max_usd=2.0)
+    header = {"authorization": f"Bearer {secret}"}
+    ask = {"do": "rerun", "case": "next-friday"}
+    assert client.post("/jobs", data=ask, headers=header).status_code == 303
+    [job] = home.store.jobs()
+    assert "--max-usd=2" in job.words and job.max_usd == 2.0
+    more = client.post("/jobs", data={**ask, "case": "half-seven"}, headers=header)
+    assert more.status_code == 403 and "that is spent" in more.text  # the first may still spend it all
+    home.store.end_job(job.id, "done", usd=0.5)
+    assert client.post("/jobs", data={**ask, "case": "half-seven"}, headers=header).status_code == 303
+    assert "--max-usd=1.5" in home.store.jobs()[0].words
+
+
+def test_a_proxy_that_knows_the_secret_says_who_it_is_and_nobody_else_can(client: TestClient) -> None:
+    said = {"x-forwarded-user": "ana", "x-reroll-proxy": SECRET}
+    assert "ana" in client.get("/", headers=said).text
+    assert client.get("/", headers={**said, "x-reroll-proxy": "guess"}).status_code == 401
+    assert client.get("/", headers={"x-reroll-proxy": SECRET}).status_code == 401
+
+
+def test_no_other_machine_is_let_in_unless_something_says_who_may(home: Home) -> None:
+    with pytest.raises(UsageError, match="nothing says who may"):
+        access_of(home, Serving("0.0.0.0", 0, ("reroll.example.org",), None))
+    with pytest.raises(UsageError, match="fewer than 16"):
+        access_of(home, Serving("0.0.0.0", 0, ("reroll.example.org",), "short"))
+    with pytest.raises(UsageError, match="by which name"):
+        access_of(home, Serving("0.0.0.0", 0, (), SECRET))
+    home.store.new_token("team", ("read",))
+    assert "reroll.example.org" in access_of(home, Serving("0.0.0.0", 0, ("reroll.example.org",), None)).hosts
+    assert access_of(home, Serving("127.0.0.1", 0, (), None))
+
+
+# -- other sites -------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_is_not_ours_gets_nothing(inside: TestClient) -> None:
+    for host in ("evil.example", "127.0.0.1.evil.example", "", "localhost.evil"):
+        assert inside.get("/", headers={"host": host}).status_code == 421, host
+    assert inside.get("/", headers={"host": "localhost:8585"}).status_code in (200, 401)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_form_from_another_site_starts_nothing(inside: TestClient, home: Home, headers: dict[str, str]) -> None:
+    form = {"mark": mark(inside), "do": "rerun", "case": "next-friday"}
+    assert inside.post("/jobs", data=form, headers=headers).status_code == 403
+    assert home.store.jobs() == []
+
+
+def test_a_form_without_our_mark_starts_nothing(inside: TestClient, home: Home) -> None:
+    form = {"do": "rerun", "case": "next-friday"}
+    for given in ({}, {"mark": ""}, {"mark": "AAAA"}):
+        reply = inside.post("/jobs", data={**form, **given}, headers={"origin": BASE})
+        assert reply.status_code == 403 and "reload" in reply.text
+    assert home.store.jobs() == []
+
+
+def test_every_page_forbids_everything_that_it_does_not_need(inside: TestClient) -> None:
+    for path in ("/", "/nowhere", "/static/live.js", "/healthz"):
+        headers = inside.get(path).headers
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "http" not in policy
+        assert headers["x-content-type-options"] == "nosniff" and "frame-ancestors 'none'" in policy
+
+
+def test_nobody_is_sent_to_another_site(inside: TestClient) -> None:
+    for back in ("//evil.example", "https://evil.example", "/\\evil.example"):
+        reply = post(inside, "/jobs", do="rerun", case="next-friday", back=back)
+        assert reply.headers["location"].startswith("/jobs/")  # type: ignore[attr-defined]
+
+
+# -- too much, and nonsense --------------------------------------------------------------------------------------------
+
+
+def test_five_megabytes_are_refused_in_a_sentence_with_or_without_a_length(inside: TestClient) -> None:
+    headers = {"origin": BASE, "content-type": "application/x-www-form-urlencoded", "accept": "text/html"}
+    reply = inside.post("/reports", content=b"happened=" + b"x" * 5_000_000, headers=headers)
+    assert reply.status_code == 413 and "more than a million characters" in reply.text
+    pieces = (b"x" * 100_000 for _ in range(50))
+    assert inside.post("/reports", content=pieces, headers=headers).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"do": "rm -rf"}, "no such action"),
+        ({"do": "rerun"}, "`case` is missing"),
+        ({"do": "rerun", "case": "a\0b"}, "NUL"),
+        ({"do": "rerun", "case": "next-friday", "budget": "-1"}, "between 1 and"),
+        ({"do": "rerun", "case": "next-friday", "budget": "lots"}, "no number of calls"),
+        ({"do": "rerun", "case": "x" * 200_000}, "200,000 characters"),
+    ],
+)
+def test_a_form_that_makes_no_sense_is_answered_in_one_sentence(inside: TestClient, form: dict[str, str], words: str) -> None:
+    reply = post(inside, "/jobs", **form)
+    assert reply.status_code in (400, 403), reply.text  # type: ignore[attr-defined]
+    assert words in reply.text and "Traceback" not in reply.text  # type: ignore[attr-defined]
+
+
+def test_what_a_form_says_never_becomes_an_option_of_the_command(inside: TestClient, home: Home) -> None:
+    post(inside, "/jobs", do="rerun", case="--person=touch /tmp/hacked")
+    post(inside, "/jobs", do="try", case="next-friday", fix="--gepa\n--store=x")
+    [second, first] = home.store.jobs()
+    assert first.words[-2:] == ("--", "--person=touch /tmp/hacked")
+    assert second.words[-3:] == ("--", "--gepa", "--store=x")
+
+
+def test_a_store_that_is_gone_or_locked_is_a_page_that_says_so(inside: TestClient, home: Home) -> None:
+    home.store.close()
+    reply = inside.get("/", headers=HTML)
+    assert reply.status_code == 503 and "The store does not answer" in reply.text and "closed" in reply.text
+
+
+def test_files_that_cannot_be_read_are_said_on_every_page_and_the_store_is_still_shown(
+    inside: TestClient, home: Home
+) -> None:
+    (home.folder / "program.yaml").write_text("program: [\n")
+    reply = inside.get("/", headers=HTML)
+    assert reply.status_code == 200 and "program.yaml:2" in reply.text and "mend the file" in reply.text
+
+
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def test_two_people_who_press_the_button_at_once_start_one_run(inside: TestClient, home: Home) -> None:
+    form = {"mark": mark(inside), "do": "rerun", "case": "next-friday"}
+
+    def press(_: int) -> str:
+        return inside.post("/jobs", data=form, headers={"origin": BASE}).headers["location"]
+
+    with ThreadPoolExecutor(8) as people:
+        places = set(people.map(press, range(16)))
+    assert len(places) == 1 and len(home.store.jobs()) == 1
+
+
+def test_a_job_that_waits_can_be_stopped_before_it_starts(inside: TestClient, home: Home) -> None:
+    post(inside, "/jobs", do="rerun", case="next-friday")
+    [job] = home.store.jobs()
+    post(inside, f"/jobs/{job.id}/stop")
+    assert home.store.job(job.id).state == "stopped"
+    assert not home.store.claim_job(job.id, "late")
+
+
+def work(home: Home, id: str) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "reroll.working", id, "--project", str(home.folder)]
+    return subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def ask(home: Home, *words: str) -> str:
+    job, _ = home.store.ask_job(words, title="a test", key=" ".join(words), by="test")
+    return job.id
+
+
+def test_a_job_leaves_its_finding_and_where_it_stood(home: Home) -> None:
+    id = ask(home, "rerun", "--budget=12", "--", "half-seven")
+    assert work(home, id).wait(60) == 0
+    job = home.store.job(id)
+    assert job.state == "done" and job.finding_id is not None
+    body = home.store.finding_body(job.finding_id)
+    assert body["schema"] == "reroll.answer/1" and body["case"]["id"] == "half-seven"
+    assert job.progress is not None
+    assert job.progress["strip"].count("f") == body["luck"]["rate"]["failures"]
+
+
+def test_a_job_that_cannot_be_done_says_why_in_a_sentence(home: Home) -> None:
+    id = ask(home, "rerun", "--", "no-such-case")
+    work(home, id).wait(60)
+    job = home.store.job(id)
+    assert job.state == "failed" and "no case `no-such-case`" in job.message and "[" not in job.message[-12:]
+
+
+def test_no_job_is_a_command_that_is_not_for_jobs(home: Home) -> None:
+    id = ask(home, "init", "/tmp/elsewhere")
+    work(home, id).wait(60)
+    assert home.store.job(id).state == "failed"
+
+
+def test_a_job_whose_worker_was_killed_is_taken_up_again_and_pays_for_nothing_twice(home: Home) -> None:
+    id = ask(home, "try", "--case=next-friday", "--budget=400", "--", "describe-date")
+    first = work(home, id)
+    until(lambda: home.store.newest() > 50)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait(20)
+    before = home.store.newest()
+    assert home.store.job(id).state == "running"
+    assert not home.store.claim_job(id, "too early")
+    until(lambda: bool(home.store.stale_jobs(0.5)))
+    with home.store._write() as connection:  # as if ten seconds had passed
+        connection.exec_driver_sql("UPDATE jobs SET beat_us = beat_us - 20000000")
+    second = work(home, id)
+    second.wait(280)
+    job = home.store.job(id)
+    assert job.state == "done", job.message
+    stored = home.store.samples(source="draw")
+    slots = {(one.request_id, one.series, one.idx) for one in stored}
+    assert len(slots) == len(stored) >= before
+    body = home.store.finding_body(str(job.finding_id))
+    assert body["cost"]["calls"] <= 400 and body["cost"]["reused"] >= 50  # what the first had drawn counts
+
+
+def test_a_job_stops_as_at_ctrl_c_and_keeps_what_is_known(home: Home) -> None:
+    id = ask(home, "try", "--case=next-friday", "--budget=20000", "--", "describe-date")
+    worker = work(home, id)
+    until(lambda: home.store.newest() > 20)
+    home.store.stop_job(id)
+    worker.wait(60)
+    job = home.store.job(id)
+    assert job.state == "stopped" and job.finding_id is not None
+    assert home.store.finding_body(job.finding_id)["finished"] is False
+
+
+def test_a_worker_that_lost_its_job_writes_nothing_more(home: Home) -> None:
+    id = ask(home, "rerun", "--", "half-seven")
+    assert home.store.claim_job(id, "one") and home.store.beat(id, "one", {"calls": 1}) is False
+    assert home.store.claim_job(id, "two", stale_seconds=-1.0)
+    assert home.store.beat(id, "one") is None
+    assert not home.store.end_job(id, "done", worker="one")
+    assert home.store.end_job(id, "done", worker="two")
+    assert home.store.beat(id, "two") is None
