@@ -8,7 +8,7 @@ APT := DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -qq -o Acquire::Retrie
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 JOBS ?= 2
 
-.PHONY: help demo test postgresql lint format bench bench-quick model schemas lock clean
+.PHONY: help demo serve test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,7 +16,11 @@ help: ## this list
 demo: .venv/installed ## one report investigated on the bundled model
 	$(BIN)/reroll demo
 
-test: .venv/developer postgresql ## every test
+serve: .venv/installed ## the pages, on the bundled model and example project
+	@test -e meetings/program.yaml || $(BIN)/reroll init meetings
+	$(BIN)/reroll serve --project meetings
+
+test: .venv/developer postgresql chromium ## every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: .venv/developer ## ruff and mypy, as CI would
@@ -30,6 +34,9 @@ format: .venv/developer ## rewrite files to the house style
 
 bench: .venv/developer ## rerun the numbers that the docs state
 	$(BIN)/python -m benchmarks
+
+screenshots: .venv/developer chromium ## draw the pages for the docs again
+	$(BIN)/python docs/screenshots.py
 
 model: ## train, export and measure the bundled model again (torch on the CPU, about 43 CPU minutes)
 	$(PYTHON) -m venv .venv-train
@@ -49,6 +56,12 @@ postgresql:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { $(POSTGRESQL); }; then \
 		{ $(APT) update && $(APT) install --yes --no-install-recommends postgresql; } >/dev/null 2>&1 || \
 		echo "PostgreSQL could not be installed; the tests that need it will be skipped"; \
+	fi
+
+chromium:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v chromium >/dev/null; then \
+		{ $(APT) update && $(APT) install --yes --no-install-recommends chromium; } >/dev/null 2>&1 || \
+		echo "Chromium could not be installed; the tests of the pages will be skipped"; \
 	fi
 
 clean: ## forget what was installed and built

@@ -33,7 +33,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages") / "meetings"
     run("init", str(folder))
     at = ("--project", str(folder), "--quiet", "--yes")
-    run("investigate", WORDS, "--budget", "500", "--no-fixes", *at)
+    run("investigate", WORDS, "--budget", "900", "--no-fixes", "--seed", "3", *at)
     run("forks", failing(folder), *at)
     run("try", "hard-code", "--case", "next-friday", "--budget", "200", *at)
     run("futures", "next-friday", *at)

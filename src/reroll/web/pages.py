@@ -9,6 +9,7 @@ from reroll.web import (
     pages_cause,
     pages_fixes,
     pages_inbox,
+    pages_learn,
     pages_project,
     pages_samples,
     pages_tokens,
@@ -25,5 +26,6 @@ PAGES: list[BaseRoute] = [
     *pages_cause.ROUTES,
     *pages_fixes.ROUTES,
     *pages_watch.ROUTES,
+    *pages_learn.ROUTES,
     *pages_project.ROUTES,
 ]
