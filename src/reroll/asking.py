@@ -30,7 +30,7 @@ from reroll.settings import SETTINGS
 if TYPE_CHECKING:
     from reroll.models.model import Model
 
-__all__ = ["asks_on_screen", "choose", "person_of", "price_agreed", "typed", "usage_at_most"]
+__all__ = ["ask_instead", "asks_on_screen", "choose", "person_of", "price_agreed", "typed", "usage_at_most"]
 
 BYTES_PER_TOKEN = 4
 USUAL_ANSWER = 500  # tokens, where the program sets no limit
@@ -93,8 +93,19 @@ def choose(question: str, choices: Sequence[str]) -> int | None:
 # -- persons -----------------------------------------------------------------------------------------------------------
 
 
+_instead: Person | None = None
+
+
+def ask_instead(person: Person | None) -> None:
+    """From here on this one answers for whoever would sit at the terminal."""
+    global _instead
+    _instead = person
+
+
 def person_of(spending: Spending) -> Person | None:
     """Who answers `person` checks: the command given, else whoever sits at the terminal, else nobody."""
+    if _instead is not None:
+        return _instead
     if spending.person is not None:
         return by_command(spending.person)
     return by_asking(_ask_about) if _somebody() else None

@@ -1,40 +1,31 @@
-"""A person, as a job asks one: the question is put on the job's page, and whoever answers there is the person.
-
-Run by a job as its `--person` command: a sample as JSON on stdin, `pass`, `fail` or `unsure` on stdout.
-"""
+"""A person, as a job asks one: the question is put on the job's page, and whoever answers there is the person."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
+from typing import Any
 
-from reroll.errors import RerollError
+from reroll.check import Check, Outcome, Surroundings
+from reroll.person import Person, outcome_of, question_about
+from reroll.sample import Sample
 from reroll.store import Store
 
-__all__ = ["main"]
+__all__ = ["person_of_job"]
 
-EVERY = 0.1  # seconds between looks for the answer
-INTERRUPTED = 130  # as if by Ctrl-C: whoever asked takes it for nobody's judgement
-
-
-def main(job_id: str, store: str) -> int:
-    """Ask, and wait for the answer; ends as if by Ctrl-C when the job is to stop."""
-    question = json.loads(sys.stdin.read())
-    try:
-        with Store.open(store, create=False) as opened:
-            n = opened.ask_person(job_id, question)
-            while (said := opened.answer_of(job_id, n)) is None:
-                job = opened.job(job_id)
-                if job.stop_us is not None or not job.active:
-                    return INTERRUPTED
-                time.sleep(EVERY)
-    except RerollError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(said)
-    return 0
+EVERY = 0.05  # seconds between looks for the answer
 
 
-if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+def person_of_job(store: Store, job_id: str) -> Person:
+    """Asks through the store and waits for the answer. What waits when the job is to stop is nobody's judgement."""
+
+    def ask(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+        question: dict[str, Any] = question_about(check, sample, around)
+        n = store.ask_person(job_id, question)
+        while (said := store.answer_of(job_id, n)) is None:
+            job = store.job(job_id)
+            if job.stop_us is not None or not job.active:
+                raise KeyboardInterrupt
+            time.sleep(EVERY)
+        return outcome_of(said)
+
+    return ask

@@ -15,7 +15,7 @@ from reroll.errors import UsageError
 from reroll.match import clean
 from reroll.sample import Sample
 
-__all__ = ["Person", "by_asking", "by_command"]
+__all__ = ["Person", "by_asking", "by_command", "outcome_of", "question_about"]
 
 Person = Callable[[Check, Sample, Surroundings], Outcome]
 WORDS = ("pass", "fail", "unsure")
@@ -35,7 +35,7 @@ def by_command(command: str) -> Person:
         raise UsageError(f"--person: there is no command `{command}`; give one that exists", slug="no-person")
 
     def ask(check: Check, sample: Sample, around: Surroundings) -> Outcome:
-        told = json.dumps(_as_dict(check, sample, around))
+        told = json.dumps(question_about(check, sample, around))
         run = _run(words, told)
         if run.returncode in STOPPED:  # Ctrl-C reaches the command too; what it says then is nobody's judgement
             raise KeyboardInterrupt
@@ -43,7 +43,7 @@ def by_command(command: str) -> Person:
             return Outcome(
                 "invalid", f"--person ended with exit code {run.returncode}: {clean(run.stderr.strip())[:200]}"
             )
-        return _outcome(run.stdout)
+        return outcome_of(run.stdout)
 
     return ask
 
@@ -69,12 +69,13 @@ def by_asking(ask: Callable[[str, str, Mapping[str, Any]], str]) -> Person:
         question = check.value if isinstance(check.value, str) else "Is this right?"
         while (word := ask(question, _text(sample), around.input).strip().lower()) not in WORDS:
             pass
-        return _outcome(word)
+        return outcome_of(word)
 
     return answer
 
 
-def _outcome(said: str) -> Outcome:
+def outcome_of(said: str) -> Outcome:
+    """What one of the three words means; another word is nobody's judgement."""
     word = said.strip().lower()
     if word == "unsure":
         return Outcome("invalid", UNSURE)
@@ -87,7 +88,8 @@ def _text(sample: Sample) -> str:
     return "" if sample.completion is None else sample.completion.text
 
 
-def _as_dict(check: Check, sample: Sample, around: Surroundings) -> dict[str, Any]:
+def question_about(check: Check, sample: Sample, around: Surroundings) -> dict[str, Any]:
+    """What a person is shown of one sample, as JSON."""
     return {
         "question": check.value if isinstance(check.value, str) else None,
         "text": _text(sample),

@@ -10,10 +10,8 @@ import argparse
 import io
 import os
 import re
-import shlex
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -23,8 +21,10 @@ from typing import Any
 
 from reroll import findings, listening
 from reroll.answer import ProgressEvent, to_json
+from reroll.asking import ask_instead
 from reroll.cli import main as command
 from reroll.errors import StoreError
+from reroll.job_person import person_of_job
 from reroll.settings import setting
 from reroll.store import Store
 from reroll.store_rows_web import Job, JobState
@@ -115,16 +115,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (found := store.findings(job_id=job.id, limit=1)) and found[0].command == job.words[0]:
             store.end_job(job.id, "done", worker=worker, finding_id=found[0].id)
             return 0
-        _run(store, job, worker, told, place)
+        ask_instead(person_of_job(store, job.id))
+        try:
+            _run(store, job, worker, told)
+        finally:
+            ask_instead(None)
     return 0
 
 
-def _run(store: Store, job: Job, worker: str, told: argparse.Namespace, place: str) -> None:
+def _run(store: Store, job: Job, worker: str, told: argparse.Namespace) -> None:
     said = io.StringIO()
-    person = shlex.join([sys.executable, "-m", "reroll.job_person", job.id, place])
     options = ["--json", "--yes", "--quiet", "--project", str(told.project)]
     options += [] if told.store is None else ["--store", told.store]
-    options += ["--person", person] if job.words[0] in ("investigate", "rerun", "certify") else []
     with Beating(store, job, worker) as beating, redirect_stdout(_Nowhere()), redirect_stderr(said):
         code = command(with_options(job.words, options))
     found = findings.last()

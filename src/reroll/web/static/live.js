@@ -2,6 +2,8 @@
 // @ts-check
 const SHAPES = { p: ["●", "pass"], f: ["✕", "fail"], i: ["◌", "invalid"] };
 const MOST = 400; // outcomes shown of a job that runs
+const EACH = 140, LONGEST = 2500, PAUSE = 900; // milliseconds: for one outcome, for all that came together, before the answer
+const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** @param {number} x */
 const percent = (x) => (x > 0 && x < 0.01 ? "under 1" : x > 0.99 && x < 1 ? "over 99" : Math.round(100 * x)) + " %";
@@ -23,24 +25,28 @@ function said(p) {
 function follow(box) {
   const line = box.querySelector("[data-said]"), state = box.querySelector("[data-state]");
   const strip = box.querySelector("[data-strip]");
-  let shown = 0;
+  let told = 0, shown = Promise.resolve();
+  /** Each outcome comes by itself, however fast the model was: what happens is to be seen. @param {string} outcomes */
+  const arrive = (outcomes) => {
+    if (outcomes.length < told) { strip?.replaceChildren(); told = 0; }
+    const more = outcomes.slice(told, MOST), step = still ? 0 : Math.min(EACH, LONGEST / Math.max(1, more.length));
+    told = Math.min(outcomes.length, MOST);
+    for (const word of more) {
+      shown = shown.then(() => new Promise((next) => {
+        const [shape, kind] = SHAPES[word] || ["·", ""], mark = document.createElement("i");
+        mark.className = kind;
+        mark.textContent = shape;
+        strip?.append(mark);
+        step ? setTimeout(next, step) : next(undefined);
+      }));
+    }
+  };
   const source = new EventSource(`/jobs/${box.dataset.job}/events`);
   source.onmessage = (event) => {
     const job = JSON.parse(event.data);
     if (line) line.textContent = job.message || said(job.progress);
     if (state) state.textContent = { waiting: "waits for its turn", running: "running", done: "done", failed: "could not be done", stopped: "stopped" }[job.state] || job.state;
-    const outcomes = (job.progress && job.progress.strip) || "";
-    if (strip) {
-      if (outcomes.length < shown) { strip.replaceChildren(); shown = 0; }
-      for (const word of outcomes.slice(shown, MOST)) {
-        const [shape, kind] = SHAPES[word] || ["·", ""];
-        const mark = document.createElement("i");
-        mark.className = kind;
-        mark.textContent = shape;
-        strip.append(mark);
-      }
-      shown = Math.min(outcomes.length, MOST);
-    }
+    arrive((job.progress && job.progress.strip) || "");
     box.dataset.ready = job.state;
     if (job.question !== null && job.question !== undefined && box.dataset.question !== String(job.question)) {
       if (!document.querySelector(`[data-asked="${job.id}:${job.question}"]`)) { source.close(); location.replace(location.pathname + location.search); }
@@ -48,7 +54,7 @@ function follow(box) {
     }
     if (job.over) {
       source.close();
-      if (job.finding && !box.dataset.stay) location.assign(box.dataset.then || `/findings/${job.finding}`);
+      if (job.finding && !box.dataset.stay) shown.then(() => setTimeout(() => location.assign(box.dataset.then || `/findings/${job.finding}`), PAUSE));
     }
   };
   source.onerror = () => { if (line) line.textContent = "The server does not answer; what was drawn is kept. Trying again…"; };
