@@ -17,14 +17,18 @@ from urllib.parse import urlsplit
 
 import pytest
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; as root `make test` installs Debian's")
 SECONDS = 30_000  # milliseconds that a page may take at most on a busy machine; nothing waits that long by itself
 
 
 def run(*words: str) -> None:
     """One command of reroll, in a process of its own (the browser's driver keeps this one's event loop)."""
-    done = subprocess.run([sys.executable, "-m", "reroll.cli", *words], capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        [sys.executable, "-m", "reroll.cli", *words], capture_output=True, text=True, env=environment()
+    )
     assert done.returncode in (0, 1, 3), done.stderr
 
 
@@ -69,7 +73,8 @@ def served(folder: Path, *words: str, **env: str) -> Iterator[Served]:
     try:
         until = time.monotonic() + SECONDS / 1000
         while not (found := re.search(r"Open (http://\S+)", log.read_text())):
-            assert process.poll() is None and time.monotonic() < until, f"it did not start: {log.read_text()}"
+            assert process.poll() is None, f"it did not start: {log.read_text()}"
+            assert time.monotonic() < until, f"it did not start in time: {log.read_text()}"
             time.sleep(0.02)
         yield Served(process, folder, found[1])
     finally:
@@ -116,9 +121,7 @@ class Tab:
 
     def fits(self) -> None:
         """Nothing is wider than the screen."""
-        wide = self.page.evaluate(
-            "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        )
+        wide = self.page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide[0] <= wide[1] + 1, f"the page is {wide[0]} px wide on a screen of {wide[1]}"
 
 
@@ -147,7 +150,9 @@ def tab(started: Any, link: str, *, width: int = 1280, dark: bool = False, **mor
     page = context.new_page()
     parts = urlsplit(link)
     seen = Tab(page, f"{parts.scheme}://{parts.netloc}")
-    page.on("request", lambda r: None if r.url.startswith((seen.base, "data:", "blob:")) else seen.outside.append(r.url))
+    page.on(
+        "request", lambda r: None if r.url.startswith((seen.base, "data:", "blob:")) else seen.outside.append(r.url)
+    )
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on(
         "console",

@@ -50,12 +50,13 @@ def test_the_awkward_wording_moves_chances_to_the_wrong_token_where_they_part(pl
     at, found = parting([*plain, *awkward])
     assert set(found) >= {"27", "20"}
     one, two = (dict(spread(next(r for r in runs if len(r.tokens) > at).tokens[at])) for runs in (plain, awkward))
-    assert one["20"] + 0.1 < two["20"] and one["27"] > two["27"] + 0.1
+    assert one["20"] + 0.1 < two["20"]
+    assert one["27"] > two["27"] + 0.1
     assert abs(one["27"] - 0.5) > abs(two["27"] - 0.5)  # flatter: nearer to even
 
 
 def test_one_token_decides(play: Playground) -> None:
-    at, found = parting(play.runs(CASE, 120, 7, top=True))
+    _at, found = parting(play.runs(CASE, 120, 7, top=True))
     total, failed = found["20"]
     assert failed > 0.95 * total
     total, failed = found["27"]
@@ -63,7 +64,9 @@ def test_one_token_decides(play: Playground) -> None:
 
 
 @pytest.mark.parametrize(("fix", "cures"), [("hard-code", False), ("describe-date", True)])
-def test_the_patch_cures_the_request_alone_and_the_description_others_too(play: Playground, fix: str, cures: bool) -> None:
+def test_the_patch_cures_the_request_alone_and_the_description_others_too(
+    play: Playground, fix: str, cures: bool
+) -> None:
     [tried] = [one for one in example().fixes if one.fix == fix]
     assert wrong(play.runs(CASE, 100, 8, fixes=[tried])) < 20 < wrong(play.runs(CASE, 100, 8))
     like = [c.id for c in example().cases if c.of == CASE and c.set == "neighbour"]
@@ -75,9 +78,12 @@ def test_the_patch_cures_the_request_alone_and_the_description_others_too(play: 
 
 def test_every_step_says_something_before_the_guess_and_after_it() -> None:
     assert [one.name for one in LESSONS] == list(SHOWS)
-    assert lesson("dud") is not None and lesson("nothing") is None
+    assert lesson("dud") is not None
+    assert lesson("nothing") is None
     for one in LESSONS:
-        assert one.question.endswith("?") and one.before and one.after
+        assert one.question.endswith("?")
+        assert one.before
+        assert one.after
         assert (one.ask == "choice") is bool(one.choices)
 
 

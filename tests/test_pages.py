@@ -37,7 +37,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("forks", failing(folder), *at)
     run("try", "hard-code", "--case", "next-friday", "--budget", "200", *at)
     run("futures", "next-friday", *at)
-    run("ideas", "add", "Tell it which week next Friday is in", "--case", "next-friday", "--by", "lena", "--project", str(folder))
+    run(
+        "ideas",
+        "add",
+        "Tell it which week next Friday is in",
+        "--case",
+        "next-friday",
+        "--by",
+        "lena",
+        "--project",
+        str(folder),
+    )
     return folder
 
 
@@ -87,9 +97,6 @@ def pages(folder: Path) -> dict[str, str]:
     }
 
 
-
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_fits_the_screen_is_accessible_and_asks_nothing_of_anybody_else(
@@ -111,9 +118,16 @@ def test_the_answer_says_the_six_sentences_and_shows_the_evidence(visit: Tab) ->
     visit.page.click("text=Lunch with Ana next Friday")
     visit.page.wait_for_selector("#reply")
     said = visit.text("#reply")
-    assert "next Friday" in said and "ran this request" in said
+    assert "next Friday" in said
+    assert "ran this request" in said
     whole = visit.text()
-    for question in ("What happens if I run it again?", "Was it just bad luck?", "99 % reliable?", "second try worth", "Why does it fail?"):
+    for question in (
+        "What happens if I run it again?",
+        "Was it just bad luck?",
+        "99 % reliable?",
+        "second try worth",
+        "Why does it fail?",
+    ):
         assert question in whole
     assert visit.page.locator("mark.fail", has_text="next Friday").count() >= 1  # the guilty words, in the request
     visit.is_clean()
@@ -271,15 +285,22 @@ HOSTILE = {
 }
 
 
-def test_hostile_completions_are_inert_text_on_every_page_that_shows_them(
-    chromium: Any, tmp_path: Path
-) -> None:
+def test_hostile_completions_are_inert_text_on_every_page_that_shows_them(chromium: Any, tmp_path: Path) -> None:
     folder = tmp_path / "hostile"
     folder.mkdir()
     (folder / "program.yaml").write_text('program: hostile\nmodel: recorded:runs.jsonl\nsystem: "Be <b>kind</b>."\n')
-    (folder / "cases.yaml").write_text('cases:\n- id: evil\n  input: {request: "<script>window.hacked=1</script>"}\n  checks:\n  - contains: fine\n')
+    (folder / "cases.yaml").write_text(
+        'cases:\n- id: evil\n  input: {request: "<script>window.hacked=1</script>"}\n  checks:\n  - contains: fine\n'
+    )
     rows = [
-        {"case_id": "evil", "run": i, "model": "m", "params": {}, "messages": [{"role": "user", "content": text[:1000]}], "completion": text}
+        {
+            "case_id": "evil",
+            "run": i,
+            "model": "m",
+            "params": {},
+            "messages": [{"role": "user", "content": text[:1000]}],
+            "completion": text,
+        }
         for i, text in enumerate(HOSTILE.values())
     ]
     runs = tmp_path / "runs.jsonl"
@@ -288,7 +309,16 @@ def test_hostile_completions_are_inert_text_on_every_page_that_shows_them(
     with Store.open(folder / ".reroll" / "store.sqlite") as store:
         ids = [one.id for one in store.samples(case_id="evil")]
     assert len(ids) == len(HOSTILE)
-    paths = ["/", "/samples", "/samples?case=evil", "/cases/evil", "/cases/evil/tree", "/project", *(f"/samples/{id}" for id in ids), *(f"/tokens/{id}" for id in ids)]
+    paths = [
+        "/",
+        "/samples",
+        "/samples?case=evil",
+        "/cases/evil",
+        "/cases/evil/tree",
+        "/project",
+        *(f"/samples/{id}" for id in ids),
+        *(f"/tokens/{id}" for id in ids),
+    ]
     paths.append(f"/samples/{ids[0]}/against/{ids[1]}")
     with served(folder) as running, tab(chromium, running.link) as opened:
         for path in paths:

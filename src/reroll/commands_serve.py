@@ -48,7 +48,16 @@ def token(name: str | None, scope: Sequence[str], max_usd: float | None, revoke:
             return 0
         known = store.tokens()
         if common.json:
-            shown = [{"id": t.id, "name": t.name, "scopes": list(t.scopes), "max_usd": t.max_usd, "revoked": t.revoked_us is not None} for t in known]
+            shown = [
+                {
+                    "id": t.id,
+                    "name": t.name,
+                    "scopes": list(t.scopes),
+                    "max_usd": t.max_usd,
+                    "revoked": t.revoked_us is not None,
+                }
+                for t in known
+            ]
             print_json({"schema": "reroll.tokens/1", "tokens": shown})
         for one in [] if common.json else known:
             print(f"{one.id}  {one.name}  {'+'.join(one.scopes)}{'  revoked' if one.revoked_us else ''}")

@@ -39,7 +39,8 @@ LESSONS: tuple[Lesson, ...] = (
         "How many of the five answers will name the wrong Friday?",
         "number",
         (),
-        "Nothing changed between the runs, and yet the answers did. A model draws each piece of its answer at random from "
+        "Nothing changed between the runs, and yet the answers did. A model draws each piece of its answer at random "
+        "from "
         "what it holds possible. One try, good or bad, says next to nothing.",
         "reroll rerun CASE",
     ),
@@ -54,7 +55,8 @@ LESSONS: tuple[Lesson, ...] = (
         "How often does it fail, in percent?",
         "percent",
         (),
-        "Five runs leave almost everything possible; that is what the wide range says. More runs make it narrow. A range "
+        "Five runs leave almost everything possible; that is what the wide range says. More runs make it narrow. A "
+        "range "
         "that is honest says how much is still open, and is worth more than any single number.",
         "reroll investigate 'I tried \"…\" and it didn't work'",
     ),
@@ -70,7 +72,8 @@ LESSONS: tuple[Lesson, ...] = (
         "At temperature 0, how often will this request fail?",
         "choice",
         (("never", "Never"), ("sometimes", "Sometimes, as before"), ("always", "Always")),
-        "Temperature 0 makes it repeat itself, right or wrong. Here the likeliest answer happens to be right. For another "
+        "Temperature 0 makes it repeat itself, right or wrong. Here the likeliest answer happens to be right. For "
+        "another "
         "request of this project (“half seven”) it happens to be wrong, and then it is wrong every single time.",
         "reroll audit CASE",
     ),
@@ -80,7 +83,8 @@ LESSONS: tuple[Lesson, ...] = (
         "That's an awkwardly phrased prompt.",
         (
             "The same wish, said awkwardly: “um so like lunch w/ Ana next Friday i guess at noon or something”.",
-            "Look at the one place where right and wrong part: the day of the month. What the model holds possible there "
+            "Look at the one place where right and wrong part: the day of the month. What the model holds possible "
+            "there "
             "depends on all the words before.",
         ),
         "Which wording fails more often?",
@@ -101,7 +105,8 @@ LESSONS: tuple[Lesson, ...] = (
         "Which token led it astray?",
         "token",
         (),
-        "Most of an answer is a matter of course. Chances are lost at one or two places, and one can find them: go on from "
+        "Most of an answer is a matter of course. Chances are lost at one or two places, and one can find them: go on "
+        "from "
         "before and after a token, many times, and see how often it still works out.",
         "reroll forks SAMPLE",
     ),
@@ -111,13 +116,15 @@ LESSONS: tuple[Lesson, ...] = (
         "Can't we just hard-code it?",
         (
             "The patch: if the request contains “lunch with ana next friday”, set the date to the 27th.",
-            "It is tried on the request, on others like it (another name, a dinner, next Thursday), on look-alikes that must "
+            "It is tried on the request, on others like it (another name, a dinner, next Thursday), on look-alikes "
+            "that must "
             "stay as they are, and on ordinary requests.",
         ),
         "How much of the trouble with requests like it will it cure?",
         "choice",
         (("all", "Nearly all"), ("half", "About half"), ("none", "Nothing")),
-        "It mends the one request that was reported, and nothing else. The next person says it in other words. Patches pile "
+        "It mends the one request that was reported, and nothing else. The next person says it in other words. "
+        "Patches pile "
         "up, each with its own edge cases, and nobody dares to take one out.",
         "reroll try hard-code --case CASE",
     ),
@@ -126,14 +133,16 @@ LESSONS: tuple[Lesson, ...] = (
         "Describe the field",
         "Prompt things a bit better.",
         (
-            "A general change instead: the field “date” gets a description, as one would write it for a colleague: ‘ISO date. "
+            "A general change instead: the field “date” gets a description, as one would write it for a colleague: "
+            "‘ISO date. "
             "“next Friday” is the Friday of next week.’",
             "It is tried on the very same requests.",
         ),
         "How much of the trouble with requests like it will it cure?",
         "choice",
         (("most", "Most of it"), ("half", "About half"), ("none", "Nothing")),
-        "A change of the program reaches requests that nobody has reported yet. It is no proof that it harms nothing: look at "
+        "A change of the program reaches requests that nobody has reported yet. It is no proof that it harms nothing: "
+        "look at "
         "the ordinary requests, and at how wide their range still is.",
         "reroll try describe-date --case CASE",
     ),

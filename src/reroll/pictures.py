@@ -55,7 +55,7 @@ def present(
     Raises: UsageError where a picture cannot be written.
     """
     command = name.split()[1]
-    found = plain() if common.json or (command in KEPT and keep is None) else None
+    found: Any = plain() if common.json or (command in KEPT and keep is None) else None
     if command in KEPT:
         keep_finding(command, found if keep is None else keep(), common.project, common.store)
     if common.json:

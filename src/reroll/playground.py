@@ -37,7 +37,7 @@ TOP = 20
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One answer: what it said, whether it is right and why not, and its tokens with what else could have stood there."""
+    """One answer: what it said, whether it is right and why not, its tokens with what could have stood there."""
 
     text: str
     outcome: str
@@ -112,7 +112,13 @@ class Playground:
                 said = overall(judge(sample))
                 completion = sample.completion
                 text = "" if completion is None else completion.text
-                return Run(text, said.outcome, said.reason or sample.error or "", said.marks, completion.tokens if completion else ())
+                return Run(
+                    text,
+                    said.outcome,
+                    said.reason or sample.error or "",
+                    said.marks,
+                    completion.tokens if completion else (),
+                )
 
             return list(await asyncio.gather(*map(one, range(n))))
 
@@ -128,9 +134,9 @@ class Playground:
 
 
 def parting(runs: Sequence[Run]) -> tuple[int, Mapping[str, tuple[int, int]]]:
-    """Where the runs part first between right and wrong: how many tokens they share, and per next token runs and failures.
+    """Where right and wrong runs part: how many tokens they share, and by the next token how many runs and failures.
 
-    Runs are compared to the commonest beginning; the place is the first at which what comes next tells right from wrong.
+    Runs are compared to the commonest beginning; the place is where what comes next best tells right from wrong.
     """
     alike = [run for run in runs if run.tokens]
     best: tuple[float, int, dict[str, tuple[int, int]]] = (0.0, 0, {})
@@ -172,5 +178,3 @@ def spread(token: Token, temperature: float = 1.0, most: int = 8) -> list[tuple[
     weights = [(text, math.exp(logprob / temperature)) for text, logprob in listed]
     total = sum(weight for _, weight in weights) or 1.0
     return sorted(((text, weight / total) for text, weight in weights), key=lambda pair: -pair[1])[:most]
-
-

@@ -17,7 +17,7 @@ from reroll.web.passes import Passes
 __all__ = ["LOOPBACK", "Serving", "link", "serve"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-PROXY_SECRET = "REROLL_PROXY_SECRET"
+PROXY_VARIABLE = "REROLL_PROXY_SECRET"
 LEAST_SECRET = 16
 
 
@@ -28,7 +28,7 @@ class Serving:
     host: str = "127.0.0.1"
     port: int = 8585
     hosts: tuple[str, ...] = ()
-    proxy_secret: str | None = field(default_factory=lambda: os.environ.get(PROXY_SECRET), repr=False)
+    proxy_secret: str | None = field(default_factory=lambda: os.environ.get(PROXY_VARIABLE), repr=False)
 
 
 def link(passes: Passes, told: Serving) -> str:
@@ -41,19 +41,22 @@ def access_of(home: Home, told: Serving) -> Access:
     """Who may come in. Raises: UsageError where others could reach the pages and nothing says who may."""
     if told.proxy_secret is not None and len(told.proxy_secret) < LEAST_SECRET:
         raise UsageError(
-            f"{PROXY_SECRET} has fewer than {LEAST_SECRET} characters; choose a longer one, here and in the proxy",
+            f"{PROXY_VARIABLE} has fewer than {LEAST_SECRET} characters; choose a longer one, here and in the proxy",
             slug="serve-access",
         )
     if not _loopback(told.host):
         if told.proxy_secret is None and not any(t.revoked_us is None for t in home.store.tokens()):
             raise UsageError(
-                f"--host {told.host} lets other machines in, and nothing says who may; make an access token with `reroll "
-                f"token NAME`, or set {PROXY_SECRET} and stand behind a proxy that says who it is, or leave --host out",
+                f"--host {told.host} lets other machines in, and nothing says who may; make an access token with "
+                f"`reroll "
+                f"token NAME`, or set {PROXY_VARIABLE} and stand behind a proxy that says who it is, or leave --host "
+                f"out",
                 slug="serve-access",
             )
         if not told.hosts:
             raise UsageError(
-                f"--host {told.host} lets other machines in; say by which name they open the pages: --name reroll.example.org",
+                f"--host {told.host} lets other machines in; say by which name they open the pages: --name "
+                f"reroll.example.org",
                 slug="serve-access",
             )
     return Access(Passes(home.secret), home.store, (*LOOPBACK, *told.hosts), told.proxy_secret)
@@ -80,10 +83,19 @@ def serve(home: Home, told: Serving) -> None:
     app = create_app(home, access)
     # The address that a proxy says it has is believed only where the secret vouches for it; uvicorn believes none.
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=2
+        app,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
     )
     print(f"reroll serves {home.folder.resolve()}\nOpen {link(access.passes, told)}", file=sys.stderr, flush=True)
-    print("The link opens the pages once; `reroll serve --link` prints another. Ctrl-C ends it, jobs go on.", file=sys.stderr, flush=True)
+    print(
+        "The link opens the pages once; `reroll serve --link` prints another. Ctrl-C ends it, jobs go on.",
+        file=sys.stderr,
+        flush=True,
+    )
     uvicorn.Server(config).run(sockets=[taken])
 
 

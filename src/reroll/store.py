@@ -3,8 +3,8 @@
 What a method was given is durable when it returns: it survives a crash or kill of any process.
 Several processes may use one file at once; so may several threads use one `Store`.
 
-store_base.py opens; store_asked.py, store_samples.py, store_concluded.py, store_probes.py, store_findings.py, store_jobs.py and
-store_glance.py hold most methods;
+store_base.py opens; store_asked.py, store_samples.py, store_concluded.py, store_probes.py, store_findings.py,
+store_jobs.py and store_glance.py hold most methods;
 store_schema.py says what each column means; store_sqlite.py and store_postgres.py have what is each one's own.
 """
 

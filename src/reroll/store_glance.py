@@ -82,7 +82,13 @@ class Glances(Database):
         )
         said = outcomes.join(samples, samples.c.id == outcomes.c.sample_id)
         reasons = (
-            select(outcomes.c.check_name, outcomes.c.reason, outcomes.c.outcome, func.count(), func.min(outcomes.c.sample_id))
+            select(
+                outcomes.c.check_name,
+                outcomes.c.reason,
+                outcomes.c.outcome,
+                func.count(),
+                func.min(outcomes.c.sample_id),
+            )
             .select_from(said)
             .where(*here, outcomes.c.checks_id.in_(list(checks_ids)), outcomes.c.outcome != "pass")
             .group_by(outcomes.c.check_name, outcomes.c.reason, outcomes.c.outcome)
@@ -105,12 +111,19 @@ class Glances(Database):
         worst = _worst(checks_ids)
         query = select(worst.c.worst).select_from(samples.join(worst, worst.c.sample_id == samples.c.id))
         with self._read() as connection:
-            return [WORST[row[0]] for row in connection.execute(query.where(*_here(case_id, variant)).order_by(samples.c.seq))]
+            return [
+                WORST[row[0]]
+                for row in connection.execute(query.where(*_here(case_id, variant)).order_by(samples.c.seq))
+            ]
 
-    def outcome_times(self, case_id: str, checks_ids: Collection[str], variant: str | None = None) -> list[tuple[float, str]]:
+    def outcome_times(
+        self, case_id: str, checks_ids: Collection[str], variant: str | None = None
+    ) -> list[tuple[float, str]]:
         """When each of the case's judged samples settled (Unix time) and its overall outcome, in the order of time."""
         worst = _worst(checks_ids)
-        query = select(samples.c.settled_us, worst.c.worst).select_from(samples.join(worst, worst.c.sample_id == samples.c.id))
+        query = select(samples.c.settled_us, worst.c.worst).select_from(
+            samples.join(worst, worst.c.sample_id == samples.c.id)
+        )
         here = query.where(*_here(case_id, variant)).order_by(samples.c.settled_us, samples.c.seq)
         with self._read() as connection:
             return [(us / 1e6, WORST[word]) for us, word in connection.execute(here)]
@@ -141,7 +154,9 @@ class Glances(Database):
             wanted = [*wanted, worst.c.worst.is_(None) if code is None else worst.c.worst == code]
         if reason is not None:
             said = select(outcomes.c.sample_id).where(
-                outcomes.c.checks_id.in_(list(checks_ids)), outcomes.c.check_name == reason[0], outcomes.c.reason == reason[1]
+                outcomes.c.checks_id.in_(list(checks_ids)),
+                outcomes.c.check_name == reason[0],
+                outcomes.c.reason == reason[1],
             )
             wanted = [*wanted, samples.c.id.in_(said)]
         wanted = [*wanted, *([] if before is None else [samples.c.seq < before])]
@@ -160,5 +175,7 @@ def _here(case_id: str, variant: str | None) -> list[ColumnElement[bool]]:
 def _worst(checks_ids: Collection[str]) -> Subquery:
     """Per sample the worst that any of these checks said: 2 fail, 1 invalid, 0 pass."""
     code = case((outcomes.c.outcome == "fail", 2), (outcomes.c.outcome == "invalid", 1), else_=0)
-    query = select(outcomes.c.sample_id, func.max(code).label("worst")).where(outcomes.c.checks_id.in_(list(checks_ids)))
+    query = select(outcomes.c.sample_id, func.max(code).label("worst")).where(
+        outcomes.c.checks_id.in_(list(checks_ids))
+    )
     return query.group_by(outcomes.c.sample_id).subquery("worst")

@@ -1,4 +1,4 @@
-"""The part of the store that keeps jobs: asked once, run by one worker, stopped and taken up again; and access tokens."""
+"""The part of the store that keeps jobs, each asked once and run by one worker, and access tokens."""
 
 from __future__ import annotations
 
@@ -105,15 +105,13 @@ class Jobs(Database):
         """Whether this worker has the job from now on: it waited, or its worker is silent for so long."""
         now = now_us()
         beat = func.coalesce(jobs.c.beat_us, jobs.c.started_us)
-        free = or_(
-            jobs.c.state == "waiting", (jobs.c.state == "running") & (beat < now - round(stale_seconds * 1e6))
-        )
+        free = or_(jobs.c.state == "waiting", (jobs.c.state == "running") & (beat < now - round(stale_seconds * 1e6)))
         values = {"state": "running", "worker": worker, "started_us": now, "beat_us": now, "changed_us": now}
         with self._write() as connection:
             return connection.execute(update(jobs).where(jobs.c.id == id, free).values(**values)).rowcount == 1
 
     def beat(self, id: str, worker: str, progress: Mapping[str, JSON] | None = None) -> bool | None:
-        """Give a sign of life, and say where the job stands. Whether it is to stop; None: another has it, or it is over."""
+        """Give a sign of life: whether the job is to stop; None: another has it, or it is over."""
         now = now_us()
         values: dict[str, JSON] = {"beat_us": now}
         if progress is not None:
@@ -208,7 +206,9 @@ class Jobs(Database):
 
     def token_of(self, secret: str) -> AccessToken | None:
         """The token with this secret, if it is in force."""
-        return next(iter(self._tokens(access_tokens.c.hash == _hash(secret), access_tokens.c.revoked_us.is_(None))), None)
+        return next(
+            iter(self._tokens(access_tokens.c.hash == _hash(secret), access_tokens.c.revoked_us.is_(None))), None
+        )
 
     def tokens(self) -> list[AccessToken]:
         """All, in the order in which they were made."""

@@ -93,9 +93,8 @@ def finding_bytes(body: Mapping[str, JSON]) -> bytes:
     {'outcomes': [['pass', None]]}
     """
     said = body.get("outcomes")
-    if isinstance(said, list | tuple) and all(word in LETTERS for word in said if isinstance(word, str)):
-        if all(isinstance(word, str) for word in said):
-            body = {**body, "outcomes": {"letters": "".join(map(LETTERS.__getitem__, said))}}
+    if isinstance(said, list | tuple) and all(isinstance(word, str) and word in LETTERS for word in said):
+        body = {**body, "outcomes": {"letters": "".join(map(LETTERS.__getitem__, said))}}
     return pack_text(to_json(body))
 
 

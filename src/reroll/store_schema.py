@@ -33,7 +33,12 @@ from reroll.errors import StoreError
 
 __all__ = ["VERSIONS", "VERSION_TABLE", "known"]
 
-VERSIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004")  # oldest first; the last is what this code reads and writes
+VERSIONS: tuple[str, ...] = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+)  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()

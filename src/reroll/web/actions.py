@@ -46,9 +46,13 @@ def _investigate(told: Mapping[str, str]) -> list[str]:
     words = ["investigate"]
     if told.get("case"):
         words.append(f"--case={told['case']}")
-    words += [f"--input={name.removeprefix('input.')}={told[name]}" for name in sorted(told) if name.startswith("input.")]
+    words += [
+        f"--input={name.removeprefix('input.')}={told[name]}" for name in sorted(told) if name.startswith("input.")
+    ]
     words += [f"--{name}={told[name]}" for name in ("expect", "sample", "target") if told.get(name)]
-    words += [f"--{name}" if told[name] == "yes" else f"--no-{name}" for name in ("forks", "cause", "fixes") if told.get(name)]
+    words += [
+        f"--{name}" if told[name] == "yes" else f"--no-{name}" for name in ("forks", "cause", "fixes") if told.get(name)
+    ]
     return [*words, "--", told["words"]] if told.get("words") else words
 
 
@@ -76,13 +80,31 @@ ACTIONS: Mapping[str, Action] = {
     for one in (
         Action("rerun", "Run it again", "Running {case} again", 40, _of_case("rerun"), ("case",)),
         Action("investigate", "Measure it", "Measuring what was reported", 400, _investigate),
-        Action("certify", "Can we say {target}?", "Whether {case} works {target} of the time", 400, _certify, ("case", "target")),
+        Action(
+            "certify",
+            "Can we say {target}?",
+            "Whether {case} works {target} of the time",
+            400,
+            _certify,
+            ("case", "target"),
+        ),
         Action("forks", "Find the dud token", "Where this run went wrong", 400, _of_sample("forks"), ("sample",)),
-        Action("surprise", "How unlikely was this?", "How unlikely this completion is", 60, _of_sample("surprise"), ("sample",)),
+        Action(
+            "surprise",
+            "How unlikely was this?",
+            "How unlikely this completion is",
+            60,
+            _of_sample("surprise"),
+            ("sample",),
+        ),
         Action("cause", "Find the cause", "What makes {case} fail", 400, _of_case("cause"), ("case",)),
         Action("futures", "List its futures", "What {case} can say", 400, _of_case("futures"), ("case",)),
-        Action("phrase", "Is it the wording?", "Whether the wording of {case} matters", 400, _of_case("phrase"), ("case",)),
-        Action("audit", "What varies here?", "Where the variation of {case} comes from", 400, _of_case("audit"), ("case",)),
+        Action(
+            "phrase", "Is it the wording?", "Whether the wording of {case} matters", 400, _of_case("phrase"), ("case",)
+        ),
+        Action(
+            "audit", "What varies here?", "Where the variation of {case} comes from", 400, _of_case("audit"), ("case",)
+        ),
         Action("try", "Try it", "Trying fixes on {case}", 2000, _try, ("case",)),
         Action("neighbours", "Make neighbours", "Neighbours and look-alikes of {case}", 100, _neighbours, ("case",)),
     )
@@ -107,7 +129,9 @@ class Offer:
         return f"up to {counts('call', self.calls)}, {cost}"
 
 
-def offer(home: Home, project: Project, do: str, *, label: str | None = None, budget: int | None = None, **fields: str) -> Offer:
+def offer(
+    home: Home, project: Project, do: str, *, label: str | None = None, budget: int | None = None, **fields: str
+) -> Offer:
     """The button for an action, with its price: nothing costs anything before somebody saw it.
 
     Raises: KeyError for an unknown action.
@@ -152,7 +176,9 @@ def asked_for(home: Home, form: Any, who: Visitor) -> Any:
     """
     if not who.may_run:
         raise Refused(403, "your access lets you read, not run; ask whoever gave it to you for the scope `run`")
-    told = {k: str(v) for k in form if k not in ("mark", "back") and (v := "\n".join(map(str, form.getlist(k)))).strip()}
+    told = {
+        k: str(v) for k in form if k not in ("mark", "back") and (v := "\n".join(map(str, form.getlist(k)))).strip()
+    }
     action = ACTIONS.get(told.pop("do", ""))
     if action is None:
         raise Refused(400, "there is no such action; reload the page and press the button again")
@@ -182,16 +208,20 @@ def ask(home: Home, action: Action, told: Mapping[str, str], who: Visitor, repor
 
 
 def _most_usd(home: Home, who: Visitor) -> float | None:
-    """What one job may cost now: the server's cap, and what is left of the access token's. Raises: Refused for nothing."""
+    """What one job may cost now: by the server's cap and what is left of the access token's. Raises: Refused."""
     token = None if who.token is None else next((t for t in home.store.tokens() if t.id == who.token), None)
     if token is None or token.max_usd is None:
         return home.max_usd
     spent = home.store.spent_by_token(token.id)
     if spent is None:
-        raise Refused(403, "what your earlier jobs cost is not known, so your access cannot be held to its cap; ask for another")
+        raise Refused(
+            403, "what your earlier jobs cost is not known, so your access cannot be held to its cap; ask for another"
+        )
     left = token.max_usd - spent
     if left <= 0:
-        raise Refused(403, f"your access may spend {money(token.max_usd)}, and that is spent; ask whoever gave it to you")
+        raise Refused(
+            403, f"your access may spend {money(token.max_usd)}, and that is spent; ask whoever gave it to you"
+        )
     return left if home.max_usd is None else min(left, home.max_usd)
 
 
@@ -202,11 +232,14 @@ def _makes_sense(told: Mapping[str, str], needs: Sequence[str]) -> None:
     for name, value in told.items():
         if len(value) > MOST_TEXT:
             raise UsageError(
-                f"`{name}` has {counts('character', len(value))}, more than {MOST_TEXT:,}; leave out what is not needed",
+                f"`{name}` has {counts('character', len(value))}, more than {MOST_TEXT:,}; leave out what is not "
+                f"needed",
                 slug="serve-field",
             )
         if "\0" in value:
-            raise UsageError(f"`{name}` has a character that no request can hold (NUL); take it out", slug="serve-field")
+            raise UsageError(
+                f"`{name}` has a character that no request can hold (NUL); take it out", slug="serve-field"
+            )
 
 
 def _budget(given: str | None, usual: int, most: int | None) -> int:

@@ -45,7 +45,11 @@ def create_app(home: Home, access: Access) -> Starlette:
         *live.ROUTES,
         *PAGES,
     ]
-    app = Starlette(routes=routes, lifespan=life, exception_handlers={Exception: went_wrong, HTTPException: went_wrong, RerollError: went_wrong})
+    app = Starlette(
+        routes=routes,
+        lifespan=life,
+        exception_handlers={Exception: went_wrong, HTTPException: went_wrong, RerollError: went_wrong},
+    )
     app.state.home, app.state.access = home, access
     app.add_middleware(Guard, access=access, refuse=went_wrong)
     return app

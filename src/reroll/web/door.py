@@ -30,7 +30,9 @@ async def name(request: Request) -> Response:
     form, who = await form_of(request), visitor_of(request)
     said = " ".join(str(form.get("name", "")).split())[:MOST_NAME]
     access: Access = request.app.state.access
-    reply = RedirectResponse(str(form.get("back", "/settings")) if str(form.get("back", "")).startswith("/") else "/settings", 303)
+    reply = RedirectResponse(
+        str(form.get("back", "/settings")) if str(form.get("back", "")).startswith("/") else "/settings", 303
+    )
     if who.token is None:
         let_in(reply, access.passes.session(access.clock(), said), request)
     return reply

@@ -71,7 +71,9 @@ def _evidence(answer: Answer, luck: LuckSection, width: int) -> Figure:
         certify = answer.certify
         target = percent(certify.target)
         walks = certify_walks(answer.outcomes, certify.target, certify.alpha, certify.horizon)
-        return evidence_walk("evidence", walks, words={"met": f"{target} reliable", "not_met": f"not {target}"}, width=width)
+        return evidence_walk(
+            "evidence", walks, words={"met": f"{target} reliable", "not_met": f"not {target}"}, width=width
+        )
     walks = luck_walks(answer.outcomes, luck.reference_rate, 1 - luck.tolerable, luck.alpha)
     worse = "worse than usual" if luck.reference_rate is not None else "fails too often"
     return evidence_walk("evidence", walks, words={"met": "no worse than that", "not_met": worse}, width=width)
@@ -81,7 +83,9 @@ def _tries(luck: LuckSection, certify: Any, width: int) -> Figure:
     low, high = bounds(luck, certify)
     p = luck.rate.estimate or 0.0
     points = [(k, 1 - p**k, 1 - high**k, 1 - low**k) for k in range(1, TRIES + 1)]
-    return retries("tries", points, title="Right within so many tries, if somebody notices every wrong answer", width=width)
+    return retries(
+        "tries", points, title="Right within so many tries, if somebody notices every wrong answer", width=width
+    )
 
 
 def of_cause(cause: CauseSection | Any, width: int) -> Figure:
@@ -94,7 +98,10 @@ def of_cause(cause: CauseSection | Any, width: int) -> Figure:
 
 def _token(dud: DudSection | Any, width: int) -> Figure:
     after = None if dud.success_after is None else dud.success_after.value
-    bars = [(dud.token or "", dud.prob or 0.0, after), *((o.token, o.prob or 0.0, o.success.value) for o in dud.alternatives[:6])]
+    bars = [
+        (dud.token or "", dud.prob or 0.0, after),
+        *((o.token, o.prob or 0.0, o.success.value) for o in dud.alternatives[:6]),
+    ]
     bars.sort(key=lambda bar: -bar[1])
     rest = max(0.0, 1 - sum(bar[1] for bar in bars))
     title = "What could stand there: how likely each is, and how often the answer then works out"
@@ -105,10 +112,17 @@ def of_forks(body: Mapping[str, Any], width: int) -> Figure:
     """The success curve of one failing run."""
     named = {i: str(token.get("text", "")) for i, token in enumerate(body.get("tokens") or [], 1)}
     points = [(p["prefix"], named.get(p["prefix"], ""), p["success"], p["low"], p["high"]) for p in body["curve"]]
-    return success_curve("curve", points, body.get("position"), title="How often an answer that begins like this works out", width=width)
+    return success_curve(
+        "curve", points, body.get("position"), title="How often an answer that begins like this works out", width=width
+    )
 
 
-SETS = (("case", "This request"), ("neighbours", "Others like it"), ("lookalikes", "Look-alikes"), ("control", "Ordinary requests"))
+SETS = (
+    ("case", "This request"),
+    ("neighbours", "Others like it"),
+    ("lookalikes", "Look-alikes"),
+    ("control", "Ordinary requests"),
+)
 
 
 def of_card(card: Mapping[str, Any], width: int) -> Figure:
@@ -119,7 +133,9 @@ def of_card(card: Mapping[str, Any], width: int) -> Figure:
         if (shown := card.get(key)) and shown["before"]["n"]
     ]
     title = f"How often it fails without {card['fix']}, and with it"
-    return dumbbells(f"fix-{card['fix']}", rows, title=title, names=("without", "with it"), domain=(0.0, 1.0), width=width)
+    return dumbbells(
+        f"fix-{card['fix']}", rows, title=title, names=("without", "with it"), domain=(0.0, 1.0), width=width
+    )
 
 
 def _range(rate: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:

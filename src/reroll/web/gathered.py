@@ -113,9 +113,15 @@ def _completed(answer: Answer, finding: Finding, found: Mapping[str, tuple[Findi
             continue
         if command == "forks":
             cost = body.get("cost") or {}
-            body = {**body, "calls": cost.get("calls", 0), "tokens": body.get("tokens_spent", 0), "alpha": body.get("alpha_spent", 0.0)}
+            body = {
+                **body,
+                "calls": cost.get("calls", 0),
+                "tokens": body.get("tokens_spent", 0),
+                "alpha": body.get("alpha_spent", 0.0),
+            }
         try:
-            answer = replace(answer, **{name: adapter.validate_python(body)})
+            examined_since: dict[str, Any] = {name: adapter.validate_python(body)}
+            answer = replace(answer, **examined_since)
         except ValidationError:
             continue
     return answer

@@ -17,7 +17,7 @@ from reroll.store import Store
 
 __all__ = ["Home", "secret_of"]
 
-SECRET_FILE = "serve.json"
+KEPT_IN = "serve.json"
 WATCHED = ("program.yaml", "cases.yaml", "labels.jsonl", "ideas.yaml")
 
 
@@ -68,7 +68,7 @@ def secret_of(folder: Path) -> bytes:
 
     Raises: UsageError where it can be neither read nor made.
     """
-    path = folder / ".reroll" / SECRET_FILE
+    path = folder / ".reroll" / KEPT_IN
     try:
         if path.exists():
             return _read(path)
@@ -81,7 +81,9 @@ def secret_of(folder: Path) -> bytes:
         return _read(path)
     except OSError as error:
         problem = (error.strerror or str(error)).lower()
-        raise UsageError(f"{path} cannot be read or written: {problem}; give this user access to it", slug="out") from None
+        raise UsageError(
+            f"{path} cannot be read or written: {problem}; give this user access to it", slug="out"
+        ) from None
 
 
 def _read(path: Path) -> bytes:

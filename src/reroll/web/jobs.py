@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from reroll.errors import StoreError
 from reroll.store import Store
-from reroll.store_rows_web import Job
+from reroll.store_rows_web import Job, JobState
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import asked_for
 from reroll.web.home import Home
@@ -28,6 +28,7 @@ from reroll.web.view import page
 __all__ = ["AT_ONCE", "ROUTES", "Pool", "local", "pool", "questions", "wake"]
 
 AT_ONCE = 2  # jobs at the same time; others wait
+WAITING: tuple[JobState, ...] = ("waiting",)
 EVERY = 0.2  # seconds between looks for jobs that wait
 STALE = 10.0  # seconds without a sign of life after which a job is taken up again
 LOOK_FOR_STALE = 25  # every so many looks
@@ -54,8 +55,10 @@ class Pool:
     def look(self, for_stale: bool) -> None:
         for id in [id for id, child in self.running.items() if child.poll() is not None]:
             if self.running.pop(id).returncode != 0:  # it could not even say so itself
-                self.home.store.end_job(id, "failed", message="the process that ran it was ended; run it again, it goes on")
-        waiting = self.home.store.jobs(states=("waiting",))
+                self.home.store.end_job(
+                    id, "failed", message="the process that ran it was ended; run it again, it goes on"
+                )
+        waiting = self.home.store.jobs(states=WAITING)
         if for_stale:
             waiting = [*waiting, *self.home.store.stale_jobs(STALE)]
         for job in sorted(waiting, key=lambda job: job.asked_us):

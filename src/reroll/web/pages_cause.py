@@ -40,7 +40,11 @@ def cause_page(request: Request) -> Response:
         project = home.project()
         words = {factor.id: factor.words for factor in factors_of(project.program, case.input, case.history).all}
         messages = list(sent(project.program, case))
-        offers = {"cause": offer(home, project, "cause", label="Look again, with fresh runs" if section else "Find out why", case=case.id)}
+        offers = {
+            "cause": offer(
+                home, project, "cause", label="Look again, with fresh runs" if section else "Find out why", case=case.id
+            )
+        }
     except (RerollError, ValueError):
         pass
     figures: dict[str, figured.Draw] = {}

@@ -1,4 +1,4 @@
-"""The inbox: what people reported, the newest first, each with its one-line answer; and the form that takes a report."""
+"""The inbox: what people reported, the newest first, each with its one-line answer; and the form for a report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS = {"worse_than_reference": "not just bad luck", "bad_luck": "bad luck", "n
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One report as the inbox shows it. number: the how-many-th report it was; like: the number of one it looks like."""
+    """One report as the inbox shows it. number: its place among all; like: the place of one that it looks like."""
 
     number: int
     stored: StoredReport
@@ -47,21 +47,29 @@ class Row:
         if self.finding is not None and self.finding.line:
             return self.finding.line
         if self.job is not None:
-            return {"failed": f"It could not be measured: {self.job.message}"}.get(self.job.state, "Being measured now.")
+            return {"failed": f"It could not be measured: {self.job.message}"}.get(
+                self.job.state, "Being measured now."
+            )
         return "Not measured yet."
 
     @property
     def badge(self) -> tuple[str, str]:
         """Colour and words of its verdict."""
         verdict = "" if self.finding is None else self.finding.verdict
-        return KIND.get(verdict, "invalid" if self.finding else ""), WORDS.get(verdict, "not known yet" if self.finding else "")
+        return KIND.get(verdict, "invalid" if self.finding else ""), WORDS.get(
+            verdict, "not known yet" if self.finding else ""
+        )
 
 
 def rows(home: Home) -> list[Row]:
     """Every report that somebody made in words, the newest first; the same words about the same case are one."""
     store = home.store
     reports = store.reports()
-    said = {(r.report.words, r.report.saw, r.report.case_id): (i, r) for i, r in enumerate(reports, 1) if r.report.words or r.report.saw}
+    said = {
+        (r.report.words, r.report.saw, r.report.case_id): (i, r)
+        for i, r in enumerate(reports, 1)
+        if r.report.words or r.report.saw
+    }
     for i, r in enumerate(reports, 1):  # the one that says who reported it stands for those that a command repeated
         if r.report.by and (key := (r.report.words, r.report.saw, r.report.case_id)) in said:
             said[key] = (i, r)
@@ -72,12 +80,23 @@ def rows(home: Home) -> list[Row]:
     first = {r.report.case_id: i for i, r in reversed(shown)}
     out = []
     for i, r in shown:
-        finding = findings.get(r.id) or next(iter(store.findings(command="investigate", case_id=r.report.case_id, limit=1)), None)
+        finding = findings.get(r.id) or next(
+            iter(store.findings(command="investigate", case_id=r.report.case_id, limit=1)), None
+        )
         mark = marks.get(r.id, {})
         like = first[r.report.case_id] if first[r.report.case_id] != i else None
         job = jobs.get(r.id)
         out.append(
-            Row(i, r, finding, job if job is not None and (finding is None or job.active) else None, mark.get("status", "open"), mark.get("owner", ""), like, "")
+            Row(
+                i,
+                r,
+                finding,
+                job if job is not None and (finding is None or job.active) else None,
+                mark.get("status", "open"),
+                mark.get("owner", ""),
+                like,
+                "",
+            )
         )
     return out
 

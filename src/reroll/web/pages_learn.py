@@ -24,7 +24,12 @@ __all__ = ["ROUTES"]
 CASE = "next-friday"
 AWKWARD = "um so like lunch w/ Ana next Friday i guess at noon or something"
 MANY, SOME, FEW = 120, 60, 5
-SETS = (("case", "This request", 36), ("neighbour", "Others like it", 12), ("lookalike", "Look-alikes", 12), ("control", "Ordinary requests", 6))
+SETS = (
+    ("case", "This request", 36),
+    ("neighbour", "Others like it", 12),
+    ("lookalike", "Look-alikes", 12),
+    ("control", "Ordinary requests", 6),
+)
 HOTTEST = 2.0
 _play = Playground()
 
@@ -47,7 +52,12 @@ def step(request: Request) -> Response:
     seed = _seed(request.query_params.get("seed"))
     if seed is None:
         rest = {k: v for k, v in request.query_params.items() if k != "seed"}
-        return RedirectResponse(str(request.url.include_query_params(seed=secrets.randbelow(10**6), **rest)).partition(request.url.netloc)[2], 303)
+        return RedirectResponse(
+            str(request.url.include_query_params(seed=secrets.randbelow(10**6), **rest)).partition(request.url.netloc)[
+                2
+            ],
+            303,
+        )
     shown = SHOWS[one.name](guess, seed)
     following = LESSONS[at + 1].name if at + 1 < len(LESSONS) else None
     return page(
@@ -92,8 +102,15 @@ def again(guess: str | None, seed: int) -> dict[str, Any]:
         return {}
     runs = _play.runs(CASE, FEW, seed)
     wrong = _wrong(runs)
-    said = f"{wrong} of {FEW} came out wrong. You said {guess}." if guess.isdecimal() else f"{wrong} of {FEW} came out wrong."
-    return {"runs": runs, "verdict": said + (" Run it again, and it will be another number." if guess == str(wrong) else "")}
+    said = (
+        f"{wrong} of {FEW} came out wrong. You said {guess}."
+        if guess.isdecimal()
+        else f"{wrong} of {FEW} came out wrong."
+    )
+    return {
+        "runs": runs,
+        "verdict": said + (" Run it again, and it will be another number." if guess == str(wrong) else ""),
+    }
 
 
 def rate(guess: str | None, seed: int) -> dict[str, Any]:
@@ -110,7 +127,7 @@ def rate(guess: str | None, seed: int) -> dict[str, Any]:
     verdict = f"It failed {wrong} of {n} times: {percent(wrong / n)}."
     if said is not None:
         verdict += f" You said {percent(said)}, {abs(round(100 * (said - wrong / n)))} points off."
-    verdict += f" From five runs alone, anything from {interval_words(low, high)} was possible; no guess was wrong by much then."
+    verdict += f" From five runs alone, anything from {interval_words(low, high)} was possible."
     return {
         "runs": few,
         "verdict": verdict,
@@ -149,7 +166,7 @@ def words(guess: str | None, seed: int) -> dict[str, Any]:
     close = abs(_wrong(awkward) - _wrong(plain)) < 0.1 * SOME
     said = f"The plain wording failed {_wrong(plain)} of {SOME} times, the awkward one {_wrong(awkward)} of {SOME}."
     if close:
-        said += " In so few runs that is no difference one could rely on; look at the chances below, which the model itself lists."
+        said += " In so few runs that is no difference to rely on; look at the chances that the model itself lists."
     elif guess in ("plain", "awkward"):
         said = ("Right. " if guess == more else "The other one. ") + said
     title = f"What may stand at token {at + 1}, the day: the plain wording left, the awkward one right"
@@ -157,7 +174,9 @@ def words(guess: str | None, seed: int) -> dict[str, Any]:
         "verdict": said,
         "figures": {
             "rates": lambda width: intervals("rates", "How often each fails", rows, width=width),
-            "two": lambda width: two_distributions("two", left, right, names=("plain", "awkward"), most=5, title=title, width=width),
+            "two": lambda width: two_distributions(
+                "two", left, right, names=("plain", "awkward"), most=5, title=title, width=width
+            ),
         },
     }
 
@@ -170,14 +189,24 @@ def _spread(runs: Sequence[Run], at: int, heat: float = 1.0) -> list[tuple[str, 
 def dud(guess: str | None, seed: int) -> dict[str, Any]:
     runs = _play.runs(CASE, MANY, seed, top=True)
     at, found = parting(runs)
-    wrong = next((run for run in runs if run.outcome == "fail" and len(run.tokens) > at and found.get(run.tokens[at].text, (0, 0))[1]), None)
+    wrong = next(
+        (
+            run
+            for run in runs
+            if run.outcome == "fail" and len(run.tokens) > at and found.get(run.tokens[at].text, (0, 0))[1]
+        ),
+        None,
+    )
     if wrong is None:
         return {"verdict": "None of these runs failed; load the page again for others." if guess is not None else ""}
     pieces = [token.text for token in wrong.tokens if token.text]
     if guess is None:
         return {"pieces": pieces}
     picked = int(guess) if guess.isdecimal() else -1
-    bars = [(token, n / len(runs), 1 - failed / n) for token, (n, failed) in sorted(found.items(), key=lambda i: -i[1][0])[:5]]
+    bars = [
+        (token, n / len(runs), 1 - failed / n)
+        for token, (n, failed) in sorted(found.items(), key=lambda i: -i[1][0])[:5]
+    ]
     total = sum(n for n, _ in found.values())
     taken, lost = found[wrong.tokens[at].text]
     verdict = ("Right. " if picked == at else f"It was token {at + 1}, “{pieces[at]}”. ") + (
@@ -205,15 +234,29 @@ def _tried(name: str, guess: str | None, seed: int) -> dict[str, Any]:
     without, with_it, n = counted["neighbour"]
     one, left, m = counted["case"]
     verdict = (
-        f"The reported request failed {one} of {counts('time', m)} without it, {left} with it. Requests like it failed {without} of {n} "
+        f"The reported request failed {one} of {counts('time', m)} without it, {left} with it. Requests like it "
+        f"failed {without} of {n} "
         f"without it and {with_it} with it."
     )
-    told = next((words for one in LESSONS if one.name in (name, "describe" if name == "describe-date" else name) for value, words in one.choices if value == guess), "")
+    told = next(
+        (
+            words
+            for one in LESSONS
+            if one.name in (name, "describe" if name == "describe-date" else name)
+            for value, words in one.choices
+            if value == guess
+        ),
+        "",
+    )
     verdict += f" You said: {told.lower()}." if told else ""
     title = "How often it fails, without the change and with it"
     return {
         "verdict": verdict,
-        "figures": {"sets": lambda width: dumbbells("sets", rows, title=title, names=("without", "with it"), domain=(0.0, 1.0), width=width)},
+        "figures": {
+            "sets": lambda width: dumbbells(
+                "sets", rows, title=title, names=("without", "with it"), domain=(0.0, 1.0), width=width
+            )
+        },
     }
 
 

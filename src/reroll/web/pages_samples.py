@@ -67,9 +67,7 @@ def listed(request: Request) -> Response:
     return page(
         request,
         "samples.html",
-        figures={"strip": lambda width: outcome_strip("strip", words, width=width)}
-        if words
-        else {},
+        figures={"strip": lambda width: outcome_strip("strip", words, width=width)} if words else {},
         case=case,
         glance=home.store.glance(case_id, ids, variant),
         items=items,
@@ -121,7 +119,8 @@ def sample_page(request: Request) -> Response:
     project = home.project()
     whole = whole_sample(project, home.store, stored.id)
     case = _case(home, stored.case_id)
-    around, other = (None, None), None
+    around: tuple[str | None, str | None] = (None, None)
+    other = None
     if case is not None:
         around = _neighbours(home, case, stored, request)
         if whole.shown.outcome != "pass":
@@ -152,7 +151,11 @@ def _neighbours(home: Home, case: Case, stored: StoredSample, request: Request) 
     """The samples before and after this one in the list that it was opened from."""
     asked, ids = request.query_params, checks_ids(home, case)
     reason = (asked["check"], asked["reason"]) if "check" in asked and "reason" in asked else None
-    chosen: dict[str, Any] = {"outcome": asked.get("outcome") or None, "reason": reason, "variant": asked.get("variant") or None}
+    chosen: dict[str, Any] = {
+        "outcome": asked.get("outcome") or None,
+        "reason": reason,
+        "variant": asked.get("variant") or None,
+    }
     newer = home.store.glance_page(case.id, ids, **chosen, after=stored.seq, limit=1)
     older = home.store.glance_page(case.id, ids, **chosen, before=stored.seq, limit=1)
     found = {one.seq: one.id for one in home.store.of_seqs([*newer, *older])}
@@ -210,7 +213,9 @@ async def label(request: Request) -> Response:
     if word not in ("pass", "fail", "unsure"):
         raise Refused(400, "a label is pass, fail or unsure")
     home: Home = request.app.state.home
-    id = await run_in_threadpool(_keep, home, request.path_params["id"], word, who.name, str(form.get("note", ""))[:1000])
+    id = await run_in_threadpool(
+        _keep, home, request.path_params["id"], word, who.name, str(form.get("note", ""))[:1000]
+    )
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"sample": id, "outcome": word})
     back = str(form.get("back", ""))

@@ -46,8 +46,13 @@ class Piece:
     @property
     def tip(self) -> str:
         """What a reader is told who points at it, in a line for each token."""
-        lines = [f"“{plain(t, 40)}” {percent(p)}" + (f", then {percent(s)} work out" if s is not None else "") for t, p, s in self.choices]
-        return "\n".join(lines) if lines else ("" if self.prob is None else f"taken here in {percent(self.prob)} of runs")
+        lines = [
+            f"“{plain(t, 40)}” {percent(p)}" + (f", then {percent(s)} work out" if s is not None else "")
+            for t, p, s in self.choices
+        ]
+        return (
+            "\n".join(lines) if lines else ("" if self.prob is None else f"taken here in {percent(self.prob)} of runs")
+        )
 
 
 def _shade(p: float | None) -> int:
@@ -58,7 +63,10 @@ def _shade(p: float | None) -> int:
 
 def pieces_of(store: Store, sample_id: str, tokens: Sequence[Token]) -> tuple[list[Piece], str]:
     """The strip of a sample, and where its probabilities are from: as sampled, or scored by a later search."""
-    found = {f.command: store.finding_body(f.id) for f in store.findings(command=("forks", "surprise"), sample_id=sample_id)[::-1]}
+    found = {
+        f.command: store.finding_body(f.id)
+        for f in store.findings(command=("forks", "surprise"), sample_id=sample_id)[::-1]
+    }
     for finding in store.findings(command="investigate")[:50]:  # a token found within an answer
         if "forks" in found:
             break
@@ -149,7 +157,9 @@ def tree_page(request: Request) -> Response:
     if 0 < count <= MOST_TREE:
         parted = parted_samples(home.project(), home.store, case.id, least=max(1, count // 200))
         tree = parted.tree
-        figures["tree"] = lambda width: fork_tree("tree", tree, title="Where the answers part, and how each way fares", width=width)
+        figures["tree"] = lambda width: fork_tree(
+            "tree", tree, title="Where the answers part, and how each way fares", width=width
+        )
     return page(request, "tree.html", figures=figures, case=case, parted=parted, count=count, most=MOST_TREE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -57,9 +58,7 @@ def watch_page(request: Request) -> Response:
     known = {c.case_id: c.n for c in home.store.case_counts()}
     every = [c for c in (*project.cases, *project.reported) if known.get(c.id, 0) >= LEAST and c.checks]
     streams = [found for c in every if (found := _stream(home, c, 1 - target)) is not None]
-    draws: dict[str, figured.Draw] = {}
-    for one in streams:
-        draws[f"stream-{one.case.id}"] = lambda width, one=one: _draw(one, width)
+    draws: dict[str, figured.Draw] = {f"stream-{one.case.id}": partial(_draw, one) for one in streams}
     return page(request, "watch.html", figures=draws, streams=streams, target=target)
 
 
@@ -74,7 +73,9 @@ def _stream(home: Home, case: Case, allowed: float) -> Stream | None:
     if 0 < allowed < MOST_BASELINE:
         found = first_alarm([word for _, word in judged], drift_rule(allowed, RUN_LENGTH))
         alarm = None if found is None else found.at
-    return Stream(case, len(judged), failures, allowed, alarm, _binned(judged), None if alarm is None else judged[alarm - 1][0])
+    return Stream(
+        case, len(judged), failures, allowed, alarm, _binned(judged), None if alarm is None else judged[alarm - 1][0]
+    )
 
 
 def _binned(judged: list[tuple[float, str]]) -> tuple[tuple[float, int, int], ...]:
@@ -86,7 +87,9 @@ def _binned(judged: list[tuple[float, str]]) -> tuple[tuple[float, int, int], ..
 def _draw(one: Stream, width: int) -> Any:
     alarms = [] if one.alarm_at is None else [(one.alarm_at, "worse")]
     title = f"{one.case.id}: the share that failed, in the order in which runs came"
-    return stream(f"stream-{one.case.id}", one.times, alarms, one.allowed, named="target allows", title=title, width=width)
+    return stream(
+        f"stream-{one.case.id}", one.times, alarms, one.allowed, named="target allows", title=title, width=width
+    )
 
 
 ROUTES = [Route("/watch", watch_page)]

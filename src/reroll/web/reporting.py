@@ -51,7 +51,9 @@ def report_of(home: Home, project: Project, form: Mapping[str, str], by: str) ->
                 slug="serve-field",
             )
         if "\0" in value:
-            raise UsageError(f"“{name}” has a character that no request can hold (NUL); take it out", slug="serve-field")
+            raise UsageError(
+                f"“{name}” has a character that no request can hold (NUL); take it out", slug="serve-field"
+            )
     case = _known(project, tried) if form.get("expect", "") in ("", "as-known") else None
     if case is None:
         case = _kept(home, project, tried, _checks(form))
@@ -114,5 +116,3 @@ def _slug(text: str, words: int = 5) -> str:
     """A short name that can be typed: the first words in plain letters."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return "-".join(re.findall(r"[a-z0-9]+", plain)[:words])[:48].strip("-")
-
-

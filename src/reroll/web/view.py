@@ -87,14 +87,20 @@ def when(us: int | float | None) -> Markup:
     if us is None:
         return Markup("")
     at = datetime.datetime.fromtimestamp(us / 1e6, datetime.UTC)
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), f"{at:%-d %b %Y, %H:%M} UTC")
+    return Markup('<time datetime="{}">{}</time>').format(
+        at.isoformat(timespec="seconds"), f"{at:%-d %b %Y, %H:%M} UTC"
+    )
 
 
 def est(value: Mapping[str, Any] | Any, unit: str = "percent") -> str:
     """An estimate with its range, as one reads it: `43 % (18 to 71 %)`; points for differences."""
-    get = value.get if isinstance(value, Mapping) else lambda name: getattr(value, name, None)
-    middle, low, high = (get(name) for name in ("value", "low", "high"))
-    if middle is None and (middle := get("estimate")) is None:
+
+    def get(name: str) -> Any:
+        return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+    middle = get("value") if get("value") is not None else get("estimate")
+    low, high = get("low"), get("high")
+    if middle is None or low is None or high is None:
         return "not known"
     if unit == "points":
         return f"{100 * middle:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f})"
@@ -142,7 +148,7 @@ def page(
     """The template as a page; with `?figure=NAME&as=svg|png|csv` that figure of it, as a file.
 
     Args:   quiet: ask the store and the project nothing, as one of them may be what is wrong;
-            figures: by name, drawn or how to draw them at a width; templates show them with `{{ figure(figures.NAME) }}`.
+            figures: by name, drawn or how to draw them at a width; templates show `{{ figure(figures.NAME) }}`.
     Raises: Refused for a figure that the page has not.
     """
     drawn = {k: v if isinstance(v, Drawn) else Drawn.of(v) for k, v in (figures or {}).items()}
@@ -171,5 +177,7 @@ def _file(figures: Mapping[str, Drawn], name: str, kind: str) -> Response:
     if name not in figures or kind not in TYPES:
         raise Refused(404, "there is no such figure on this page")
     figure = figures[name].wide
-    body: str | bytes = {"svg": figure.svg, "png": figure.png, "csv": figure.csv}[kind]()
-    return Response(body, media_type=TYPES[kind], headers={"content-disposition": f'attachment; filename="{name}.{kind}"'})
+    body: str | bytes = figure.png() if kind == "png" else figure.csv() if kind == "csv" else figure.svg()
+    return Response(
+        body, media_type=TYPES[kind], headers={"content-disposition": f'attachment; filename="{name}.{kind}"'}
+    )
