@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 OUT = ROOT / "docs" / "images" / "pages"
 WORDS = 'I tried "Lunch with Ana next Friday at noon" and it didn\'t work.'
-TALLEST = 1500  # pixels of a page that are shown
+TALLEST = 1000  # pixels of a page that are shown
 
 
 def main() -> None:

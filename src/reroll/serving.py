@@ -48,9 +48,8 @@ def access_of(home: Home, told: Serving) -> Access:
         if told.proxy_secret is None and not any(t.revoked_us is None for t in home.store.tokens()):
             raise UsageError(
                 f"--host {told.host} lets other machines in, and nothing says who may; make an access token with "
-                f"`reroll "
-                f"token NAME`, or set {PROXY_VARIABLE} and stand behind a proxy that says who it is, or leave --host "
-                f"out",
+                f"`reroll token NAME`, or set {PROXY_VARIABLE} and stand behind a proxy that says who it is, or leave "
+                "--host out",
                 slug="serve-access",
             )
         if not told.hosts:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,6 +19,7 @@ from reroll.errors import RerollError, StoreError
 from reroll.render.figures import PAGE_CSS
 from reroll.web import door, jobs, live
 from reroll.web.access import Access, Guard, Refused
+from reroll.web.glimpse import Glimpses
 from reroll.web.home import Home
 from reroll.web.pages import PAGES
 from reroll.web.view import page
@@ -34,7 +37,9 @@ def create_app(home: Home, access: Access) -> Starlette:
     async def life(app: Starlette) -> AsyncIterator[None]:
         async with jobs.pool(home) as pool, live.hub(home) as hub:
             app.state.pool, app.state.hub = pool, hub
+            warming = asyncio.create_task(run_in_threadpool(app.state.glimpses.warm, home))
             yield
+            warming.cancel()
 
     routes: Sequence[BaseRoute] = [
         Route("/healthz", lambda request: PlainTextResponse("ok")),
@@ -50,7 +55,7 @@ def create_app(home: Home, access: Access) -> Starlette:
         lifespan=life,
         exception_handlers={Exception: went_wrong, HTTPException: went_wrong, RerollError: went_wrong},
     )
-    app.state.home, app.state.access = home, access
+    app.state.home, app.state.access, app.state.glimpses = home, access, Glimpses()
     app.add_middleware(Guard, access=access, refuse=went_wrong)
     return app
 

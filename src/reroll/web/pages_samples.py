@@ -23,11 +23,12 @@ from reroll.looking import not_asked, outcomes_of, said_by, whole_sample
 from reroll.render.figures import outcome_strip
 from reroll.store import StoredSample
 from reroll.web.access import Refused, form_of, visitor_of
+from reroll.web.glimpse import Glimpse, checks_ids
 from reroll.web.home import Home
 from reroll.web.pages_answer import case_named
 from reroll.web.view import page
 
-__all__ = ["ROUTES", "checks_ids", "differing"]
+__all__ = ["ROUTES", "differing"]
 
 EACH_PAGE = 40
 MOST_COMPARED = 6000  # characters of each side
@@ -58,34 +59,24 @@ def listed(request: Request) -> Response:
     case = case_named(home, case_id)
     variant = asked.get("variant") or None
     reason = (asked["check"], asked["reason"]) if "check" in asked and "reason" in asked else None
-    ids = checks_ids(home, case)
+    glimpse: Glimpse = request.app.state.glimpses.of(home, case)
     chosen: dict[str, Any] = {"outcome": asked.get("outcome") or None, "reason": reason, "variant": variant}
-    seqs = home.store.glance_page(case_id, ids, **chosen, before=_number(asked.get("before")), limit=EACH_PAGE + 1)
+    seqs = glimpse.page(**chosen, before=_number(asked.get("before")), limit=EACH_PAGE + 1)
     items = _items(home, case, home.store.of_seqs(seqs[:EACH_PAGE])[::-1])
     kept = {k: v for k, v in asked.items() if k in ("case", "outcome", "check", "reason", "variant")}
-    words = home.store.outcome_words(case_id, ids, variant)
+    words = glimpse.outcomes(variant)
     return page(
         request,
         "samples.html",
         figures={"strip": lambda width: outcome_strip("strip", words, width=width)} if words else {},
         case=case,
-        glance=home.store.glance(case_id, ids, variant),
+        glance=glimpse.counts(variant),
         items=items,
         kept={name: kept.get(name, "") for name in ("case", "outcome", "check", "reason", "variant")},
         link=lambda **more: "/samples?" + urlencode({k: v for k, v in {**kept, **more}.items() if v}),
         older=f"/samples?{urlencode({**kept, 'before': seqs[EACH_PAGE - 1]})}" if len(seqs) > EACH_PAGE else None,
         filters=urlencode({k: v for k, v in kept.items() if k != "case"}),
     )
-
-
-def checks_ids(home: Home, case: Case) -> list[str]:
-    """The content ids of the case's checks as they are now."""
-    try:
-        project = home.project()
-        with Checker(project.path, person=not_asked) as checker:
-            return checker.ids(case, project.program)
-    except RerollError:
-        return []
 
 
 def _items(home: Home, case: Case, stored: Sequence[StoredSample]) -> list[Item]:
@@ -124,7 +115,7 @@ def sample_page(request: Request) -> Response:
     if case is not None:
         around = _neighbours(home, case, stored, request)
         if whole.shown.outcome != "pass":
-            other = _passing(home, case, stored)
+            other = _passing(request.app.state.glimpses.of(home, case), home, stored)
     return page(
         request,
         "sample.html",
@@ -149,24 +140,24 @@ def _case(home: Home, id: str) -> Case | None:
 
 def _neighbours(home: Home, case: Case, stored: StoredSample, request: Request) -> tuple[str | None, str | None]:
     """The samples before and after this one in the list that it was opened from."""
-    asked, ids = request.query_params, checks_ids(home, case)
+    asked = request.query_params
+    glimpse: Glimpse = request.app.state.glimpses.of(home, case)
     reason = (asked["check"], asked["reason"]) if "check" in asked and "reason" in asked else None
     chosen: dict[str, Any] = {
         "outcome": asked.get("outcome") or None,
         "reason": reason,
         "variant": asked.get("variant") or None,
     }
-    newer = home.store.glance_page(case.id, ids, **chosen, after=stored.seq, limit=1)
-    older = home.store.glance_page(case.id, ids, **chosen, before=stored.seq, limit=1)
+    newer = glimpse.page(**chosen, after=stored.seq, limit=1)
+    older = glimpse.page(**chosen, before=stored.seq, limit=1)
     found = {one.seq: one.id for one in home.store.of_seqs([*newer, *older])}
     return (found.get(newer[0]) if newer else None, found.get(older[0]) if older else None)
 
 
-def _passing(home: Home, case: Case, stored: StoredSample) -> StoredSample | None:
+def _passing(glimpse: Glimpse, home: Home, stored: StoredSample) -> StoredSample | None:
     """The newest passing sample of the same case and variant, else of any variant."""
-    ids = checks_ids(home, case)
     for variant in (stored.variant, None):
-        seqs = home.store.glance_page(case.id, ids, outcome="pass", variant=variant, limit=1)
+        seqs = glimpse.page(outcome="pass", variant=variant, limit=1)
         if seqs:
             return home.store.of_seqs(seqs)[0]
     return None

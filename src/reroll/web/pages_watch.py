@@ -16,8 +16,8 @@ from reroll.drift_rule import drift_rule
 from reroll.errors import RerollError
 from reroll.render.figures import stream
 from reroll.web import figured
+from reroll.web.glimpse import Glimpse
 from reroll.web.home import Home
-from reroll.web.pages_samples import checks_ids
 from reroll.web.view import page
 
 __all__ = ["ROUTES", "Stream"]
@@ -57,14 +57,16 @@ def watch_page(request: Request) -> Response:
     target = project.program.target or 0.99
     known = {c.case_id: c.n for c in home.store.case_counts()}
     every = [c for c in (*project.cases, *project.reported) if known.get(c.id, 0) >= LEAST and c.checks]
-    streams = [found for c in every if (found := _stream(home, c, 1 - target)) is not None]
+    streams = [
+        found for c in every if (found := _stream(request.app.state.glimpses.of(home, c), c, 1 - target)) is not None
+    ]
     draws: dict[str, figured.Draw] = {f"stream-{one.case.id}": partial(_draw, one) for one in streams}
     return page(request, "watch.html", figures=draws, streams=streams, target=target)
 
 
-def _stream(home: Home, case: Case, allowed: float) -> Stream | None:
+def _stream(glimpse: Glimpse, case: Case, allowed: float) -> Stream | None:
     """The case's runs as the program drew or production recorded them; those of tried changes are no stream of it."""
-    said = home.store.outcome_times(case.id, checks_ids(home, case), "baseline")
+    said = glimpse.over_time("baseline")
     if len(said) < LEAST:
         return None
     judged = [(when, word) for when, word in said if word != "invalid"]
