@@ -36,6 +36,7 @@ from reroll.store import NewSample, Store  # noqa: E402
 READERS = 50
 UPDATES = 10_000
 CHUNK = 2000
+AGAIN = ("rerun", "half-seven", "--fresh", "--budget", "400", "--quiet", "--yes")
 LOADED = "() => performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"  # seconds
 
 
@@ -169,42 +170,14 @@ def main() -> None:
             with inside(server.another_link()) as (address, headers):
                 gained = resident(server.process.pid)
                 middle, worst, grew = live(address, headers, folder, UPDATES, server.process.pid)
-                words = [
-                    "rerun",
-                    "half-seven",
-                    "--fresh",
-                    "--budget",
-                    "400",
-                    "--project",
-                    str(folder),
-                    "--quiet",
-                    "--yes",
-                ]
                 job = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "reroll.cli",
-                        "rerun",
-                        "half-seven",
-                        "--fresh",
-                        "--budget",
-                        "400",
-                        "--project",
-                        str(folder),
-                        "--quiet",
-                        "--yes",
-                    ],
-                    stdout=subprocess.DEVNULL,
+                    [sys.executable, "-m", "reroll.cli", *AGAIN, "--project", str(folder)], stdout=subprocess.DEVNULL
                 )
                 many = read_by_many(address, headers, ["/", "/cases/next-friday", "/jobs", "/project"])
                 job.wait()
-        report.add(
-            "pages",
-            f"Seconds until a page is loaded, {report.args.samples:,} samples",
-            ("page", "first", "median"),
-            rows,
-        )
+        shown = [(name, f"{a:.2f}", f"{b:.2f}") for name, a, b in rows]
+        title = f"Seconds until a page is loaded, {report.args.samples:,} samples"
+        report.add("pages", title, ("page", "first", "median"), shown)
         report.add(
             "live",
             "Live",
