@@ -37,6 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("forks", failing(folder), *at)
     run("try", "hard-code", "--case", "next-friday", "--budget", "200", *at)
     run("futures", "next-friday", *at)
+    run("phrase", "next-friday", "--tokens", "um so like lunch w/ Ana next Friday at noon", "--budget", "200", *at)
     run(
         "ideas",
         "add",
@@ -79,6 +80,7 @@ def pages(folder: Path) -> dict[str, str]:
         "answer": "/cases/next-friday",
         "unmeasured case": "/cases/rambling",
         "samples": "/samples?case=next-friday",
+        "groups": "/samples/groups?case=next-friday",
         "all samples": "/samples",
         "sample": f"/samples/{sample}?case=next-friday",
         "tokens": f"/tokens/{sample}",

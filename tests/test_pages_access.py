@@ -271,6 +271,7 @@ def test_five_megabytes_are_refused_in_a_sentence_with_or_without_a_length(insid
         ({"do": "rerun", "case": "next-friday", "budget": "-1"}, "between 1 and"),
         ({"do": "rerun", "case": "next-friday", "budget": "lots"}, "no number of calls"),
         ({"do": "rerun", "case": "x" * 200_000}, "200,000 characters"),
+        ({"do": "rerun", "case": "nobody"}, "no case `nobody`"),
     ],
 )
 def test_a_form_that_makes_no_sense_is_answered_in_one_sentence(
@@ -282,12 +283,40 @@ def test_a_form_that_makes_no_sense_is_answered_in_one_sentence(
     assert "Traceback" not in reply.text
 
 
-def test_what_a_form_says_never_becomes_an_option_of_the_command(inside: TestClient, home: Home) -> None:
-    post(inside, "/jobs", do="rerun", case="--person=touch /tmp/hacked")
-    post(inside, "/jobs", do="try", case="next-friday", fix="--gepa\n--store=x")
-    [second, first] = home.store.jobs()
-    assert first.words[-2:] == ("--", "--person=touch /tmp/hacked")
-    assert second.words[-3:] == ("--", "--gepa", "--store=x")
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"do": "rerun", "case": "--person=touch /tmp/hacked"},
+        {"do": "rerun", "case": "next-friday\n--store=x"},
+        {"do": "try", "case": "next-friday", "fix": "--gepa"},
+        {"do": "try", "case": "next-friday", "fix": "base_url=http://169.254.169.254/"},
+        {"do": "try", "case": "next-friday", "fix": "/etc/passwd"},
+        {"do": "try", "case": "next-friday", "fix": "hard-code\n../other.yaml"},
+        {"do": "forks", "sample": "--project=/"},
+        {"do": "certify", "case": "next-friday", "target": "0.9 --person=x"},
+        {"do": "certify", "case": "next-friday", "target": "nan"},
+        {"do": "words", "case": "next-friday", "input": "base_url", "other": "http://evil.example"},
+    ],
+    ids=str,
+)
+def test_no_page_names_a_file_an_address_or_an_option(inside: TestClient, home: Home, form: dict[str, str]) -> None:
+    assert post(inside, "/jobs", **form).status_code in (400, 404)  # type: ignore[attr-defined]
+    assert home.store.jobs() == []
+
+
+def test_other_words_are_words_whatever_they_look_like(inside: TestClient, home: Home) -> None:
+    for other in ("@/etc/passwd", "base_url=http://evil.example", "--store=x", "baseline"):
+        post(inside, "/jobs", do="words", case="next-friday", input="request", other=other)
+        assert home.store.jobs()[0].words[:2][-1] == f"--tokens=input.request={other}"
+
+
+def test_a_check_that_runs_code_is_taken_from_no_form(inside: TestClient, home: Home) -> None:
+    post(inside, "/jobs", do="investigate", case="next-friday", expect="python: os:system")
+    assert not any("python" in word for word in home.store.jobs()[0].words)
+    form = {"input.request": "x", "happened": "y", "expected": "os:system"}
+    for kind in ("python", "judge", "any", "schema"):
+        assert post(inside, "/reports", **form, expect=kind).status_code == 422  # type: ignore[attr-defined]
+    assert not (home.folder / ".reroll" / "reported.yaml").exists()
 
 
 def test_a_store_that_is_gone_or_locked_is_a_page_that_says_so(inside: TestClient, home: Home) -> None:

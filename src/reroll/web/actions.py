@@ -5,6 +5,7 @@ Nothing of a form reaches a command as an option of its own: every value stands 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,10 +47,7 @@ def _investigate(told: Mapping[str, str]) -> list[str]:
     words = ["investigate"]
     if told.get("case"):
         words.append(f"--case={told['case']}")
-    words += [
-        f"--input={name.removeprefix('input.')}={told[name]}" for name in sorted(told) if name.startswith("input.")
-    ]
-    words += [f"--{name}={told[name]}" for name in ("expect", "sample", "target") if told.get(name)]
+    words += [f"--{name}={told[name]}" for name in ("sample", "target") if told.get(name)]
     words += [
         f"--{name}" if told[name] == "yes" else f"--no-{name}" for name in ("forks", "cause", "fixes") if told.get(name)
     ]
@@ -101,6 +99,14 @@ ACTIONS: Mapping[str, Action] = {
         Action("futures", "List its futures", "What {case} can say", 400, _of_case("futures"), ("case",)),
         Action(
             "phrase", "Is it the wording?", "Whether the wording of {case} matters", 400, _of_case("phrase"), ("case",)
+        ),
+        Action(
+            "words",
+            "Hold them against each other",
+            "Two wordings of {case}, token by token",
+            400,
+            lambda told: ["phrase", f"--tokens=input.{told['input']}={told['other']}", "--", told["case"]],
+            ("case", "input", "other"),
         ),
         Action(
             "audit", "What varies here?", "Where the variation of {case} comes from", 400, _of_case("audit"), ("case",)
@@ -183,6 +189,7 @@ def asked_for(home: Home, form: Any, who: Visitor) -> Any:
     if action is None:
         raise Refused(400, "there is no such action; reload the page and press the button again")
     _makes_sense(told, action.needs)
+    _known(home, told)
     return ask(home, action, told, who)
 
 
@@ -240,6 +247,36 @@ def _makes_sense(told: Mapping[str, str], needs: Sequence[str]) -> None:
             raise UsageError(
                 f"`{name}` has a character that no request can hold (NUL); take it out", slug="serve-field"
             )
+
+
+def _known(home: Home, told: Mapping[str, str]) -> None:
+    """Raises: UsageError for a value that names nothing of this project.
+
+    What a command takes for a file, another address or code of its own is never for a page to say: a case, a sample and
+    a fix are named by their ids alone.
+    """
+    project = home.project()
+    cases = {c.id: c for c in (*project.cases, *project.reported)}
+    if "case" in told and told["case"] not in cases:
+        raise UsageError(f"there is no case `{told['case'][:80]}` in this project", slug="no-case")
+    if "sample" in told:
+        home.store.sample(told["sample"])
+    if "input" in told and told["input"] not in cases[told["case"]].input:
+        raise UsageError(f"the case has no input `{told['input'][:80]}`", slug="serve-field")
+    fixes = {fix.fix for fix in project.fixes}
+    for name in told.get("fix", "").split("\n"):
+        if name and name not in fixes and not re.fullmatch(r"idea:[0-9]{1,6}", name):
+            raise UsageError(f"there is no fix `{name[:80]}` in this project's folder `fixes`", slug="serve-field")
+    for name, low, high in (("target", 0.0, 1.0), ("margin", 0.0, 1.0), ("suggest", 0.0, 21.0)):
+        if name in told and not low < _number(told[name]) < high:
+            raise UsageError(f"`{name}` lies between {low:g} and {high:g}, got {told[name][:40]!r}", slug="serve-field")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _budget(given: str | None, usual: int, most: int | None) -> int:

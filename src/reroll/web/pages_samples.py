@@ -18,6 +18,7 @@ from reroll.case import Case, Label
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
 from reroll.errors import RerollError
+from reroll.grouped import grouped_samples
 from reroll.labelling import append_label
 from reroll.looking import not_asked, outcomes_of, said_by, whole_sample
 from reroll.render.figures import outcome_strip
@@ -31,6 +32,7 @@ from reroll.web.view import page
 __all__ = ["ROUTES", "differing"]
 
 EACH_PAGE = 40
+MOST_GROUPED = 5000  # samples that are grouped on a page: each failing one is read whole
 MOST_COMPARED = 6000  # characters of each side
 LABELS = "labels.jsonl"
 
@@ -96,6 +98,15 @@ def _items(home: Home, case: Case, stored: Sequence[StoredSample]) -> list[Item]
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() and len(text) < 19 else None
+
+
+def groups_page(request: Request) -> Response:
+    """What failed of a case, in groups by what was observed: which check and why, and where it leaves passing runs."""
+    home: Home = request.app.state.home
+    case = case_named(home, request.query_params.get("case", ""))
+    count = next((c.n for c in home.store.case_counts() if c.case_id == case.id), 0)
+    found = grouped_samples(home.project(), home.store, case.id) if 0 < count <= MOST_GROUPED else None
+    return page(request, "groups.html", case=case, found=found, count=count, most=MOST_GROUPED)
 
 
 def sample_page(request: Request) -> Response:
@@ -221,6 +232,7 @@ def _keep(home: Home, id: str, word: Any, by: str, note: str) -> str:
 
 ROUTES = [
     Route("/samples", listed),
+    Route("/samples/groups", groups_page),
     Route("/samples/{id}", sample_page),
     Route("/samples/{id}/against/{other}", against),
     Route("/samples/{id}/label", label, methods=["POST"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -164,25 +165,40 @@ def tree_page(request: Request) -> Response:
 
 
 def compare_page(request: Request) -> Response:
-    """Two wordings at one token of the answer, from the newest finding that looked there."""
+    """Two wordings at one token of the answer, from the newest finding that looked there; and a form for another."""
     home: Home = request.app.state.home
     case = case_named(home, request.path_params["id"])
-    body: dict[str, Any] | None = None
-    for finding in home.store.findings(command="phrase", case_id=case.id):
-        read = home.store.finding_body(finding.id)
-        if read.get("of") == "tokens" or read.get("rows") or read.get("tokens"):
-            body = read
-            break
+    bodies = (home.store.finding_body(f.id) for f in home.store.findings(command="phrase", case_id=case.id))
+    body = next((read for read in bodies if read.get("of") == "tokens" and len(read.get("wordings", ())) == 2), None)
     draws: dict[str, figured.Draw] = {}
-    if body is not None and (rows := body.get("rows") or body.get("tokens")):
-        draws["two"] = lambda width: _two(rows, body, width)
-    return page(request, "wordings.html", figures=draws, case=case, body=body)
+    pieces: list[Piece] = []
+    if body is not None and body.get("tokens"):
+        draws["two"] = partial(_two, body)
+        pieces = [_moved(one) for one in body.get("path") or ()]
+    try:
+        price = offer(home, home.project(), "words", case=case.id).price
+    except RerollError:
+        price = ""
+    jobs = home.store.jobs(states=("waiting", "running"), case_id=case.id)
+    return page(request, "wordings.html", figures=draws, case=case, body=body, pieces=pieces, price=price, jobs=jobs)
 
 
-def _two(rows: Sequence[Mapping[str, Any]], body: Mapping[str, Any], width: int) -> Figure:
-    left = [(str(r.get("token", "")), float(r.get("first") or 0.0)) for r in rows]
-    right = [(str(r.get("token", "")), float(r.get("second") or 0.0)) for r in rows]
-    return two_distributions("two", left, right, names=("as asked", "in other words"), width=width)
+def _moved(one: Mapping[str, Any]) -> Piece:
+    """A token of the answer, shaded by how far the two wordings part there."""
+    first, second = one["probs"][0], one["probs"][1]
+    apart = float(one.get("total_variation") or 0.0)
+    shade = 0 if apart < 0.01 else min(STEPS, 1 + int(apart * 14))
+    return Piece(
+        one["text"], first, shade, ((f"{one['text']} as asked", first, None), (f"{one['text']} reworded", second, None))
+    )
+
+
+def _two(body: Mapping[str, Any], width: int) -> Figure:
+    """What each of the two wordings holds possible at the token that was looked at."""
+    left, right = ([(str(row["token"]), float(row["probs"][k] or 0.0)) for row in body["tokens"]] for k in (0, 1))
+    at = (body.get("at") or {}).get("position")
+    title = f"What may stand at token {at}: as it is asked left, in the other words right"
+    return two_distributions("two", left, right, names=("as asked", "other words"), most=8, title=title, width=width)
 
 
 ROUTES = [
