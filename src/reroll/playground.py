@@ -35,7 +35,7 @@ __all__ = ["Playground", "Run", "example"]
 
 AT_ONCE = 8
 MOST_RUNS = 400
-KEPT = 96  # readings, and sets of runs, that are remembered: the oldest goes first
+KEPT = {"reading": 48, "rate": 400, "runs": 64}  # of each so many are remembered: what was not used for longest goes first
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Playground:
         self._lock = threading.Lock()
         self._model: LocalModel | None = None
         self._checker: Checker | None = None
-        self._kept: OrderedDict[Hashable, asyncio.Task[Any]] = OrderedDict()
+        self._kept: dict[str, OrderedDict[Hashable, asyncio.Task[Any]]] = {kind: OrderedDict() for kind in KEPT}
 
     def runs(
         self,
@@ -102,8 +102,8 @@ class Playground:
 
         async def found() -> Foretold:
             reading = await self._reading(program, case)
-            key = ("rate", _key(program, case), round(temperature, 3), _steps(program))
-            return await self._once(key, lambda: self._rate(reading, program, case, temperature))
+            key = (_key(program, case), round(temperature, 3), _steps(program))
+            return await self._once("rate", key, lambda: self._rate(reading, program, case, temperature))
 
         return self._wait(found())
 
@@ -158,7 +158,8 @@ class Playground:
         asyncio.run_coroutine_threadsafe(closed(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
         self._model, self._checker = None, None
-        self._kept.clear()
+        for kept in self._kept.values():
+            kept.clear()
 
     # -- in the loop's thread ------------------------------------------------------------------------------------------
 
@@ -179,15 +180,15 @@ class Playground:
             self._model, self._checker = model, Checker(EXAMPLE, person=not_asked)
         return self._model, self._checker
 
-    async def _once(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _once(self, kind: str, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What this work brings, done once for each key, however many wait for it."""
-        task = self._kept.get(key)
+        kept = self._kept[kind]
+        task = kept.get(key)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._kept[key] = asyncio.ensure_future(work())
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
+            task = kept[key] = asyncio.ensure_future(work())
+        kept.move_to_end(key)
+        while len(kept) > KEPT[kind]:
+            kept.popitem(last=False)
         found: T = await asyncio.shield(task)
         return found
 
@@ -207,7 +208,7 @@ class Playground:
         async def work() -> Reading:
             return await read(model, bare.render(case.input, case.history), lambda sample: overall(judge(sample)).outcome)
 
-        return await self._once(("reading", _key(program, case)), work)
+        return await self._once("reading", _key(program, case), work)
 
     async def _rate(self, reading: Reading, program: Program, case: Case, temperature: float) -> Foretold:
         if program.steps == example().program.steps:
@@ -223,8 +224,8 @@ class Playground:
         stepped = around(model, hot, checker)
         if calls_at_most(stepped) > 1:
             return [self._run(program, case, one) for one in await self._drawn(stepped, hot, case, n, seed)]
-        key = ("runs", _key(bare, case), n, seed)
-        drawn = await self._once(key, lambda: self._drawn(model, bare, case, n, seed))
+        key = (_key(bare, case), n, seed)
+        drawn = await self._once("runs", key, lambda: self._drawn(model, bare, case, n, seed))
         if hot.steps == bare.steps:
             return [self._run(program, case, one) for one in drawn]
         return await self._through_steps(program, case, drawn)
