@@ -13,7 +13,7 @@ from typing import Any
 
 from reroll.enumeration import Enumeration
 from reroll.futures import Prefix
-from reroll.models.continuing import Continuer, open_continuer, scored_as
+from reroll.models.continuing import open_continuer, scored_as
 from reroll.models.local import NEUTRAL, LocalModel
 from reroll.models.model import Capabilities
 from reroll.program import Request

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from reroll.case import Case
 from reroll.evidence import interval
 from reroll.fix import Fix
+from reroll.init import EXAMPLE
 from reroll.lesson_reading import Foretold, Place, Turns
 from reroll.numbers import counts, interval_words, percent
 from reroll.playground import Playground, Run, example
@@ -17,6 +20,7 @@ __all__ = [
     "AWKWARD",
     "CASE",
     "CLEAR",
+    "HALF",
     "MOVED",
     "Again",
     "Dud",
@@ -32,7 +36,9 @@ __all__ = [
     "dud",
     "heat_at",
     "prepare",
+    "range_of",
     "rate",
+    "size",
     "temperature",
     "tried",
     "words",
@@ -43,7 +49,12 @@ AWKWARD = "um so like lunch w/ Ana next Friday i guess at noon or something"
 CLEAR = "Lunch with Ana on Friday next week at noon"
 FIVE, FIVES, MANY, SOME, EACH, HEATED = 5, 3, 100, 20, 6, 20
 COLD_TO_WARM = (0.0, 0.5, 1.0)
-SETS = (("case", "The reported request"), ("neighbour", "Others like it"), ("lookalike", "Look-alikes"), ("control", "Ordinary ones"))
+SETS = (
+    ("case", "The reported request"),
+    ("neighbour", "Others like it"),
+    ("lookalike", "Look-alikes"),
+    ("control", "Ordinary ones"),
+)
 
 # Nobody thought of this one when the patch was written: it names the lunch, and means another day.
 MOVED = Case.model_validate(
@@ -53,7 +64,10 @@ MOVED = Case.model_validate(
         "set": "lookalike",
         "input": {"request": "Move lunch with Ana next Friday to tomorrow at noon"},
         "checks": [
-            {"name": "right-meeting", "json": {"date": "2026-11-19", "time": "12:00", "duration_min": 60, "attendees": ["Ana"]}},
+            {
+                "name": "right-meeting",
+                "json": {"date": "2026-11-19", "time": "12:00", "duration_min": 60, "attendees": ["Ana"]},
+            },
             {"name": "shape", "schema": True},
         ],
     }
@@ -181,7 +195,9 @@ def again(play: Playground, guess: str | None, seed: int) -> Again:
         told = f"{told[:-1]}; you said {int(guess)}."
     others = " and ".join(str(n) for n in more)
     alike = len({first, *more}) == 1
-    told += f" The next fives brought {others}." + ("" if alike else " Same words, same model, another number each time.")
+    told += f" The next fives brought {others}." + (
+        "" if alike else " Same words, same model, another number each time."
+    )
     return Again(fives, Score(near, told))
 
 
@@ -190,7 +206,7 @@ def rate(play: Playground, guess: str | None, seed: int) -> Rate:
     few = tuple(play.runs(CASE, FIVE * FIVES, seed)[:FIVE])
     many = tuple(play.runs(CASE, MANY, seed + 1)) if guess is not None else ()
     truth = play.rate(CASE)
-    low, high = interval(_wrong(few), FIVE)
+    low, high = range_of(few)
     told = f"It fails in {_words(truth)} of runs."
     said, near = _percentage(guess), ""
     open_still = f"{_wrong(few)} wrong of {FIVE} leave anything from {interval_words(low, high)} open"
@@ -201,24 +217,28 @@ def rate(play: Playground, guess: str | None, seed: int) -> Rate:
     distance = "which is as near as one can say" if off < 0.005 else f"{counts('point', round(100 * off))} off"
     inside = low <= said <= high
     told += f" You said {percent(said)}, {distance}. {open_still}" + (
-        "; your guess lay within, and more could not be known from them." if inside else "; your guess lay outside even that."
+        "; your guess lay within, and more could not be known from them."
+        if inside
+        else "; your guess lay outside even that."
     )
     return Rate(few, (low, high), many, truth, said, Score(near, told))
 
 
 def temperature(play: Playground, guess: str | None, seed: int) -> Heat:
     """Two requests from temperature 0 to 1: at 0 one is always right and the other always wrong."""
-    rates = tuple(
-        (case, at, play.rate(case, temperature=at)) for case in (CASE, HALF) for at in COLD_TO_WARM
-    )
+    rates = tuple((case, at, play.rate(case, temperature=at)) for case in (CASE, HALF) for at in COLD_TO_WARM)
     cold = tuple(play.runs(CASE, FIVE, seed, temperature=0.0))
     other = tuple(play.runs(HALF, FIVE, seed, temperature=0.0))
     wrong, n = _wrong(cold), len(cold)
     truth = "never" if wrong == 0 else "always" if wrong == n else "sometimes"
     near: Near = "" if guess not in ("never", "sometimes", "always") else "right" if guess == truth else "off"
     alike = len({run.text for run in cold}) == 1
-    told = f"At temperature 0 it failed {wrong} of {n} times" + (", with the very same answer each time." if alike else ".")
-    told += f" “{_request(HALF)}” failed {_wrong(other)} of {len(other)} times there: its likeliest answer is a wrong one."
+    told = f"At temperature 0 it failed {wrong} of {n} times" + (
+        ", with the very same answer each time." if alike else "."
+    )
+    told += (
+        f" “{_request(HALF)}” failed {_wrong(other)} of {len(other)} times there: its likeliest answer is a wrong one."
+    )
     return Heat(rates, cold, Score(near, told))
 
 
@@ -293,18 +313,28 @@ def tried(play: Playground, name: str, guess: str | None, seed: int) -> Tried:
     sets += ((f"“{moved.wording}”", moved.before, moved.after),)
     (_, one, left), (_, like, still), *_ = sets
     cured = 1 - still.value / like.value
-    truth = "none" if cured < 0.1 else "most" if cured > 0.75 else "half" if 0.25 < cured else ""
+    truth = "none" if cured < 0.1 else "most" if cured > 0.75 else "half" if cured > 0.25 else ""
     near: Near = "" if guess not in ("most", "half", "none") else "right" if guess == truth else "off"
     told = (
         f"The reported request fails in {_words(one)} of runs without it and in {_words(left)} with it; requests like it in "
         f"{_words(like)} and {_words(still)}: "
         + ("nothing is cured there." if truth == "none" else f"{percent(cured)} of that trouble is gone.")
     )
-    told += (
-        f" And “{moved.wording}”, which failed in {_words(moved.before)}, "
-        + (f"now fails in {_words(moved.after)}." if moved.after.low > moved.before.high else "is as good as it was.")
+    told += f" And “{moved.wording}”, which failed in {_words(moved.before)}, " + (
+        f"now fails in {_words(moved.after)}." if moved.after.low > moved.before.high else "is as good as it was."
     )
     return Tried(shown, sets, cured, Score(near, told))
+
+
+def range_of(runs: Sequence[Run]) -> tuple[float, float]:
+    """What these runs leave open: the failure rate lies in it, with an error chance of 5 %, however many are added."""
+    return interval(_wrong(runs), len(runs))
+
+
+@cache
+def size() -> int:
+    """How many parameters the model has, as its card says."""
+    return int(json.loads((EXAMPLE.parent / "card.json").read_text(encoding="utf-8"))["parameters"])
 
 
 def prepare(play: Playground) -> None:
@@ -334,7 +364,9 @@ def _shown(play: Playground, case: Case, fix: Fix, seed: int) -> Shown:
 def _mean(shown: Sequence[Shown]) -> tuple[Foretold, Foretold]:
     n = len(shown)
     before, after = [one.before for one in shown], [one.after for one in shown]
-    first, second = (Foretold(sum(r.low for r in rates) / n, sum(r.high for r in rates) / n) for rates in (before, after))
+    first, second = (
+        Foretold(sum(r.low for r in rates) / n, sum(r.high for r in rates) / n) for rates in (before, after)
+    )
     return first, second
 
 

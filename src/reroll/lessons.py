@@ -92,7 +92,7 @@ LESSONS: tuple[Lesson, ...] = (
         "choice",
         (("plain", "The plain one"), ("awkward", "The awkward one"), ("same", "There is no difference to speak of")),
         "Said clearly, nearly all of the chance lies on the right day. The vaguer the words, the flatter it spreads, until "
-        "the wrong day is as likely as the right one. You did not see the model get confused: you saw odds change.",
+        "the wrong day is the likelier one. You did not see the model get confused: you saw odds change.",
         "When a request fails often, say it in other words and count, before you call the model stupid.",
         "reroll phrase CASE --tokens 'other words'",
     ),

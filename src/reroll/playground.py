@@ -11,6 +11,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -35,7 +36,11 @@ __all__ = ["Playground", "Run", "example"]
 
 AT_ONCE = 8
 MOST_RUNS = 400
-KEPT = {"reading": 48, "rate": 400, "runs": 64}  # of each so many are remembered: what was not used for longest goes first
+KEPT = {
+    "reading": 48,
+    "rate": 400,
+    "runs": 64,
+}  # of each so many are remembered: what was not used for longest goes first
 
 T = TypeVar("T")
 
@@ -68,6 +73,7 @@ class Playground:
         self._lock = threading.Lock()
         self._model: LocalModel | None = None
         self._checker: Checker | None = None
+        self._preparing: Future[None] | None = None
         self._kept: dict[str, OrderedDict[Hashable, asyncio.Task[Any]]] = {kind: OrderedDict() for kind in KEPT}
 
     def runs(
@@ -138,7 +144,10 @@ class Playground:
                 changed, program = _changed(case, None, fixes)
                 await self._reading(program, changed)
 
-        asyncio.run_coroutine_threadsafe(one_by_one(), self._running())
+        loop = self._running()
+        with self._lock:
+            if self._preparing is None or self._preparing.done():
+                self._preparing = asyncio.run_coroutine_threadsafe(one_by_one(), loop)
 
     def close(self) -> None:
         """Let the model go."""
@@ -206,7 +215,9 @@ class Playground:
         judge = checker.judging(case, bare)
 
         async def work() -> Reading:
-            return await read(model, bare.render(case.input, case.history), lambda sample: overall(judge(sample)).outcome)
+            return await read(
+                model, bare.render(case.input, case.history), lambda sample: overall(judge(sample)).outcome
+            )
 
         return await self._once("reading", _key(program, case), work)
 
@@ -215,7 +226,9 @@ class Playground:
             return reading.rate(temperature)
         said = [Sample(completion=Completion(text, "stop" if ended else "length")) for text, ended in reading.texts()]
         runs = await self._through_steps(program, case, said)
-        return reading.rate(temperature, {text: run.outcome for (text, _), run in zip(reading.texts(), runs, strict=True)})
+        return reading.rate(
+            temperature, {text: run.outcome for (text, _), run in zip(reading.texts(), runs, strict=True)}
+        )
 
     async def _judged_runs(self, program: Program, case: Case, n: int, seed: int, temperature: float) -> list[Run]:
         hot = program.model_copy(update={"params": {**program.params, "temperature": temperature}})

@@ -112,7 +112,7 @@ async def events(request: Request) -> StreamingResponse:
             while True:
                 try:
                     word = await asyncio.wait_for(queue.get(), SIGN_OF_LIFE)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     yield ": still here\n\n"
                     continue
                 yield _event(word)

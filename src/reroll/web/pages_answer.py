@@ -22,7 +22,7 @@ from reroll.web.gathered import Gathered, answer_of, gathered
 from reroll.web.home import Home
 from reroll.web.jobs import questions
 from reroll.web.view import page
-from reroll.words import certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence, bounds
+from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
 __all__ = ["ROUTES", "case_named", "sent"]
 

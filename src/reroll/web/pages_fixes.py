@@ -19,8 +19,8 @@ from reroll.errors import RerollError, UsageError
 from reroll.fix import Fix
 from reroll.ideas import Board, Idea, board_of, same_person
 from reroll.ideas_file import add_idea, change_idea, keep_fix, read_ideas
-from reroll.project import Project, load_project
 from reroll.levers import fitting
+from reroll.project import Project, load_project
 from reroll.web import figured
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import offer
