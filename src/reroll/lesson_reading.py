@@ -219,8 +219,8 @@ async def read(model: LocalModel, request: Request, judge: Judge) -> Reading:
         came = await asyncio.gather(*(continuer.go_on(_tokens(search, one), greedy=True) for one in going))
         for prefix, sample in zip(going, came, strict=True):
             _add(search, sample, prefix, judge)
-    while search.next_ends() and (prefix := search.next_prefix()) is not None:
-        _take_ended(search, prefix, judge)
+    while search.next_ends() and (last := search.next_prefix()) is not None:
+        _take_ended(search, last, judge)
     search.widen()
     return Reading(request, search)
 

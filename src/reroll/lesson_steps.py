@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import fmean
 from typing import Literal
 
 from reroll.case import Case
@@ -22,6 +23,7 @@ __all__ = [
     "CLEAR",
     "HALF",
     "MOVED",
+    "RIGHT",
     "Again",
     "Dud",
     "Heat",
@@ -44,7 +46,7 @@ __all__ = [
     "words",
 ]
 
-CASE, HALF = "next-friday", "half-seven"
+CASE, HALF, RIGHT = "next-friday", "half-seven", "27"
 AWKWARD = "um so like lunch w/ Ana next Friday i guess at noon or something"
 CLEAR = "Lunch with Ana on Friday next week at noon"
 FIVE, FIVES, MANY, SOME, EACH, HEATED = 5, 3, 100, 20, 6, 20
@@ -125,7 +127,7 @@ class Heated:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The request in some words: how often it fails, what may stand at the place where it is decided, and a few runs."""
+    """The request in some words: how often it fails, what may stand where that is decided, and a few runs."""
 
     label: str
     wording: str
@@ -193,11 +195,9 @@ def again(play: Playground, guess: str | None, seed: int) -> Again:
         off = abs(int(guess) - first)
         near = "right" if off == 0 else "near" if off == 1 else "off"
         told = f"{told[:-1]}; you said {int(guess)}."
-    others = " and ".join(str(n) for n in more)
-    alike = len({first, *more}) == 1
-    told += f" The next fives brought {others}." + (
-        "" if alike else " Same words, same model, another number each time."
-    )
+    told += f" The next fives brought {' and '.join(str(n) for n in more)}."
+    if len({first, *more}) > 1:
+        told += " Same words, same model, other numbers."
     return Again(fives, Score(near, told))
 
 
@@ -207,20 +207,17 @@ def rate(play: Playground, guess: str | None, seed: int) -> Rate:
     many = tuple(play.runs(CASE, MANY, seed + 1)) if guess is not None else ()
     truth = play.rate(CASE)
     low, high = range_of(few)
-    told = f"It fails in {_words(truth)} of runs."
-    said, near = _percentage(guess), ""
+    told = f"It fails in {_range(truth)} of runs."
+    said = _percentage(guess)
     open_still = f"{_wrong(few)} wrong of {FIVE} leave anything from {interval_words(low, high)} open"
     if said is None:
         return Rate(few, (low, high), many, truth, None, Score("", f"{told} {open_still}."))
     off = max(truth.low - said, said - truth.high, 0.0)
-    near = "right" if off <= 0.05 else "near" if off <= 0.15 else "off"
+    near: Near = "right" if off <= 0.05 else "near" if off <= 0.15 else "off"
     distance = "which is as near as one can say" if off < 0.005 else f"{counts('point', round(100 * off))} off"
     inside = low <= said <= high
-    told += f" You said {percent(said)}, {distance}. {open_still}" + (
-        "; your guess lay within, and more could not be known from them."
-        if inside
-        else "; your guess lay outside even that."
-    )
+    told += f" You said {percent(said)}, {distance}. {open_still}; your guess lay "
+    told += "within, and more could not be known from them." if inside else "outside even that."
     return Rate(few, (low, high), many, truth, said, Score(near, told))
 
 
@@ -232,13 +229,10 @@ def temperature(play: Playground, guess: str | None, seed: int) -> Heat:
     wrong, n = _wrong(cold), len(cold)
     truth = "never" if wrong == 0 else "always" if wrong == n else "sometimes"
     near: Near = "" if guess not in ("never", "sometimes", "always") else "right" if guess == truth else "off"
-    alike = len({run.text for run in cold}) == 1
-    told = f"At temperature 0 it failed {wrong} of {n} times" + (
-        ", with the very same answer each time." if alike else "."
-    )
-    told += (
-        f" “{_request(HALF)}” failed {_wrong(other)} of {len(other)} times there: its likeliest answer is a wrong one."
-    )
+    told = f"At temperature 0 it failed {wrong} of {n} times"
+    told += ", with the very same answer each time." if len({run.text for run in cold}) == 1 else "."
+    told += f" “{_request(HALF)}” failed {_wrong(other)} of {len(other)} times there"
+    told += ": its likeliest answer is a wrong one." if _wrong(other) == len(other) else "."
     return Heat(rates, cold, Score(near, told))
 
 
@@ -259,10 +253,12 @@ def words(play: Playground, guess: str | None, seed: int, own: str = "") -> Word
     apart = awkward.rate.value - plain.rate.value
     truth = "same" if abs(apart) < 0.05 else "awkward" if apart > 0 else "plain"
     near: Near = "" if guess not in ("plain", "awkward", "same") else "right" if guess == truth else "off"
-    rates = [_words(one.rate) for one in said]
-    told = f"The plain wording fails in {rates[0]} of runs, the awkward one in {rates[1]}. “{clear.wording}” fails in {rates[2]}."
-    if own:
-        told += f" Yours fails in {rates[3]}."
+    rates = [_range(one.rate) for one in said]
+    told = f"The plain wording fails in {rates[0]} of runs, the awkward one in {rates[1]}. “{clear.wording}” fails in "
+    told += f"{rates[2]}." + (f" Yours fails in {rates[3]}." if own else "")
+    there = [percent(one.chance(RIGHT)) for one in (clear, plain, awkward)]
+    told += f" The right day, {RIGHT}, has a chance of {there[0]} where it is said clearly, {there[1]} plainly and "
+    told += f"{there[2]} awkwardly."
     return Words(said, Score(near, told))
 
 
@@ -282,9 +278,9 @@ def dud(play: Playground, guess: str | None, seed: int) -> Dud:
     token = turns.points[turns.worst].token
     chance = next((p for text, p, _ in turns.place.tokens if text == token), None)
     told = (
-        f"It was “{token}”. Of all answers that begin as this one does, {interval_words(before.low, before.high)} come out "
-        f"right; of those that go on with “{token}”, {interval_words(after.low, after.high)}."
+        f"It was “{token}”. Of all answers that begin as this one does, {interval_words(before.low, before.high)} come "
     )
+    told += f"out right; of those that go on with “{token}”, {interval_words(after.low, after.high)}."
     if chance is not None:
         told += f" It had a chance of {percent(chance)} there."
     picked = int(guess) if guess and guess.isdecimal() and len(guess) < 4 else None
@@ -298,10 +294,11 @@ def dud(play: Playground, guess: str | None, seed: int) -> Dud:
 def _of_pick(turns: Turns, picked: int) -> str:
     if picked == turns.worst:
         return "Right. "
-    mine = turns.points[picked]
+    before, mine = turns.points[picked - 1], turns.points[picked]
     if picked < turns.worst:
-        return f"After your “{mine.token}” it still came out right in {percent(mine.value)} of cases. "
-    return f"When your “{mine.token or 'end'}” came, it was lost already. "
+        return f"After your “{mine.token}” it still came out right in {interval_words(mine.low, mine.high)} of cases. "
+    left = "it was lost already" if before.high < 0.1 else f"only {percent(before.value)} still came out right"
+    return f"When your “{mine.token or 'end'}” came, {left}. "
 
 
 def tried(play: Playground, name: str, guess: str | None, seed: int) -> Tried:
@@ -316,13 +313,13 @@ def tried(play: Playground, name: str, guess: str | None, seed: int) -> Tried:
     truth = "none" if cured < 0.1 else "most" if cured > 0.75 else "half" if cured > 0.25 else ""
     near: Near = "" if guess not in ("most", "half", "none") else "right" if guess == truth else "off"
     told = (
-        f"The reported request fails in {_words(one)} of runs without it and in {_words(left)} with it; requests like it in "
-        f"{_words(like)} and {_words(still)}: "
-        + ("nothing is cured there." if truth == "none" else f"{percent(cured)} of that trouble is gone.")
+        f"The reported request fails in {_range(one)} of runs without it and in {_range(left)} with it; requests like "
     )
-    told += f" And “{moved.wording}”, which failed in {_words(moved.before)}, " + (
-        f"now fails in {_words(moved.after)}." if moved.after.low > moved.before.high else "is as good as it was."
-    )
+    told += f"it in {_range(like)} and {_range(still)}: "
+    told += "nothing is cured there." if truth == "none" else f"{percent(cured)} of that trouble is gone."
+    told += f" And “{moved.wording}”, which failed in {_range(moved.before)}, "
+    worse = moved.after.low > moved.before.high
+    told += f"now fails in {_range(moved.after)}." if worse else f"fails in {_range(moved.after)} with it."
     return Tried(shown, sets, cured, Score(near, told))
 
 
@@ -339,7 +336,9 @@ def size() -> int:
 
 def prepare(play: Playground) -> None:
     """Have the slower steps read what they will need, in the background."""
-    play.prepare([(case, fixes) for fixes in ((), (_fix("describe-date"),)) for case in (HALF, *_requests())])
+    cases: list[Case | str] = [HALF, *_requests()]
+    described: list[Fix] = [_fix("describe-date")]
+    play.prepare([*((case, []) for case in cases), *((case, described) for case in cases[1:])])
 
 
 def _requests() -> list[Case]:
@@ -362,12 +361,10 @@ def _shown(play: Playground, case: Case, fix: Fix, seed: int) -> Shown:
 
 
 def _mean(shown: Sequence[Shown]) -> tuple[Foretold, Foretold]:
-    n = len(shown)
-    before, after = [one.before for one in shown], [one.after for one in shown]
-    first, second = (
-        Foretold(sum(r.low for r in rates) / n, sum(r.high for r in rates) / n) for rates in (before, after)
-    )
-    return first, second
+    def mean(rates: Sequence[Foretold]) -> Foretold:
+        return Foretold(fmean(one.low for one in rates), fmean(one.high for one in rates))
+
+    return mean([one.before for one in shown]), mean([one.after for one in shown])
 
 
 def _fix(name: str) -> Fix:
@@ -378,7 +375,7 @@ def _request(case: Case | str) -> str:
     return str((example().case(case) if isinstance(case, str) else case).input["request"])
 
 
-def _words(rate: Foretold) -> str:
+def _range(rate: Foretold) -> str:
     return interval_words(rate.low, rate.high)
 
 

@@ -36,11 +36,8 @@ __all__ = ["Playground", "Run", "example"]
 
 AT_ONCE = 8
 MOST_RUNS = 400
-KEPT = {
-    "reading": 48,
-    "rate": 400,
-    "runs": 64,
-}  # of each so many are remembered: what was not used for longest goes first
+KEPT = {"reading": 48, "rate": 400, "runs": 64}  # so many are remembered; what was not used for longest goes first
+
 
 T = TypeVar("T")
 

@@ -98,7 +98,9 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         kind="invalid" if known.luck is None else KIND[known.luck.verdict],
         offers={} if project is None else _offers(home, project, case, known),
         highlighted=[one.words for one in known.cause.factors] if known.cause else [],
-        stale=project is not None and known.finding is not None and known.finding.program_id not in (None, project.program.id),
+        stale=project is not None
+        and known.finding is not None
+        and known.finding.program_id not in (None, project.program.id),
     )
 
 
@@ -128,8 +130,12 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
     if all(c.id != case.id for c in (*project.cases, *project.reported)):  # it is only in the store
         return {}
     made = {
-        "again": offer(home, project, "rerun", label=f"Run it {LATER} more times", budget=LATER, case=case.id, fresh="yes"),
-        "measure": offer(home, project, "investigate", label="Measure it", case=case.id, forks="no", cause="no", fixes="no"),
+        "again": offer(
+            home, project, "rerun", label=f"Run it {LATER} more times", budget=LATER, case=case.id, fresh="yes"
+        ),
+        "measure": offer(
+            home, project, "investigate", label="Measure it", case=case.id, forks="no", cause="no", fixes="no"
+        ),
         "cause": offer(home, project, "cause", label="Find out why", case=case.id),
         "futures": offer(home, project, "futures", label="List what it can say", case=case.id),
         "audit": offer(home, project, "audit", label="Find out what varies", case=case.id),
@@ -172,7 +178,9 @@ def _place(store: Store, found: Any, body: Mapping[str, Any]) -> str | None:
     if found.command in ("investigate", "rerun", "certify") and answer_of(body) is not None:
         reported = found.command == "investigate" and (body.get("report") or {}).get("words")
         return f"/reports/{found.report_id}" if reported else f"/cases/{case}"
-    return {"cause": f"/cases/{case}/cause", "try": f"/cases/{case}/fixes", "forks": f"/tokens/{found.sample_id}"}.get(found.command)
+    return {"cause": f"/cases/{case}/cause", "try": f"/cases/{case}/fixes", "forks": f"/tokens/{found.sample_id}"}.get(
+        found.command
+    )
 
 
 ROUTES = [

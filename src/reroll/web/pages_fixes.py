@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import yaml
@@ -52,7 +53,7 @@ def fixes_page(request: Request) -> Response:
     known = gathered(home.store, case.id)
     cards = known.cards
     figures: dict[str, figured.Draw] = {
-        f"fix-{card['fix']}": (lambda width, card=card: figured.of_card(card, width)) for card in cards if _ran(card)
+        f"fix-{card['fix']}": partial(figured.of_card, card) for card in cards if _ran(card)
     }
     offers, names = {}, []
     try:
@@ -82,7 +83,9 @@ def fixes_page(request: Request) -> Response:
 
 
 def _ran(card: Mapping[str, Any]) -> bool:
-    return any((card.get(key) or {}).get("before", {}).get("n") for key in ("case", "neighbours", "lookalikes", "control"))
+    return any(
+        (card.get(key) or {}).get("before", {}).get("n") for key in ("case", "neighbours", "lookalikes", "control")
+    )
 
 
 def _board(home: Home, case: str | None) -> Board:
@@ -119,7 +122,7 @@ def _ideas(request: Request, wrong: str = "", told: Mapping[str, str] | None = N
         cases=[c.id for c in project.cases if c.set == "case"] + [c.id for c in project.reported],
         offers=offers,
         forms=FORMS,
-        parts=[part for part in _parts(project)],
+        parts=list(_parts(project)),
         wrong=wrong,
         told=told or {},
         jobs=[job for job in home.store.jobs(states=("waiting", "running")) if job.words[0] == "try"],
@@ -151,9 +154,7 @@ def _add(home: Home, told: Mapping[str, str], name: str) -> None:
     if not told["idea"] or not by:
         raise UsageError("an idea needs words and a name: who has it", slug="idea")
     if all(c.id != told["case"] for c in project.cases):
-        raise UsageError(
-            "an idea is for a case of cases.yaml; move the reported case there first", slug="idea"
-        )
+        raise UsageError("an idea is for a case of cases.yaml; move the reported case there first", slug="idea")
     add_idea(project, Idea(idea=told["idea"], by=by, case=told["case"]))
 
 

@@ -35,8 +35,10 @@ __all__ = ["ROUTES"]
 
 HOTTEST = 1.5  # above, what the model does not list by name has too much of the chance
 MOST_WORDS = 160  # characters of the reader's own wording
+SHOWN = 1e-3  # rarer tokens are among the others
 NOTHING = "-" * len(LESSONS)
 SCORES = {"right": "r", "near": "n", "off": "o", "": "-"}
+EMPTY = {"runs": (), "score": None, "pieces": (), "requests": (), "picked": None, "dud": None, "more": ()}
 _play = Playground()
 
 
@@ -83,7 +85,7 @@ def step(request: Request) -> Response:
         following=LESSONS[at + 1].name if at + 1 < len(LESSONS) else None,
         asked=example().case(steps.CASE).input["request"],
         said=_choice(one, guess),
-        **{"runs": (), "score": None, "pieces": (), "requests": (), "picked": None, "dud": None, "more": (), **shown},
+        **{**EMPTY, **shown},
     )
 
 
@@ -169,7 +171,7 @@ def words(guess: str | None, seed: int, own: str = "") -> dict[str, Any]:
     rows = [_row(one.label, one.rate, note=_of(one.runs, " just now")) for one in found.said]
     left = found.said[0]
     right = found.said[3] if own else found.said[1]
-    pairs = [[(token, p) for token, p, _ in one.place.tokens[:3]] for one in (left, right)]
+    pairs = [[(token, p) for token, p, _ in one.place.tokens if p >= SHOWN] for one in (left, right)]
     title = "What may stand at the day of the month"
     names = (left.label.lower(), right.label.lower())
     return {
@@ -188,7 +190,7 @@ def dud(guess: str | None, seed: int, own: str = "") -> dict[str, Any]:
     if guess is None:
         return {"pieces": turns.tokens}
     points = [(k, one.token, one.value, one.low, one.high) for k, one in enumerate(turns.points)]
-    bars = [one for one in turns.place.tokens if one[1] >= 1e-3]
+    bars = [one for one in turns.place.tokens if one[1] >= SHOWN]
     other = max(0.0, 1 - sum(p for _, p, _ in bars))
     chosen = turns.points[turns.worst].token
     return {
