@@ -1,45 +1,56 @@
-"""Learn: the guided tour. Every step asks for a guess, then runs the model here and shows what came."""
+"""Learn: the guided tour. Every step asks for a guess, then runs the model here and shows what came.
+
+The address holds all there is: the step, the seed of its runs, the guess, and how earlier guesses fared (`so`).
+"""
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from reroll.evidence import interval
-from reroll.fix import Fix
-from reroll.lessons import LESSONS, lesson
-from reroll.numbers import counts, interval_words, percent
-from reroll.playground import Playground, Run, example, parting, spread
-from reroll.render.figures import IntervalRow, dumbbells, intervals, outcome_strip, token_bars, two_distributions
+from reroll import lesson_steps as steps
+from reroll.lesson_reading import Foretold
+from reroll.lessons import LESSONS, Lesson, lesson
+from reroll.numbers import counts, interval_words
+from reroll.playground import Playground, Run, example
+from reroll.render.figures import (
+    IntervalRow,
+    dumbbells,
+    intervals,
+    outcome_strip,
+    success_curve,
+    token_bars,
+    two_distributions,
+)
 from reroll.web.access import Refused
 from reroll.web.view import page
 
 __all__ = ["ROUTES"]
 
-CASE = "next-friday"
-AWKWARD = "um so like lunch w/ Ana next Friday i guess at noon or something"
-MANY, SOME, FEW = 120, 60, 5
-SETS = (
-    ("case", "This request", 36),
-    ("neighbour", "Others like it", 12),
-    ("lookalike", "Look-alikes", 12),
-    ("control", "Ordinary requests", 6),
-)
-HOTTEST = 2.0
+HOTTEST = 1.5  # above, what the model does not list by name has too much of the chance
+MOST_WORDS = 160  # characters of the reader's own wording
+SHOWN = 1e-3  # rarer tokens are among the others
+NOTHING = "-" * len(LESSONS)
+SCORES = {"right": "r", "near": "n", "off": "o", "": "-"}
+EMPTY = {"runs": (), "score": None, "pieces": (), "requests": (), "picked": None, "dud": None, "more": ()}
 _play = Playground()
 
 
 def tour(request: Request) -> Response:
-    return page(request, "learn.html", lessons=LESSONS)
+    steps.prepare(_play)
+    return page(request, "learn.html", lessons=LESSONS, size=steps.size())
 
 
 def ending(request: Request) -> Response:
-    return page(request, "learn_end.html", lessons=LESSONS)
+    so = _so(request)
+    told = [(one.title, {v: k for k, v in SCORES.items()}[mark]) for one, mark in zip(LESSONS, so, strict=True)]
+    return page(request, "learn_end.html", lessons=LESSONS, told=[one for one in told if one[1]])
 
 
 def step(request: Request) -> Response:
@@ -51,15 +62,15 @@ def step(request: Request) -> Response:
     guess = request.query_params.get("guess")
     seed = _seed(request.query_params.get("seed"))
     if seed is None:
-        rest = {k: v for k, v in request.query_params.items() if k != "seed"}
-        return RedirectResponse(
-            str(request.url.include_query_params(seed=secrets.randbelow(10**6), **rest)).partition(request.url.netloc)[
-                2
-            ],
-            303,
-        )
-    shown = SHOWS[one.name](guess, seed)
-    following = LESSONS[at + 1].name if at + 1 < len(LESSONS) else None
+        there = request.url.include_query_params(seed=secrets.randbelow(10**6))
+        return RedirectResponse(f"{there.path}?{there.query}", 303)
+    steps.prepare(_play)
+    own = " ".join(request.query_params.get("own", "").split())[:MOST_WORDS]
+    shown = SHOWS[one.name](guess, seed, own)
+    score = shown.get("score")
+    so = _so(request)
+    if guess is not None and score is not None:
+        so = so[:at] + SCORES[score.near] + so[at + 1 :]
     return page(
         request,
         "learn_step.html",
@@ -68,222 +79,160 @@ def step(request: Request) -> Response:
         at=at,
         lessons=LESSONS,
         guess=guess,
+        own=own,
         seed=seed,
-        following=following,
-        asked=example().case(CASE).input["request"],
-        **{"runs": [], "verdict": "", "pieces": [], "extra": "", **shown},
+        so=so,
+        following=LESSONS[at + 1].name if at + 1 < len(LESSONS) else None,
+        asked=example().case(steps.CASE).input["request"],
+        said=_choice(one, guess),
+        **{**EMPTY, **shown},
     )
+
+
+def _so(request: Request) -> str:
+    """How the guesses so far fared, a letter for each step."""
+    given = request.query_params.get("so", NOTHING)
+    return given if re.fullmatch(f"[rno-]{{{len(LESSONS)}}}", given) else NOTHING
 
 
 def _seed(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() and len(text) < 9 else None
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 9 else None
+
+
+def _choice(one: Lesson, guess: str | None) -> str:
+    """The guess in the words of its button."""
+    return next((words for value, words in one.choices if value == guess), "")
 
 
 def _wrong(runs: Sequence[Run]) -> int:
-    return sum(run.outcome != "pass" for run in runs)
+    return sum(run.wrong for run in runs)
 
 
-def _range(failures: int, n: int) -> tuple[float, float]:
-    low, high = interval(failures, n, 0.05)
-    return low, high
+def _row(label: str, rate: Foretold, kind: str = "fail", note: str = "") -> IntervalRow:
+    return IntervalRow(label, rate.low, rate.value, rate.high, kind, note)
 
 
-def _row(label: str, runs: Sequence[Run], kind: str = "fail") -> IntervalRow:
-    wrong = _wrong(runs)
-    low, high = _range(wrong, len(runs))
-    return IntervalRow(label, low, wrong / len(runs), high, kind, f"{wrong} of {len(runs)}")
+def _of(runs: Sequence[Run], more: str = "") -> str:
+    return f"{_wrong(runs)} of {counts('run', len(runs))}{more}"
 
 
-# -- the steps ---------------------------------------------------------------------------------------------------------
+# -- the steps: what each shows, from what it did ----------------------------------------------------------------------
 
 
-def again(guess: str | None, seed: int) -> dict[str, Any]:
+def again(guess: str | None, seed: int, own: str = "") -> dict[str, Any]:
     if guess is None:
         return {}
-    runs = _play.runs(CASE, FEW, seed)
-    wrong = _wrong(runs)
-    said = (
-        f"{wrong} of {FEW} came out wrong. You said {guess}."
-        if guess.isdecimal()
-        else f"{wrong} of {FEW} came out wrong."
-    )
-    return {
-        "runs": runs,
-        "verdict": said + (" Run it again, and it will be another number." if guess == str(wrong) else ""),
-    }
+    found = steps.again(_play, guess, seed)
+    return {"runs": found.fives[0], "more": found.fives[1:], "score": found.score}
 
 
-def rate(guess: str | None, seed: int) -> dict[str, Any]:
-    few = _play.runs(CASE, FEW, seed)
+def rate(guess: str | None, seed: int, own: str = "") -> dict[str, Any]:
+    found = steps.rate(_play, guess, seed)
     if guess is None:
-        return {"runs": few}
-    many = _play.runs(CASE, MANY, seed + 1)
-    said = min(100.0, max(0.0, float(guess))) / 100 if guess.replace(".", "", 1).isdecimal() else None
-    wrong, n = _wrong(many), len(many)
-    rows = [_row("What five runs leave open", few, "muted"), _row(f"After {n} more runs", many)]
-    lines = [] if said is None else [(said, "your guess", "target")]
-    words = [run.outcome for run in many]
-    low, high = _range(_wrong(few), FEW)
-    verdict = f"It failed {wrong} of {n} times: {percent(wrong / n)}."
-    if said is not None:
-        verdict += f" You said {percent(said)}, {abs(round(100 * (said - wrong / n)))} points off."
-    verdict += f" From five runs alone, anything from {interval_words(low, high)} was possible."
+        return {"runs": found.few}
+    low, high = found.few_range
+    few, many = _wrong(found.few) / len(found.few), _wrong(found.many) / len(found.many)
+    many_low, many_high = steps.range_of(found.many)
+    rows = [
+        IntervalRow("What your five runs leave open", low, few, high, "muted", _of(found.few)),
+        IntervalRow(f"After {len(found.many)} more runs", many_low, many, many_high, "fail", _of(found.many)),
+        _row("What the model itself says", found.truth, "accent", "read, not drawn"),
+    ]
+    lines = [] if found.guess is None else [(found.guess, "your guess", "target")]
+    outcomes = [run.outcome for run in found.many]
+    title = f"The {len(outcomes)} runs, one after the other"
     return {
-        "runs": few,
-        "verdict": verdict,
+        "runs": found.few,
+        "score": found.score,
         "figures": {
             "rate": lambda width: intervals("rate", "How often it fails", rows, lines, width=width),
-            "strip": lambda width: outcome_strip("strip", words, width=width),
+            "strip": lambda width: outcome_strip("strip", outcomes, title=title, width=width),
         },
     }
 
 
-def temperature(guess: str | None, seed: int) -> dict[str, Any]:
+def temperature(guess: str | None, seed: int, own: str = "") -> dict[str, Any]:
     if guess is None:
         return {}
-    cold, warm = _play.runs(CASE, SOME, seed, temperature=0.0), _play.runs(CASE, SOME, seed, temperature=1.0)
-    hot = _play.runs(CASE, SOME, seed, temperature=1.6)
-    rows = [_row("Temperature 0", cold), _row("Temperature 1", warm), _row("Temperature 1.6", hot)]
-    truth = "never" if not _wrong(cold) else "always" if _wrong(cold) == len(cold) else "sometimes"
-    verdict = ("Right. " if guess == truth else "") + (
-        f"At temperature 0 it failed {_wrong(cold)} of {len(cold)} times; at 1, {_wrong(warm)}; at 1.6, {_wrong(hot)}."
-    )
+    found = steps.temperature(_play, guess, seed)
+    names = {steps.CASE: "“next Friday”", steps.HALF: "“half seven”"}
+    rows = [_row(f"{names[case]} at {at:g}", one) for case, at, one in found.rates]
+    title = "How often two requests fail, from temperature 0 to 1"
     return {
-        "verdict": verdict,
-        "figures": {"temperatures": lambda width: intervals("temperatures", "How often it fails", rows, width=width)},
-        "extra": "slider",
+        "score": found.score,
+        "figures": {"temperatures": lambda width: intervals("temperatures", title, rows, width=width)},
     }
 
 
-def words(guess: str | None, seed: int) -> dict[str, Any]:
+def words(guess: str | None, seed: int, own: str = "") -> dict[str, Any]:
     if guess is None:
-        return {}
-    plain, awkward = _play.runs(CASE, SOME, seed, top=True), _play.runs(CASE, SOME, seed, wording=AWKWARD, top=True)
-    at, _ = parting([*plain, *awkward])
-    left, right = (_spread(runs, at) for runs in (plain, awkward))
-    rows = [_row("The plain wording", plain), _row("The awkward one", awkward)]
-    more = "awkward" if _wrong(awkward) > _wrong(plain) else "plain"
-    close = abs(_wrong(awkward) - _wrong(plain)) < 0.1 * SOME
-    said = f"The plain wording failed {_wrong(plain)} of {SOME} times, the awkward one {_wrong(awkward)} of {SOME}."
-    if close:
-        said += " In so few runs that is no difference to rely on; look at the chances that the model itself lists."
-    elif guess in ("plain", "awkward"):
-        said = ("Right. " if guess == more else "The other one. ") + said
-    title = f"What may stand at token {at + 1}, the day: the plain wording left, the awkward one right"
+        return {"more": (steps.AWKWARD,)}
+    found = steps.words(_play, guess, seed, own)
+    rows = [_row(one.label, one.rate, note=_of(one.runs, " just now")) for one in found.said]
+    left = found.said[0]
+    right = found.said[3] if own else found.said[1]
+    pairs = [[(token, p) for token, p, _ in one.place.tokens if p >= SHOWN] for one in (left, right)]
+    title = "What may stand at the day of the month"
+    names = (left.label.lower(), right.label.lower())
     return {
-        "verdict": said,
+        "more": (steps.AWKWARD,),
+        "score": found.score,
         "figures": {
-            "rates": lambda width: intervals("rates", "How often each fails", rows, width=width),
-            "two": lambda width: two_distributions(
-                "two", left, right, names=("plain", "awkward"), most=5, title=title, width=width
-            ),
+            "rates": lambda width: intervals("rates", "How often each wording fails", rows, width=width),
+            "two": lambda width: two_distributions("two", *pairs, names=names, title=title, width=width),
         },
     }
 
 
-def _spread(runs: Sequence[Run], at: int, heat: float = 1.0) -> list[tuple[str, float]]:
-    first = next((run for run in runs if len(run.tokens) > at), None)
-    return spread(first.tokens[at], heat) if first is not None else []
-
-
-def dud(guess: str | None, seed: int) -> dict[str, Any]:
-    runs = _play.runs(CASE, MANY, seed, top=True)
-    at, found = parting(runs)
-    wrong = next(
-        (
-            run
-            for run in runs
-            if run.outcome == "fail" and len(run.tokens) > at and found.get(run.tokens[at].text, (0, 0))[1]
-        ),
-        None,
-    )
-    if wrong is None:
-        return {"verdict": "None of these runs failed; load the page again for others." if guess is not None else ""}
-    pieces = [token.text for token in wrong.tokens if token.text]
+def dud(guess: str | None, seed: int, own: str = "") -> dict[str, Any]:
+    found = steps.dud(_play, guess, seed)
+    turns = found.turns
     if guess is None:
-        return {"pieces": pieces}
-    picked = int(guess) if guess.isdecimal() else -1
-    bars = [
-        (token, n / len(runs), 1 - failed / n)
-        for token, (n, failed) in sorted(found.items(), key=lambda i: -i[1][0])[:5]
-    ]
-    total = sum(n for n, _ in found.values())
-    taken, lost = found[wrong.tokens[at].text]
-    verdict = ("Right. " if picked == at else f"It was token {at + 1}, “{pieces[at]}”. ") + (
-        f"Of {total} runs that began like this one, {taken} took “{pieces[at]}” there, and {lost} of these failed."
-    )
-    title = f"Token {at + 1}: what came there, and how many of these answers were right"
+        return {"pieces": turns.tokens}
+    points = [(k, one.token, one.value, one.low, one.high) for k, one in enumerate(turns.points)]
+    bars = [one for one in turns.place.tokens if one[1] >= SHOWN]
+    other = max(0.0, 1 - sum(p for _, p, _ in bars))
+    chosen = turns.points[turns.worst].token
     return {
-        "pieces": pieces,
-        "dud": at,
-        "picked": picked,
-        "verdict": verdict,
-        "figures": {"token": lambda width: token_bars("token", bars, chosen=pieces[at], title=title, width=width)},
+        "pieces": turns.tokens,
+        "dud": turns.worst,
+        "picked": found.picked,
+        "score": found.score,
+        "figures": {
+            "curve": lambda width: success_curve("curve", points, turns.worst, width=width),
+            "token": lambda width: token_bars("token", bars, other, chosen=chosen, width=width),
+        },
     }
 
 
 def _tried(name: str, guess: str | None, seed: int) -> dict[str, Any]:
     if guess is None:
         return {}
-    fix = next(fix for fix in example().fixes if fix.fix == name)
-    rows, counted = [], {}
-    for kind, label, each in SETS:
-        before, after = _both(kind, fix, each, seed)
-        counted[kind] = (_wrong(before), _wrong(after), len(before))
-        rows.append((label, _ends(before), _ends(after)))
-    without, with_it, n = counted["neighbour"]
-    one, left, m = counted["case"]
-    verdict = (
-        f"The reported request failed {one} of {counts('time', m)} without it, {left} with it. Requests like it "
-        f"failed {without} of {n} "
-        f"without it and {with_it} with it."
-    )
-    told = next(
-        (
-            words
-            for one in LESSONS
-            if one.name in (name, "describe" if name == "describe-date" else name)
-            for value, words in one.choices
-            if value == guess
-        ),
-        "",
-    )
-    verdict += f" You said: {told.lower()}." if told else ""
+    found = steps.tried(_play, name, guess, seed)
+    rows = [(label, _ends(one), _ends(two)) for label, one, two in found.sets]
     title = "How often it fails, without the change and with it"
+    names = ("without", "with it")
     return {
-        "verdict": verdict,
+        "score": found.score,
+        "requests": found.shown,
         "figures": {
-            "sets": lambda width: dumbbells(
-                "sets", rows, title=title, names=("without", "with it"), domain=(0.0, 1.0), width=width
-            )
+            "sets": lambda width: dumbbells("sets", rows, title=title, names=names, domain=(0.0, 1.0), width=width)
         },
     }
 
 
-def _both(kind: str, fix: Fix, each: int, seed: int) -> tuple[list[Run], list[Run]]:
-    """Runs of one set without the fix and with it, the same seeds for both."""
-    mine = [c for c in example().cases if c.set == kind and (c.id == CASE or c.of == CASE or kind == "control")]
-    before: list[Run] = []
-    after: list[Run] = []
-    for i, case in enumerate(mine):
-        before += _play.runs(case.id, each, seed + 17 * i)
-        after += _play.runs(case.id, each, seed + 17 * i, fixes=[fix])
-    return before, after
+def _ends(rate: Foretold) -> tuple[float, float, float]:
+    return rate.low, rate.value, rate.high
 
 
-def _ends(runs: Sequence[Run]) -> tuple[float, float, float]:
-    low, high = _range(_wrong(runs), len(runs))
-    return low, _wrong(runs) / len(runs), high
-
-
-SHOWS: Mapping[str, Any] = {
+SHOWS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "again": again,
     "rate": rate,
     "temperature": temperature,
     "words": words,
     "dud": dud,
-    "hard-code": lambda guess, seed: _tried("hard-code", guess, seed),
-    "describe": lambda guess, seed: _tried("describe-date", guess, seed),
+    "hard-code": lambda guess, seed, own="": _tried("hard-code", guess, seed),
+    "describe": lambda guess, seed, own="": _tried("describe-date", guess, seed),
 }
 
 
@@ -292,17 +241,15 @@ def heat(request: Request) -> Response:
     try:
         at_heat = min(HOTTEST, max(0.0, float(request.query_params.get("t", "1"))))
     except ValueError:
-        raise Refused(400, "the temperature is a number from 0 to 2") from None
-    seed = _seed(request.query_params.get("seed")) or 0
-    plain = _play.runs(CASE, 24, 5, top=True)
-    at, _ = parting(plain)
-    runs = _play.runs(CASE, 20, seed + round(100 * at_heat), temperature=at_heat)
+        raise Refused(400, f"the temperature is a number from 0 to {HOTTEST}") from None
+    found = steps.heat_at(_play, round(at_heat, 1), _seed(request.query_params.get("seed")) or 0)
     return JSONResponse(
         {
-            "temperature": at_heat,
-            "tokens": [{"token": text, "prob": p} for text, p in _spread(plain, at, at_heat)[:4]],
-            "outcomes": [run.outcome for run in runs],
-            "wrong": _wrong(runs),
+            "temperature": found.temperature,
+            "tokens": [{"token": text, "prob": p} for text, p, _ in found.place.tokens[:4]],
+            "outcomes": [run.outcome for run in found.runs],
+            "wrong": _wrong(found.runs),
+            "rate": None if found.rate is None else interval_words(found.rate.low, found.rate.high),
         }
     )
 

@@ -148,7 +148,7 @@ def _points(value: float, toward: Literal["nearest", "down", "up"] = "nearest") 
 def _words(given: Range, unit: Unit) -> tuple[str, str]:
     """The value, and the range, as they are written."""
     low, value, high = given
-    if low is None or high is None:
+    if low is None or high is None or low == value == high:
         return _value(value, unit), ""
     if unit == "percent":
         return _value(value, unit), interval_words(low, high)

@@ -21,7 +21,7 @@ if (heat) {
       return row;
     }));
     runs?.replaceChildren(...found.outcomes.map((/** @type {string} */ word) => { const mark = document.createElement("i"); mark.className = word; mark.textContent = word === "pass" ? "●" : word === "fail" ? "✕" : "◌"; return mark; }));
-    if (words) words.textContent = `${found.wrong} of ${found.outcomes.length} runs at temperature ${found.temperature} failed. Above: what may stand at the day of the month.`;
+    if (words) words.textContent = `${found.wrong} of ${found.outcomes.length} runs at temperature ${found.temperature} failed. ` + (found.rate ? `The model's own probabilities say ${found.rate}.` : "So hot, its answers are too many to read: only runs tell.");
     box.dataset.ready = heat.value;
   };
   heat.addEventListener("input", () => { const said = document.getElementById("heat-said"); if (said) said.textContent = Number(heat.value).toFixed(1); clearTimeout(waiting); waiting = window.setTimeout(look, 120); });
