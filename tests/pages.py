@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from reroll.store import Store
+
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
@@ -80,7 +82,16 @@ def served(folder: Path, *words: str, **env: str) -> Iterator[Served]:
     finally:
         process.terminate()
         process.wait(20)
+        no_job_goes_on(folder)
     assert "Traceback" not in log.read_text(), log.read_text()[-4000:]
+
+
+def no_job_goes_on(folder: Path) -> None:
+    """Stop every job and wait for its end: jobs outlive their server, tests shall not leave any."""
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        for job in store.jobs(states=("waiting", "running")):
+            store.stop_job(job.id)
+        until(lambda: not store.jobs(states=("waiting", "running")))
 
 
 @dataclass

@@ -346,3 +346,21 @@ def test_pages_and_the_report_form_work_without_scripts(chromium: Any, server: S
     page.wait_for_url(re.compile("/reports/"))
     assert "Measuring what was reported" in page.inner_text("main") or page.locator("#reply").count()
     context.close()
+
+
+def test_a_job_outlives_a_killed_server_and_the_next_one_shows_it(chromium: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "meetings"
+    run("init", str(folder))
+    with served(folder) as first, tab(chromium, first.link) as opened:
+        opened.go("/cases/next-friday/fixes")
+        opened.page.click("text=Try describe-date")
+        opened.page.wait_for_selector("[data-job][data-ready=running]", timeout=SECONDS)
+        first.process.kill()
+        first.process.wait(20)
+        with served(folder) as second, tab(chromium, second.link) as again:
+            again.go("/cases/next-friday/fixes")
+            assert again.page.locator("[data-job]").count() == 1
+            again.page.click("text=Stop")
+            again.page.wait_for_selector("main:not(:has([data-job]))", timeout=SECONDS)
+            again.go("/jobs")
+            assert "stopped" in again.text()
