@@ -46,7 +46,7 @@ def test_without_enough_controls_it_stays_open_and_says_how_many_are_missing() -
     few = good(400)
     found = score(few)
     assert (found.verdict, found.open) == ("undecided", ("spares_control",))
-    needed = more_needed(few, Rules(), found, USUAL)
+    needed = more_needed(few, Rules(), found.open, USUAL)
     assert needed is not None
     assert 800 < needed["control"] < 3000
     assert score(good(400 + needed["control"])).verdict == "accept"

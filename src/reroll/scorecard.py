@@ -257,11 +257,15 @@ def expected(n: int, before: float, after: float) -> Pairs:
 
 
 def more_needed(
-    pairs: Mapping[SetWord, Pairs], rules: Rules, scored: Scored, usual: Mapping[SetWord, tuple[float, float]]
+    pairs: Mapping[SetWord, Pairs],
+    rules: Rules,
+    still: Collection[ClaimWord],
+    usual: Mapping[SetWord, tuple[float, float]],
 ) -> dict[SetWord, int] | None:
     """Further pairs by set until all open claims are shown, if all goes on as so far; None where no end is in sight.
 
-    Args:    usual: (before, after) failure rates to reckon with for a set of which too little is known.
+    Args:    still: the claims that are open;
+             usual: (before, after) failure rates to reckon with for a set of which too little is known.
     """
     out: dict[SetWord, int] = {}
     known: dict[SetWord, Pairs] = {}
@@ -270,7 +274,7 @@ def more_needed(
         # Of few pairs not much can be reckoned on: they are made up with what is usual.
         made_up = 0 if rates is None else 1000 if not have.n else max(0, _FEW - have.n)
         known[name] = have + expected(made_up, *rates) if rates is not None else have
-    for word in scored.open:
+    for word in still:
         found = _needed(word, known, rules, from_none=pairs)
         if found is None:
             return None

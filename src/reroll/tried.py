@@ -15,6 +15,7 @@ from reroll.copying import copies
 from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.grouping import Facts, facts_of
+from reroll.in_reach import USUAL
 from reroll.levers import diff
 from reroll.numbers import counts
 from reroll.paired import difference_interval
@@ -35,7 +36,7 @@ from reroll.scored import Card, NewFailure, SetShown, Tried, TryPrice, Worth
 from reroll.session import Session
 from reroll.step_record import taken
 from reroll.trial import Trial, Variant
-from reroll.trying import USUAL, Asked, Course, Status
+from reroll.trying import Asked, Course, Status
 
 __all__ = ["FIX", "concluded", "remember_fixes"]
 
@@ -150,7 +151,7 @@ def _needed(
     """Further calls until it can be accepted, or rejected as no help, whichever is nearer; 0 with a verdict."""
     if verdict != "undecided":
         return 0
-    more, refuted = more_needed(pairs, rules, scored, USUAL), until_refuted(pairs, rules)
+    more, refuted = more_needed(pairs, rules, scored.open, USUAL), until_refuted(pairs, rules)
     either = [sum(more.values())] if more is not None else []
     either += [round(1.5 * refuted)] if refuted else []
     return min(either) * (1 if variant.shared else 2) if either else None
