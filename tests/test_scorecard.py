@@ -102,6 +102,14 @@ def test_control_cases_are_drawn_last_and_none_after_a_verdict() -> None:
     assert next_pairs(good(), claim_states(good())) == {}
 
 
+def test_look_alikes_that_break_come_first_and_others_wait() -> None:
+    so_far: dict[SetWord, Pairs] = {"case": expected(16, 0.5, 0), "neighbour": expected(20, 0.5, 0.5)}
+    breaking = {**so_far, "lookalike": expected(8, 0, 0.5)}
+    sparing = {**so_far, "lookalike": expected(8, 0, 0.125)}
+    assert set(next_pairs(breaking, claim_states(breaking))) == {"lookalike"}
+    assert set(next_pairs(sparing, claim_states(sparing))) == {"neighbour"}
+
+
 def test_rejections_are_wrong_as_seldom_as_alpha_allows() -> None:
     """A general fix that does just what is asked of it, no more: any of the five claims may be refuted by chance."""
     rng, wrong, rules = np.random.default_rng(5), 0, Rules()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 from reroll.reduction import Pairs
 from reroll.scorecard import ClaimState, ClaimWord, Rules, SetWord, more_needed, until_refuted
 
-__all__ = ["ENOUGH", "SLACK", "USUAL", "affordable", "out_of_reach"]
+__all__ = ["ENOUGH", "SLACK", "USUAL", "affordable", "nearest_end", "out_of_reach"]
 
 SLACK = 3  # a forecast may be wrong by so much
 ENOUGH = 128  # pairs on neighbours: from here on it is asked whether going on can decide
@@ -18,6 +18,8 @@ USUAL: dict[SetWord, tuple[float, float]] = {
     "lookalike": (0.03, 0.03),
     "control": (0.02, 0.02),
 }
+_EARLY = 0.25  # of all calls: before so many are spent, a forecast of where the rest would lead is mostly luck
+_BESIDE = 5 / 3  # pairs to a pair of a neighbour: the case takes its share, as `next_pairs` has it
 _LESS = 0.7  # of a batch that is too dear, again and again
 _LEAST_SHARE = 0.05
 
@@ -29,8 +31,8 @@ def out_of_reach(
 ) -> bool:
     """True where neither acceptance nor rejection is in reach of the calls that are left, if all goes on as so far.
 
-    Only asked while it is open whether it helps at all, and of enough pairs to tell; a fix that helps is measured on.
-    Where no end is in sight the forecast knows too little, and it is False.
+    Only asked while it is open whether it helps at all, and of enough pairs to tell, once a quarter of the calls is
+    spent; a fix that helps is measured on. Where no end is in sight the forecast knows too little, and it is False.
 
     Args:  left: calls; each: calls that a pair takes.
 
@@ -40,14 +42,25 @@ def out_of_reach(
     >>> [out_of_reach(pairs, rules, states, left, each=2) for left in (50, 5_000)]
     [True, False]
     """
+    spent = each * sum(one.n for one in pairs.values())
     open_now = "open" in (states["helps"], states["generalises"], states["cures"])
-    if not open_now or pairs.get("neighbour", Pairs()).n < ENOUGH:
+    if not open_now or pairs.get("neighbour", Pairs()).n < ENOUGH or spent < _EARLY * (spent + left):
         return False
-    more = more_needed(pairs, rules, [word for word, state in states.items() if state == "open"], USUAL)
-    refuted = until_refuted(pairs, rules)
-    near = [sum(more.values())] if more is not None else []
-    near += [round(1.5 * refuted)] if refuted is not None else []  # half as many case pairs go beside the neighbours
-    return bool(near) and min(near) * each > SLACK * left
+    end = nearest_end(pairs, rules, [word for word, state in states.items() if state == "open"])
+    return end is not None and end * each > SLACK * left
+
+
+def nearest_end(pairs: Mapping[SetWord, Pairs], rules: Rules, still: Collection[ClaimWord]) -> int | None:
+    """Further pairs of all sets until it is accepted, or rejected as little help, whichever is nearer.
+
+    None where no end is in sight.
+
+    Args:  still: the claims that are open.
+    """
+    more, refuted = more_needed(pairs, rules, still, USUAL), until_refuted(pairs, rules)
+    ends = [sum(more.values())] if more is not None else []
+    ends += [round(_BESIDE * refuted)] if refuted else []
+    return min(ends, default=None)
 
 
 def affordable(more: Mapping[Set, int], price: Callable[[Mapping[Set, int]], int], left: int) -> dict[Set, int]:
