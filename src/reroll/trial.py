@@ -103,8 +103,6 @@ class Trial:
         for session in (baseline, *(s for _, _, s in fixed)):
             one_a_call(session, "a trial pairs single runs")
         self.key = content_id("try", [of, baseline.model.identity, programs, cases, checks])
-        # No address, so that the same trial elsewhere takes the same cases in the same order.
-        self._shuffle = content_id("order", [of, sorted(fix.id for _, fix, _ in fixed), cases])
         self.baseline = Variant("baseline", baseline)
         self.fixes = [self._variant(name, fix, session) for name, fix, session in fixed]
         self._order: dict[str, list[int]] = {}
@@ -115,6 +113,11 @@ class Trial:
                 variant.places[name] = [
                     slots(variant.session, c, series=f"{self.key} {name} {c.id}", variant=variant.name) for c in members
                 ]
+        # No address, so that the same trial elsewhere takes the same cases in the same order; one that starts anew has
+        # a series of its own, and an order of its own, and keeps both when it goes on.
+        first = next(at for places in self.baseline.places.values() for at in places)
+        again = first.series.rpartition(f" {first.case.id}")[2]
+        self._shuffle = content_id("order", [of, sorted(fix.id for _, fix, _ in fixed), cases]) + again
         self.refresh()
 
     @property

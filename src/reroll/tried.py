@@ -118,6 +118,7 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
         beaten_by=status.beaten_by,
         alike=status.alike,
         pile_up=pile_up,
+        margin=rules.margin,
     )
 
 
