@@ -108,17 +108,28 @@ class Trial:
         self._order: dict[str, list[int]] = {}
         self._waiting: dict[tuple[str, str], list[int]] = {}  # by fix and series: baseline runs to be paired next
         self._given: dict[tuple[str, str, int], int] = {}  # by fix, series and index: the baseline's run
+        again = self._again()
         for variant in self.all:
             for name, members in self.sets.items():
                 variant.places[name] = [
-                    slots(variant.session, c, series=f"{self.key} {name} {c.id}", variant=variant.name) for c in members
+                    slots(variant.session, c, series=f"{self._series(name, c)}{again}", variant=variant.name)
+                    for c in members
                 ]
-        # No address, so that the same trial elsewhere takes the same cases in the same order; one that starts anew has
-        # a series of its own, and an order of its own, and keeps both when it goes on.
-        first = next(at for places in self.baseline.places.values() for at in places)
-        again = first.series.rpartition(f" {first.case.id}")[2]
+        # No address, so that the same trial elsewhere takes the same cases in the same order.
         self._shuffle = content_id("order", [of, sorted(fix.id for _, fix, _ in fixed), cases]) + again
         self.refresh()
+
+    def _series(self, of: str, case: Case) -> str:
+        return f"{self.key} {of} {case.id}"
+
+    def _again(self) -> str:
+        """What a trial that starts anew adds to its series and its order; it keeps both when it goes on.
+
+        The first case tells for all: one that was not reached before it was broken off has no series yet to tell by.
+        """
+        of, case = next((of, case) for of, cases in self.sets.items() for case in cases)
+        usual = self._series(of, case)
+        return slots(self.baseline.session, case, series=usual, variant="baseline").series.removeprefix(usual)
 
     @property
     def all(self) -> list[Variant]:
