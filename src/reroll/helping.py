@@ -55,9 +55,9 @@ async def what_helps(
         1, min(SUGGESTED, session.options.budget // EACH)
     )  # not of what is left: the same command, the same fixes
     _, accept = price_of(sets, rules, most)
-    wide = margin_words(margin)
+    these = f"--suggest{margin_words(margin)}"
     offer = NotExamined(
-        f"`reroll try --case {case.id} --suggest{wide}` tries changes on it, on requests like it and on ordinary ones",
+        f"`reroll try --case {case.id} {these}` tries changes on it, on requests like it and on ordinary ones",
         Price(accept, None),
     )
     if wanted is None:
