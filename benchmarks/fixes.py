@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from _report import Report
+from reroll.in_reach import affordable, out_of_reach
 from reroll.reduction import Pairs, pairs_of
-from reroll.scorecard import Rules, SetWord, claim_states, more_needed, next_pairs, score
+from reroll.scorecard import Rules, SetWord, claim_states, next_pairs, score
 
 BASE: dict[SetWord, float] = {"case": 0.55, "neighbour": 0.50, "lookalike": 0.04, "control": 0.03}
 RARE: dict[SetWord, float] = {"case": 0.15, "neighbour": 0.12, "lookalike": 0.02, "control": 0.005}
@@ -109,23 +111,29 @@ def tried(args: tuple[int, int, int]) -> dict[str, Any]:
     pairs: dict[SetWord, Pairs] = {}
     calls, each = 0, 1 if world.shared else 2
     rejected_at: int | None = None
+    given_up = False
+
+    def price(more: Mapping[SetWord, int]) -> int:
+        return sum(more.values()) * each
+
     while True:
-        want = next_pairs(pairs, claim_states(pairs, rules))
-        cost = sum(want.values()) * each
-        if not want or calls + cost > budget:
+        states = claim_states(pairs, rules)
+        want = next_pairs(pairs, states)
+        if want and out_of_reach(pairs, rules, states, budget - calls, each):
+            given_up = True
+            break
+        want = affordable(want, price, budget - calls)
+        if not want or price(want) > budget - calls:
             break
         for name, n in want.items():
             pairs[name] = pairs.get(name, Pairs()) + draw(rng, world.base[name], after[name], n, world.shared)
-        calls += cost
+        calls += price(want)
     found = score(pairs, rules)
     if found.verdict == "reject":
         rejected_at = calls
     gain = 1 - after["neighbour"] / world.base["neighbour"]
     of_case = 1 - after["case"] / world.base["case"]
     harm = after["control"] - world.base["control"]
-    needed = None
-    if found.verdict == "undecided":
-        needed = more_needed(pairs, rules, found, {"control": (0.03, 0.03), "lookalike": (0.04, 0.04)})
     low, high = found.generalisation.low or 0.0, found.generalisation.high
     return {
         "verdict": found.verdict,
@@ -136,7 +144,7 @@ def tried(args: tuple[int, int, int]) -> dict[str, Any]:
         "harm_holds": found.control_harm.high is None or harm <= found.control_harm.high,
         "gain_holds": (found.neighbour_gain.low or -1) <= gain <= (found.neighbour_gain.high or 1),
         "general_holds": of_case <= 0 or low <= gain / of_case <= (10.0 if high is None else high),
-        "needed": needed,
+        "given_up": given_up,
     }
 
 
@@ -155,7 +163,16 @@ def judged(report: Report, runs: int, budget: int) -> None:
             report.add(
                 name,
                 title,
-                ["fix", "kind", *VERDICTS, "mean calls", "calls of a rejection: median", "90 of 100", "mostly because"],
+                [
+                    "fix",
+                    "kind",
+                    *VERDICTS,
+                    "given up early",
+                    "mean calls",
+                    "calls of a rejection: median",
+                    "90 of 100",
+                    "mostly because",
+                ],
                 [_row(all_of[which], of) for which, of in part],
             )
     for name, worlds in (("", range(len(WORLDS))), ("other rates: ", range(len(WORLDS), len(all_of)))):
@@ -177,6 +194,7 @@ def _row(world: World, of: Found) -> list[Any]:
         world.name,
         world.kind,
         *(f"{_share(of, verdict):.2f}" for verdict in VERDICTS),
+        f"{float(np.mean([one['given_up'] for one in of])):.2f}",
         round(float(np.mean([one["calls"] for one in of]))),
         round(float(np.median(ended))) if ended else "-",
         round(float(np.quantile(ended, 0.9))) if ended else "-",

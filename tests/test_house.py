@@ -23,7 +23,7 @@ sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement 
 answer conclude words explain cause
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
-describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard
+describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard in_reach
 """.split()
 EDGES = """
 settings keys strict_yaml yaml_edit complaints init project wording person check_process checking

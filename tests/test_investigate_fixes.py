@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 from aiohttp import web
 from benchmarks._planted import planted_server
 from benchmarks._tried import Product, project
@@ -70,6 +71,37 @@ def test_the_best_change_stands_in_the_answer_with_its_diff_and_the_same_command
     with Store.open(folder / ".reroll" / "store.sqlite") as store:
         assert len(store.decisions(rule="suggested/1")) == 1
         assert len(store.decisions(rule="fix/1")) == 4
+
+
+def test_a_wider_margin_is_asked_of_the_fixes_and_named_in_what_goes_on(capsys: Any, tmp_path: Path) -> None:
+    with planted_server(Product(REASON, base=BROKEN, seed=1)) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, {})
+        line = ("--fixes", "--budget", 330)
+        usual = investigate(capsys, folder, *line, "--json").json["fixes"][0]
+        wide = investigate(capsys, folder, *line, "--margin", 0.2, "--json").json["fixes"][0]
+        page = " ".join(investigate(capsys, folder, *line, "--margin", 0.2).out.split())
+        offered = investigate(capsys, folder, "--margin", 0.2, "--json").json["fixes"]
+        dear = investigate(capsys, folder, "--json").json["fixes"]
+    assert (usual["margin"], wide["margin"]) == (0.02, 0.2)
+    assert wide["fix"] == usual["fix"]
+    assert (wide["needed"] or 0) < usual["needed"]
+    assert wide["verdict"] == "accept" or "--suggest 2 --margin 0.2` goes on." in page
+    assert "--suggest --margin 0.2` tries" in offered["not_examined"]
+    assert offered["price"]["calls"] < dear["price"]["calls"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(("--fixes", "--margin", 0.9), "--margin is a rise"), (("--no-fixes", "--margin", 0.1), "--no-fixes leaves")],
+)
+def test_a_margin_that_makes_no_sense_is_refused_before_any_call(
+    capsys: Any, tmp_path: Path, more: tuple[object, ...], words: str
+) -> None:
+    product = Product({})
+    with planted_server(product) as url:  # type: ignore[arg-type]
+        ran = investigate(capsys, project(tmp_path, url, {}), *more)
+    assert (ran.code, product.calls) == (2, 0)
+    assert words in ran.complaint
 
 
 def test_where_calls_cost_something_it_is_offered_with_its_price(capsys: Any, tmp_path: Path) -> None:

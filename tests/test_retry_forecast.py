@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -52,6 +53,33 @@ def test_the_truth_lies_in_the_range_nine_times_in_ten(world: str, tpr: float, f
         these += after.low <= delivered(p, tpr, fpr, 2).mean() <= after.high
     assert covered >= 54
     assert these >= 54
+
+
+def calls_taken(p: Floats, tpr: float, fpr: float, times: int) -> float:
+    flagged = p * tpr + (1 - p) * fpr
+    return float(sum((flagged**j for j in range(times + 1)), start=np.zeros_like(p)).mean())
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(("tpr", "fpr"), [(1.0, 0.0), (0.8, 0.05), (0.3, 0.0)])
+def test_the_calls_lie_in_their_range_nine_times_in_ten(world: str, tpr: float, fpr: float) -> None:
+    rng = np.random.default_rng(11)
+    truth = calls_taken(WORLDS[world](np.random.default_rng(1), 400_000), tpr, fpr, 2)
+    covered = 0
+    for _ in range(60):
+        calls = foretell_retry(runs(rng, WORLDS[world](rng, 20), 10, tpr, fpr), times=2).calls
+        covered += (calls.low or 0.0) <= truth <= (calls.high or 0.0)
+    assert covered >= 54
+
+
+def test_inputs_that_were_not_seen_may_always_be_asked_again() -> None:
+    """Exact: a tenth of all inputs always fails, a flag is never wrong, and 20 inputs hold 0 to 20 such ones."""
+    held = 0.0
+    for k in range(21):
+        calls = foretell_retry([Flags(bad_flagged=10)] * k + [Flags(good_through=10)] * (20 - k), times=2).calls
+        inside = (calls.low or 0.0) <= 1.2 <= (calls.high or 0.0)
+        held += math.comb(20, k) * 0.1**k * 0.9 ** (20 - k) * inside
+    assert held >= 0.95
 
 
 def test_one_input_is_foretold_for_itself() -> None:

@@ -46,7 +46,7 @@ def test_without_enough_controls_it_stays_open_and_says_how_many_are_missing() -
     few = good(400)
     found = score(few)
     assert (found.verdict, found.open) == ("undecided", ("spares_control",))
-    needed = more_needed(few, Rules(), found, USUAL)
+    needed = more_needed(few, Rules(), found.open, USUAL)
     assert needed is not None
     assert 800 < needed["control"] < 3000
     assert score(good(400 + needed["control"])).verdict == "accept"
@@ -100,6 +100,14 @@ def test_control_cases_are_drawn_last_and_none_after_a_verdict() -> None:
     assert set(start) == {"case", "neighbour"}
     assert set(next_pairs(good(0), claim_states(good(0)))) == {"control"}
     assert next_pairs(good(), claim_states(good())) == {}
+
+
+def test_look_alikes_that_break_come_first_and_others_wait() -> None:
+    so_far: dict[SetWord, Pairs] = {"case": expected(16, 0.5, 0), "neighbour": expected(20, 0.5, 0.5)}
+    breaking = {**so_far, "lookalike": expected(8, 0, 0.5)}
+    sparing = {**so_far, "lookalike": expected(8, 0, 0.125)}
+    assert set(next_pairs(breaking, claim_states(breaking))) == {"lookalike"}
+    assert set(next_pairs(sparing, claim_states(sparing))) == {"neighbour"}
 
 
 def test_rejections_are_wrong_as_seldom_as_alpha_allows() -> None:

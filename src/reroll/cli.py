@@ -71,6 +71,7 @@ def investigate(
     forks: Annotated[bool | None, Parameter(negative="--no-forks")] = None,
     cause: Annotated[bool | None, Parameter(negative="--no-cause")] = None,
     fixes: Annotated[bool | None, Parameter(negative="--no-fixes")] = None,
+    margin: float | None = None,
     common: Common = COMMON,
     spending: Answering = ANSWERING,
     pictures: Pictures = PICTURES,
@@ -106,12 +107,14 @@ def investigate(
         Also find which part of the request carries the failure (default: as for --forks).
     fixes
         Also suggest changes and try them within what is left of the budget (default: as for --forks).
+    margin
+        Where fixes are tried: a rise of the control cases' failure rate by so much is harm (default 0.02).
     """
     from reroll import commands
     from reroll.intake.reported import Told
 
     told = Told(" ".join(words), case, request, sample, input, saw, expect, model, base_url)
-    return commands.investigate(told, target, forks, cause, fixes, common, spending, pictures)
+    return commands.investigate(told, target, (forks, cause, fixes), margin, common, spending, pictures)
 
 
 @app.command

@@ -22,11 +22,12 @@ from reroll.investigation import investigate as run_investigation
 from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
-from reroll.options import chosen_cases, options_of, target_of, within_reach
+from reroll.options import chosen_cases, margin_of, options_of, target_of, within_reach
 from reroll.output import print_json
 from reroll.pictures import can_be_drawn, nothing_to_draw, present
 from reroll.program import Program
 from reroll.project import Project
+from reroll.scorecard import Rules
 from reroll.store import Store
 
 if TYPE_CHECKING:
@@ -45,20 +46,23 @@ T = TypeVar("T")
 def investigate(
     told: Told,
     target: float | None,
-    forks: bool | None,
-    cause: bool | None,
-    fixes: bool | None,
+    besides: tuple[bool | None, bool | None, bool | None],
+    margin: float | None,
     common: Common,
     spending: Spending,
     pictures: Pictures,
 ) -> int:
     can_be_drawn(pictures)
+    forks, cause, fixes = besides
+    if margin is not None and fixes is False:
+        raise UsageError("--margin says what harm a fix may do, and --no-fixes leaves fixes out", slug="try")
+    harm = margin_of(margin, Rules().margin)
     goal, project = target_of(target), project_of(common, told)
     with store_of(common, project) as store:
         report, project, case = _report(told, project, store, spending)
         exact = told.request is not None or told.sample is not None
         asked = Asked(
-            report, case, "luck", goal, "exact" if exact else "rebuilt", forks, cause, fixes, _teller(spending)
+            report, case, "luck", goal, "exact" if exact else "rebuilt", forks, cause, fixes, _teller(spending), harm
         )
         answer = _measure(project, store, asked, spending)
     name = f"reroll investigate {answer.case['id']}"

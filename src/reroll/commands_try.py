@@ -20,7 +20,7 @@ from reroll.levers import fitting
 from reroll.match import nearest
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
-from reroll.options import options_of
+from reroll.options import margin_of, options_of
 from reroll.pictures import can_be_drawn, present
 from reroll.project import Project, load_fix
 from reroll.proposing import writer_of
@@ -124,15 +124,10 @@ def named_again(found: Tried, ideas: Mapping[str, Idea]) -> Tried:
 
 def _rules(what: TryWhat, alpha: float) -> Rules:
     usual = Rules()
-    for name, value in (("--margin", what.margin), ("--lookalike-margin", what.lookalike_margin)):
-        if value is not None and not 0.001 <= value <= 0.5:
-            raise UsageError(
-                f"{name} is a rise of the failure rate between 0.001 and 0.5, such as 0.02; got {value:g}", slug="try"
-            )
     return Rules(
         alpha=alpha,
-        margin=usual.margin if what.margin is None else what.margin,
-        lookalike_margin=usual.lookalike_margin if what.lookalike_margin is None else what.lookalike_margin,
+        margin=margin_of(what.margin, usual.margin),
+        lookalike_margin=margin_of(what.lookalike_margin, usual.lookalike_margin, "--lookalike-margin"),
     )
 
 

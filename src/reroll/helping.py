@@ -14,7 +14,7 @@ from reroll.models.model import bare
 from reroll.numbers import counts
 from reroll.runs import Runs
 from reroll.scorecard import Rules
-from reroll.scored import Tried
+from reroll.scored import Tried, margin_words
 from reroll.session import Session, too_dear
 from reroll.trying import price_of
 from reroll.tryout import candidates_of, sets_of, try_out
@@ -35,11 +35,12 @@ async def what_helps(
     cause: CauseSection | NotExamined,
     wanted: bool | None,
     told: Callable[[str], None],
+    margin: float = Rules().margin,
 ) -> Tried | NotExamined:
     """The fixes that were suggested and tried on a case, or why none was, and what it would take.
 
     Args:   cause: what was found just now; wanted: None: where calls cost nothing, since the model runs here; told: is
-            given the price beforehand.
+            given the price beforehand; margin: the rise on control cases that is harm.
     """
     if not any(word == "fail" for word in runs.words()):
         return NotExamined("no run failed", NOTHING)
@@ -49,13 +50,14 @@ async def what_helps(
         if any(case.id == one.id for one in session.project.cases):
             return NotExamined(str(problem), NOTHING)
         return NotExamined("the request is no case of cases.yaml, so it has no neighbours to try a fix on", NOTHING)
-    rules = Rules(alpha=session.options.alpha)
+    rules = Rules(alpha=session.options.alpha, margin=margin)
     most = max(
         1, min(SUGGESTED, session.options.budget // EACH)
     )  # not of what is left: the same command, the same fixes
     _, accept = price_of(sets, rules, most)
+    these = f"--suggest{margin_words(margin)}"
     offer = NotExamined(
-        f"`reroll try --case {case.id} --suggest` tries changes on it, on requests like it and on ordinary ones",
+        f"`reroll try --case {case.id} {these}` tries changes on it, on requests like it and on ordinary ones",
         Price(accept, None),
     )
     if wanted is None:

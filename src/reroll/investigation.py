@@ -45,6 +45,7 @@ from reroll.plan import Plan, next_draws, race_of
 from reroll.rolling import can_roll, roll_case
 from reroll.runner import run_case
 from reroll.runs import Judged, Runs
+from reroll.scorecard import Rules
 from reroll.scored import Tried, alpha_of, helps_sentence
 from reroll.session import Session, slots
 from reroll.words import reply
@@ -67,7 +68,7 @@ class Asked:
 
     forks: whether the token is sought at which a failing run went wrong; cause: whether the cause is; fixes: whether
     changes are suggested and tried; None: where their calls cost nothing. told: is given their price in words before
-    they start.
+    they start; margin: the rise on control cases that is harm, where fixes are tried.
     """
 
     report: Report
@@ -79,6 +80,7 @@ class Asked:
     cause: bool | None = False
     fixes: bool | None = False
     told: Callable[[str], None] = lambda words: None
+    margin: float = Rules().margin
 
 
 async def investigate(session: Session, asked: Asked, others: Sequence[Session] = ()) -> Answer:
@@ -132,7 +134,7 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
     leave = (FOR_FORKS if will_fork else 0) + (int(FOR_FIXES * max(0, session.left)) if asked.fixes else 0)
     cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
     dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
-    helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told)
+    helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told, asked.margin)
     answer = _answer(session, asked, reference, target, runs, broken, read, (cause, dud, helps))
     _keep_decisions(session, asked, answer, runs)
     return answer

@@ -25,6 +25,7 @@ __all__ = [
     "can_be_capped",
     "can_be_measured",
     "chosen_cases",
+    "margin_of",
     "on_cluster",
     "options_of",
     "target_of",
@@ -36,6 +37,15 @@ __all__ = [
 # Rates nearer to 0 or 1 than this take more calls than anybody makes, and more digits than a float holds.
 TARGETS = (0.0001, 0.99999)
 REFERENCES = (0.0001, 0.9999)
+
+
+def margin_of(value: float | None, usual: float, name: str = "--margin") -> float:
+    """The rise of a failure rate that is harm: what was told, or what is usual. Raises: UsageError out of range."""
+    if value is not None and not 0.001 <= value <= 0.5:
+        raise UsageError(
+            f"{name} is a rise of the failure rate between 0.001 and 0.5, such as 0.02; got {value:g}", slug="try"
+        )
+    return usual if value is None else value
 
 
 def options_of(spending: Spending) -> Options:

@@ -22,6 +22,8 @@ MOST_TIMES = 20
 _DRAWS = 8_192  # quantiles at 2.5 % then rest on 200 draws
 _SEED = 20_261
 
+Ends = dict[str, Floats]  # what may come of it, by name: (S,) each
+
 
 @dataclass(frozen=True, slots=True)
 class Flags:
@@ -117,17 +119,21 @@ def foretell_retry(inputs: Sequence[Flags], times: int, alpha: float = 0.05) -> 
     rng = np.random.default_rng(_SEED)  # the same counts are always told the same
     bad, runs = sum(one.bad for one in counted), sum(one.n for one in counted)
     mean, icc, spread, alike = _population(counted, alpha, rng)
-    flags = [_flag_rates(counted, rng, side) for side in ("middle", "low", "high")]
-    middle = _ends(mean, icc, *flags[0], times)
-    # What was never seen may never be: the low end has no misses, no false alarms and inputs that are all alike,
-    # where the counts allow it. Averages over what may be would leave the likeliest truths out.
-    low = _ends(np.zeros(_DRAWS) if not bad else mean, np.zeros(_DRAWS) if alike else icc, *flags[1], times)
-    high = [middle, _ends(mean, icc, *flags[2], times)]
+    tpr, fpr = _flag_rates(counted, rng, "middle")
+    middle = _ends(mean, icc, tpr, fpr, times)
+    # What was never seen may never be: the low ends have no false alarms and inputs that are all alike, where the
+    # counts allow it. Averages over what may be would leave the likeliest truths out. Misses let bad answers through,
+    # and save calls: so each end is taken with the fewest and with the most of them.
+    sharp, quiet = _flag_rates(counted, rng, "low")
+    blunt, loud = _flag_rates(counted, rng, "high")
+    least = np.zeros(_DRAWS) if not bad else mean
+    low = [_ends(least, np.zeros(_DRAWS) if alike else icc, caught, quiet, times) for caught in (sharp, blunt)]
+    high = [_ends(mean, icc, caught, loud, times) for caught in (sharp, blunt)]
     if len(counted) > 1 and (not bad or spread is None):
         # No run tells how much inputs differ: each may be always or never bad, and then counts once.
         each = rng.beta(1.0 + sum(one.bad == one.n for one in counted), len(counted), _DRAWS)
-        high.append(_ends(np.maximum(mean, each), np.ones(_DRAWS), *flags[2], times))
-    said = {name: _est(middle[name], low[name], [one[name] for one in high], runs, alpha) for name in middle}
+        high += [_ends(np.maximum(mean, each), np.ones(_DRAWS), caught, loud, times) for caught in (sharp, blunt)]
+    said = {name: _est(name, middle, low, high, runs, alpha) for name in middle}
     return RetryForecast(times=times, spread=spread, alpha=alpha, **said)
 
 
@@ -161,12 +167,13 @@ def _flag_rates(counted: Sequence[Flags], rng: np.random.Generator, side: str) -
     return 1 - share(missed, caught), share(false, right)
 
 
-def _est(middle: Floats, low: Floats, high: Sequence[Floats], n: int, alpha: float) -> Est:
-    least = min(float(np.quantile(v, alpha / 2)) for v in (middle, low))
-    return Est(float(middle.mean()), least, max(float(np.quantile(v, 1 - alpha / 2)) for v in high), n)
+def _est(name: str, middle: Ends, low: Sequence[Ends], high: Sequence[Ends], n: int, alpha: float) -> Est:
+    least = min(float(np.quantile(one[name], alpha / 2)) for one in (middle, *low))
+    most = max(float(np.quantile(one[name], 1 - alpha / 2)) for one in (middle, *high))
+    return Est(float(middle[name].mean()), least, most, n)
 
 
-def _ends(mean: Floats, icc: Floats, tpr: Floats, fpr: Floats, times: int) -> dict[str, Floats]:
+def _ends(mean: Floats, icc: Floats, tpr: Floats, fpr: Floats, times: int) -> Ends:
     """What is delivered, for every (S,) population and detector: exact, since all of it is polynomials in p.
 
     A try is flagged with f = fpr + p (tpr - fpr), and bad and let through with b = p (1 - tpr).

@@ -55,9 +55,9 @@ _DIFFERENT = 2  # neighbours, at least
 _FEW = 32  # pairs
 _FIRST = 8  # pairs of a set before anything is said of it
 _SHARE = 8  # a batch may waste an eighth of what was drawn
-_BATCH, _BATCH_SHARE = 4, 16  # while it may still be a special case: smaller ones, so that few runs are wasted on it
+_BATCH, _BATCH_SHARE = 3, 24  # while it may still be a special case: smaller ones, so that few runs are wasted on it
 _CASE_FIRST = 16
-_LOOK_FIRST = 40
+_LOOK_BATCH, _LOOK_FIRST, _BREAKS = 4, 40, 0.25  # more than the first look-alikes only where so many of them break
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,11 +257,15 @@ def expected(n: int, before: float, after: float) -> Pairs:
 
 
 def more_needed(
-    pairs: Mapping[SetWord, Pairs], rules: Rules, scored: Scored, usual: Mapping[SetWord, tuple[float, float]]
+    pairs: Mapping[SetWord, Pairs],
+    rules: Rules,
+    still: Collection[ClaimWord],
+    usual: Mapping[SetWord, tuple[float, float]],
 ) -> dict[SetWord, int] | None:
     """Further pairs by set until all open claims are shown, if all goes on as so far; None where no end is in sight.
 
-    Args:    usual: (before, after) failure rates to reckon with for a set of which too little is known.
+    Args:    still: the claims that are open;
+             usual: (before, after) failure rates to reckon with for a set of which too little is known.
     """
     out: dict[SetWord, int] = {}
     known: dict[SetWord, Pairs] = {}
@@ -270,7 +274,7 @@ def more_needed(
         # Of few pairs not much can be reckoned on: they are made up with what is usual.
         made_up = 0 if rates is None else 1000 if not have.n else max(0, _FEW - have.n)
         known[name] = have + expected(made_up, *rates) if rates is not None else have
-    for word in scored.open:
+    for word in still:
         found = _needed(word, known, rules, from_none=pairs)
         if found is None:
             return None
@@ -349,8 +353,9 @@ def _grown(pairs: Pairs, n: int) -> Pairs:
 def next_pairs(pairs: Mapping[SetWord, Pairs], states: Mapping[ClaimWord, ClaimState]) -> dict[SetWord, int]:
     """How many more pairs of which sets to draw now; none once the verdict has fallen.
 
-    First whether it helps at all and helps others, with a few look-alikes beside, which is cheap and refutes a special
-    case; control cases, which take by far the most to bound a harm, only for a fix that helps.
+    First whether it helps at all and helps others, which is cheap and refutes a special case, with a few look-alikes
+    beside; where those seem to break, more of them come first, since that end is the nearest. Control cases, which take
+    by far the most to bound a harm, only for a fix that helps.
     """
     if verdict_of(states) != "undecided":
         return {}
@@ -358,19 +363,27 @@ def next_pairs(pairs: Mapping[SetWord, Pairs], states: Mapping[ClaimWord, ClaimS
     out: dict[SetWord, int] = {}
     step = max(_BATCH, (n["case"] + n["neighbour"]) // _BATCH_SHARE)
     if "open" in (states["cures"], states["helps"], states["generalises"]):
-        if n["case"] < _CASE_FIRST or 2 * n["case"] < n["neighbour"]:
+        looking = states["spares_lookalikes"] == "open"
+        if looking and _FIRST <= n["lookalike"] < _LOOK_FIRST and _breaks(pairs["lookalike"]):
+            return {"lookalike": _LOOK_BATCH}
+        if n["case"] < _CASE_FIRST or 3 * n["case"] < 2 * n["neighbour"]:
             out["case"] = step
         if "open" in (states["helps"], states["generalises"]):
             out["neighbour"] = step
         elif not out:
             out["case"] = step
-        if states["spares_lookalikes"] == "open" and n["lookalike"] < min(_LOOK_FIRST, 2 * n["neighbour"] // 5):
-            out["lookalike"] = _BATCH
+        if looking and n["lookalike"] < min(_FIRST, 2 * n["neighbour"] // 5):
+            out["lookalike"] = _LOOK_BATCH
     elif states["spares_lookalikes"] == "open":
         out["lookalike"] = max(_FIRST, n["lookalike"] // _SHARE)
     elif states["spares_control"] == "open":
         out["control"] = max(2 * _FIRST, n["control"] // _SHARE)
     return out
+
+
+def _breaks(pairs: Pairs) -> bool:
+    _, broken, cured, _ = pairs.kind
+    return broken - cured >= _BREAKS * pairs.n
 
 
 # ---------------------------------------------------------------- what it comes to

@@ -10,7 +10,7 @@ from reroll.answer import Cost, Rate, to_json
 from reroll.evidence import Est
 from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.reworded import Dropped
-from reroll.scorecard import ClaimState, FixVerdict, Net
+from reroll.scorecard import ClaimState, FixVerdict, Net, Rules
 from reroll.words import points
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "alpha_of",
     "foretold_words",
     "helps_sentence",
+    "margin_words",
     "reply",
 ]
 
@@ -100,6 +101,7 @@ class Card:
     because:    why it was suggested; empty where somebody named it. predicted: how much less often the case was to fail
                 with it, where that could be said beforehand; forecast: the same of a retry step, by input.
     written:    the file that it was written into, since it is accepted and was in none.
+    margin:     the rise on control cases that was held to be harm.
     """
 
     id: str
@@ -139,6 +141,7 @@ class Card:
     predicted: Est | None = None
     forecast: Forecast | None = None
     written: str = ""
+    margin: float = Rules().margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +264,15 @@ def helps_sentence(found: Tried) -> str:
         f"{rate.failures} of {counts('run', rate.n)} of similar requests failed with it, without it {before.failures}"
     )
     return f"{which}{did} is neither accepted nor rejected yet: {seen} of {before.n}{more}."
+
+
+def margin_words(margin: float) -> str:
+    """The option that asks for this margin again, with a blank before it; empty where it is the usual one.
+
+    >>> margin_words(0.1), margin_words(0.02)
+    (' --margin 0.1', '')
+    """
+    return "" if margin == Rules().margin else f" --margin {margin:g}"
 
 
 def foretold_words(forecast: Forecast) -> str:

@@ -103,19 +103,33 @@ class Trial:
         for session in (baseline, *(s for _, _, s in fixed)):
             one_a_call(session, "a trial pairs single runs")
         self.key = content_id("try", [of, baseline.model.identity, programs, cases, checks])
-        # No address, so that the same trial elsewhere takes the same cases in the same order.
-        self._shuffle = content_id("order", [of, sorted(fix.id for _, fix, _ in fixed), cases])
         self.baseline = Variant("baseline", baseline)
         self.fixes = [self._variant(name, fix, session) for name, fix, session in fixed]
         self._order: dict[str, list[int]] = {}
         self._waiting: dict[tuple[str, str], list[int]] = {}  # by fix and series: baseline runs to be paired next
         self._given: dict[tuple[str, str, int], int] = {}  # by fix, series and index: the baseline's run
+        again = self._again()
         for variant in self.all:
             for name, members in self.sets.items():
                 variant.places[name] = [
-                    slots(variant.session, c, series=f"{self.key} {name} {c.id}", variant=variant.name) for c in members
+                    slots(variant.session, c, series=f"{self._series(name, c)}{again}", variant=variant.name)
+                    for c in members
                 ]
+        # No address, so that the same trial elsewhere takes the same cases in the same order.
+        self._shuffle = content_id("order", [of, sorted(fix.id for _, fix, _ in fixed), cases]) + again
         self.refresh()
+
+    def _series(self, of: str, case: Case) -> str:
+        return f"{self.key} {of} {case.id}"
+
+    def _again(self) -> str:
+        """What a trial that starts anew adds to its series and its order; it keeps both when it goes on.
+
+        The first case tells for all: one that was not reached before it was broken off has no series yet to tell by.
+        """
+        of, case = next((of, case) for of, cases in self.sets.items() for case in cases)
+        usual = self._series(of, case)
+        return slots(self.baseline.session, case, series=usual, variant="baseline").series.removeprefix(usual)
 
     @property
     def all(self) -> list[Variant]:

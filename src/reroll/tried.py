@@ -15,6 +15,7 @@ from reroll.copying import copies
 from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.grouping import Facts, facts_of
+from reroll.in_reach import nearest_end
 from reroll.levers import diff
 from reroll.numbers import counts
 from reroll.paired import difference_interval
@@ -26,16 +27,14 @@ from reroll.scorecard import (
     Rules,
     Scored,
     SetWord,
-    more_needed,
     net_effect,
     score,
-    until_refuted,
 )
 from reroll.scored import Card, NewFailure, SetShown, Tried, TryPrice, Worth
 from reroll.session import Session
 from reroll.step_record import taken
 from reroll.trial import Trial, Variant
-from reroll.trying import USUAL, Asked, Course, Status
+from reroll.trying import Asked, Course, Status
 
 __all__ = ["FIX", "concluded", "remember_fixes"]
 
@@ -119,6 +118,7 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
         beaten_by=status.beaten_by,
         alike=status.alike,
         pile_up=pile_up,
+        margin=rules.margin,
     )
 
 
@@ -150,10 +150,8 @@ def _needed(
     """Further calls until it can be accepted, or rejected as no help, whichever is nearer; 0 with a verdict."""
     if verdict != "undecided":
         return 0
-    more, refuted = more_needed(pairs, rules, scored, USUAL), until_refuted(pairs, rules)
-    either = [sum(more.values())] if more is not None else []
-    either += [round(1.5 * refuted)] if refuted else []
-    return min(either) * (1 if variant.shared else 2) if either else None
+    end = nearest_end(pairs, rules, scored.open)
+    return None if end is None else end * (1 if variant.shared else 2)
 
 
 # ---------------------------------------------------------------- what it costs

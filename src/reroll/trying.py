@@ -11,6 +11,7 @@ from reroll.compare import best_of
 from reroll.errors import ModelError, NotCompleted
 from reroll.evidence import Evidence
 from reroll.fix import Fix
+from reroll.in_reach import USUAL, affordable, out_of_reach
 from reroll.reduction import Pairs
 from reroll.runner import tell
 from reroll.scorecard import (
@@ -20,10 +21,7 @@ from reroll.scorecard import (
     SetWord,
     claim_states,
     expected,
-    more_needed,
     next_pairs,
-    score,
-    until_refuted,
     verdict_of,
 )
 from reroll.session import Session, too_dear
@@ -33,19 +31,11 @@ __all__ = ["Asked", "Course", "Sets", "Status", "may_go_on", "price_of", "try_fi
 
 CHOOSE: tuple[ClaimWord, ...] = ("cures", "helps", "generalises")
 INDIFFERENT = 0.05  # of a failure rate: of two fixes nearer than this the one that was named first is taken
-SLACK = 3  # a forecast may be wrong by so much
-ENOUGH = 128  # pairs on neighbours: from here on it is asked whether going on can decide
 FOR_CHOOSING = 0.4  # of the budget, at most
 ROUND = 8
 # Calls in which special cases are mostly rejected where the case fails half of the time (benchmarks/fixes.py): one that
 # shares the completion, and one whose pairs are two draws each.
 REJECT_PATCH, REJECT_LEVER = 150, 500
-USUAL: dict[SetWord, tuple[float, float]] = {
-    "case": (0.5, 0.1),
-    "neighbour": (0.5, 0.1),
-    "lookalike": (0.03, 0.03),
-    "control": (0.02, 0.02),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,44 +225,18 @@ async def _measured(asked: Asked, course: Course, name: str) -> None:
         _tell(asked, trial, f"does {name} help, and harm nobody?")
         if not more:
             return
-        if _hopeless(asked, pairs, status, trial.variant(name).shared):
+        each = 1 if trial.variant(name).shared else 2
+        if out_of_reach(pairs, asked.rules, status.states, _left(asked), each):
             course.stopped = "what is left of the budget would not decide, so it is not spent"
             return
-        units: dict[str, int] = {s: pairs[s].n + n for s, n in more.items()}
-        units = _within(trial, units, pairs, name, _left(asked))
+
+        def units_of(wanted: Mapping[SetWord, int], have: Mapping[SetWord, Pairs] = pairs) -> dict[str, int]:
+            return {s: have[s].n + n for s, n in wanted.items()}
+
+        units = units_of(affordable(more, lambda m: trial.calls_for(units_of(m), [name]), _left(asked)))
         if not may_go_on(asked, course, trial.calls_for(units, [name]) if units else _left(asked) + 1):
             return
         await trial.draw(units, [name])
-
-
-def _hopeless(asked: Asked, pairs: Mapping[SetWord, Pairs], status: Status, shared: bool) -> bool:
-    """Whether neither an acceptance nor a rejection is in reach of the calls that are left, if all goes on as so far.
-
-    Only asked while it is open whether it helps at all, and of enough pairs to tell; a fix that helps is measured on.
-    """
-    open_now = "open" in (status.states["helps"], status.states["generalises"], status.states["cures"])
-    if not open_now or pairs["neighbour"].n < ENOUGH:
-        return False
-    each, left = 1 if shared else 2, _left(asked)
-    scored = score(pairs, asked.rules, asked.sets.there, status.alike)
-    more = more_needed(pairs, asked.rules, scored, USUAL)
-    refuted = until_refuted(pairs, asked.rules)
-    # Half as many case pairs go beside the neighbours.
-    near = [sum(more.values())] if more is not None else []
-    near += [round(1.5 * refuted)] if refuted is not None else []
-    return bool(near) and min(near) * each > SLACK * left  # where no end is in sight, the forecast knows too little
-
-
-def _within(
-    trial: Trial, units: dict[str, int], pairs: Mapping[SetWord, Pairs], name: str, left: int
-) -> dict[str, int]:
-    """As many of these units as the calls that are left allow, in the same proportion."""
-    share = 1.0
-    while units and trial.calls_for(units, [name]) > left and share > 0.05:
-        share *= 0.7
-        units = {s: pairs[s].n + max(0, int((n - pairs[s].n) * 0.7)) for s, n in units.items()}  # type: ignore[index]
-        units = {s: n for s, n in units.items() if n > pairs[s].n}  # type: ignore[index]
-    return units
 
 
 def _status(asked: Asked, trial: Trial, name: str, phase: str) -> Status:

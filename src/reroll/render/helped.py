@@ -11,7 +11,7 @@ from reroll.render.bars import axis
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, legend, rate_row
 from reroll.render.tried import HEAD, KIND, changed_lines
-from reroll.scored import Card, foretold_words
+from reroll.scored import Card, foretold_words, margin_words
 
 __all__ = ["helped_lines"]
 
@@ -40,7 +40,7 @@ def helped_lines(cards: Sequence[Card], case: str, pen: Pen) -> Lines:
 
 def _next(cards: Sequence[Card], case: str) -> str:
     """What is missing, or what to do now; with the same number the same ones are tried again."""
-    best, these = cards[0], f"--suggest {len(cards)}"
+    best, these = cards[0], f"--suggest {len(cards)}{margin_words(cards[0].margin)}"
     if best.verdict == "accept":
         where = f"It is kept in {best.written}. " if best.written else ""
         return f"{where}`reroll apply {best.fix}` writes it into program.yaml."
