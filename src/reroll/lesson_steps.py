@@ -336,9 +336,11 @@ def size() -> int:
 
 def prepare(play: Playground) -> None:
     """Have the slower steps read what they will need, in the background."""
-    cases: list[Case | str] = [HALF, *_requests()]
+    reported = example().case(CASE)
+    worded = [reported.model_copy(update={"input": {"request": text}}) for text in (AWKWARD, CLEAR)]
+    cases: list[Case | str] = [reported, HALF, *worded, *_requests()]
     described: list[Fix] = [_fix("describe-date")]
-    play.prepare([*((case, []) for case in cases), *((case, described) for case in cases[1:])])
+    play.prepare([*((case, []) for case in cases), *((case, described) for case in _requests())])
 
 
 def _requests() -> list[Case]:
