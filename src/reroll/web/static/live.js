@@ -21,6 +21,11 @@ function said(p) {
   return words.join(" · ");
 }
 
+// A form that was sent is on its way: moving to another page by itself would take back what the reader just said.
+let sent = false;
+document.addEventListener("submit", (event) => { if (!event.defaultPrevented) sent = true; });
+addEventListener("pageshow", () => { sent = false; });
+
 /** @param {HTMLElement} box */
 function follow(box) {
   const line = box.querySelector("[data-said]"), state = box.querySelector("[data-state]");
@@ -49,12 +54,12 @@ function follow(box) {
     arrive((job.progress && job.progress.strip) || "");
     box.dataset.ready = job.state;
     if (job.question !== null && job.question !== undefined && box.dataset.question !== String(job.question)) {
-      if (!document.querySelector(`[data-asked="${job.id}:${job.question}"]`)) { source.close(); location.replace(location.pathname + location.search); }
+      if (!document.querySelector(`[data-asked="${job.id}:${job.question}"]`)) { if (sent) return; source.close(); location.replace(location.pathname + location.search); }
       box.dataset.question = String(job.question);
     }
     if (job.over) {
       source.close();
-      if (job.finding && !box.dataset.stay) shown.then(() => setTimeout(() => location.assign(box.dataset.then || `/findings/${job.finding}`), PAUSE));
+      if (job.finding && !box.dataset.stay) shown.then(() => setTimeout(() => sent || location.assign(box.dataset.then || `/findings/${job.finding}`), PAUSE));
     }
   };
   source.onerror = () => { if (line) line.textContent = "The server does not answer; what was drawn is kept. Trying again…"; };
