@@ -274,6 +274,19 @@ def test_many_outcomes_make_a_small_file_and_every_column_counts_its_runs() -> N
         assert all(sum(row[2:5]) == row[1] - row[0] + 1 for row in cells)
 
 
+@pytest.mark.parametrize("width", [360, 720])
+def test_columns_say_what_they_stack(width: int) -> None:
+    def note(outcomes: list[str]) -> str:
+        return " ".join(
+            one.text or "" for one in root_of(outcome_strip("s", outcomes, width=width).inline()).iter("text")
+        )
+
+    failed = drawn(0.3, 900, 1, 0)
+    assert "the share of them that failed" in note(failed)
+    assert "judged" not in note(failed).partition("each column")[2]
+    assert "the share of them that failed, and on top that could not be judged" in note([*failed, "invalid"])
+
+
 def test_every_run_of_a_few_has_its_shape() -> None:
     outcomes = ["pass"] * 7 + ["fail"] * 3 + ["invalid"]
     made = outcome_strip("s", outcomes)

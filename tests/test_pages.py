@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from reroll.store import Store
-from tests.pages import SECONDS, Served, Tab, browser, needs_chromium, run, served, tab
+from tests.pages import SECONDS, Served, Tab, browser, needs_chromium, run, served, tab, until
 
 pytestmark = [pytest.mark.xdist_group("pages"), pytest.mark.browser, needs_chromium]
 
@@ -197,6 +198,26 @@ def test_where_nobody_can_say_what_is_right_a_person_decides_answer_by_answer(vi
     visit.is_clean()
 
 
+def test_a_page_does_not_move_while_an_answer_is_on_its_way(visit: Tab) -> None:
+    visit.go("/reports/new")
+    visit.page.fill("textarea[name='input.request']", "Supper with Ben next Friday at 20:00")
+    visit.page.check("input[value=person]")
+    visit.page.click("text=Measure it")
+    visit.page.wait_for_selector(".ask", timeout=4 * SECONDS)
+    asked = visit.page.locator(".ask").get_attribute("data-asked")
+    visit.page.evaluate("document.querySelector('.ask form').target = '_blank'")  # the reply comes elsewhere
+    with visit.page.context.expect_page() as opened:
+        visit.page.click("text=No, wrong")
+    visit.page.wait_for_selector("[data-held]")  # the next question has come, and this page was told
+    assert visit.page.locator(".ask").get_attribute("data-asked") == asked
+    there = opened.value
+    there.wait_for_selector(f".ask:not([data-asked='{asked}'])")
+    there.click("text=Stop")
+    there.wait_for_selector("main:not(:has([data-job]))")
+    there.close()
+    visit.is_clean()
+
+
 def test_a_report_that_says_nothing_is_sent_back_with_what_was_typed(visit: Tab) -> None:
     visit.go("/reports/new")
     visit.page.fill("textarea[name='input.request']", "Lunch with <b>Ben</b>")
@@ -364,3 +385,209 @@ def test_a_job_outlives_a_killed_server_and_the_next_one_shows_it(chromium: Any,
             again.page.wait_for_selector("main:not(:has([data-job]))", timeout=SECONDS)
             again.go("/jobs")
             assert "stopped" in again.text()
+
+
+# -- every button ------------------------------------------------------------------------------------------------------
+
+JOBS = {  # what a button starts, and where it stands
+    "rerun": "/cases/next-friday",
+    "certify": "/cases/next-friday",
+    "cause": "/cases/next-friday",
+    "futures": "/cases/next-friday",
+    "audit": "/cases/next-friday",
+    "phrase": "/cases/next-friday",
+    "neighbours": "/cases/next-friday",
+    "words": "/cases/next-friday/wordings",
+    "try": "/cases/next-friday/fixes",
+    "surprise": "/tokens/SAMPLE",
+    "forks": "/tokens/OTHER",
+    "investigate": "/cases/rambling",
+}
+OTHERS = {  # the other forms' buttons: pressed by the tests of this file, by name
+    "/enter": "comes_in_by_the_door",
+    "/name": "settings",
+    "/leave": "settings",
+    "/settings/tokens": "settings",
+    "/settings/tokens/*/revoke": "settings",
+    "/reports": "anybody_can_report",
+    "/reports/*/marks": "status_and_owner",
+    "/jobs/*/stop": "outlives_a_killed_server",
+    "/jobs/*/answer": "person_decides",
+    "/samples/*/label": "one_run_is_labelled_by_its_buttons",
+    "/ideas": "idea_goes_from_words",
+    "/ideas/*/fix": "idea_goes_from_words",
+    "/ideas/*/confirm": "idea_goes_from_words",
+}
+FORMS = """() => [...document.querySelectorAll("main form")].map((form) => [
+  new URL(form.action).pathname, form.method, form.elements.namedItem("do")?.value || ""])"""
+
+
+@pytest.fixture(scope="module")
+def playing(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A copy of the world to press buttons in, each job at most 60 calls."""
+    folder = tmp_path_factory.mktemp("buttons") / "meetings"
+    shutil.copytree(world, folder)
+    with served(folder, "--budget", "60") as running:
+        yield running
+
+
+def test_no_button_is_forgotten(chromium: Any, playing: Served) -> None:
+    found: set[str] = set()
+    jobs: set[str] = set()
+    with tab(chromium, playing.another_link()) as visit:
+        for path in pages(playing.folder).values():
+            visit.go(path)
+            for action, method, do in visit.page.evaluate(FORMS):
+                if method != "post":
+                    continue
+                if action == "/jobs":
+                    jobs.add(do)
+                else:
+                    found.add(re.sub(r"(/(?:ideas|reports|jobs|samples|settings/tokens))/[^/]+/", r"\1/*/", action))
+    assert jobs <= set(JOBS), jobs - set(JOBS)
+    assert found <= set(OTHERS), found - set(OTHERS)
+    tests = " ".join(name for name in globals() if name.startswith("test_"))
+    assert all(words in tests for words in OTHERS.values())
+
+
+def test_every_button_that_starts_a_job_leaves_a_finding_that_can_be_read(chromium: Any, playing: Served) -> None:
+    folder = playing.folder
+    shown = failing(folder)
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        drawn = [one.id for one in store.samples(case_id="next-friday", variant="baseline", source="draw")]
+        said = store.outcomes(drawn)
+        fails = [id for id in drawn if any(o.outcome == "fail" for o in said.get(id, {}).values())]
+        other = next(id for id in fails if not store.findings(command="forks", sample_id=id))
+    with tab(chromium, playing.another_link()) as visit:
+        asked = {}
+        for do, place in JOBS.items():
+            visit.go(place.replace("SAMPLE", shown).replace("OTHER", other))
+            form = visit.page.locator(f"form:has(input[name=do][value={do}])").first
+            if do == "words":
+                form.locator("textarea").fill("lunch with ana, friday next week, at noon")
+            with visit.page.expect_navigation():
+                form.locator("button").click()
+            asked[do] = re.search(r"[?&]job=([^&#]+)", visit.page.url) or re.search(r"/jobs/([^?#]+)", visit.page.url)
+        assert all(asked.values()), asked
+        with Store.open(folder / ".reroll" / "store.sqlite") as store:
+            ids = {do: match[1] for do, match in asked.items() if match}
+            visit.go("/cases/next-friday/wordings")  # whatever page shows a job shows what it asks
+            visit.page.wait_for_selector(".ask", timeout=4 * SECONDS)
+            visit.page.click("text=Go on without an answer")
+            until(lambda: all(store.job(id).state in ("done", "failed") for id in ids.values()), 300)
+            ended = {do: store.job(id) for do, id in ids.items()}
+        for do, job in ended.items():
+            assert job.state == "done", (do, job.message)
+            assert job.finding_id, do
+            visit.go(f"/findings/{job.finding_id}?whole=yes")
+            visit.fits()
+            assert len(visit.text()) > 100, do
+            visit.go(f"/findings/{job.finding_id}")  # or the page that shows it best
+            visit.fits()
+        visit.is_clean()
+
+
+def test_a_confirmed_idea_is_tried_blind_and_its_verdict_is_shown(chromium: Any, playing: Served) -> None:
+    at = ("--project", str(playing.folder))
+    fix = playing.folder.parent / "which-friday.yaml"
+    fix.write_text(
+        "fix: which-friday\nkind: field.describe\ntarget: response.date.description\n"
+        'text: "ISO date. Next Friday is the Friday of next week."\n'
+    )
+    run("ideas", "add", "Say which Friday", "--case", "next-friday", "--by", "Omar", *at)
+    run("ideas", "write", "2", "--fix", str(fix), *at)
+    run("ideas", "confirm", "2", "--by", "Omar", *at)
+    with tab(chromium, playing.another_link()) as visit:
+        visit.go("/ideas")
+        one = visit.page.locator("ol.rows > li", has_text="Say which Friday")
+        one.locator("button", has_text="Try it, blind").click()
+        visit.page.wait_for_selector("li:has-text('Say which Friday') .badge:has-text('tried')", timeout=4 * SECONDS)
+        assert "Omar" in visit.text()
+        visit.is_clean()
+
+
+def test_status_and_owner_of_a_report_are_kept(chromium: Any, playing: Served) -> None:
+    with tab(chromium, playing.another_link()) as visit:
+        visit.go("/")
+        visit.page.click("text=Lunch with Ana next Friday")
+        visit.page.select_option("select[name=status]", "looking into it")
+        visit.page.fill("input[name=owner]", "Ana <b>B</b>")
+        with visit.page.expect_navigation():
+            visit.page.click("#report button")
+        assert visit.page.input_value("select[name=status]") == "looking into it"
+        visit.go("/")
+        assert "Ana <b>B</b>" in visit.text()
+        assert "looking into it" in visit.text()
+        visit.is_clean()
+
+
+def test_one_run_is_labelled_by_its_buttons(chromium: Any, playing: Served) -> None:
+    sample = failing(playing.folder)
+    with tab(chromium, playing.another_link()) as visit:
+        visit.go(f"/samples/{sample}")
+        for button, word in (("Right (p)", "pass"), ("I cannot tell (u)", "unsure"), ("Wrong (f)", "fail")):
+            with visit.page.expect_navigation():
+                visit.page.click(f"form[data-labels] button:has-text('{button}')")
+            assert f"says {word}" in visit.text("p[data-label]")
+        visit.is_clean()
+
+
+def test_settings_make_a_token_that_a_colleague_comes_in_by_the_door_with_until_it_is_revoked(
+    chromium: Any, playing: Served
+) -> None:
+    with tab(chromium, playing.another_link()) as owner:
+        owner.go("/settings")
+        owner.page.fill("input[name=name] >> nth=0", "Lena")
+        with owner.page.expect_navigation():
+            owner.page.click("form[action='/name'] button")
+        assert "Lena" in owner.text("header")
+        form = owner.page.locator("form[action='/settings/tokens']")
+        form.locator("input[name=max_usd]").fill("a lot")
+        form.locator("input[name=name]").fill("Ben")
+        form.locator("button").click()
+        owner.page.wait_for_selector(".wrong:has-text('is no amount of dollars')")
+        form.locator("input[name=name]").fill("Ben")
+        form.locator("input[name=max_usd]").fill("2")
+        form.locator("button").click()
+        owner.page.wait_for_selector("#secret")
+        secret = owner.text("#secret")
+        context = chromium.new_context()
+        guest = context.new_page()
+        guest.goto(owner.base + "/settings")
+        guest.fill("input[type=password], input[name=token]", "wrong")
+        with guest.expect_navigation():
+            guest.click("button:has-text('Come in')")
+        assert "Come in" in guest.inner_text("main")
+        guest.fill("input[type=password], input[name=token]", secret)
+        with guest.expect_navigation():
+            guest.click("button:has-text('Come in')")
+        guest.goto(owner.base + "/settings")
+        assert "access token of Ben" in guest.inner_text("main")
+        assert not guest.locator("form[action='/settings/tokens']").count()
+        guest.goto(owner.base + "/cases/next-friday")
+        assert guest.locator("form.do button").count() > 3
+        assert all(one.is_disabled() for one in guest.locator("form.do button").all())
+        owner.go("/settings")
+        with owner.page.expect_navigation():
+            owner.page.locator("tr", has_text="Ben").locator("button", has_text="Revoke").click()
+        assert "revoked" in owner.text("table")
+        guest.goto(owner.base + "/cases/next-friday")
+        assert "Come in" in guest.inner_text("main")
+        context.close()
+        owner.go("/settings")
+        owner.page.click("text=Leave these pages")
+        owner.page.wait_for_selector("text=Come in")
+        owner.is_clean()
+
+
+@pytest.mark.parametrize(("path", "button"), [("/cases/next-friday", "Copy the reply"), ("/doctor", "Copy")])
+def test_what_is_copied_is_what_is_shown(chromium: Any, playing: Served, path: str, button: str) -> None:
+    allowed = ["clipboard-read", "clipboard-write"]
+    with tab(chromium, playing.another_link(), permissions=allowed) as visit:
+        visit.go(path)
+        pressed = visit.page.locator("button[data-copy]", has_text=button)
+        shown = visit.text("#" + str(pressed.get_attribute("data-copy")))
+        pressed.click()
+        visit.page.wait_for_selector("button[data-copy]:has-text('Copied')")
+        assert visit.page.evaluate("navigator.clipboard.readText()") == shown
+        visit.is_clean()

@@ -19,7 +19,7 @@ from reroll.evidence import Est, Evidence
 from reroll.judge import Agreement, Labelled, Measured, agreement, labels_needed, measure, which_to_label
 from reroll.match import nearest
 from reroll.numbers import counts
-from reroll.person import Person
+from reroll.person import LABEL, Person
 from reroll.program import Program
 from reroll.project import Project
 from reroll.store import Store, StoredSample
@@ -219,7 +219,7 @@ def ask_about(
     name: str | None = None,
 ) -> Literal["pass", "fail", "unsure"]:
     """What a person says of one run; the label is kept before this returns. Raises: as `ask_for_labels`."""
-    question = Check.of("person", f"{QUESTION} (case {case.id})")
+    question = Check.of("person", f"{QUESTION} (case {case.id})", name=LABEL)
     said = person(question, run.sample, surroundings_of(case, program))
     if said.outcome == "invalid" and said.reason != UNSURE:
         raise UsageError(f"{said.reason}; the labels given before are kept in {path}", slug="no-person")

@@ -15,9 +15,10 @@ from reroll.errors import UsageError
 from reroll.match import clean
 from reroll.sample import Sample
 
-__all__ = ["Person", "by_asking", "by_command", "outcome_of", "question_about"]
+__all__ = ["LABEL", "Person", "by_asking", "by_command", "outcome_of", "question_about"]
 
 Person = Callable[[Check, Sample, Surroundings], Outcome]
+LABEL = "*label*"  # the name of a question that only tells how far the checks are right: it may stay open
 WORDS = ("pass", "fail", "unsure")
 STOPPED = (-signal.SIGINT, 128 + signal.SIGINT)
 
@@ -96,4 +97,5 @@ def question_about(check: Check, sample: Sample, around: Surroundings) -> dict[s
         "tool_calls": [dict(c) for c in sample.completion.tool_calls] if sample.completion else [],
         "input": dict(around.input),
         "expected": around.expected,
+        **({"optional": True} if check.name == LABEL else {}),
     }

@@ -132,7 +132,8 @@ def _run(store: Store, job: Job, worker: str, told: argparse.Namespace) -> None:
     found = findings.last()
     if beating.lost:  # somebody else has the job; they write its end
         return
-    state, message = ended(code, said.getvalue(), beating.wanted)
+    wanted = beating.wanted or store.job(job.id).stop_us is not None
+    state, message = ended(code, said.getvalue(), wanted)
     usd = None
     if found is not None:
         usd = (store.finding_body(found).get("cost") or {}).get("usd")

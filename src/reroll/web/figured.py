@@ -21,7 +21,7 @@ from reroll.render.figures import (
 from reroll.walks import certify_walks, luck_walks
 from reroll.words import bounds
 
-__all__ = ["Draw", "of_answer", "of_card", "of_cause", "of_forks"]
+__all__ = ["Draw", "of_again", "of_answer", "of_card", "of_cause", "of_forks"]
 
 Draw = Callable[[int], Figure]
 TRIES = 5
@@ -45,6 +45,11 @@ def of_answer(answer: Answer) -> dict[str, Draw]:
     if isinstance(dud, DudSection) and dud.alternatives:
         made["token"] = lambda width: _token(dud, width)
     return made
+
+
+def of_again(answer: Answer, width: int) -> Figure:
+    """What came when it was run again, in the order drawn."""
+    return outcome_strip("again", answer.outcomes, title="The newest runs", width=width)
 
 
 def _rate(luck: LuckSection, certify: Any, width: int) -> Figure:

@@ -1,14 +1,14 @@
-"""All that is known of one case, from the newest finding of each kind: the answer, and what was looked at since."""
+"""All that is known of one case, from the findings about it: the answer, and what was looked at since."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from reroll.answer import Answer, CauseSection, CertifySection, DudSection, LuckSection
+from reroll.answer import Answer, CauseSection, CertifySection, DudSection, LuckSection, NotExamined
 from reroll.store import Store
 from reroll.store_rows_web import Finding
 
@@ -22,14 +22,16 @@ _CAUSE, _DUD = TypeAdapter(CauseSection), TypeAdapter(DudSection)
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """answer: the newest, with the sections that were examined since in place of those it left out; None: no run yet.
+    """answer: the one with the most runs, with what others examined in place of what it left out; None: no run yet.
 
     found: the newest finding of each other command about the case, with its JSON.
+    again: the newest time that somebody ran it again after that answer, with what came.
     """
 
     finding: Finding | None
     answer: Answer | None
     found: Mapping[str, tuple[Finding, dict[str, Any]]]
+    again: tuple[Finding, Answer] | None = None
 
     @property
     def luck(self) -> LuckSection | None:
@@ -79,27 +81,58 @@ def cause_of(body: Mapping[str, Any]) -> CauseSection | None:
 
 
 def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gathered:
-    """What is known of a case; with a report, its own newest answer before one of the case alone.
+    """What is known of a case; with a report, its own answers before those of the case alone.
 
-    Only what was found with the same program as the answer stands beside it.
+    Of the answers to the program as it was asked last, the one with the most runs stands on the page: looking at ten
+    runs more takes nothing back. What it did not examine is taken from the others; what was found with another
+    program stands beside nothing.
     """
-    answers = store.findings(command=ANSWERS, case_id=case_id)
-    own = [f for f in answers if report_id is not None and f.report_id == report_id]
-    finding = next(iter(own or answers), None)
-    answer = None if finding is None else answer_of(store.finding_body(finding.id))
-    if finding is not None and answer is None:  # a certificate of several cases, or of another version
-        rest = [f for f in (own or answers)[1:] if f.id != finding.id]
-        finding, answer = next(
-            ((f, a) for f in rest if (a := answer_of(store.finding_body(f.id))) is not None), (finding, None)
-        )
-    program = None if finding is None else finding.program_id
+    every = store.findings(command=ANSWERS, case_id=case_id)
+    own = [f for f in every if report_id is not None and f.report_id == report_id]
+    program = every[0].program_id if every else None
+    read = [(f, answer_of(store.finding_body(f.id))) for f in every if f.program_id == program or f in own]
+    answers = [(f, answer) for f, answer in read if answer is not None]
+    own_answers = [one for one in answers if one[0] in own and one[0].program_id == program]
+    others = own_answers or [one for one in answers if one[0].program_id == program] or answers
+    best = max(others, key=lambda one: (_runs(one[1]), one[0].made_us), default=None)
+    if best is None:
+        newest = next(iter(own or every), None)
+        return Gathered(newest, None, _beside(store, case_id, None if newest is None else newest.program_id))
+    finding, answer = best
+    found = _beside(store, case_id, finding.program_id)
+    again = next((one for one in answers if one[0].command == "rerun" and one[0].made_us > finding.made_us), None)
+    answer = _filled(answer, [one for one in answers if one[0].program_id == finding.program_id])
+    return Gathered(finding, _completed(answer, finding, found), found, again)
+
+
+def _runs(answer: Answer) -> int:
+    return answer.luck.rate.n if isinstance(answer.luck, LuckSection) else 0
+
+
+def _beside(store: Store, case_id: str, program: str | None) -> dict[str, tuple[Finding, dict[str, Any]]]:
+    """The newest finding of each other command about the case, with this program where one is known."""
     found: dict[str, tuple[Finding, dict[str, Any]]] = {}
     for other in store.findings(command=BESIDE, case_id=case_id):
         if other.command not in found and (program is None or other.program_id in (program, None)):
             found[other.command] = (other, store.finding_body(other.id))
-    if answer is not None and finding is not None:
-        answer = _completed(answer, finding, found)
-    return Gathered(finding, answer, found)
+    return found
+
+
+def _filled(answer: Answer, others: Sequence[tuple[Finding, Answer]]) -> Answer:
+    """The answer with the cause, the token and the fixes of the newest other answer that looked for them."""
+    for name in ("cause", "dud", "fixes"):
+        if isinstance(getattr(answer, name), NotExamined):
+            section = next((s for _, o in others if not isinstance(s := getattr(o, name), NotExamined)), None)
+            if section is not None:
+                answer = _with(answer, name, section)
+    return answer
+
+
+def _with(answer: Answer, name: str, section: Any) -> Answer:
+    """The answer with this section; the chance that any claim on the page is wrong grows by the section's own."""
+    more = getattr(section, "alpha", 0.0)
+    changed: dict[str, Any] = {name: section, "alpha_total": min(1.0, answer.alpha_total + more)}
+    return replace(answer, **changed)
 
 
 def _completed(answer: Answer, finding: Finding, found: Mapping[str, tuple[Finding, dict[str, Any]]]) -> Answer:
@@ -108,7 +141,7 @@ def _completed(answer: Answer, finding: Finding, found: Mapping[str, tuple[Findi
         if command not in found:
             continue
         other, body = found[command]
-        examined = not hasattr(getattr(answer, name), "not_examined")
+        examined = not isinstance(getattr(answer, name), NotExamined)
         if examined and other.made_us < finding.made_us:
             continue
         if command == "forks":
@@ -120,8 +153,7 @@ def _completed(answer: Answer, finding: Finding, found: Mapping[str, tuple[Findi
                 "alpha": body.get("alpha_spent", 0.0),
             }
         try:
-            examined_since: dict[str, Any] = {name: adapter.validate_python(body)}
-            answer = replace(answer, **examined_since)
+            answer = _with(answer, name, adapter.validate_python(body))
         except ValidationError:
             continue
     return answer

@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import AsyncIterator
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,13 +18,13 @@ from starlette.routing import Route
 
 from reroll.errors import StoreError
 from reroll.store import Store
-from reroll.store_rows_web import Job, JobState
+from reroll.store_rows_web import JobState
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import asked_for
 from reroll.web.home import Home
 from reroll.web.view import page
 
-__all__ = ["AT_ONCE", "ROUTES", "Pool", "local", "pool", "questions", "wake"]
+__all__ = ["AT_ONCE", "ROUTES", "Pool", "local", "pool", "wake"]
 
 AT_ONCE = 2  # jobs at the same time; others wait
 WAITING: tuple[JobState, ...] = ("waiting",)
@@ -122,7 +121,7 @@ async def answer(request: Request) -> Response:
     """Take what a person says of the completion that a job asks about."""
     form, who = await form_of(request), visitor_of(request)
     id, said = request.path_params["id"], str(form.get("answer", ""))
-    if said not in ("pass", "fail", "unsure") or not str(form.get("n", "")).isdecimal():
+    if said not in ("pass", "fail", "unsure", "skip") or not str(form.get("n", "")).isdecimal():
         raise Refused(400, "say whether the answer is right: pass, fail or unsure")
     store: Store = request.app.state.home.store
     await run_in_threadpool(store.answer_question, id, int(str(form["n"])), said, who.name)
@@ -132,12 +131,6 @@ async def answer(request: Request) -> Response:
 def local(place: str) -> str:
     """The place, if it is a page of ours; else nothing."""
     return place if place.startswith("/") and not place.startswith(("//", "/\\")) else ""
-
-
-def questions(store: Store, jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
-    """What each of these jobs waits for people to say."""
-    found = {job.id: store.open_question(job.id) for job in jobs if job.state == "running"}
-    return {id: {"n": said[0], "question": said[1]} for id, said in found.items() if said is not None}
 
 
 def listed(request: Request) -> Response:
@@ -150,7 +143,7 @@ def one(request: Request) -> Response:
     job = store.job(request.path_params["id"])
     if job.finding_id is not None and request.query_params.get("stay") is None:
         return RedirectResponse(f"/findings/{job.finding_id}", 303)
-    return page(request, "job.html", job=job, questions=questions(store, [job]))
+    return page(request, "job.html", job=job, jobs=[job])
 
 
 ROUTES = [

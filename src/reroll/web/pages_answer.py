@@ -20,7 +20,6 @@ from reroll.web import figured
 from reroll.web.actions import Offer, offer
 from reroll.web.gathered import Gathered, answer_of, gathered
 from reroll.web.home import Home
-from reroll.web.jobs import questions
 from reroll.web.view import page
 from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
@@ -75,6 +74,9 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         jobs += [job for job in (home.store.job(asked),) if job.state == "failed"]
     marks = {} if report is None else home.store.report_marks([report.id]).get(report.id, {})
     figures = {} if known.answer is None else figured.of_answer(known.answer)
+    if known.again is not None and known.again[1].outcomes:
+        again = known.again[1]
+        figures["again"] = lambda width: figured.of_again(again, width)
     if "forks" in known.found:
         figures["curve"] = lambda width: figured.of_forks(known.found["forks"][1], width)
     project = _project(home)
@@ -90,7 +92,6 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         known=known,
         answer=known.answer,
         jobs=jobs,
-        questions=questions(home.store, jobs),
         messages=[] if project is None else sent(project.program, case),
         sentences=_sentences(known),
         ends=None if known.luck is None else bounds(known.luck, known.certify or NOTHING),

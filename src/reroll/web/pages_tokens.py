@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from reroll.check import overall
 from reroll.errors import RerollError
 from reroll.looking import parted_samples, said_by
 from reroll.numbers import percent
@@ -114,6 +115,12 @@ def _dud(piece: Piece, forks: Mapping[str, Any]) -> Piece:
     return Piece(piece.text, piece.prob, piece.shade, tuple(sorted(choices, key=lambda c: -c[1])), True)
 
 
+def _passed(store: Store, id: str) -> bool:
+    """Whether every check that judged it says that it is right."""
+    said = store.outcomes([id]).get(id, {}).values()
+    return bool(said) and overall(list(said)).outcome == "pass"
+
+
 def tokens_page(request: Request) -> Response:
     home: Home = request.app.state.home
     stored = home.store.sample(request.path_params["id"])
@@ -126,9 +133,12 @@ def tokens_page(request: Request) -> Response:
         figures["curve"] = lambda width: figured.of_forks(body, width)
     try:
         project = home.project()
+        asked = [("surprise", "How unlikely was this?")]
+        if not _passed(home.store, stored.id):  # what is right went astray nowhere
+            asked.insert(0, ("forks", "Find the token that led it astray"))
         offers = {
             name: offer(home, project, name, label=label, sample=stored.id, case=stored.case_id)
-            for name, label in (("forks", "Find the token that led it astray"), ("surprise", "How unlikely was this?"))
+            for name, label in asked
         }
     except RerollError:
         offers = {}

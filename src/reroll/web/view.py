@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,8 @@ from reroll import __version__
 from reroll.numbers import counts, interval_words, money, percent, seconds_words
 from reroll.render.figures import Figure
 from reroll.render.ink import visible
+from reroll.store import Store
+from reroll.store_rows_web import Job
 from reroll.web.access import Refused, Visitor
 
 __all__ = ["Drawn", "environment", "marked", "page", "plain"]
@@ -167,10 +169,17 @@ def page(
         "figures": drawn,
         "folder": home.folder.resolve().name,
         "broken": None if who is None or quiet else home.broken(),
+        "questions": {} if quiet else _questions(home.store, values.get("jobs", ())),
         "active_jobs": [] if who is None or quiet else home.store.jobs(states=("waiting", "running")),
     }
     text = environment().get_template(template).render({**shared, **values})
     return HTMLResponse(text, status)
+
+
+def _questions(store: Store, jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
+    """What each of these jobs waits for people to say: every page that shows a job shows its question."""
+    found = {job.id: store.open_question(job.id) for job in jobs if job.state == "running"}
+    return {id: {"n": said[0], "question": said[1]} for id, said in found.items() if said is not None}
 
 
 def _file(figures: Mapping[str, Drawn], name: str, kind: str) -> Response:

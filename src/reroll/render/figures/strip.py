@@ -10,7 +10,7 @@ import numpy.typing as npt
 from reroll.numbers import counts
 from reroll.outcomes import FAIL, INVALID, WORDS, codes_of
 from reroll.render.figures.figure import NARROW, Figure, figure
-from reroll.render.figures.lettering import cut, share_words, width_of
+from reroll.render.figures.lettering import share_words, width_of, wrapped
 from reroll.render.figures.marks import box, letters, line, shape
 from reroll.render.figures.scales import Scale, nice_above, tick_percent, ticks
 
@@ -108,6 +108,8 @@ def _columns(codes: Codes, width: int, top: float) -> tuple[list[str], float, li
     foot = top + PLOT + 14
     marks.append(letters(left, foot, "run 1", "tick"))
     marks.append(letters(width, foot, f"run {len(codes):,}", "tick", "end"))
-    note = f"each column: {size:,} runs, and the share that failed"
-    marks.append(letters(width / 2, foot + 18, cut(note, width, "note"), "note", "middle"))
-    return marks, foot + 28, rows
+    what = "failed, and on top that could not be judged" if unsure.any() else "failed"
+    said = wrapped(f"each column: {size:,} runs, and the share of them that {what}", width, 2, "note")
+    for k, words in enumerate(said):
+        marks.append(letters(width / 2, foot + 18 + 16 * k, words, "note", "middle"))
+    return marks, foot + 28 + 16 * (len(said) - 1), rows

@@ -54,12 +54,20 @@ function follow(box) {
     arrive((job.progress && job.progress.strip) || "");
     box.dataset.ready = job.state;
     if (job.question !== null && job.question !== undefined && box.dataset.question !== String(job.question)) {
-      if (!document.querySelector(`[data-asked="${job.id}:${job.question}"]`)) { if (sent) return; source.close(); location.replace(location.pathname + location.search); }
+      const asked = `${job.id}:${job.question}`;
+      if (!document.querySelector(`[data-asked="${asked}"]`) && sessionStorage.getItem("asked") !== asked) {
+        if (sent) { box.dataset.held = asked; return; }
+        source.close();
+        sessionStorage.setItem("asked", asked); // once: a page that does not show it shall not come again and again
+        location.replace(location.pathname + location.search);
+      }
       box.dataset.question = String(job.question);
     }
     if (job.over) {
       source.close();
-      if (job.finding && !box.dataset.stay) shown.then(() => setTimeout(() => sent || location.assign(box.dataset.then || `/findings/${job.finding}`), PAUSE));
+      if (box.dataset.stay) return;
+      const go = () => job.finding ? location.assign(box.dataset.then || `/findings/${job.finding}`) : location.replace(location.pathname + location.search);
+      shown.then(() => setTimeout(() => sent || go(), PAUSE));
     }
   };
   source.onerror = () => { if (line) line.textContent = "The server does not answer; what was drawn is kept. Trying again…"; };

@@ -1,0 +1,74 @@
+"""What a page knows of a case: the longest answer stands, what others examined is added, nothing is taken back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reroll.answer import CauseSection, NotExamined
+from reroll.cli import main
+from reroll.store import Store
+from reroll.web.gathered import Gathered, gathered
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    assert main(["init", str(tmp_path / "meetings")]) == 0
+    return tmp_path / "meetings"
+
+
+def asked(folder: Path, *words: str) -> None:
+    assert main([*words, "--seed", "7", "--quiet", "--yes", "--project", str(folder)]) in (0, 1, 3)
+
+
+def known(folder: Path, report_id: str | None = None) -> Gathered:
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        return gathered(store, "half-seven", report_id)
+
+
+def test_a_few_runs_more_take_nothing_back_and_are_shown_beside_it(folder: Path) -> None:
+    asked(folder, "investigate", "--case", "half-seven", "--no-forks", "--no-fixes", "--budget", "300")
+    before = known(folder)
+    assert before.luck is not None
+    assert isinstance(before.cause, CauseSection)
+    asked(folder, "rerun", "half-seven", "--fresh", "--budget", "4")
+    after = known(folder)
+    assert (after.finding, after.answer) == (before.finding, before.answer)
+    assert after.again is not None
+    assert after.again[0].command == "rerun"
+    assert len(after.again[1].outcomes) <= 4
+    assert before.again is None
+
+
+def test_what_the_longest_answer_left_out_is_taken_from_another_and_its_error_chance_is_added(folder: Path) -> None:
+    asked(folder, "investigate", "--case", "half-seven", "--no-forks", "--no-fixes", "--budget", "300")
+    short = known(folder)
+    assert short.answer is not None
+    assert short.luck is not None
+    assert isinstance(short.cause, CauseSection)
+    more = str(short.luck.rate.n + 60)
+    asked(folder, "certify", "half-seven", "--target", "0.4", "--fresh", "--budget", more)
+    whole = known(folder)
+    if whole.finding == short.finding:  # it was decided in fewer runs
+        pytest.fail("the certificate took fewer runs than the answer before; ask for more")
+    assert whole.finding is not None
+    assert whole.finding.command == "certify"
+    assert whole.cause == short.cause
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        alone = store.finding_body(whole.finding.id)
+    assert isinstance(alone["alpha_total"], float)
+    assert whole.answer is not None
+    assert whole.answer.alpha_total == pytest.approx(min(1.0, alone["alpha_total"] + short.cause.alpha))
+
+
+def test_an_answer_to_another_program_is_not_mixed_in(folder: Path) -> None:
+    asked(folder, "investigate", "--case", "half-seven", "--no-forks", "--no-fixes", "--budget", "300")
+    program = folder / "program.yaml"
+    program.write_text(program.read_text().replace("temperature: 1", "temperature: 0.9"))
+    asked(folder, "rerun", "half-seven", "--budget", "10")
+    now = known(folder)
+    assert now.finding is not None
+    assert now.finding.command == "rerun"
+    assert now.answer is not None
+    assert isinstance(now.answer.cause, NotExamined)
