@@ -20,8 +20,9 @@ serve: .venv/installed ## the pages, on the bundled model and example project
 	@test -e meetings/program.yaml || $(BIN)/reroll init meetings
 	$(BIN)/reroll serve --project meetings
 
+# The tests of a file run in one process: they share what is dear to start (a server, a cluster, a port).
 test: .venv/developer postgresql chromium ## every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: .venv/developer ## ruff and mypy, as CI would
 	$(BIN)/ruff check .

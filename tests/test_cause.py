@@ -20,8 +20,6 @@ from reroll.cli import main
 from reroll.evidence import Est
 from reroll.program import Request
 
-pytestmark = pytest.mark.xdist_group("one port")  # one process runs these, since they share a port
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:

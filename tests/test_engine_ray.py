@@ -39,7 +39,6 @@ from tests.fake_server import Act, FakeServer, answer, serving
 
 # Ray reads its environment when it is imported, so it must not be imported here.
 pytestmark = [
-    pytest.mark.xdist_group("ray"),
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed"),
     pytest.mark.skipif(os.name == "nt", reason="Ray's clusters for tests need Unix"),
 ]

@@ -83,7 +83,7 @@ def test_invalid_runs_widen_pass_hat_k_both_ways() -> None:
     assert open_.high > clean.high
 
 
-@pytest.mark.parametrize("k", [1, 2, 4])
+@pytest.mark.parametrize("k", [1, 4])
 def test_the_intervals_of_pass_hat_k_and_pass_at_k_hold_at_every_look(k: int) -> None:
     """60 cases a run, rates from Beta(2, 1), looked at after each one: the truth is outside in few runs ever."""
     rng, runs, missed = np.random.default_rng(5), 60, np.zeros(2)
@@ -92,7 +92,7 @@ def test_the_intervals_of_pass_hat_k_and_pass_at_k_hold_at_every_look(k: int) ->
         counts = rng.binomial(4, rng.beta(2, 1, 60))
         cases = [Evidence(4 - int(c), 4) for c in counts]
         ever = np.zeros(2, bool)
-        for n in range(1, 61, 3):
+        for n in range(1, 61, 4):
             for i, est in enumerate((pass_hat_k_est(cases[:n], k), pass_at_k_est(cases[:n], k))):
                 assert est.low is not None
                 assert est.high is not None
@@ -136,12 +136,12 @@ def test_a_suite_exactly_at_its_target_is_seldom_declared_good_or_bad(rates: lis
 def test_a_fixed_suite_s_interval_holds_at_every_round_end() -> None:
     rates, missed = [0.0, 0.02, 0.3, 0.08], 0
     truth = sum(rates) / len(rates)
-    for seed in range(100):
+    for seed in range(60):
         outcomes = suite_runs(rates, 150, seed)
         rounds = [Evidence.of(outcomes[i : i + 4]) for i in range(0, 600, 4)]
         ends = [suite_rate(rounds[:n]) for n in range(1, 151, 7)]
         missed += any(e.low is None or e.high is None or not e.low <= truth <= e.high for e in ends)
-    assert missed <= 11
+    assert missed <= 8  # 5 % of 60, and three standard errors
 
 
 def test_a_plan_for_rounds_draws_whole_rounds_and_stops_before_half_a_one() -> None:
