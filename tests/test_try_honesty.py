@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -15,7 +15,10 @@ from benchmarks._tried import BASE, CASE, Product, Rates, project
 
 from reroll.case import Case
 from reroll.program import Program
+from reroll.reduction import pairs_of
+from reroll.scorecard import Rules, expected, score
 from reroll.trial import untouched
+from reroll.trying import Asked, Sets
 from tests.background import reroll
 
 GOOD: Rates = (0.02, 0.02, 0.04, 0.03)
@@ -153,6 +156,20 @@ def test_a_recording_cannot_say_what_a_lever_would_do(capsys: Any, tmp_path: Pat
     assert "is a recording" in reroll(capsys, "try", "general", "--project", folder, *WIDE).complaint
     found = tried(capsys, folder, "mend")
     assert found["fixes"][0]["case"]["after"]["failures"] == 0
+
+
+def test_of_several_fixes_no_scorecard_is_stricter_than_the_trial_that_led_to_it() -> None:
+    """A good one may be refuted while choosing and again at the end: both share alpha."""
+    sets, none = Sets((), (), (), (), ()), cast(Any, None)
+    one, two = (Asked(sets, Rules(), none, [(name, none, none) for name in names]).rules for names in ("a", "ab"))
+    assert (one.phases, two.phases) == (1, 2)
+    pairs = {"case": expected(64, 0.5, 0.1), "neighbour": expected(64, 0.5, 0.1)}
+    verdicts = []
+    for harmed in range(1, 12):
+        pairs["control"] = pairs_of([("pass", "fail")] * harmed + [("pass", "pass")] * 40)
+        verdicts.append((score(pairs, one).verdict, score(pairs, two).verdict))
+    assert ("reject", "undecided") in verdicts  # what lies between the two bars
+    assert ("undecided", "reject") not in verdicts
 
 
 def test_the_planted_product_is_what_its_rates_say() -> None:

@@ -65,12 +65,20 @@ class Sets:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked: the sets, the rules, and the fixes with their sessions, the baseline's apart."""
+    """What is asked: the sets, the rules, and the fixes with their sessions, the baseline's apart.
+
+    Of several fixes a good one may be refuted in either phase: their rules share alpha among both, in the course of the
+    trial and on the scorecard alike.
+    """
 
     sets: Sets
     rules: Rules
     baseline: Session
     fixed: Sequence[tuple[str, Fix, Session]]
+
+    def __post_init__(self) -> None:
+        if len(self.fixed) > 1:
+            object.__setattr__(self, "rules", replace(self.rules, phases=2))
 
 
 @dataclass(slots=True)
@@ -111,8 +119,6 @@ async def try_fixes(asked: Asked) -> Course:
     Raises: ModelError where the model never answers; UsageError for a check that always crashes.
     """
     course = Course({}, None, None)
-    if len(asked.fixed) > 1:  # a good one may be refuted in either phase
-        asked = replace(asked, rules=replace(asked.rules, phases=2))
     try:
         best = await _chosen(asked, course) if len(asked.fixed) > 1 else asked.fixed[0][0]
         if best is not None:
