@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -46,12 +46,31 @@ class Piece:
     dud: bool = False
 
     @property
+    def entropy(self) -> float | None:
+        """How open the choice was here, in bits: at least so much, as what is not listed counts as one more choice.
+
+        None where nothing is known of what else could stand there.
+        """
+        known = [p for _, p, _ in self.choices if p > 0]
+        if len(known) < 2:
+            return None
+        every = [*known, max(0.0, 1.0 - sum(known))]
+        return max(0.0, -sum(p * math.log2(p) for p in every if p > 0))
+
+    @property
+    def by_entropy(self) -> Piece:
+        """The same, shaded by how open the choice was: a step for each third of a bit."""
+        return replace(self, shade=min(STEPS, round(3 * (self.entropy or 0.0))))
+
+    @property
     def tip(self) -> str:
         """What a reader is told who points at it, in a line for each token."""
         lines = [
             f"“{plain(t, 40)}” {percent(p)}" + (f", then {percent(s)} work out" if s is not None else "")
             for t, p, s in self.choices
         ]
+        if self.entropy is not None:
+            lines.append(f"entropy at least {self.entropy:.2f} bits")
         return (
             "\n".join(lines) if lines else ("" if self.prob is None else f"taken here in {percent(self.prob)} of runs")
         )
@@ -126,6 +145,8 @@ def tokens_page(request: Request) -> Response:
     stored = home.store.sample(request.path_params["id"])
     completion = stored.sample.completion
     pieces, source = pieces_of(home.store, stored.id, completion.tokens if completion else ())
+    open_choices = 2 * sum(piece.entropy is not None for piece in pieces) > len(pieces)  # else it would mislead
+    by = "entropy" if open_choices and request.query_params.get("by") == "entropy" else "surprise"
     forks = next(iter(home.store.findings(command="forks", sample_id=stored.id, limit=1)), None)
     body = None if forks is None else home.store.finding_body(forks.id)
     figures: dict[str, figured.Draw] = {}
@@ -148,7 +169,9 @@ def tokens_page(request: Request) -> Response:
         figures=figures,
         stored=stored,
         text=said_by(stored.sample),
-        pieces=pieces,
+        pieces=[piece.by_entropy for piece in pieces] if by == "entropy" else pieces,
+        by=by,
+        open_choices=open_choices,
         source=source,
         forks=body,
         offers=offers,
