@@ -20,7 +20,7 @@ verdict walks drift_rule drift population shrinkage variation wording_rounds par
 moments pinned swapping manners neighbours lookalikes compare beta judge audit
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
-answer conclude words explain cause
+answer conclude words explain cause streamed
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
 describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard in_reach
@@ -43,8 +43,8 @@ controls investigation certifying comparing render
 arguments output options pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_ledger commands_ideas
-lesson_reading playground lessons lesson_steps web serving commands_serve
-fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli job_person working
+lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record
+fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli_record cli job_person working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -13,6 +13,7 @@ from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
 from reroll.cli_files import export, import_
 from reroll.cli_fixes import apply, ideas, ledger, neighbours, try_fixes
+from reroll.cli_record import record
 from reroll.cli_serve import serve, token
 from reroll.errors import UsageError
 from reroll.exits import ended
@@ -509,6 +510,7 @@ def replay(sample: str, /, *, common: Common = COMMON) -> int:
 
 app.command(serve)
 app.command(token)
+app.command(record)
 app.command(export)
 app.command(import_, name="import")
 
