@@ -12,7 +12,7 @@ from reroll.store import Store
 
 __all__ = ["person_of_job"]
 
-EVERY = 0.05  # seconds between looks for the answer
+EVERY, SELDOM = 0.05, 0.5  # seconds between looks for the answer: at first, and after a while
 PATIENCE = 120.0  # seconds that a question which may stay open is waited for
 SKIP = "skip"
 
@@ -33,14 +33,15 @@ def person_of_job(store: Store, job_id: str, patience: float = PATIENCE) -> Pers
             return Outcome("invalid", UNSURE)
         question: dict[str, Any] = question_about(check, sample, around)
         n = store.ask_person(job_id, question)
-        end = time.monotonic() + patience
+        end, pause = time.monotonic() + patience, EVERY
         while (said := store.answer_of(job_id, n)) is None:
             job = store.job(job_id)
             if job.stop_us is not None or not job.active:
                 raise KeyboardInterrupt
             if optional and time.monotonic() > end and store.answer_question(job_id, n, SKIP, ""):
                 continue
-            time.sleep(EVERY)
+            time.sleep(pause)
+            pause = min(SELDOM, 1.05 * pause)
         if said == SKIP:
             there = not optional
             return Outcome("invalid", UNSURE)
