@@ -80,7 +80,7 @@ HTML = {"accept": "text/html"}
 
 
 def test_nobody_sees_anything_without_being_let_in(client: TestClient) -> None:
-    for path in ("/", "/samples", "/settings", "/jobs/j_x/events", "/findings/f_x"):
+    for path in ("/", "/samples", "/settings", "/events?job=j_x", "/findings/f_x"):
         reply = client.get(path, headers=HTML)
         assert reply.status_code == 401, path
         assert "reroll serve --link" in reply.text

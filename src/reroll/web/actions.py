@@ -13,7 +13,7 @@ from typing import Any
 from reroll.asking import usage_at_most
 from reroll.errors import RerollError, UsageError
 from reroll.models.prices import FREE, price
-from reroll.numbers import counts, money
+from reroll.numbers import counts, money, percent
 from reroll.program import content_id
 from reroll.project import Project
 from reroll.session import Options
@@ -202,7 +202,7 @@ def ask(home: Home, action: Action, told: Mapping[str, str], who: Visitor, repor
     words[at:at] = [f"--budget={budget}", *([] if most is None else [f"--max-usd={most:g}"])]
     job, _ = home.store.ask_job(
         words,
-        title=action.title.format_map(_Blank(told)),
+        title=action.title.format_map(_Blank(_in_words(told))),
         key=content_id("jk1", [words, str(home.folder.resolve())]),
         by=who.name,
         token_id=who.token,
@@ -212,6 +212,12 @@ def ask(home: Home, action: Action, told: Mapping[str, str], who: Visitor, repor
         max_usd=most,
     )
     return job
+
+
+def _in_words(told: Mapping[str, str]) -> dict[str, str]:
+    """The fields as a title says them: a target in percent."""
+    target = _number(told.get("target", ""))
+    return {**told, **({"target": percent(target)} if 0 < target < 1 else {})}
 
 
 def _most_usd(home: Home, who: Visitor) -> float | None:

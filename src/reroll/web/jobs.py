@@ -141,7 +141,7 @@ def listed(request: Request) -> Response:
 def one(request: Request) -> Response:
     store: Store = request.app.state.home.store
     job = store.job(request.path_params["id"])
-    if job.finding_id is not None and request.query_params.get("stay") is None:
+    if job.finding_id is not None:
         return RedirectResponse(f"/findings/{job.finding_id}", 303)
     return page(request, "job.html", job=job, jobs=[job])
 

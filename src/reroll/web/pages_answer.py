@@ -16,6 +16,7 @@ from reroll.numbers import percent
 from reroll.program import Program
 from reroll.project import Project
 from reroll.store import Store, StoredReport
+from reroll.store_rows_web import Job
 from reroll.web import figured
 from reroll.web.actions import Offer, offer
 from reroll.web.gathered import Gathered, answer_of, gathered
@@ -28,6 +29,15 @@ __all__ = ["ROUTES", "case_named", "sent"]
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
 STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
 NOTHING = NotExamined("", Price(None, None))
+AT = {
+    "rerun": "again",
+    "certify": "reliable",
+    "cause": "why",
+    "forks": "token",
+    "try": "fixes",
+    **dict.fromkeys(("futures", "phrase", "audit", "surprise", "neighbours"), "more"),
+}
+SECTIONS = ("", *dict.fromkeys(AT.values()))
 LATER = 10  # runs that "run it again" makes at most
 
 
@@ -68,10 +78,7 @@ def case_page(request: Request) -> Response:
 def _answer(request: Request, case: Case, report: StoredReport | None = None, number: int | None = None) -> Response:
     home: Home = request.app.state.home
     known = gathered(home.store, case.id, None if report is None else report.id)
-    jobs = home.store.jobs(states=("waiting", "running"), case_id=case.id)
-    asked = request.query_params.get("job")
-    if asked and all(job.id != asked for job in jobs):
-        jobs += [job for job in (home.store.job(asked),) if job.state == "failed"]
+    jobs = _jobs(home.store, case.id, request.query_params.get("job"), known)
     marks = {} if report is None else home.store.report_marks([report.id]).get(report.id, {})
     figures = {} if known.answer is None else figured.of_answer(known.answer)
     if known.again is not None and known.again[1].outcomes:
@@ -92,6 +99,8 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         known=known,
         answer=known.answer,
         jobs=jobs,
+        at={section: [job for job in jobs if _section(job, known) == section] for section in SECTIONS},
+        failed=None,  # said where its button stands
         messages=[] if project is None else sent(project.program, case),
         sentences=_sentences(known),
         ends=None if known.luck is None else bounds(known.luck, known.certify or NOTHING),
@@ -103,6 +112,21 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         and known.finding is not None
         and known.finding.program_id not in (None, project.program.id),
     )
+
+
+def _jobs(store: Store, case_id: str, asked: str | None, known: Gathered) -> list[Job]:
+    """The jobs of this case that go on; the one that was asked for, or that was to give the first answer, if it failed."""
+    jobs = store.jobs(states=("waiting", "running"), case_id=case_id)
+    if asked:
+        more = [] if any(job.id == asked for job in jobs) else [store.job(asked)]
+    else:
+        more = [] if jobs or known.answer is not None else store.jobs(case_id=case_id, limit=1)
+    return [*jobs, *(job for job in more if job.state == "failed")]
+
+
+def _section(job: Job, known: Gathered) -> str:
+    """Where on the page its button stands: there it is seen at work."""
+    return "" if known.answer is None else AT.get(job.words[0], "")
 
 
 def _project(home: Home) -> Project | None:
@@ -132,7 +156,7 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
         return {}
     made = {
         "again": offer(
-            home, project, "rerun", label=f"Run it {LATER} more times", budget=LATER, case=case.id, fresh="yes"
+            home, project, "rerun", label=f"Run it again, up to {LATER} times", budget=LATER, case=case.id, fresh="yes"
         ),
         "measure": offer(
             home, project, "investigate", label="Measure it", case=case.id, forks="no", cause="no", fixes="no"

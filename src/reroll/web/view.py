@@ -170,6 +170,7 @@ def page(
         "folder": home.folder.resolve().name,
         "broken": None if who is None or quiet else home.broken(),
         "questions": {} if quiet else _questions(home.store, values.get("jobs", ())),
+        "failed": None if who is None or quiet else _failed(home.store, request.query_params.get("job")),
         "active_jobs": [] if who is None or quiet else home.store.jobs(states=("waiting", "running")),
     }
     text = environment().get_template(template).render({**shared, **values})
@@ -180,6 +181,12 @@ def _questions(store: Store, jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
     """What each of these jobs waits for people to say: every page that shows a job shows its question."""
     found = {job.id: store.open_question(job.id) for job in jobs if job.state == "running"}
     return {id: {"n": said[0], "question": said[1]} for id, said in found.items() if said is not None}
+
+
+def _failed(store: Store, id: str | None) -> Job | None:
+    """The job that the visitor just asked for, where it could not be done: a page that shows nothing new says why."""
+    job = None if id is None else store.job(id)
+    return job if job is not None and job.state == "failed" else None
 
 
 def _file(figures: Mapping[str, Drawn], name: str, kind: str) -> Response:
