@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,12 +99,27 @@ def test_a_link_opens_the_pages_once_and_leaves_a_cookie_that_scripts_cannot_rea
     assert first.headers["location"] == "/samples?case=a"
     cookie = first.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie
     assert client.get("/").status_code == 200
     client.cookies.clear()
     again = client.get(link, headers=HTML)
     assert again.status_code == 401
     assert "used before" in again.text
+
+
+def test_a_link_never_leads_to_another_site(inside: TestClient) -> None:
+    for path in ("//evil.example/", "///evil.example/a"):
+        assert inside.get(f"{BASE}{path}?token=used").headers["location"].startswith("/evil.example/")
+    reply = post(inside, "/name", name="Ana", back="//evil.example/")
+    assert reply.headers["location"] == "/settings"
+
+
+def test_saying_ones_name_leaves_the_forms_of_other_windows_valid(inside: TestClient, home: Home) -> None:
+    earlier = mark(inside)
+    post(inside, "/name", name="Ana")
+    sent = inside.post("/jobs", data={"mark": earlier, "do": "rerun", "case": "next-friday"}, headers={"origin": BASE})
+    assert sent.status_code == 303
+    assert home.store.jobs()[0].asked_by == "Ana"
 
 
 def test_a_link_is_too_old_after_a_quarter_of_an_hour_and_a_cookie_after_a_month(
@@ -443,3 +460,36 @@ def test_a_worker_that_lost_its_job_writes_nothing_more(home: Home) -> None:
     assert not home.store.end_job(id, "done", worker="one")
     assert home.store.end_job(id, "done", worker="two")
     assert home.store.beat(id, "two") is None
+
+
+# -- reports and projects as they come -----------------------------------------------------------------------------
+
+
+def test_what_was_reported_is_known_at_once_and_the_same_request_is_one_case(inside: TestClient, home: Home) -> None:
+    inside.get("/reports/new")
+    for words in ("Alpha one", "Beta two", "Alpha one"):
+        told = {"input.request": words, "expect": "contains", "expected": "x"}
+        assert post(inside, "/reports", **told).status_code == 303
+    assert [case.id for case in home.project().reported] == ["alpha-one", "beta-two"]
+    assert post(inside, "/jobs", do="rerun", case="beta-two").status_code == 303
+
+
+@pytest.mark.parametrize("id", ["a/b", "a b?c#d", "“昼”", 'say "hi"'])
+def test_a_case_is_found_whatever_its_id(inside: TestClient, home: Home, id: str) -> None:
+    cases = home.folder / "cases.yaml"
+    more = f"\n  - id: {json.dumps(id)}\n    input: {{request: Tea}}\n    checks:\n      - contains: x\n"
+    cases.write_text(cases.read_text() + more)
+    links = set(re.findall(r'href="(/cases/[^"]*)"', inside.get("/").text))
+    assert len(links) == 5
+    for link in links:
+        for page in ("", "/cause", "/fixes", "/tree", "/wordings"):
+            assert inside.get(link + page).status_code == 200, link + page
+
+
+def test_a_fix_whose_aliases_would_fill_the_memory_is_refused(inside: TestClient) -> None:
+    post(inside, "/ideas", idea="x", case="next-friday", by="Ana")
+    lines = ["kind: patch.special_case", f"x0: &a0 [{','.join(['lol'] * 9)}]"]
+    lines += [f"x{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    reply = post(inside, "/ideas/1/fix", yaml="\n".join(lines))
+    assert reply.status_code == 422
+    assert "no YAML" in reply.text

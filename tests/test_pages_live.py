@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,12 @@ from starlette.testclient import TestClient
 
 from reroll.init import init_project
 from reroll.store import Store
+from reroll.web import jobs
 from reroll.web.access import Access
+from reroll.web.actions import key_of
 from reroll.web.app import create_app
 from reroll.web.home import Home, secret_of
+from reroll.web.jobs import AT_ONCE, Pool
 from reroll.web.live import Hub
 from reroll.web.passes import Passes
 from tests.pages import SECONDS, Served, browser, needs_chromium, run, served, tab
@@ -79,6 +83,84 @@ def test_the_title_of_a_job_says_its_target_in_percent(home: Home, client: TestC
     assert home.store.jobs()[0].title == "Whether next-friday works 99 % of the time"
 
 
+# -- the pool ----------------------------------------------------------------------------------------------------------
+
+
+class Sleeper:
+    """A process that does nothing and does not end."""
+
+    returncode = None
+
+    def poll(self) -> None:
+        return None
+
+
+def put(home: Home, *words: str) -> str:
+    return home.store.ask_job(words, title="t", key=key_of(words, home), by="")[0].id
+
+
+def test_jobs_that_wait_for_a_person_keep_no_other_from_starting(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("reroll.web.jobs.start", lambda id, home: started.append(id) or Sleeper())
+    pool = Pool(home)
+    ids = [put(home, "rerun", f"--budget={n}", "--", "next-friday") for n in range(5, 5 + AT_ONCE + 2)]
+    pool.look(False)
+    assert started == ids[:AT_ONCE]
+    for id in started:
+        home.store.claim_job(id, "worker")
+    home.store.ask_person(ids[0], {"text": "is it right?"})
+    pool.look(False)
+    assert started == ids[: AT_ONCE + 1]
+
+
+def test_a_job_of_another_project_in_the_same_store_is_not_started_here(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("reroll.web.jobs.start", lambda id, home: started.append(id) or Sleeper())
+    init_project(tmp_path / "other")
+    put(Home(tmp_path / "other", home.store), "rerun", "--", "next-friday")
+    mine = put(home, "rerun", "--", "next-friday")
+    Pool(home).look(True)
+    assert started == [mine]
+
+
+def test_the_address_of_a_store_with_its_password_is_on_no_command_line(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr("subprocess.Popen", lambda words, **more: seen.append((words, more["env"])))
+    url = "postgresql://reroll:s3cret@db/reroll"
+    jobs.start("j_1", Home(home.folder, home.store, store_url=url))
+    ((words, env),) = seen
+    assert "s3cret" not in " ".join(words)
+    assert env["REROLL_STORE"] == url
+
+
+def test_a_machine_that_can_start_no_process_for_a_while_ends_no_pool(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def start(id: str, home: Home) -> Sleeper:
+        tries.append(id)
+        if len(tries) == 1:
+            raise BlockingIOError("no more processes")
+        return Sleeper()
+
+    monkeypatch.setattr("reroll.web.jobs.start", start)
+    put(home, "rerun", "--", "next-friday")
+
+    async def until_it_runs() -> None:
+        async with jobs.pool(home) as pool, asyncio.timeout(20):
+            while not pool.running:
+                pool.woken.set()
+                await asyncio.sleep(0.01)
+
+    asyncio.run(until_it_runs())
+    assert len(tries) == 2
+
+
 # -- in a browser ------------------------------------------------------------------------------------------------------
 
 
@@ -103,10 +185,9 @@ def waiting_for_a_person(folder: Path, n: int) -> list[str]:
     """Jobs that do not end before somebody says whether an answer is right."""
     with Store.open(folder / ".reroll" / "store.sqlite") as store:
         asked = [
-            store.ask_job(
-                ["rerun", f"--budget={k + 5}", "--", "asks"], title=f"Job {k}", key=f"k{k}", by="", case_id="asks"
-            )
+            store.ask_job(words, title=f"Job {k}", key=key_of(words, Home(folder, store)), by="", case_id="asks")
             for k in range(n)
+            for words in (["rerun", f"--budget={k + 5}", "--", "asks"],)
         ]
     return [job.id for job, _ in asked]
 

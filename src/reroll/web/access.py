@@ -22,7 +22,7 @@ from reroll.errors import RerollError
 from reroll.store import Store
 from reroll.web.passes import SESSION_SECONDS, Passes
 
-__all__ = ["COOKIE", "Access", "Guard", "Refused", "Visitor", "form_of", "visitor_of"]
+__all__ = ["COOKIE", "Access", "Guard", "Refused", "Visitor", "form_of", "let_in", "local", "visitor_of"]
 
 COOKIE = "reroll"
 OPEN = ("/static/", "/healthz")
@@ -90,9 +90,9 @@ class Access:
         if said is None:
             return None
         if said["via"] is None:
-            return Visitor(str(said["who"]), ("read", "run"), cookie)
+            return Visitor(str(said["who"]), ("read", "run"), said["n"])
         kept = next((t for t in self.store.tokens() if t.id == said["via"] and t.revoked_us is None), None)
-        return None if kept is None else Visitor(kept.name, kept.scopes, cookie, kept.id)
+        return None if kept is None else Visitor(kept.name, kept.scopes, said["n"], kept.id)
 
 
 class Guard:
@@ -159,14 +159,18 @@ class Guard:
 
 
 def let_in(reply: Response, cookie: str, request: Request) -> None:
-    """Leave the cookie with whoever asked."""
+    """Leave the cookie with whoever asked.
+
+    `lax`: a link to a page, say in a chat, opens it for whoever was let in; forms of other sites come without it.
+    """
     secure = request.url.scheme == "https"
-    reply.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
+    reply.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=secure)
 
 
 def _without_token(request: Request) -> str:
+    """The same page without the word. A path of two slashes would be another site's address."""
     rest = [(k, v) for k, v in request.query_params.multi_items() if k != "token"]
-    return request.url.path + (f"?{urlencode(rest)}" if rest else "")
+    return "/" + request.url.path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
 
 
 def _from_here(headers: Headers) -> bool:
@@ -175,6 +179,11 @@ def _from_here(headers: Headers) -> bool:
     if origin is not None:
         return urlsplit(origin).netloc == headers.get("host")
     return site in ("same-origin", "none")
+
+
+def local(place: str) -> str:
+    """The place, if it is a page of ours; else nothing."""
+    return place if place.startswith("/") and not place.startswith(("//", "/\\")) else ""
 
 
 def visitor_of(request: Request) -> Visitor:

@@ -24,7 +24,7 @@ from reroll.web.home import Home
 from reroll.web.view import page
 from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
-__all__ = ["ROUTES", "case_named", "sent"]
+__all__ = ["CASE", "ROUTES", "case_named", "sent"]
 
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
 STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
@@ -115,7 +115,7 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
 
 
 def _jobs(store: Store, case_id: str, asked: str | None, known: Gathered) -> list[Job]:
-    """The jobs of this case that go on; the one that was asked for, or that was to give the first answer, if it failed."""
+    """The jobs of this case that go on; and the one that failed, if it was asked for or was to give the first answer."""
     jobs = store.jobs(states=("waiting", "running"), case_id=case_id)
     if asked:
         more = [] if any(job.id == asked for job in jobs) else [store.job(asked)]
@@ -210,6 +210,7 @@ def _place(store: Store, found: Any, body: Mapping[str, Any]) -> str | None:
 
 ROUTES = [
     Route("/reports/{id}", report_page),
-    Route("/cases/{id}", case_page),
     Route("/findings/{id}", finding_page),
 ]
+# The last of all: an id may have slashes, and what follows one may be the name of another page.
+CASE = Route("/cases/{id:path}", case_page)

@@ -65,4 +65,4 @@ def cause_page(request: Request) -> Response:
     )
 
 
-ROUTES = [Route("/cases/{id}/cause", cause_page)]
+ROUTES = [Route("/cases/{id:path}/cause", cause_page)]

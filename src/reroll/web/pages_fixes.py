@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,12 +15,13 @@ from starlette.routing import Route
 from reroll.answer import to_json
 from reroll.arguments import Common
 from reroll.commands_ledger import ledger_from
-from reroll.errors import RerollError, UsageError
+from reroll.errors import FileError, RerollError, UsageError
 from reroll.fix import Fix
 from reroll.ideas import Board, Idea, board_of, same_person
 from reroll.ideas_file import add_idea, change_idea, keep_fix, read_ideas
 from reroll.levers import fitting
 from reroll.project import Project, load_project
+from reroll.strict_yaml import parse_yaml
 from reroll.web import figured
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import offer
@@ -190,9 +190,9 @@ def _fix(told: Mapping[str, str], name: str, by: str) -> Fix:
     """The fix that a form says: its few plain fields, or the same as a file would write it."""
     if told["yaml"]:
         try:
-            form = yaml.safe_load(told["yaml"])
-        except yaml.YAMLError as error:
-            raise UsageError(f"that is no YAML: {' '.join(str(error).split())[:200]}", slug="idea") from None
+            form = parse_yaml(told["yaml"], "the fix")
+        except FileError as error:
+            raise UsageError(f"that is no YAML: {error}", slug="idea") from None
         if not isinstance(form, dict):
             raise UsageError("a fix is written as keys and values: `kind: field.describe`", slug="idea")
         form = {**form, "fix": name}
@@ -234,7 +234,7 @@ def ledger_page(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/cases/{id}/fixes", fixes_page),
+    Route("/cases/{id:path}/fixes", fixes_page),
     Route("/ideas", ideas_page, methods=["GET"]),
     Route("/ideas", idea_new, methods=["POST"]),
     Route("/ideas/{n:int}/fix", idea_write, methods=["POST"]),
