@@ -493,3 +493,34 @@ def test_a_fix_whose_aliases_would_fill_the_memory_is_refused(inside: TestClient
     reply = post(inside, "/ideas/1/fix", yaml="\n".join(lines))
     assert reply.status_code == 422
     assert "no YAML" in reply.text
+
+
+def test_a_reported_request_is_given_neighbours_without_breaking_the_project(inside: TestClient, home: Home) -> None:
+    told = {"input.request": "Tea with Lena next Friday at 17:00", "expect": "json", "field": "date"}
+    sent = post(inside, "/reports", **told, expected="2026-11-27")
+    home.store.stop_job(home.store.jobs()[0].id)
+    [case] = home.project().reported
+    page = inside.get(f"/cases/{case.id}/fixes").text
+    assert "first there must be some" in page
+    assert "Suggest changes" not in page  # it would only say that there is nothing to try them on
+    id = home.store.ask_job(["neighbours", "--", case.id], title="t", key="k", by="")[0].id
+    work(home, id).wait(60)
+    assert home.store.job(id).state == "done", home.store.job(id).message
+    assert home.broken() is None
+    assert case.id in [one.id for one in home.project().cases]
+    assert not home.project().reported
+    assert "Suggest changes" in inside.get(f"/cases/{case.id}/fixes").text
+    assert inside.get(sent.headers["location"]).status_code == 200
+
+
+def test_an_idea_can_be_had_only_for_cases_that_take_one(inside: TestClient) -> None:
+    post(inside, "/reports", **{"input.request": "Tea with Lena", "expect": "contains", "expected": "x"})
+    choices = inside.get("/ideas").text.split("<select", 1)[1].split("</select>")[0]
+    assert "next-friday" in choices
+    assert "tea-with-lena" not in choices
+
+
+def test_the_form_says_as_many_calls_as_its_job_may_make(inside: TestClient, home: Home) -> None:
+    page = inside.get("/reports/new").text
+    post(inside, "/reports", **{"input.request": "Lunch with Ana next Friday at noon"})
+    assert f"up to {home.store.jobs()[0].max_calls:,} calls" in page

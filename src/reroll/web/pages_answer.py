@@ -12,6 +12,7 @@ from starlette.routing import Route
 from reroll.answer import NotExamined, Price
 from reroll.case import Case
 from reroll.errors import RerollError, UsageError
+from reroll.factors import factors_of
 from reroll.numbers import percent
 from reroll.program import Program
 from reroll.project import Project
@@ -24,10 +25,19 @@ from reroll.web.home import Home
 from reroll.web.view import page
 from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
-__all__ = ["CASE", "ROUTES", "case_named", "sent"]
+__all__ = ["CASE", "ROUTES", "can_be_fixed", "case_named", "sent", "words_of"]
 
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
 STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
+QUOTED = (
+    "user",
+    "input",
+    "system",
+    "documents",
+    "examples",
+    "history",
+    "tools",
+)  # parts whose words are the text itself
 NOTHING = NotExamined("", Price(None, None))
 AT = {
     "rerun": "again",
@@ -58,6 +68,17 @@ def sent(program: Program, case: Case) -> Sequence[Mapping[str, Any]]:
     except (RerollError, ValueError, KeyError):
         return ()
     return [m for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else ()
+
+
+def words_of(project: Project | None, case: Case) -> dict[str, str]:
+    """What each part of the request is called by its id, in words that a colleague knows; empty if none is known."""
+    if project is None:
+        return {}
+    try:
+        known = factors_of(project.program, case.input, case.history).all
+    except (RerollError, ValueError):
+        return {}
+    return {one.id: f"“{one.words}”" if one.id.split(".")[0] in QUOTED else one.words for one in known}
 
 
 def report_page(request: Request) -> Response:
@@ -107,6 +128,8 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         headline=None if known.answer is None else headline(known.answer.luck),
         kind="invalid" if known.luck is None else KIND[known.luck.verdict],
         offers={} if project is None else _offers(home, project, case, known),
+        listed=project is not None and any(one.id == case.id for one in project.cases),
+        words=words_of(project, case),
         highlighted=[one.words for one in known.cause.factors] if known.cause else [],
         stale=project is not None
         and known.finding is not None
@@ -115,7 +138,7 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
 
 
 def _jobs(store: Store, case_id: str, asked: str | None, known: Gathered) -> list[Job]:
-    """The jobs of this case that go on; and the one that failed, if it was asked for or was to give the first answer."""
+    """The jobs of this case that go on; and one that failed, if it was asked for or was to give the first answer."""
     jobs = store.jobs(states=("waiting", "running"), case_id=case_id)
     if asked:
         more = [] if any(job.id == asked for job in jobs) else [store.job(asked)]
@@ -165,9 +188,10 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
         "futures": offer(home, project, "futures", label="List what it can say", case=case.id),
         "audit": offer(home, project, "audit", label="Find out what varies", case=case.id),
         "phrase": offer(home, project, "phrase", label="Try other wordings", case=case.id),
-        "suggest": offer(home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4"),
         "neighbours": offer(home, project, "neighbours", label="Make similar requests", case=case.id),
     }
+    if can_be_fixed(project, case):
+        made["suggest"] = offer(home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4")
     target = project.program.target or 0.99
     made["certify"] = offer(
         home, project, "certify", label=f"Can we say {percent(target)}?", case=case.id, target=f"{target:g}"
@@ -177,6 +201,11 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
         if failing is not None:
             made["forks"] = offer(home, project, "forks", label="Find the token", case=case.id, sample=failing.id)
     return made
+
+
+def can_be_fixed(project: Project, case: Case) -> bool:
+    """Whether a fix can be tried on it: without requests like it nothing tells a fix from a special case."""
+    return any(one.of == case.id and one.set == "neighbour" for one in project.cases)
 
 
 def finding_page(request: Request) -> Response:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from reroll.errors import RerollError, UsageError
+from reroll.project import Project
 from reroll.store import StoredReport
 from reroll.store_rows_web import Finding, Job
 from reroll.web.access import Refused, Visitor, form_of, visitor_of
@@ -141,7 +142,7 @@ def _form(request: Request, told: dict[str, str], wrong: str = "", status: int =
         wrong=wrong,
         program=project.program,
         examples=[c for c in project.cases if c.set == "case"][:6],
-        price=offer(home, project, "investigate").price,
+        price=offer(home, project, "investigate", budget=FREE_BUDGET if _runs_here(project) else None).price,
         fields=_fields(project.program.response),
     )
 
@@ -178,13 +179,17 @@ def _taken(home: Home, told: dict[str, str], who: Visitor) -> str:
     id = home.store.put_report(report, program_id)
     told = {"case": case.id, "words": report.words}
     asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
-    if asked or project.program.model.partition(":")[0] not in ("bundled", "gguf"):
+    if asked or not _runs_here(project):
         told |= dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered on the answer's page, with its price
         told |= {"budget": str(PERSON_BUDGET)} if asked else {}
     else:
         told["budget"] = str(FREE_BUDGET)
     ask(home, ACTIONS["investigate"], told, who, report_id=id)
     return id
+
+
+def _runs_here(project: Project) -> bool:
+    return project.program.model.partition(":")[0] in ("bundled", "gguf")
 
 
 async def mark(request: Request) -> Response:

@@ -28,7 +28,7 @@ from reroll.store import Store
 from reroll.store_rows_web import Job
 from reroll.web.access import Refused, Visitor
 
-__all__ = ["Drawn", "environment", "marked", "page", "plain"]
+__all__ = ["Drawn", "environment", "marked", "page", "plain", "prose"]
 
 HERE = Path(__file__).parent
 WIDE, NARROW = 720, 350
@@ -76,6 +76,27 @@ def with_words(text: Any, words: Sequence[str], most: int = MOST_SHOWN) -> Marku
     said = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
     found = [m.span() for word in words if word for m in re.finditer(re.escape(word), said)]
     return marked(said, found, "fail", most)
+
+
+def prose(text: Any, words: Mapping[str, str] | None = None, most: int = MOST_SHOWN) -> Markup:
+    """Sentences of reroll as HTML: what stands between backticks as code, parts of a request by their words.
+
+    words: what each part is called by its id; an id that stands in brackets behind its words is left out.
+
+    >>> prose("Likeliest: user.1 (22 %). See `reroll cause a`.", {"user.1": "“next Friday”"})
+    Markup('Likeliest: “next Friday” (22 %). See <code>reroll cause a</code>.')
+    >>> prose("the words “next Friday” (user.1)", {"user.1": "“next Friday”"})
+    Markup('the words “next Friday”')
+    """
+    said = str(text)
+    named = sorted((id for id in words or () if "." in id), key=len, reverse=True)  # `model` alone is a word of its own
+    if words and named:
+        ids = "|".join(map(re.escape, named))
+        said = re.sub(rf"(?<=[”\w]) \((?:{ids})\)", "", said)
+        said = re.sub(rf"(?<![\w.`])(?:{ids})(?![\w`]|\.\w)", lambda found: words[found[0]], said)
+    parts = re.split(r"`([^`\n]{1,200})`", said[:most] + (" …" if len(said) > most else ""))
+    out = [Markup("<code>{}</code>").format(plain(one)) if i % 2 else escape(plain(one)) for i, one in enumerate(parts)]
+    return Markup("").join(out)
 
 
 def described(check: Any) -> str:
@@ -129,6 +150,7 @@ def environment() -> Environment:
         plain=plain,
         marked=marked,
         when=when,
+        prose=prose,
         est=est,
         counted=lambda n, thing: counts(thing, n),
         with_words=with_words,
