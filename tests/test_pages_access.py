@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from reroll.case import Report
 from reroll.errors import UsageError
 from reroll.init import init_project
 from reroll.serving import Serving, access_of
@@ -524,3 +526,21 @@ def test_the_form_says_as_many_calls_as_its_job_may_make(inside: TestClient, hom
     page = inside.get("/reports/new").text
     post(inside, "/reports", **{"input.request": "Lunch with Ana next Friday at noon"})
     assert f"up to {home.store.jobs()[0].max_calls:,} calls" in page
+
+
+def test_an_inbox_of_thousands_comes_a_page_at_a_time_and_asks_the_store_no_more_for_it(
+    inside: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(120):
+        home.store.put_report(Report(words=f"report-{n}", case_id="next-friday"), "p1:0000000000000000")
+    asked: list[object] = []
+    findings = home.store.findings
+    monkeypatch.setattr(Store, "findings", lambda self, **told: asked.append(told) or findings(**told))
+    seen: list[str] = []
+    link = "/"
+    while link:
+        page = inside.get(link).text
+        seen += re.findall(r"“(report-\d+)”", page)
+        link = html.unescape(found[1]) if (found := re.search(r'href="([^"]*before=[^"]*)"', page)) else ""
+    assert seen == [f"report-{n}" for n in reversed(range(120))]
+    assert len(asked) <= 3 * 3

@@ -22,10 +22,10 @@ from reroll.web import figured
 from reroll.web.actions import Offer, offer
 from reroll.web.gathered import Gathered, answer_of, gathered
 from reroll.web.home import Home
-from reroll.web.view import page
+from reroll.web.view import WIDE, environment, page
 from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
-__all__ = ["CASE", "ROUTES", "can_be_fixed", "case_named", "sent", "words_of"]
+__all__ = ["CASE", "ROUTES", "can_be_fixed", "case_named", "sent", "warm", "words_of"]
 
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
 STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
@@ -48,6 +48,7 @@ AT = {
     **dict.fromkeys(("futures", "phrase", "audit", "surprise", "neighbours"), "more"),
 }
 SECTIONS = ("", *dict.fromkeys(AT.values()))
+MOST_WARMED = 20  # answers
 LATER = 10  # runs that "run it again" makes at most
 
 
@@ -79,6 +80,19 @@ def words_of(project: Project | None, case: Case) -> dict[str, str]:
     except (RerollError, ValueError):
         return {}
     return {one.id: f"“{one.words}”" if one.id.split(".")[0] in QUOTED else one.words for one in known}
+
+
+def warm(home: Home) -> None:
+    """Draw once what the newest answers show, so that whoever opens one first waits no longer than the others."""
+    try:
+        environment().get_template("answer.html")
+        newest = home.store.findings(command=("investigate", "rerun", "certify"), limit=MOST_WARMED)
+        for case_id in dict.fromkeys(one.case_id for one in newest if one.case_id):
+            answer = gathered(home.store, case_id).answer
+            for draw in [] if answer is None else figured.of_answer(answer).values():
+                draw(WIDE)
+    except RerollError:  # the pages say so themselves
+        return
 
 
 def report_page(request: Request) -> Response:
