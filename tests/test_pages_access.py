@@ -408,6 +408,7 @@ def test_a_job_that_cannot_be_done_says_why_in_a_sentence(home: Home) -> None:
     job = home.store.job(id)
     assert job.state == "failed"
     assert "no case `no-such-case`" in job.message
+    assert job.usd == 0.0  # else whoever has a capped token could start nothing more
     assert "[" not in job.message[-12:]
 
 
@@ -544,3 +545,16 @@ def test_an_inbox_of_thousands_comes_a_page_at_a_time_and_asks_the_store_no_more
         link = html.unescape(found[1]) if (found := re.search(r'href="([^"]*before=[^"]*)"', page)) else ""
     assert seen == [f"report-{n}" for n in reversed(range(120))]
     assert len(asked) <= 3 * 3
+
+
+def test_pages_show_what_the_store_holds_while_the_projects_files_cannot_be_read(
+    inside: TestClient, home: Home
+) -> None:
+    assert work(home, ask(home, "rerun", "--budget=5", "--", "half-seven")).wait(60) == 0
+    (home.folder / "cases.yaml").write_text("cases: [")
+    for path in ("/", "/samples?case=half-seven", "/cases/half-seven", "/watch"):
+        reply = inside.get(path)
+        assert reply.status_code == 200, path
+        assert "cannot be read" in reply.text
+    assert "half-seven" in inside.get("/cases/half-seven").text
+    assert "cases.yaml" in inside.get("/cases/awkward", headers=HTML).text  # why, not that there is none

@@ -57,8 +57,11 @@ def case_named(home: Home, id: str) -> Case:
     try:
         project = home.project()
         found = next((c for c in (*project.cases, *project.reported) if c.id == id), None)
-    except RerollError:
-        found = None
+    except RerollError as broken:
+        try:
+            return home.store.get_case(id)
+        except UsageError:  # it may well be in the file that cannot be read
+            raise broken from None
     return found or home.store.get_case(id)
 
 
