@@ -124,6 +124,13 @@ def test_saying_ones_name_leaves_the_forms_of_other_windows_valid(inside: TestCl
     assert home.store.jobs()[0].asked_by == "Ana"
 
 
+@pytest.mark.parametrize("header", [{"host": "["}, {"host": "a]b:c"}, {"host": "127.0.0.1:8585", "origin": "http://["}])
+def test_an_address_that_is_none_is_refused_in_a_sentence(inside: TestClient, header: dict[str, str]) -> None:
+    reply = inside.post("/jobs", headers=header)
+    assert reply.status_code in (403, 421)
+    assert "unexpected" not in reply.text
+
+
 def test_a_link_is_too_old_after_a_quarter_of_an_hour_and_a_cookie_after_a_month(
     client: TestClient, access: Access, clock: Clock
 ) -> None:

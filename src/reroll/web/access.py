@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.requests import Request
@@ -125,7 +125,7 @@ class Guard:
     def _through(self, request: Request) -> Response | None:
         """None where the request may go on; a reply where it is answered here. Raises: Refused."""
         access, headers, path = self.access, request.headers, request.url.path
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        host = _parts(f"//{headers.get('host', '')}").hostname or ""
         if "*" not in access.hosts and host not in access.hosts:
             raise Refused(421, f"this server does not answer to `{host[:80]}`; open it by the address it printed")
         if path.startswith(OPEN):
@@ -167,6 +167,14 @@ def let_in(reply: Response, cookie: str, request: Request) -> None:
     reply.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=secure)
 
 
+def _parts(address: str) -> SplitResult:
+    """The parts of an address, none of one that is no address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
+
+
 def _without_token(request: Request) -> str:
     """The same page without the word. A path of two slashes would be another site's address."""
     rest = [(k, v) for k, v in request.query_params.multi_items() if k != "token"]
@@ -177,7 +185,7 @@ def _from_here(headers: Headers) -> bool:
     """Whether a form was sent from a page of this very server; a browser always says where from."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host")
+        return _parts(origin).netloc == headers.get("host")
     return site in ("same-origin", "none")
 
 
