@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from reroll.case import Report
 from reroll.errors import UsageError
 from reroll.init import init_project
 from reroll.serving import Serving, access_of
@@ -80,7 +84,7 @@ HTML = {"accept": "text/html"}
 
 
 def test_nobody_sees_anything_without_being_let_in(client: TestClient) -> None:
-    for path in ("/", "/samples", "/settings", "/jobs/j_x/events", "/findings/f_x"):
+    for path in ("/", "/samples", "/settings", "/events?job=j_x", "/findings/f_x"):
         reply = client.get(path, headers=HTML)
         assert reply.status_code == 401, path
         assert "reroll serve --link" in reply.text
@@ -97,12 +101,34 @@ def test_a_link_opens_the_pages_once_and_leaves_a_cookie_that_scripts_cannot_rea
     assert first.headers["location"] == "/samples?case=a"
     cookie = first.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie
     assert client.get("/").status_code == 200
     client.cookies.clear()
     again = client.get(link, headers=HTML)
     assert again.status_code == 401
     assert "used before" in again.text
+
+
+def test_a_link_never_leads_to_another_site(inside: TestClient) -> None:
+    for path in ("//evil.example/", "///evil.example/a"):
+        assert inside.get(f"{BASE}{path}?token=used").headers["location"].startswith("/evil.example/")
+    reply = post(inside, "/name", name="Ana", back="//evil.example/")
+    assert reply.headers["location"] == "/settings"
+
+
+def test_saying_ones_name_leaves_the_forms_of_other_windows_valid(inside: TestClient, home: Home) -> None:
+    earlier = mark(inside)
+    post(inside, "/name", name="Ana")
+    sent = inside.post("/jobs", data={"mark": earlier, "do": "rerun", "case": "next-friday"}, headers={"origin": BASE})
+    assert sent.status_code == 303
+    assert home.store.jobs()[0].asked_by == "Ana"
+
+
+@pytest.mark.parametrize("header", [{"host": "["}, {"host": "a]b:c"}, {"host": "127.0.0.1:8585", "origin": "http://["}])
+def test_an_address_that_is_none_is_refused_in_a_sentence(inside: TestClient, header: dict[str, str]) -> None:
+    reply = inside.post("/jobs", headers=header)
+    assert reply.status_code in (403, 421)
+    assert "unexpected" not in reply.text
 
 
 def test_a_link_is_too_old_after_a_quarter_of_an_hour_and_a_cookie_after_a_month(
@@ -389,6 +415,7 @@ def test_a_job_that_cannot_be_done_says_why_in_a_sentence(home: Home) -> None:
     job = home.store.job(id)
     assert job.state == "failed"
     assert "no case `no-such-case`" in job.message
+    assert job.usd == 0.0  # else whoever has a capped token could start nothing more
     assert "[" not in job.message[-12:]
 
 
@@ -443,3 +470,98 @@ def test_a_worker_that_lost_its_job_writes_nothing_more(home: Home) -> None:
     assert not home.store.end_job(id, "done", worker="one")
     assert home.store.end_job(id, "done", worker="two")
     assert home.store.beat(id, "two") is None
+
+
+# -- reports and projects as they come -----------------------------------------------------------------------------
+
+
+def test_what_was_reported_is_known_at_once_and_the_same_request_is_one_case(inside: TestClient, home: Home) -> None:
+    inside.get("/reports/new")
+    for words in ("Alpha one", "Beta two", "Alpha one"):
+        told = {"input.request": words, "expect": "contains", "expected": "x"}
+        assert post(inside, "/reports", **told).status_code == 303
+    assert [case.id for case in home.project().reported] == ["alpha-one", "beta-two"]
+    assert post(inside, "/jobs", do="rerun", case="beta-two").status_code == 303
+
+
+@pytest.mark.parametrize("id", ["a/b", "a b?c#d", "“昼”", 'say "hi"'])
+def test_a_case_is_found_whatever_its_id(inside: TestClient, home: Home, id: str) -> None:
+    cases = home.folder / "cases.yaml"
+    more = f"\n  - id: {json.dumps(id)}\n    input: {{request: Tea}}\n    checks:\n      - contains: x\n"
+    cases.write_text(cases.read_text() + more)
+    links = set(re.findall(r'href="(/cases/[^"]*)"', inside.get("/").text))
+    assert len(links) == 5
+    for link in links:
+        for page in ("", "/cause", "/fixes", "/tree", "/wordings"):
+            assert inside.get(link + page).status_code == 200, link + page
+
+
+def test_a_fix_whose_aliases_would_fill_the_memory_is_refused(inside: TestClient) -> None:
+    post(inside, "/ideas", idea="x", case="next-friday", by="Ana")
+    lines = ["kind: patch.special_case", f"x0: &a0 [{','.join(['lol'] * 9)}]"]
+    lines += [f"x{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    reply = post(inside, "/ideas/1/fix", yaml="\n".join(lines))
+    assert reply.status_code == 422
+    assert "no YAML" in reply.text
+
+
+def test_a_reported_request_is_given_neighbours_without_breaking_the_project(inside: TestClient, home: Home) -> None:
+    told = {"input.request": "Tea with Lena next Friday at 17:00", "expect": "json", "field": "date"}
+    sent = post(inside, "/reports", **told, expected="2026-11-27")
+    home.store.stop_job(home.store.jobs()[0].id)
+    [case] = home.project().reported
+    page = inside.get(f"/cases/{case.id}/fixes").text
+    assert "first there must be some" in page
+    assert "Suggest changes" not in page  # it would only say that there is nothing to try them on
+    id = home.store.ask_job(["neighbours", "--", case.id], title="t", key="k", by="")[0].id
+    work(home, id).wait(60)
+    assert home.store.job(id).state == "done", home.store.job(id).message
+    assert home.broken() is None
+    assert case.id in [one.id for one in home.project().cases]
+    assert not home.project().reported
+    assert "Suggest changes" in inside.get(f"/cases/{case.id}/fixes").text
+    assert inside.get(sent.headers["location"]).status_code == 200
+
+
+def test_an_idea_can_be_had_only_for_cases_that_take_one(inside: TestClient) -> None:
+    post(inside, "/reports", **{"input.request": "Tea with Lena", "expect": "contains", "expected": "x"})
+    choices = inside.get("/ideas").text.split("<select", 1)[1].split("</select>")[0]
+    assert "next-friday" in choices
+    assert "tea-with-lena" not in choices
+
+
+def test_the_form_says_as_many_calls_as_its_job_may_make(inside: TestClient, home: Home) -> None:
+    page = inside.get("/reports/new").text
+    post(inside, "/reports", **{"input.request": "Lunch with Ana next Friday at noon"})
+    assert f"up to {home.store.jobs()[0].max_calls:,} calls" in page
+
+
+def test_an_inbox_of_thousands_comes_a_page_at_a_time_and_asks_the_store_no_more_for_it(
+    inside: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(120):
+        home.store.put_report(Report(words=f"report-{n}", case_id="next-friday"), "p1:0000000000000000")
+    asked: list[object] = []
+    findings = home.store.findings
+    monkeypatch.setattr(Store, "findings", lambda self, **told: asked.append(told) or findings(**told))
+    seen: list[str] = []
+    link = "/"
+    while link:
+        page = inside.get(link).text
+        seen += re.findall(r"“(report-\d+)”", page)
+        link = html.unescape(found[1]) if (found := re.search(r'href="([^"]*before=[^"]*)"', page)) else ""
+    assert seen == [f"report-{n}" for n in reversed(range(120))]
+    assert len(asked) <= 3 * 3
+
+
+def test_pages_show_what_the_store_holds_while_the_projects_files_cannot_be_read(
+    inside: TestClient, home: Home
+) -> None:
+    assert work(home, ask(home, "rerun", "--budget=5", "--", "half-seven")).wait(60) == 0
+    (home.folder / "cases.yaml").write_text("cases: [")
+    for path in ("/", "/samples?case=half-seven", "/cases/half-seven", "/watch"):
+        reply = inside.get(path)
+        assert reply.status_code == 200, path
+        assert "cannot be read" in reply.text
+    assert "half-seven" in inside.get("/cases/half-seven").text
+    assert "cases.yaml" in inside.get("/cases/awkward", headers=HTML).text  # why, not that there is none

@@ -100,6 +100,9 @@ def test_a_token_is_known_by_its_secret_alone_and_spends_what_its_jobs_cost(stor
     assert (found.id, found.scopes, found.max_usd) == (id, ("read", "run"), 5.0)
     assert store.token_of(secret + "x") is None
     assert store.spent_by_token(id) == 0.0
+    never, _ = store.ask_job(["rerun", "--", "c"], key="m", token_id=id, max_usd=2.0, **KEEP)
+    store.stop_job(never.id)  # before it began
+    assert store.spent_by_token(id) == 0.0
     job, _ = store.ask_job(["rerun", "--", "a"], key="k", token_id=id, max_usd=2.0, **KEEP)
     assert store.spent_by_token(id) == 2.0  # while it runs, all that it may cost
     store.end_job(job.id, "done", usd=0.5)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -191,7 +192,9 @@ def _nothing(found: CauseSection) -> list[str]:
         )
     )
     seen = found.smallest_visible
-    visible = f"; one that adds {_number(seen)} points or more would have been seen" if seen is not None else ""
+    visible = (
+        f"; one that adds {_number(seen, math.ceil)} points or more would have been seen" if seen is not None else ""
+    )
     often = (
         ""
         if found.rate.estimate is None
@@ -265,11 +268,17 @@ def _called(one: NamedFactor) -> str:
 
 
 def _points(effect: Est) -> str:
-    """A drop as points with its range."""
+    """A drop as points with its range, which is rounded outward: no end is told closer than it is."""
     value = effect.value or 0.0
     low, high = effect.low or 0.0, 1.0 if effect.high is None else effect.high
-    return f"{_number(value)} points ({_number(low)} to {_number(high)})"
+    return f"{_number(value)} points ({_number(low, math.floor)} to {_number(high, math.ceil)})"
 
 
-def _number(rate: float) -> str:
-    return f"{100 * rate:.1f}" if 0 < abs(rate) < 0.095 else f"{100 * rate:.0f}"
+def _number(rate: float, whole: Callable[[float], float] = round) -> str:
+    """
+    >>> _number(0.156), _number(0.156, math.floor), _number(0.861, math.ceil), _number(0.034)
+    ('16', '15', '87', '3.4')
+    """
+    size = 10 if 0 < abs(rate) < 0.095 else 1
+    shown = whole(round(100 * size * rate, 9)) / size
+    return f"{shown:.1f}" if size == 10 else f"{shown:.0f}"

@@ -224,13 +224,15 @@ def _written_down(project: Project, found: Neighbourhood, wanted: Wanted) -> Nei
     now = load_project(project.path).cases  # somebody may have written into it while the runs were made
     taken, known = {case.id for case in now}, {case.content_id for case in now}
     new = [one.neighbour for one in kept if one.neighbour.case.content_id not in known]
-    cases = []
+    # A case that was reported through the pages comes along: `of` may name only what this file has.
+    cases, notes = ([], []) if found.case in taken else ([project.case(found.case)], ["reported through the pages"])
     for one in new:
         id = one.id if one.id not in taken else new_id(found.case, one.kind, taken)
         taken.add(id)
         cases.append(one.case.model_copy(update={"id": id}))
-    if cases:
-        append_cases(path, cases, [_note(one) for one in new])
+        notes.append(_note(one))
+    if new:
+        append_cases(path, cases, notes)
     return written_to(found, str(path))
 
 

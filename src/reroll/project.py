@@ -103,13 +103,15 @@ def load_project(folder: str | Path, program_yaml: str | None = None) -> Project
         raise FileError(folder, f"{what}; run `reroll init {folder}` to make a project", slug="no-project")
     program = _load_program(read_document(home) if program_yaml is None else parse_document(program_yaml, home))
     cases_file = _find(folder, "cases.yaml")
+    cases = () if cases_file is None else _load_cases(cases_file, program)
+    reported = _load_cases(told, program) if (told := folder / REPORTED).is_file() else ()
     return Project(
         folder,
         program,
-        () if cases_file is None else _load_cases(cases_file, program),
+        cases,
         _load_fixes(folder / "fixes"),
         tuple(label for _, label in read_labels(labels)) if (labels := folder / "labels.jsonl").is_file() else (),
-        _load_cases(told, program) if (told := folder / REPORTED).is_file() else (),
+        tuple(one for one in reported if all(one.id != case.id for case in cases)),  # one that was moved is there
     )
 
 

@@ -233,10 +233,14 @@ class Jobs(Database):
 
         None: of one it is not known.
         """
-        query = select(jobs.c.state, jobs.c.usd, jobs.c.max_usd).where(jobs.c.token_id == id)
+        query = select(jobs.c.state, jobs.c.usd, jobs.c.max_usd, jobs.c.started_us).where(jobs.c.token_id == id)
         with self._read() as connection:
             rows = connection.execute(query).all()
-        costs = [row.max_usd if row.state in ACTIVE else row.usd for row in rows]
+        never = [row.state == "stopped" and row.started_us is None for row in rows]  # before it began: it cost nothing
+        costs = [
+            0.0 if idle else row.max_usd if row.state in ACTIVE else row.usd
+            for row, idle in zip(rows, never, strict=True)
+        ]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 

@@ -39,6 +39,7 @@ class Job:
     """One command that pages run. `progress`: where it stands, as its worker last said; None before that."""
 
     id: str
+    key: str
     words: tuple[str, ...]
     title: str
     asked_by: str

@@ -62,6 +62,11 @@ class Beating:
         self._thread.join()
         self._tell()
 
+    @property
+    def usd(self) -> float | None:
+        """What it cost by the last word; None: not known."""
+        return None if self._event is None else self._event.usd
+
     def hear(self, event: ProgressEvent) -> None:
         if event.phase == "case" and event.failures is not None and not event.doing:
             self._add(event.calls, event.failures, event.invalid)
@@ -124,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(store: Store, job: Job, worker: str, told: argparse.Namespace) -> None:
-    said = io.StringIO()
+    said, before = io.StringIO(), store.newest()
     options = ["--json", "--yes", "--quiet", "--project", str(told.project)]
     options += [] if told.store is None else ["--store", told.store]
     with Beating(store, job, worker) as beating, redirect_stdout(_Nowhere()), redirect_stderr(said):
@@ -134,7 +139,7 @@ def _run(store: Store, job: Job, worker: str, told: argparse.Namespace) -> None:
         return
     wanted = beating.wanted or store.job(job.id).stop_us is not None
     state, message = ended(code, said.getvalue(), wanted)
-    usd = None
+    usd = 0.0 if store.newest() == before else beating.usd
     if found is not None:
         usd = (store.finding_body(found).get("cost") or {}).get("usd")
     store.end_job(job.id, state, worker=worker, finding_id=found, message=message, usd=usd)

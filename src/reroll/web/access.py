@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.requests import Request
@@ -22,7 +22,7 @@ from reroll.errors import RerollError
 from reroll.store import Store
 from reroll.web.passes import SESSION_SECONDS, Passes
 
-__all__ = ["COOKIE", "Access", "Guard", "Refused", "Visitor", "form_of", "visitor_of"]
+__all__ = ["COOKIE", "Access", "Guard", "Refused", "Visitor", "form_of", "let_in", "local", "visitor_of"]
 
 COOKIE = "reroll"
 OPEN = ("/static/", "/healthz")
@@ -90,9 +90,9 @@ class Access:
         if said is None:
             return None
         if said["via"] is None:
-            return Visitor(str(said["who"]), ("read", "run"), cookie)
+            return Visitor(str(said["who"]), ("read", "run"), said["n"])
         kept = next((t for t in self.store.tokens() if t.id == said["via"] and t.revoked_us is None), None)
-        return None if kept is None else Visitor(kept.name, kept.scopes, cookie, kept.id)
+        return None if kept is None else Visitor(kept.name, kept.scopes, said["n"], kept.id)
 
 
 class Guard:
@@ -125,7 +125,7 @@ class Guard:
     def _through(self, request: Request) -> Response | None:
         """None where the request may go on; a reply where it is answered here. Raises: Refused."""
         access, headers, path = self.access, request.headers, request.url.path
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        host = _parts(f"//{headers.get('host', '')}").hostname or ""
         if "*" not in access.hosts and host not in access.hosts:
             raise Refused(421, f"this server does not answer to `{host[:80]}`; open it by the address it printed")
         if path.startswith(OPEN):
@@ -159,22 +159,39 @@ class Guard:
 
 
 def let_in(reply: Response, cookie: str, request: Request) -> None:
-    """Leave the cookie with whoever asked."""
+    """Leave the cookie with whoever asked.
+
+    `lax`: a link to a page, say in a chat, opens it for whoever was let in; forms of other sites come without it.
+    """
     secure = request.url.scheme == "https"
-    reply.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
+    reply.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=secure)
+
+
+def _parts(address: str) -> SplitResult:
+    """The parts of an address, none of one that is no address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _without_token(request: Request) -> str:
+    """The same page without the word. A path of two slashes would be another site's address."""
     rest = [(k, v) for k, v in request.query_params.multi_items() if k != "token"]
-    return request.url.path + (f"?{urlencode(rest)}" if rest else "")
+    return "/" + request.url.path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
 
 
 def _from_here(headers: Headers) -> bool:
     """Whether a form was sent from a page of this very server; a browser always says where from."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host")
+        return _parts(origin).netloc == headers.get("host")
     return site in ("same-origin", "none")
+
+
+def local(place: str) -> str:
+    """The place, if it is a page of ours; else nothing."""
+    return place if place.startswith("/") and not place.startswith(("//", "/\\")) else ""
 
 
 def visitor_of(request: Request) -> Visitor:

@@ -13,14 +13,15 @@ from typing import Any
 from reroll.asking import usage_at_most
 from reroll.errors import RerollError, UsageError
 from reroll.models.prices import FREE, price
-from reroll.numbers import counts, money
+from reroll.numbers import counts, money, percent
 from reroll.program import content_id
 from reroll.project import Project
 from reroll.session import Options
+from reroll.store_rows import clean
 from reroll.web.access import Refused, Visitor
 from reroll.web.home import Home
 
-__all__ = ["ACTIONS", "Action", "Offer", "asked_for", "offer"]
+__all__ = ["ACTIONS", "Action", "Offer", "asked_for", "key_of", "offer"]
 
 MOST_BUDGET = 20_000
 MOST_TEXT = 100_000
@@ -202,8 +203,8 @@ def ask(home: Home, action: Action, told: Mapping[str, str], who: Visitor, repor
     words[at:at] = [f"--budget={budget}", *([] if most is None else [f"--max-usd={most:g}"])]
     job, _ = home.store.ask_job(
         words,
-        title=action.title.format_map(_Blank(told)),
-        key=content_id("jk1", [words, str(home.folder.resolve())]),
+        title=action.title.format_map(_Blank(_in_words(told))),
+        key=key_of(words, home),
         by=who.name,
         token_id=who.token,
         case_id=told.get("case"),
@@ -212,6 +213,17 @@ def ask(home: Home, action: Action, told: Mapping[str, str], who: Visitor, repor
         max_usd=most,
     )
     return job
+
+
+def key_of(words: Sequence[str], home: Home) -> str:
+    """What two jobs have in common that do the very same: their words, and the folder of their project."""
+    return content_id("jk1", [[clean(word) for word in words], str(home.folder.resolve())])
+
+
+def _in_words(told: Mapping[str, str]) -> dict[str, str]:
+    """The fields as a title says them: a target in percent."""
+    target = _number(told.get("target", ""))
+    return {**told, **({"target": percent(target)} if 0 < target < 1 else {})}
 
 
 def _most_usd(home: Home, who: Visitor) -> float | None:

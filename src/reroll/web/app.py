@@ -22,6 +22,7 @@ from reroll.web.access import Access, Guard, Refused
 from reroll.web.glimpse import Glimpses
 from reroll.web.home import Home
 from reroll.web.pages import PAGES
+from reroll.web.pages_answer import warm
 from reroll.web.view import page
 
 __all__ = ["create_app"]
@@ -37,7 +38,7 @@ def create_app(home: Home, access: Access) -> Starlette:
     async def life(app: Starlette) -> AsyncIterator[None]:
         async with jobs.pool(home) as pool, live.hub(home) as hub:
             app.state.pool, app.state.hub = pool, hub
-            warming = asyncio.create_task(run_in_threadpool(app.state.glimpses.warm, home))
+            warming = asyncio.gather(*(run_in_threadpool(one, home) for one in (app.state.glimpses.warm, warm)))
             yield
             warming.cancel()
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from reroll.web.access import COOKIE, Access, Refused, form_of, let_in, visitor_of
+from reroll.web.access import COOKIE, Access, Refused, form_of, let_in, local, visitor_of
 
 __all__ = ["ROUTES"]
 
@@ -30,11 +30,9 @@ async def name(request: Request) -> Response:
     form, who = await form_of(request), visitor_of(request)
     said = " ".join(str(form.get("name", "")).split())[:MOST_NAME]
     access: Access = request.app.state.access
-    reply = RedirectResponse(
-        str(form.get("back", "/settings")) if str(form.get("back", "")).startswith("/") else "/settings", 303
-    )
+    reply = RedirectResponse(local(str(form.get("back", ""))) or "/settings", 303)
     if who.token is None:
-        let_in(reply, access.passes.session(access.clock(), said), request)
+        let_in(reply, access.passes.session(access.clock(), said, of=who.session), request)
     return reply
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +18,11 @@ __all__ = ["Gathered", "answer_of", "cause_of", "gathered"]
 
 ANSWERS = ("investigate", "rerun", "certify")
 BESIDE = ("cause", "forks", "try", "surprise", "futures", "phrase", "audit", "neighbours")
+MOST = 200  # findings of one case that are read for a page
+MOST_KEPT = 500  # answers that are kept in memory
 _ANSWER = TypeAdapter(Answer)
+_kept: OrderedDict[str, Answer | None] = OrderedDict()
+_reading = threading.Lock()
 _CAUSE, _DUD = TypeAdapter(CauseSection), TypeAdapter(DudSection)
 
 
@@ -52,11 +58,18 @@ class Gathered:
     @property
     def cards(self) -> list[dict[str, Any]]:
         """The scorecards of the newest trial, of its own or within the answer; the best first."""
+        if self.tried is not None:
+            best = self.tried.get("best")
+            return sorted(self.tried["fixes"], key=lambda card: card["fix"] != best)
+        return self._fixes
+
+    @property
+    def tried(self) -> dict[str, Any] | None:
+        """The newest trial, if it is newer than the answer or that tried nothing."""
         tried = self.found.get("try")
         if tried is not None and (self.finding is None or tried[0].made_us > self.finding.made_us or not self._fixes):
-            best = tried[1].get("best")
-            return sorted(tried[1]["fixes"], key=lambda card: card["fix"] != best)
-        return self._fixes
+            return tried[1]
+        return None
 
     @property
     def _fixes(self) -> list[dict[str, Any]]:
@@ -87,10 +100,10 @@ def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gather
     runs more takes nothing back. What it did not examine is taken from the others; what was found with another
     program stands beside nothing.
     """
-    every = store.findings(command=ANSWERS, case_id=case_id)
+    every = _answers(store, case_id)
     own = [f for f in every if report_id is not None and f.report_id == report_id]
     program = every[0].program_id if every else None
-    read = [(f, answer_of(store.finding_body(f.id))) for f in every if f.program_id == program or f in own]
+    read = [(f, _read(store, f.id)) for f in every if f.program_id == program or f in own]
     answers = [(f, answer) for f, answer in read if answer is not None]
     own_answers = [one for one in answers if one[0] in own and one[0].program_id == program]
     others = own_answers or [one for one in answers if one[0].program_id == program] or answers
@@ -102,7 +115,43 @@ def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gather
     found = _beside(store, case_id, finding.program_id)
     again = next((one for one in answers if one[0].command == "rerun" and one[0].made_us > finding.made_us), None)
     answer = _filled(answer, [one for one in answers if one[0].program_id == finding.program_id])
-    return Gathered(finding, _completed(answer, finding, found), found, again)
+    known = Gathered(finding, _completed(answer, finding, found), found, again)
+    return replace(known, answer=_added_up(known))
+
+
+def _answers(store: Store, case_id: str) -> list[Finding]:
+    """The findings that an answer may be taken from, the newest first; of very many short ones only the newest."""
+    found = store.findings(command=ANSWERS, case_id=case_id, limit=MOST)
+    if len(found) == MOST:
+        found += store.findings(command=[name for name in ANSWERS if name != "rerun"], case_id=case_id, limit=MOST)
+    return list({one.id: one for one in found}.values())
+
+
+def _read(store: Store, id: str) -> Answer | None:
+    """The answer of a finding. What was found does not change, so it is read once."""
+    with _reading:
+        if id in _kept:
+            _kept.move_to_end(id)
+            return _kept[id]
+    answer = answer_of(store.finding_body(id))
+    with _reading:
+        _kept[id] = answer
+        while len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+    return answer
+
+
+def _added_up(known: Gathered) -> Answer | None:
+    """The answer with the chance that any claim of the whole page is wrong: also of what stands beside it there."""
+    if known.answer is None:
+        return None
+    more = known.again[1].alpha_total if known.again is not None else 0.0
+    for command, (_, body) in known.found.items():
+        if command == "try" and known.tried:
+            more += float(body.get("alpha") or 0.0) * sum(card["verdict"] != "undecided" for card in body["fixes"])
+        elif command in ("phrase", "audit", "surprise"):
+            more += float(body.get("alpha_total") or body.get("alpha") or 0.0)
+    return replace(known.answer, alpha_total=min(1.0, known.answer.alpha_total + more))
 
 
 def _runs(answer: Answer) -> int:

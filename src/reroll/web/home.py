@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from reroll.errors import RerollError, UsageError
-from reroll.project import Project, load_project
+from reroll.project import REPORTED, Project, load_project
 from reroll.store import Store
 
 __all__ = ["Home", "secret_of"]
 
 KEPT_IN = "serve.json"
-WATCHED = ("program.yaml", "cases.yaml", "labels.jsonl", "ideas.yaml")
+WATCHED = ("*.y*ml", "*.json", "*.jsonl", "fixes/*.yaml")  # whatever a project may be read from
 
 
 @dataclass(slots=True)
@@ -51,8 +51,7 @@ class Home:
         return None
 
     def _stamp(self) -> tuple[Any, ...]:
-        paths = [self.folder / name for name in WATCHED]
-        paths += sorted((self.folder / "fixes").glob("*.yaml")) if (self.folder / "fixes").is_dir() else []
+        paths = [self.folder / REPORTED, *(path for name in WATCHED for path in sorted(self.folder.glob(name)))]
         return tuple((p.name, s.st_mtime_ns, s.st_size) for p in paths if (s := _stat(p)) is not None)
 
 

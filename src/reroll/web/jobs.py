@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -16,17 +17,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from reroll.errors import StoreError
+from reroll.errors import RerollError
+from reroll.settings import SETTINGS
 from reroll.store import Store
 from reroll.store_rows_web import JobState
-from reroll.web.access import Refused, form_of, visitor_of
-from reroll.web.actions import asked_for
+from reroll.web.access import Refused, form_of, local, visitor_of
+from reroll.web.actions import asked_for, key_of
 from reroll.web.home import Home
 from reroll.web.view import page
 
-__all__ = ["AT_ONCE", "ROUTES", "Pool", "local", "pool", "wake"]
+__all__ = ["AT_ONCE", "ROUTES", "Pool", "pool", "wake"]
 
 AT_ONCE = 2  # jobs at the same time; others wait
+MOST = 12  # processes, with those that wait for a person
 WAITING: tuple[JobState, ...] = ("waiting",)
 EVERY = 0.2  # seconds between looks for jobs that wait
 STALE = 10.0  # seconds without a sign of life after which a job is taken up again
@@ -47,7 +50,8 @@ class Pool:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.woken.wait(), EVERY if self.running else 5 * EVERY)
             self.woken.clear()
-            with contextlib.suppress(StoreError):  # the pages say so; the next look may find it again
+            # A store that is gone, or a machine that can start no process: the pages say so; the next look may succeed.
+            with contextlib.suppress(RerollError, OSError):
                 await run_in_threadpool(self.look, looks % LOOK_FOR_STALE == 0)
             looks += 1
 
@@ -61,8 +65,13 @@ class Pool:
         if for_stale:
             waiting = [*waiting, *self.home.store.stale_jobs(STALE)]
         for job in sorted(waiting, key=lambda job: job.asked_us):
-            if len(self.running) < AT_ONCE and job.id not in self.running:
+            if self.has_room() and job.id not in self.running and job.key == key_of(job.words, self.home):
                 self.running[job.id] = start(job.id, self.home)
+
+    def has_room(self) -> bool:
+        """Whether another may start. One that waits for a person takes no room: it may wait for days."""
+        asks = sum(self.home.store.open_question(id) is not None for id in self.running)
+        return len(self.running) - asks < AT_ONCE and len(self.running) < MOST
 
     def end(self) -> None:
         """Children go on by themselves: a job outlives the server that started it."""
@@ -75,10 +84,12 @@ def wake(request: Request) -> None:
 
 
 def start(id: str, home: Home) -> subprocess.Popen[bytes]:
+    """Its process. The store's address goes by the environment: everybody on this machine may read a command line."""
     words = [sys.executable, "-m", "reroll.working", id, "--project", str(home.folder)]
-    words += [] if home.store_url is None else ["--store", home.store_url]
+    store = {} if home.store_url is None else {SETTINGS["store"].env: home.store_url}
+    nothing = subprocess.DEVNULL
     return subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, env={**os.environ, **store}
     )
 
 
@@ -128,11 +139,6 @@ async def answer(request: Request) -> Response:
     return RedirectResponse(local(str(form.get("back", ""))) or f"/jobs/{id}", 303)
 
 
-def local(place: str) -> str:
-    """The place, if it is a page of ours; else nothing."""
-    return place if place.startswith("/") and not place.startswith(("//", "/\\")) else ""
-
-
 def listed(request: Request) -> Response:
     store: Store = request.app.state.home.store
     return page(request, "jobs.html", jobs=store.jobs(limit=200))
@@ -141,7 +147,7 @@ def listed(request: Request) -> Response:
 def one(request: Request) -> Response:
     store: Store = request.app.state.home.store
     job = store.job(request.path_params["id"])
-    if job.finding_id is not None and request.query_params.get("stay") is None:
+    if job.finding_id is not None:
         return RedirectResponse(f"/findings/{job.finding_id}", 303)
     return page(request, "job.html", job=job, jobs=[job])
 

@@ -1,6 +1,7 @@
 """Live: where a job stands, told to every page that watches it, by server-sent events.
 
-One task looks into the store for all watchers; each watcher holds the newest word alone, so a slow one costs nothing.
+One task looks into the store for all watchers; each watcher holds the newest word of a job alone, so a slow one costs
+nothing.
 """
 
 from __future__ import annotations
@@ -8,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -17,12 +17,13 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from reroll.errors import StoreError
+from reroll.errors import RerollError
 from reroll.web.home import Home
 
 __all__ = ["ROUTES", "Hub", "hub", "told"]
 
 EVERY = 0.1  # seconds between looks while somebody watches
+MOST = 100  # jobs that one page follows
 SIGN_OF_LIFE = 15.0  # seconds after which a comment is sent, so that no proxy hangs up
 OVER = ("done", "failed", "stopped")
 
@@ -40,20 +41,38 @@ def told(job: Any) -> dict[str, Any]:
     }
 
 
+class Watcher:
+    """What one open page has not been told yet: the newest word of each of its jobs."""
+
+    def __init__(self, ids: Collection[str]) -> None:
+        self.ids = frozenset(ids)
+        self.news: dict[str, dict[str, Any]] = {}
+        self.there = asyncio.Event()
+
+    def hear(self, word: dict[str, Any]) -> None:
+        self.news[word["id"]] = word
+        self.there.set()
+
+    def taken(self) -> list[dict[str, Any]]:
+        news, self.news = list(self.news.values()), {}
+        self.there.clear()
+        return news
+
+
 class Hub:
     """Looks at the jobs that are watched and tells each watcher what changed."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.watchers: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
+        self.watchers: set[Watcher] = set()
         self.last: dict[str, dict[str, Any]] = {}
 
     async def go(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            if self.watchers:
-                with contextlib.suppress(StoreError):
-                    self.tell(await run_in_threadpool(self.look, tuple(self.watchers)))
+            if wanted := tuple({id for one in self.watchers for id in one.ids}):
+                with contextlib.suppress(RerollError):  # the pages say so; the next look may find the store again
+                    self.tell(await run_in_threadpool(self.look, wanted))
 
     def look(self, ids: tuple[str, ...]) -> list[dict[str, Any]]:
         return [self.word(id) for id in ids]
@@ -68,22 +87,25 @@ class Hub:
             if self.last.get(word["id"]) == word:
                 continue
             self.last[word["id"]] = word
-            for queue in self.watchers.get(word["id"], ()):
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(word)
+            for watcher in self.watchers:
+                if word["id"] in watcher.ids:
+                    watcher.hear(word)
 
     @contextlib.contextmanager
-    def watching(self, id: str) -> Any:
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.watchers[id].add(queue)
+    def watching(self, ids: Collection[str]) -> Iterator[Watcher]:
+        """Whoever begins to watch is told where each job stands by the next look, whatever others were told before."""
+        watcher = Watcher(ids)
+        self.watchers.add(watcher)
+        self._forget(watcher.ids)
         try:
-            yield queue
+            yield watcher
         finally:
-            self.watchers[id].discard(queue)
-            if not self.watchers[id]:
-                del self.watchers[id]
-                self.last.pop(id, None)
+            self.watchers.discard(watcher)
+            self._forget(watcher.ids)
+
+    def _forget(self, ids: Collection[str]) -> None:
+        for id in ids:
+            self.last.pop(id, None)
 
 
 @contextlib.asynccontextmanager
@@ -99,25 +121,27 @@ async def hub(home: Home) -> AsyncIterator[Hub]:
 
 
 async def events(request: Request) -> StreamingResponse:
-    """The job's news until it is over."""
-    id = request.path_params["id"]
+    """The news of the jobs that a page shows, until all are over.
+
+    One stream for all of them: a browser holds six connections to a server at most, and a page with more streams than
+    that could not even send the form that stops a job.
+    """
+    ids = tuple(dict.fromkeys(request.query_params.getlist("job")))[:MOST]
     made: Hub = request.app.state.hub
-    first = await run_in_threadpool(made.word, id)
+    await run_in_threadpool(made.look, ids)  # one that is unknown is said before the stream begins
 
     async def stream() -> AsyncIterator[str]:
-        yield _event(first)
-        if first["over"]:
-            return
-        with made.watching(id) as queue:
-            while True:
+        going = set(ids)
+        with made.watching(ids) as watcher:
+            while going:
                 try:
-                    word = await asyncio.wait_for(queue.get(), SIGN_OF_LIFE)
+                    await asyncio.wait_for(watcher.there.wait(), SIGN_OF_LIFE)
                 except TimeoutError:
                     yield ": still here\n\n"
                     continue
-                yield _event(word)
-                if word["over"]:
-                    return
+                for word in watcher.taken():
+                    yield _event(word)
+                    going -= {word["id"]} if word["over"] else set()
 
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
@@ -126,4 +150,4 @@ def _event(word: dict[str, Any]) -> str:
     return f"data: {json.dumps(word)}\n\n"
 
 
-ROUTES = [Route("/jobs/{id}/events", events)]
+ROUTES = [Route("/events", events)]

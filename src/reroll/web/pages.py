@@ -28,4 +28,5 @@ PAGES: list[BaseRoute] = [
     *pages_watch.ROUTES,
     *pages_learn.ROUTES,
     *pages_project.ROUTES,
+    pages_answer.CASE,
 ]

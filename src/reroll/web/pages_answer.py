@@ -12,22 +12,43 @@ from starlette.routing import Route
 from reroll.answer import NotExamined, Price
 from reroll.case import Case
 from reroll.errors import RerollError, UsageError
+from reroll.factors import factors_of
 from reroll.numbers import percent
 from reroll.program import Program
 from reroll.project import Project
 from reroll.store import Store, StoredReport
+from reroll.store_rows_web import Job
 from reroll.web import figured
 from reroll.web.actions import Offer, offer
 from reroll.web.gathered import Gathered, answer_of, gathered
 from reroll.web.home import Home
-from reroll.web.view import page
+from reroll.web.view import WIDE, environment, page
 from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
-__all__ = ["ROUTES", "case_named", "sent"]
+__all__ = ["CASE", "ROUTES", "can_be_fixed", "case_named", "sent", "warm", "words_of"]
 
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
 STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
+QUOTED = (
+    "user",
+    "input",
+    "system",
+    "documents",
+    "examples",
+    "history",
+    "tools",
+)  # parts whose words are the text itself
 NOTHING = NotExamined("", Price(None, None))
+AT = {
+    "rerun": "again",
+    "certify": "reliable",
+    "cause": "why",
+    "forks": "token",
+    "try": "fixes",
+    **dict.fromkeys(("futures", "phrase", "audit", "surprise", "neighbours"), "more"),
+}
+SECTIONS = ("", *dict.fromkeys(AT.values()))
+MOST_WARMED = 20  # answers
 LATER = 10  # runs that "run it again" makes at most
 
 
@@ -36,8 +57,11 @@ def case_named(home: Home, id: str) -> Case:
     try:
         project = home.project()
         found = next((c for c in (*project.cases, *project.reported) if c.id == id), None)
-    except RerollError:
-        found = None
+    except RerollError as broken:
+        try:
+            return home.store.get_case(id)
+        except UsageError:  # it may well be in the file that cannot be read
+            raise broken from None
     return found or home.store.get_case(id)
 
 
@@ -48,6 +72,30 @@ def sent(program: Program, case: Case) -> Sequence[Mapping[str, Any]]:
     except (RerollError, ValueError, KeyError):
         return ()
     return [m for m in messages if isinstance(m, Mapping)] if isinstance(messages, list) else ()
+
+
+def words_of(project: Project | None, case: Case) -> dict[str, str]:
+    """What each part of the request is called by its id, in words that a colleague knows; empty if none is known."""
+    if project is None:
+        return {}
+    try:
+        known = factors_of(project.program, case.input, case.history).all
+    except (RerollError, ValueError):
+        return {}
+    return {one.id: f"“{one.words}”" if one.id.split(".")[0] in QUOTED else one.words for one in known}
+
+
+def warm(home: Home) -> None:
+    """Draw once what the newest answers show, so that whoever opens one first waits no longer than the others."""
+    try:
+        environment().get_template("answer.html")
+        newest = home.store.findings(command=("investigate", "rerun", "certify"), limit=MOST_WARMED)
+        for case_id in dict.fromkeys(one.case_id for one in newest if one.case_id):
+            answer = gathered(home.store, case_id).answer
+            for draw in [] if answer is None else figured.of_answer(answer).values():
+                draw(WIDE)
+    except RerollError:  # the pages say so themselves
+        return
 
 
 def report_page(request: Request) -> Response:
@@ -68,10 +116,7 @@ def case_page(request: Request) -> Response:
 def _answer(request: Request, case: Case, report: StoredReport | None = None, number: int | None = None) -> Response:
     home: Home = request.app.state.home
     known = gathered(home.store, case.id, None if report is None else report.id)
-    jobs = home.store.jobs(states=("waiting", "running"), case_id=case.id)
-    asked = request.query_params.get("job")
-    if asked and all(job.id != asked for job in jobs):
-        jobs += [job for job in (home.store.job(asked),) if job.state == "failed"]
+    jobs = _jobs(home.store, case.id, request.query_params.get("job"), known)
     marks = {} if report is None else home.store.report_marks([report.id]).get(report.id, {})
     figures = {} if known.answer is None else figured.of_answer(known.answer)
     if known.again is not None and known.again[1].outcomes:
@@ -92,17 +137,36 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         known=known,
         answer=known.answer,
         jobs=jobs,
+        at={section: [job for job in jobs if _section(job, known) == section] for section in SECTIONS},
+        failed=None,  # said where its button stands
         messages=[] if project is None else sent(project.program, case),
         sentences=_sentences(known),
         ends=None if known.luck is None else bounds(known.luck, known.certify or NOTHING),
         headline=None if known.answer is None else headline(known.answer.luck),
         kind="invalid" if known.luck is None else KIND[known.luck.verdict],
         offers={} if project is None else _offers(home, project, case, known),
+        listed=project is not None and any(one.id == case.id for one in project.cases),
+        words=words_of(project, case),
         highlighted=[one.words for one in known.cause.factors] if known.cause else [],
         stale=project is not None
         and known.finding is not None
         and known.finding.program_id not in (None, project.program.id),
     )
+
+
+def _jobs(store: Store, case_id: str, asked: str | None, known: Gathered) -> list[Job]:
+    """The jobs of this case that go on; and one that failed, if it was asked for or was to give the first answer."""
+    jobs = store.jobs(states=("waiting", "running"), case_id=case_id)
+    if asked:
+        more = [] if any(job.id == asked for job in jobs) else [store.job(asked)]
+    else:
+        more = [] if jobs or known.answer is not None else store.jobs(case_id=case_id, limit=1)
+    return [*jobs, *(job for job in more if job.state == "failed")]
+
+
+def _section(job: Job, known: Gathered) -> str:
+    """Where on the page its button stands: there it is seen at work."""
+    return "" if known.answer is None else AT.get(job.words[0], "")
 
 
 def _project(home: Home) -> Project | None:
@@ -132,7 +196,7 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
         return {}
     made = {
         "again": offer(
-            home, project, "rerun", label=f"Run it {LATER} more times", budget=LATER, case=case.id, fresh="yes"
+            home, project, "rerun", label=f"Run it again, up to {LATER} times", budget=LATER, case=case.id, fresh="yes"
         ),
         "measure": offer(
             home, project, "investigate", label="Measure it", case=case.id, forks="no", cause="no", fixes="no"
@@ -141,9 +205,10 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
         "futures": offer(home, project, "futures", label="List what it can say", case=case.id),
         "audit": offer(home, project, "audit", label="Find out what varies", case=case.id),
         "phrase": offer(home, project, "phrase", label="Try other wordings", case=case.id),
-        "suggest": offer(home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4"),
         "neighbours": offer(home, project, "neighbours", label="Make similar requests", case=case.id),
     }
+    if can_be_fixed(project, case):
+        made["suggest"] = offer(home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4")
     target = project.program.target or 0.99
     made["certify"] = offer(
         home, project, "certify", label=f"Can we say {percent(target)}?", case=case.id, target=f"{target:g}"
@@ -153,6 +218,11 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
         if failing is not None:
             made["forks"] = offer(home, project, "forks", label="Find the token", case=case.id, sample=failing.id)
     return made
+
+
+def can_be_fixed(project: Project, case: Case) -> bool:
+    """Whether a fix can be tried on it: without requests like it nothing tells a fix from a special case."""
+    return any(one.of == case.id and one.set == "neighbour" for one in project.cases)
 
 
 def finding_page(request: Request) -> Response:
@@ -186,6 +256,7 @@ def _place(store: Store, found: Any, body: Mapping[str, Any]) -> str | None:
 
 ROUTES = [
     Route("/reports/{id}", report_page),
-    Route("/cases/{id}", case_page),
     Route("/findings/{id}", finding_page),
 ]
+# The last of all: an id may have slashes, and what follows one may be the name of another page.
+CASE = Route("/cases/{id:path}", case_page)

@@ -7,12 +7,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reroll.errors import RerollError
-from reroll.factors import factors_of
 from reroll.web import figured
 from reroll.web.actions import offer
 from reroll.web.gathered import cause_of, gathered
 from reroll.web.home import Home
-from reroll.web.pages_answer import case_named, sent
+from reroll.web.pages_answer import case_named, sent, words_of
 from reroll.web.view import page
 
 __all__ = ["ROUTES"]
@@ -38,7 +37,7 @@ def cause_page(request: Request) -> Response:
     messages, offers = [], {}
     try:
         project = home.project()
-        words = {factor.id: factor.words for factor in factors_of(project.program, case.input, case.history).all}
+        words = words_of(project, case)
         messages = list(sent(project.program, case))
         offers = {
             "cause": offer(
@@ -65,4 +64,4 @@ def cause_page(request: Request) -> Response:
     )
 
 
-ROUTES = [Route("/cases/{id}/cause", cause_page)]
+ROUTES = [Route("/cases/{id:path}/cause", cause_page)]

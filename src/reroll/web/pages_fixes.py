@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,18 +15,19 @@ from starlette.routing import Route
 from reroll.answer import to_json
 from reroll.arguments import Common
 from reroll.commands_ledger import ledger_from
-from reroll.errors import RerollError, UsageError
+from reroll.errors import FileError, RerollError, UsageError
 from reroll.fix import Fix
 from reroll.ideas import Board, Idea, board_of, same_person
 from reroll.ideas_file import add_idea, change_idea, keep_fix, read_ideas
 from reroll.levers import fitting
 from reroll.project import Project, load_project
+from reroll.strict_yaml import parse_yaml
 from reroll.web import figured
 from reroll.web.access import Refused, form_of, visitor_of
-from reroll.web.actions import offer
+from reroll.web.actions import Offer, offer
 from reroll.web.gathered import gathered
 from reroll.web.home import Home
-from reroll.web.pages_answer import case_named
+from reroll.web.pages_answer import can_be_fixed, case_named
 from reroll.web.view import page
 
 __all__ = ["ROUTES"]
@@ -55,17 +55,20 @@ def fixes_page(request: Request) -> Response:
     figures: dict[str, figured.Draw] = {
         f"fix-{card['fix']}": partial(figured.of_card, card) for card in cards if _ran(card)
     }
-    offers, names = {}, []
+    offers: dict[str, Offer] = {}
+    names: list[str] = []
     try:
         project = home.project()
         names = [fix.fix for fix in project.fixes]
-        offers = {
-            "suggest": offer(home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4"),
-            "neighbours": offer(home, project, "neighbours", label="Make similar requests", case=case.id),
-        }
-        offers |= {
-            f"try {name}": offer(home, project, "try", label=f"Try {name}", case=case.id, fix=name) for name in names
-        }
+        offers["neighbours"] = offer(home, project, "neighbours", label="Make similar requests", case=case.id)
+        if can_be_fixed(project, case):
+            offers["suggest"] = offer(
+                home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4"
+            )
+            offers |= {
+                f"try {name}": offer(home, project, "try", label=f"Try {name}", case=case.id, fix=name)
+                for name in names
+            }
     except RerollError:
         pass
     return page(
@@ -119,7 +122,7 @@ def _ideas(request: Request, wrong: str = "", told: Mapping[str, str] | None = N
         board=board,
         plain_board=to_json(board),
         case=case,
-        cases=[c.id for c in project.cases if c.set == "case"] + [c.id for c in project.reported],
+        cases=[c.id for c in project.cases if c.set == "case"],
         offers=offers,
         forms=FORMS,
         parts=list(_parts(project)),
@@ -154,7 +157,9 @@ def _add(home: Home, told: Mapping[str, str], name: str) -> None:
     if not told["idea"] or not by:
         raise UsageError("an idea needs words and a name: who has it", slug="idea")
     if all(c.id != told["case"] for c in project.cases):
-        raise UsageError("an idea is for a case of cases.yaml; move the reported case there first", slug="idea")
+        raise UsageError(
+            "an idea is for a case of cases.yaml; making similar requests of a reported one puts it there", slug="idea"
+        )
     add_idea(project, Idea(idea=told["idea"], by=by, case=told["case"]))
 
 
@@ -190,9 +195,9 @@ def _fix(told: Mapping[str, str], name: str, by: str) -> Fix:
     """The fix that a form says: its few plain fields, or the same as a file would write it."""
     if told["yaml"]:
         try:
-            form = yaml.safe_load(told["yaml"])
-        except yaml.YAMLError as error:
-            raise UsageError(f"that is no YAML: {' '.join(str(error).split())[:200]}", slug="idea") from None
+            form = parse_yaml(told["yaml"], "the fix")
+        except FileError as error:
+            raise UsageError(f"that is no YAML: {error}", slug="idea") from None
         if not isinstance(form, dict):
             raise UsageError("a fix is written as keys and values: `kind: field.describe`", slug="idea")
         form = {**form, "fix": name}
@@ -234,7 +239,7 @@ def ledger_page(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/cases/{id}/fixes", fixes_page),
+    Route("/cases/{id:path}/fixes", fixes_page),
     Route("/ideas", ideas_page, methods=["GET"]),
     Route("/ideas", idea_new, methods=["POST"]),
     Route("/ideas/{n:int}/fix", idea_write, methods=["POST"]),

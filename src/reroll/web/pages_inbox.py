@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from reroll.errors import RerollError, UsageError
+from reroll.project import Project
 from reroll.store import StoredReport
 from reroll.store_rows_web import Finding, Job
 from reroll.web.access import Refused, Visitor, form_of, visitor_of
@@ -21,9 +23,11 @@ from reroll.web.jobs import wake
 from reroll.web.reporting import input_names, report_of
 from reroll.web.view import page
 
-__all__ = ["ROUTES", "Row", "rows"]
+__all__ = ["ROUTES", "Row", "Shown", "rows"]
 
 FREE_BUDGET = 1200  # calls of a model that runs here: they cost nothing, and the answer is to show all
+EACH_PAGE = 50
+MOST_FINDINGS = 5000  # that are looked through for reports without an answer of their own
 PERSON_BUDGET = 24  # answers that one person is asked about at most
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass"}
 WORDS = {"worse_than_reference": "not just bad luck", "bad_luck": "bad luck", "not_reproduced": "not reproduced"}
@@ -61,8 +65,18 @@ class Row:
         )
 
 
-def rows(home: Home) -> list[Row]:
-    """Every report that somebody made in words, the newest first; the same words about the same case are one."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page of the inbox. counts: reports of each status; older: the number that the next page begins before."""
+
+    rows: Sequence[Row]
+    counts: Mapping[str, int]
+    total: int
+    older: int | None
+
+
+def rows(home: Home, status: str = "", before: int | None = None) -> Shown:
+    """The reports that somebody made in words, the newest first; the same words about the same case are one."""
     store = home.store
     reports = store.reports()
     said = {
@@ -74,15 +88,20 @@ def rows(home: Home) -> list[Row]:
         if r.report.by and (key := (r.report.words, r.report.saw, r.report.case_id)) in said:
             said[key] = (i, r)
     shown = sorted(said.values(), key=lambda pair: -pair[0])
-    ids = [r.id for _, r in shown]
-    findings, marks = store.newest_of_reports(ids), store.report_marks(ids)
+    marks = store.report_marks([r.id for _, r in shown])
+    counts = Counter(marks.get(r.id, {}).get("status", "open") for _, r in shown)
+    total, first = len(shown), {r.report.case_id: i for i, r in reversed(shown)}
+    fitting = [(i, r) for i, r in shown if status in ("", marks.get(r.id, {}).get("status", "open"))]
+    fitting = [(i, r) for i, r in fitting if before is None or i < before]
+    shown = fitting[:EACH_PAGE]
+    findings = store.newest_of_reports([r.id for _, r in shown])
+    of_cases: dict[str, Finding] = {}
+    for one in store.findings(command="investigate", limit=MOST_FINDINGS):
+        of_cases.setdefault(one.case_id or "", one)
     jobs = {job.report_id: job for job in reversed(store.jobs(limit=500)) if job.report_id}
-    first = {r.report.case_id: i for i, r in reversed(shown)}
     out = []
     for i, r in shown:
-        finding = findings.get(r.id) or next(
-            iter(store.findings(command="investigate", case_id=r.report.case_id, limit=1)), None
-        )
+        finding = findings.get(r.id) or of_cases.get(r.report.case_id)
         mark = marks.get(r.id, {})
         like = first[r.report.case_id] if first[r.report.case_id] != i else None
         job = jobs.get(r.id)
@@ -98,18 +117,15 @@ def rows(home: Home) -> list[Row]:
                 "",
             )
         )
-    return out
+    return Shown(out, counts, total, shown[-1][0] if len(fitting) > EACH_PAGE else None)
 
 
 def inbox(request: Request) -> Response:
     home: Home = request.app.state.home
     wanted = request.query_params.get("status", "")
-    every = rows(home)
-    shown = [row for row in every if not wanted or row.status == wanted]
-    counts: dict[str, int] = {}
-    for row in every:
-        counts[row.status] = counts.get(row.status, 0) + 1
-    return page(request, "inbox.html", rows=shown, counts=counts, wanted=wanted, total=len(every), cases=_cases(home))
+    asked = request.query_params.get("before", "")
+    before = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else None
+    return page(request, "inbox.html", shown=rows(home, wanted, before), wanted=wanted, cases=_cases(home))
 
 
 def _cases(home: Home) -> Sequence[tuple[str, str, Finding | None]]:
@@ -141,7 +157,7 @@ def _form(request: Request, told: dict[str, str], wrong: str = "", status: int =
         wrong=wrong,
         program=project.program,
         examples=[c for c in project.cases if c.set == "case"][:6],
-        price=offer(home, project, "investigate").price,
+        price=offer(home, project, "investigate", budget=FREE_BUDGET if _runs_here(project) else None).price,
         fields=_fields(project.program.response),
     )
 
@@ -178,13 +194,17 @@ def _taken(home: Home, told: dict[str, str], who: Visitor) -> str:
     id = home.store.put_report(report, program_id)
     told = {"case": case.id, "words": report.words}
     asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
-    if asked or project.program.model.partition(":")[0] not in ("bundled", "gguf"):
+    if asked or not _runs_here(project):
         told |= dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered on the answer's page, with its price
         told |= {"budget": str(PERSON_BUDGET)} if asked else {}
     else:
         told["budget"] = str(FREE_BUDGET)
     ask(home, ACTIONS["investigate"], told, who, report_id=id)
     return id
+
+
+def _runs_here(project: Project) -> bool:
+    return project.program.model.partition(":")[0] in ("bundled", "gguf")
 
 
 async def mark(request: Request) -> Response:

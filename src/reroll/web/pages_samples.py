@@ -82,8 +82,7 @@ def listed(request: Request) -> Response:
 
 
 def _items(home: Home, case: Case, stored: Sequence[StoredSample]) -> list[Item]:
-    project = home.project()
-    labels = {label.sample: label.outcome for label in project.labels}
+    labels = {label.sample: label.outcome for label in _labels(home)}
     ids = checks_ids(home, case)
     have = home.store.outcomes([one.id for one in stored], ids)
     out = []
@@ -94,6 +93,13 @@ def _items(home: Home, case: Case, stored: Sequence[StoredSample]) -> list[Item]
         reason = (whole.reason if whole is not None else "") or (one.sample.error or "")
         out.append(Item(one, whole.outcome if whole else "unjudged", reason, tuple(marks), labels.get(one.id, "")))
     return out
+
+
+def _labels(home: Home) -> Sequence[Label]:
+    try:
+        return home.project().labels
+    except RerollError:  # the page says so; what the store holds is shown
+        return ()
 
 
 def _number(text: str | None) -> int | None:

@@ -236,6 +236,6 @@ def _two(body: Mapping[str, Any], width: int) -> Figure:
 
 ROUTES = [
     Route("/tokens/{id}", tokens_page),
-    Route("/cases/{id}/tree", tree_page),
-    Route("/cases/{id}/wordings", compare_page),
+    Route("/cases/{id:path}/tree", tree_page),
+    Route("/cases/{id:path}/wordings", compare_page),
 ]

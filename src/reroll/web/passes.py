@@ -45,9 +45,12 @@ class Passes:
             self._used[body["n"]] = float(body["t"])
         return True
 
-    def session(self, now: float, name: str = "", token: str | None = None) -> str:
-        """A cookie: who it is, and the id of the access token that let them in, if one did."""
-        return self._signed("session", {"n": secrets.token_urlsafe(9), "t": int(now), "who": name, "via": token})
+    def session(self, now: float, name: str = "", token: str | None = None, of: str | None = None) -> str:
+        """A cookie: who it is, and the id of the access token that let them in, if one did.
+
+        of: the session that it goes on with, so that forms which are open in other windows stay valid.
+        """
+        return self._signed("session", {"n": of or secrets.token_urlsafe(9), "t": int(now), "who": name, "via": token})
 
     def read(self, cookie: str, now: float) -> Mapping[str, Any] | None:
         """What a cookie says, None where it is not ours or too old."""

@@ -28,7 +28,7 @@ from reroll.store import Store
 from reroll.store_rows_web import Job
 from reroll.web.access import Refused, Visitor
 
-__all__ = ["Drawn", "environment", "marked", "page", "plain"]
+__all__ = ["Drawn", "environment", "marked", "page", "plain", "prose"]
 
 HERE = Path(__file__).parent
 WIDE, NARROW = 720, 350
@@ -76,6 +76,27 @@ def with_words(text: Any, words: Sequence[str], most: int = MOST_SHOWN) -> Marku
     said = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
     found = [m.span() for word in words if word for m in re.finditer(re.escape(word), said)]
     return marked(said, found, "fail", most)
+
+
+def prose(text: Any, words: Mapping[str, str] | None = None, most: int = MOST_SHOWN) -> Markup:
+    """Sentences of reroll as HTML: what stands between backticks as code, parts of a request by their words.
+
+    words: what each part is called by its id; an id that stands in brackets behind its words is left out.
+
+    >>> prose("Likeliest: user.1 (22 %). See `reroll cause a`.", {"user.1": "“next Friday”"})
+    Markup('Likeliest: “next Friday” (22 %). See <code>reroll cause a</code>.')
+    >>> prose("the words “next Friday” (user.1)", {"user.1": "“next Friday”"})
+    Markup('the words “next Friday”')
+    """
+    said = str(text)
+    named = sorted((id for id in words or () if "." in id), key=len, reverse=True)  # `model` alone is a word of its own
+    if words and named:
+        ids = "|".join(map(re.escape, named))
+        said = re.sub(rf"(?<=[”\w]) \((?:{ids})\)", "", said)
+        said = re.sub(rf"(?<![\w.`])(?:{ids})(?![\w`]|\.\w)", lambda found: words[found[0]], said)
+    parts = re.split(r"`([^`\n]{1,200})`", said[:most] + (" …" if len(said) > most else ""))
+    out = [Markup("<code>{}</code>").format(plain(one)) if i % 2 else escape(plain(one)) for i, one in enumerate(parts)]
+    return Markup("").join(out)
 
 
 def described(check: Any) -> str:
@@ -129,6 +150,7 @@ def environment() -> Environment:
         plain=plain,
         marked=marked,
         when=when,
+        prose=prose,
         est=est,
         counted=lambda n, thing: counts(thing, n),
         with_words=with_words,
@@ -170,6 +192,7 @@ def page(
         "folder": home.folder.resolve().name,
         "broken": None if who is None or quiet else home.broken(),
         "questions": {} if quiet else _questions(home.store, values.get("jobs", ())),
+        "failed": None if who is None or quiet else _failed(home.store, request.query_params.get("job")),
         "active_jobs": [] if who is None or quiet else home.store.jobs(states=("waiting", "running")),
     }
     text = environment().get_template(template).render({**shared, **values})
@@ -180,6 +203,12 @@ def _questions(store: Store, jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
     """What each of these jobs waits for people to say: every page that shows a job shows its question."""
     found = {job.id: store.open_question(job.id) for job in jobs if job.state == "running"}
     return {id: {"n": said[0], "question": said[1]} for id, said in found.items() if said is not None}
+
+
+def _failed(store: Store, id: str | None) -> Job | None:
+    """The job that the visitor just asked for, where it could not be done: a page that shows nothing new says why."""
+    job = None if id is None else store.job(id)
+    return job if job is not None and job.state == "failed" else None
 
 
 def _file(figures: Mapping[str, Drawn], name: str, kind: str) -> Response:

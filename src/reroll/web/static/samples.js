@@ -17,8 +17,9 @@ function move(to) {
 
 /** @param {string} id @param {string} word @param {string} mark @param {Element|null} said */
 async function label(id, word, mark, said) {
-  const reply = await fetch(`/samples/${id}/label`, { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ outcome: word, mark }) });
-  if (said) said.textContent = reply.ok ? `a person says ${word}` : "it could not be kept: " + (await reply.text());
+  const ask = { method: "POST", headers: { accept: "application/json" }, body: new URLSearchParams({ outcome: word, mark }) };
+  const told = await fetch(`/samples/${id}/label`, ask).then(async (reply) => reply.ok ? `a person says ${word}` : "it could not be kept: " + (await reply.text()), () => "it could not be kept: the server does not answer");
+  if (said) said.textContent = told;
 }
 
 document.addEventListener("keydown", (event) => {
