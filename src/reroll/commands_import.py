@@ -69,6 +69,8 @@ def _traffic(
     founding = None if into is None else Founding(files[0].name.split(".")[0] or "imported")
     if founding is not None and into is not None:
         founding.may_write(into)
+    if founding is not None and turn is None:
+        turn = -1  # a project is of single turns, also where whole conversations were recorded
     place = setting("store", common.store) or (into or home) / ".reroll" / "store.sqlite"
     calls = read_files(files)
     with Store.open(place) as store:

@@ -36,6 +36,7 @@ class Placed:
     again:    identity of this very answer; None where nothing tells it from an equal one.
     answered: what was answered to the turn, where that is not the recorded completion.
     later:    the call was a later step of the turn, after tools had been called.
+    whole:    the case is a whole conversation, and its reward the outcome.
     """
 
     taken: Taken
@@ -46,6 +47,7 @@ class Placed:
     again: str | None = None
     answered: Completion | None = None
     later: bool = False
+    whole: bool = False
 
 
 def key_of(messages: Sequence[Mapping[str, JSON]]) -> str:
@@ -68,6 +70,8 @@ def place(taken: Taken, turn: int | None = None) -> Placed | Skipped:
         return Skipped(taken.format, taken.where, "has no message of a user")
     if taken.whole and turn is None:
         return _conversation(taken, messages, system, asked)
+    if taken.whole:  # of a conversation's turns, those that were answered
+        asked = [i for i in asked if i + 1 < len(messages) and messages[i + 1]["role"] == "assistant"]
     number = len(asked) if turn is None else turn if turn > 0 else len(asked) + 1 + turn
     if not 1 <= number <= len(asked):
         return Skipped(taken.format, taken.where, f"has no turn {turn} (its user speaks {len(asked)} times)")
@@ -77,8 +81,6 @@ def place(taken: Taken, turn: int | None = None) -> Placed | Skipped:
         return Skipped(taken.format, taken.where, "asks about an image or a file, which a case cannot hold")
     after = messages[at + 1 :]
     answered = _answer(after[0]) if after and after[0]["role"] == "assistant" else None
-    if taken.whole and answered is None:
-        return Skipped(taken.format, taken.where, f"has no answer to turn {turn}")
     key = key_of(messages[: at + 1])
     said = answered or taken.completion
     return Placed(
@@ -91,8 +93,8 @@ def _conversation(taken: Taken, messages: list[dict[str, JSON]], system: str | N
     told = taken.ids.get("instruction") or joined(messages[asked[0]].get("content"))
     name = taken.ids.get("case")
     first = next(i for i, m in enumerate(messages) if m["role"] not in SYSTEM)
-    return Placed(taken, f"conversation {name}" if name else key_of(messages[: asked[0] + 1]), system,
-                  tuple(messages[first:]), told)  # fmt: skip
+    key = f"conversation {name}" if name else key_of(messages[: asked[0] + 1])
+    return Placed(taken, key, system, tuple(messages[first:]), told, whole=True)
 
 
 def _answer(message: Mapping[str, JSON]) -> Completion:

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from reroll.errors import FileError
+from reroll.intake.batch import BATCH
 from reroll.intake.curl import CURL
+from reroll.intake.inspect_log import INSPECT
 from reroll.intake.langfuse import LANGFUSE
 from reroll.intake.otlp import OTLP
 from reroll.intake.own import OWN
 from reroll.intake.pairs import BARE, PAIRS
+from reroll.intake.promptfoo import PROMPTFOO
 from reroll.intake.taken import Format, Skipped, Taken, Value
+from reroll.intake.tau import TAU
 from reroll.intake.unpacked import opened, values_of
+from reroll.intake.zipped import is_zip, members_of
 
 __all__ = ["FORMATS", "format_of", "is_own", "read_files"]
 
 # The first that a file looks like is what it is: the narrow ones before those that take many things.
-FORMATS: tuple[Format, ...] = (OTLP, LANGFUSE, OWN, PAIRS, BARE)
+FORMATS: tuple[Format, ...] = (OTLP, INSPECT, PROMPTFOO, TAU, LANGFUSE, BATCH, OWN, PAIRS, BARE)
 LOOKED_AT = 50  # values from the beginning of a file
 READ = (
     "request and response as JSON, a curl command, an OpenAI batch, an OpenTelemetry export (gen_ai, OpenInference, "
@@ -69,17 +74,21 @@ def _values(files: Iterable[Path], skipped: list[Skipped]) -> Iterator[Value]:
     """The values of the files; what is none goes into `skipped`."""
     for path in files:
         with opened(path) as source:
-            for one in values_of(path, source):
+            for one in _inside(path, source):
                 if isinstance(one, Skipped):
                     skipped.append(one)
                 else:
                     yield one
 
 
+def _inside(path: Path, source: IO[bytes]) -> Iterator[Value | Skipped]:
+    return members_of(path, source) if is_zip(source) else values_of(path, source)
+
+
 def _format(path: Path) -> Format:
     try:
         with opened(path) as source:
-            values = (v for v in values_of(path, source) if isinstance(v, Value))
+            values = (v for v in _inside(path, source) if isinstance(v, Value))
             first = next(values, None)
             if first is not None and first.value is None and first.text is not None:
                 return CURL

@@ -84,7 +84,7 @@ class Founding:
         group = max(self.groups.values(), key=lambda g: g.calls)
         program, notes = _program(self.name, group)
         head = "# Made by `reroll import` from recorded traffic.\n"
-        head += "".join(f"# {line}\n" for note in notes for line in note.splitlines())
+        head += "".join(f"# {_printable(note)}\n" for note in notes)
         cases = [case.model_dump(exclude_defaults=True, mode="json") for case in group.cases.values()]
         write_new(folder, {"program.yaml": head + write_yaml(program), "cases.yaml": write_yaml({"cases": cases})})
         return tuple(self._left(group))
@@ -129,6 +129,11 @@ def _program(name: str, group: _Group) -> tuple[dict[str, JSON], list[str]]:
         **({"tools": tools_of(taken.body)} if tools_of(taken.body) else {}),
     }
     return _cleaned(program), notes
+
+
+def _printable(note: str) -> str:
+    """The note on one line: what a trace says may hold anything, and a comment in YAML may not."""
+    return "".join(c if c.isprintable() else "?" for c in note)
 
 
 def _system(text: str) -> str | Mapping[str, str]:

@@ -29,6 +29,7 @@ from reroll.store_rows import NewSample, several
 __all__ = ["Call", "take_in"]
 
 JSON = Any
+REWARD = (Check.of("reward", 1),)
 BATCH = 2000  # calls stored in one transaction
 NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
 PLACES = 3  # of what was left out, so many places are named
@@ -142,7 +143,8 @@ class _Taker:
                 self.taken_ids.add(named)
         id = self.made[short] or f"call-{placed.key[-12:]}"
         try:
-            return Call(placed, case_of(placed, id, self.checks or ()), False)
+            checks = self.checks if self.checks is not None else REWARD if placed.whole else ()
+            return Call(placed, case_of(placed, id, checks), False)
         except ValidationError as error:
             raise UsageError(f"{placed.taken.where}: {error.errors()[0]['msg']}", slug="import-check") from None
 
@@ -190,10 +192,13 @@ class _Taker:
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
         self.samples += 1
-        if not call.case.checks:
+        case = call.case
+        if not case.checks and new.sample.reward is not None:
+            case = case.model_copy(update={"checks": REWARD})  # judged by what came with it; fresh runs cannot be
+        if not case.checks:
             return
-        outcome = overall(self.checker.judge(call.case, program, new.sample)).outcome
-        self.check_names.update(dict.fromkeys(call.case.check_names()))
+        outcome = overall(self.checker.judge(case, program, new.sample)).outcome
+        self.check_names.update(dict.fromkeys(case.check_names()))
         taken = call.placed.taken
         arm = self.words.setdefault(("baseline", str(taken.body.get("model") or taken.model or "") or None), {})
         arm.setdefault(call.case.id, []).append(outcome)

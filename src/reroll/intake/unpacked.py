@@ -21,7 +21,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["MOST_BYTES", "MOST_VALUE", "Amiss", "opened", "values_of"]
+__all__ = ["MOST_BYTES", "MOST_VALUE", "Amiss", "beginning", "opened", "values_of"]
 
 JSON = Any
 # What a packed file may unpack to, and what one JSON value (a line, or a whole file that is one) may take.
@@ -120,12 +120,20 @@ def loads(text: str) -> JSON:
         raise ValueError("is nested too deeply") from None
 
 
+def beginning(source: IO[bytes]) -> bytes:
+    """The first four bytes, which are read again afterwards; none where they are damaged."""
+    try:
+        return source.peek(4)[:4] if isinstance(source, io.BufferedReader) else b""
+    except Amiss:
+        return b""
+
+
 Line = tuple[int, str]
 
 
 def _lines(path: Path, source: IO[bytes]) -> Iterator[Line | Skipped]:
     """Numbered lines as text. A line that is too long or not in the file's encoding is skipped with its reason."""
-    head = source.peek(4)[:4] if isinstance(source, io.BufferedReader) else b""
+    head = beginning(source)
     encoding = next((name for bom, name in BOMS if head.startswith(bom)), _guess(head))
     if encoding.startswith("utf-16"):
         yield from enumerate(_utf16(path, source, encoding), 1)
@@ -135,16 +143,16 @@ def _lines(path: Path, source: IO[bytes]) -> Iterator[Line | Skipped]:
         number += 1
         try:
             line = source.readline(MOST_VALUE + 1)
+            if len(line) > MOST_VALUE:
+                yield Skipped("", f"{path}:{number}", f"is longer than {MOST_VALUE // 2**20} MiB, the most for a line")
+                while len(line) > MOST_VALUE and not line.endswith(b"\n"):
+                    line = source.readline(MOST_VALUE + 1)
+                continue
         except Amiss as amiss:
             yield Skipped("", f"{path}:{number}", str(amiss))
             return
         if not line:
             return
-        if len(line) > MOST_VALUE:
-            yield Skipped("", f"{path}:{number}", f"is longer than {MOST_VALUE // 2**20} MiB, the most that one may be")
-            while len(line) > MOST_VALUE and not line.endswith(b"\n"):
-                line = source.readline(MOST_VALUE + 1)
-            continue
         try:
             yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError:
