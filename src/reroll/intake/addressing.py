@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
-from reroll.intake.taken import Taken
+from reroll.intake.taken import API, Taken
 
 __all__ = ["UNKNOWN_MODEL", "model_ref"]
 
@@ -24,10 +25,13 @@ def model_ref(taken: Taken) -> tuple[str, str | None]:
     name = taken.body.get("model") or taken.model
     if not isinstance(name, str) or not name.strip():
         return UNKNOWN_MODEL, None
-    kind = KINDS[taken.api]
-    if taken.api == "chat" and ("anthropic" in (taken.provider or "").lower() or name.startswith("claude")):
-        kind = "anthropic"
-    return f"{kind}:{name.strip()}", _base(taken.url)
+    return _ref(name.strip(), taken.api, taken.provider, taken.url)
+
+
+@lru_cache(maxsize=1024)
+def _ref(name: str, api: API, provider: str | None, url: str | None) -> tuple[str, str | None]:
+    anthropic = api == "chat" and ("anthropic" in (provider or "").lower() or name.startswith("claude"))
+    return f"{'anthropic' if anthropic else KINDS[api]}:{name}", _base(url)
 
 
 def _base(url: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,10 @@ class Answered:
 
 def is_request(value: JSON) -> bool:
     """Whether this is the body of a request to a model, of any family."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return False
     if isinstance(value.get("messages"), list) and value["messages"]:
-        return all(isinstance(m, Mapping) for m in value["messages"])
+        return all(isinstance(m, dict) for m in value["messages"])
     has = "model" in value or "instructions" in value
     return has and isinstance(value.get("prompt", value.get("input")), str | list) and "output" not in value
 
@@ -87,7 +87,7 @@ def messages_of(body: Mapping[str, JSON], api: API) -> list[dict[str, JSON]]:
         prompt = body.get("prompt")
         return [{"role": "user", "content": as_text(prompt)}] if prompt else []
     given = body.get("messages")
-    messages = [m for m in given if isinstance(m, Mapping)] if isinstance(given, list) else []
+    messages = [m for m in given if isinstance(m, dict)] if isinstance(given, list) else []
     if api == "messages":
         system = joined(body.get("system"))
         first: list[dict[str, JSON]] = [{"role": "system", "content": system}] if system else []
@@ -105,7 +105,7 @@ def _plain(message: Mapping[str, JSON]) -> dict[str, JSON]:
 
 
 def _is_text(part: JSON) -> bool:
-    return isinstance(part, Mapping) and isinstance(part.get("text"), str) and "image" not in str(part.get("type"))
+    return isinstance(part, dict) and isinstance(part.get("text"), str) and "image" not in str(part.get("type"))
 
 
 def joined(content: JSON) -> str:
@@ -121,7 +121,7 @@ def _of_anthropic(message: Mapping[str, JSON]) -> list[dict[str, JSON]]:
     content, role = message.get("content"), str(message.get("role", "user"))
     if not isinstance(content, list):
         return [{"role": role, "content": content if isinstance(content, str) else ""}]
-    blocks = [b for b in content if isinstance(b, Mapping)]
+    blocks = [b for b in content if isinstance(b, dict)]
     results = [b for b in blocks if b.get("type") == "tool_result"]
     found: list[dict[str, JSON]] = [
         {"role": "tool", "tool_call_id": str(b.get("tool_use_id", "")), "content": _result_text(b.get("content"))}
@@ -147,7 +147,7 @@ def _of_responses(body: Mapping[str, JSON]) -> list[dict[str, JSON]]:
     if isinstance(given, str):
         return [*found, {"role": "user", "content": given}]
     for item in given if isinstance(given, list) else ():
-        if not isinstance(item, Mapping):
+        if not isinstance(item, dict):
             continue
         kind = item.get("type", "message")
         if kind == "function_call":
@@ -174,9 +174,9 @@ def tools_of(body: Mapping[str, JSON]) -> list[dict[str, JSON]]:
     given = body.get("tools")
     found = []
     for tool in given if isinstance(given, list) else ():
-        if not isinstance(tool, Mapping):
+        if not isinstance(tool, dict):
             continue
-        if isinstance(tool.get("function"), Mapping) or not isinstance(tool.get("name"), str):
+        if isinstance(tool.get("function"), dict) or not isinstance(tool.get("name"), str):
             found.append(dict(tool))
             continue
         about = {k: tool[k] for k in ("name", "description", "strict") if tool.get(k) is not None}
@@ -195,7 +195,7 @@ def read_answer(body: JSON, status: JSON = None) -> Answered:
         body = _from_stream(text) if text.lstrip().startswith(("data:", "event:")) else as_object(text)
         if body is None:
             return Answered(Completion(text)) if _fine(status) else Answered(error=_error_text(text, status))
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return Answered(error="the answer was not recorded")
     about = _about(body)
     if not _fine(status) or (body.get("error") and not body.get("choices")):
@@ -214,7 +214,7 @@ def _fine(status: JSON) -> bool:
 
 
 def _error_text(error: JSON, status: JSON) -> str:
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         error = error.get("message") or error.get("type") or json.dumps(dict(error), ensure_ascii=False, default=str)
     number = f"HTTP {status}: " if isinstance(status, int) and not isinstance(status, bool) and status >= 400 else ""
     return f"{number}{as_text(error)[:2000]}"
@@ -223,7 +223,7 @@ def _error_text(error: JSON, status: JSON) -> str:
 def _about(body: Mapping[str, JSON]) -> dict[str, Any]:
     usage = as_mapping(body.get("usage"))
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else usage.get("cache_read_input_tokens")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else usage.get("cache_read_input_tokens")
     return {
         "usage": Usage(
             whole_number(usage.get("prompt_tokens", usage.get("input_tokens"))),
@@ -265,10 +265,10 @@ def _choices(body: Mapping[str, JSON]) -> list[Completion | str]:
 
 
 def _choice(choice: JSON) -> Completion | str:
-    if not isinstance(choice, Mapping):
+    if not isinstance(choice, dict):
         return "malformed body: a choice is no object"
     message, logprobs = choice.get("message"), choice.get("logprobs")
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         message = {"content": choice["text"]} if isinstance(choice.get("text"), str) else None
     if message is None:
         return "malformed body: a choice has no `message`"
@@ -277,8 +277,8 @@ def _choice(choice: JSON) -> Completion | str:
     return Completion(
         joined(message.get("content")),
         _name(choice.get("finish_reason")) or "unknown",
-        tuple(dict(c) for c in calls if isinstance(c, Mapping)) if isinstance(calls, list) else (),
-        tokens_of(logprobs.get("content") if isinstance(logprobs, Mapping) else None),
+        tuple(dict(c) for c in calls if isinstance(c, dict)) if isinstance(calls, list) else (),
+        tokens_of(logprobs.get("content") if isinstance(logprobs, dict) else None),
         refusal if isinstance(refusal, str) else None,
     )
 
@@ -295,7 +295,7 @@ ENDS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "to
 
 
 def _from_anthropic(body: Mapping[str, JSON]) -> Completion:
-    blocks = [b for b in body["content"] if isinstance(b, Mapping)]
+    blocks = [b for b in body["content"] if isinstance(b, dict)]
     calls = tuple(call(b.get("id"), b.get("name"), b.get("input")) for b in blocks if b.get("type") == "tool_use")
     text = joined([b for b in blocks if b.get("type") == "text"])
     reason = as_text(body.get("stop_reason") or "unknown")
@@ -307,18 +307,18 @@ def _from_responses(body: Mapping[str, JSON]) -> list[Completion | str]:
     tokens: list[Token] = []
     calls: list[dict[str, JSON]] = []
     for item in body["output"]:
-        if not isinstance(item, Mapping):
+        if not isinstance(item, dict):
             continue
         if item.get("type") == "function_call":
             calls.append(call(item.get("call_id"), item.get("name"), item.get("arguments")))
         content = item.get("content")
         for part in content if isinstance(content, list) and item.get("type") == "message" else ():
-            if isinstance(part, Mapping):
+            if isinstance(part, dict):
                 texts += part["text"] if isinstance(part.get("text"), str) else ""
                 tokens += tokens_of(part.get("logprobs"))
                 refusal = part["refusal"] if isinstance(part.get("refusal"), str) else refusal
     details = body.get("incomplete_details")
-    cut = isinstance(details, Mapping) and details.get("reason") == "max_output_tokens"
+    cut = isinstance(details, dict) and details.get("reason") == "max_output_tokens"
     reason = "length" if cut else "tool_calls" if calls else "stop"
     return [Completion(texts, reason, tuple(calls), tuple(tokens), refusal)]
 
@@ -346,7 +346,7 @@ def _from_stream(text: str) -> dict[str, JSON] | None:
 
 def _add_calls(calls: dict[int, dict[str, JSON]], pieces: JSON) -> None:
     for piece in pieces if isinstance(pieces, list) else ():
-        if not isinstance(piece, Mapping):
+        if not isinstance(piece, dict):
             continue
         place = whole_number(piece.get("index")) or 0
         function = as_mapping(piece.get("function"))
@@ -381,16 +381,16 @@ def as_json(value: JSON) -> JSON:
 
 def as_mapping(value: JSON) -> Mapping[str, JSON]:
     """The mapping that a value is, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def as_object(value: JSON) -> dict[str, JSON] | None:
     """The object that a value is, or that its text holds; else None."""
     found = as_json(value)
-    return dict(found) if isinstance(found, Mapping) else None
+    return dict(found) if isinstance(found, dict) else None
 
 
 def as_list(value: JSON) -> list[JSON]:
     """The list that a value is, or that its text holds; else an empty one."""
     found = as_json(value)
-    return list(found) if isinstance(found, Sequence) and not isinstance(found, str) else []
+    return list(found) if isinstance(found, list | tuple) else []

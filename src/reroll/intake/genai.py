@@ -93,7 +93,7 @@ def _whole(span: Span, where: str, request: dict[str, JSON]) -> Taken:
     """A span that keeps the whole request beside the conventions' attributes."""
     answer = as_object(span.first("response_data"))
     given = (answer or {}).get("message")
-    said = {"choices": [{"message": given}]} if isinstance(given, Mapping) else answer
+    said = {"choices": [{"message": given}]} if isinstance(given, dict) else answer
     taken = taken_from(NAME, where, request, address_of(span), said, said is not None)
     choices = _choices(span)
     best = choices[0] if choices else taken.completion
@@ -133,9 +133,9 @@ def _usage(span: Span) -> Usage:
 
 
 def _tools(span: Span) -> list[JSON]:
-    given = [t for t in as_list(span.first("gen_ai.tool.definitions")) if isinstance(t, Mapping)]
+    given = [t for t in as_list(span.first("gen_ai.tool.definitions")) if isinstance(t, dict)]
     flat = nested(span.attributes, "llm.request.functions")
-    given = given or [f for f in flat if isinstance(f, Mapping)] if isinstance(flat, list) or given else []
+    given = given or [f for f in flat if isinstance(f, dict)] if isinstance(flat, list) or given else []
     found = []
     for tool in given:
         function = as_mapping(tool.get("function")) or tool
@@ -159,34 +159,34 @@ def _messages(span: Span) -> list[dict[str, JSON]]:
         return found
     flat = nested(span.attributes, "gen_ai.prompt")
     if isinstance(flat, list):
-        return [m for one in flat if isinstance(one, Mapping) for m in [_flat(one)]]
+        return [m for one in flat if isinstance(one, dict) for m in [_flat(one)]]
     for event in span.events:
         if event.name == "gen_ai.content.prompt":
             prompt = event.attributes.get("gen_ai.prompt")
-            turns = [dict(m) for m in as_list(prompt) if isinstance(m, Mapping)]
+            turns = [dict(m) for m in as_list(prompt) if isinstance(m, dict)]
             return turns or ([{"role": "user", "content": as_text(prompt)}] if prompt else [])
     return []
 
 
 def _parts_text(value: JSON) -> str:
     """The text of a list of parts, or of a message that has them."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("parts") or value.get("content")
     if isinstance(value, str):
         return value
-    parts = [p for p in value if isinstance(p, Mapping)] if isinstance(value, list) else []
+    parts = [p for p in value if isinstance(p, dict)] if isinstance(value, list) else []
     return "".join(as_text(p.get("content", p.get("text"))) for p in parts if p.get("type", "text") == "text")
 
 
 def _of_parts(message: JSON) -> Iterator[dict[str, JSON]]:
     """The messages that one message with `parts` stands for: each tool's result is one of its own."""
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return
     role, parts = as_text(message.get("role")) or "user", message.get("parts")
     if not isinstance(parts, list):
         yield {"role": role, **{k: v for k, v in message.items() if k != "role" and v is not None}}
         return
-    kept = [p for p in parts if isinstance(p, Mapping)]
+    kept = [p for p in parts if isinstance(p, dict)]
     for part in kept:
         if part.get("type") == "tool_call_response":
             said = part.get("response", part.get("result"))
@@ -201,7 +201,7 @@ def _flat(message: Mapping[str, JSON]) -> dict[str, JSON]:
     """A message whose parts were keys of their own, numbered."""
     calls = message.get("tool_calls")
     made = [
-        call(c.get("id"), c.get("name"), c.get("arguments")) for c in calls if isinstance(c, Mapping)
+        call(c.get("id"), c.get("name"), c.get("arguments")) for c in calls if isinstance(c, dict)
     ] if isinstance(calls, list) else []  # fmt: skip
     content = message.get("content")
     parts = as_json(content) if isinstance(content, str) and content.startswith('[{"type"') else None
@@ -223,7 +223,7 @@ def _of_events(span: Span) -> Iterator[dict[str, JSON]]:
             continue
         said = as_object(event.attributes.get("gen_ai.event.content")) or event.attributes
         content = said.get("content", said.get("gen_ai.prompt"))
-        calls = [dict(c) for c in as_list(said.get("tool_calls")) if isinstance(c, Mapping)]
+        calls = [dict(c) for c in as_list(said.get("tool_calls")) if isinstance(c, dict)]
         found: dict[str, JSON] = {"role": as_text(said.get("role")) or MESSAGE_EVENTS[event.name]}
         found["content"] = content if isinstance(content, str | list) else None if calls else as_text(content)
         if calls:
@@ -239,7 +239,7 @@ def _of_events(span: Span) -> Iterator[dict[str, JSON]]:
 def _choices(span: Span) -> list[Completion]:
     reasons = [as_text(r) for r in as_list(span.first("gen_ai.response.finish_reasons"))]
     for told in (span.attributes, *(e.attributes for e in span.events)):
-        given = [m for m in as_list(told.get("gen_ai.output.messages")) if isinstance(m, Mapping)]
+        given = [m for m in as_list(told.get("gen_ai.output.messages")) if isinstance(m, dict)]
         if given:
             return [merged(list(_of_parts(m)), _reason(m, reasons, i)) for i, m in enumerate(given)]
     found: list[Completion] = []
@@ -249,11 +249,11 @@ def _choices(span: Span) -> list[Completion]:
             found.append(merged([as_object(one.get("message")) or one], _reason(one, reasons, len(found))))
     flat = nested(span.attributes, "gen_ai.completion")
     if not found and isinstance(flat, list):
-        kept = [m for m in flat if isinstance(m, Mapping)]
+        kept = [m for m in flat if isinstance(m, dict)]
         found = [merged([_flat(m)], _reason(m, reasons, i)) for i, m in enumerate(kept)]
     for event in span.events if not found else ():
         if event.name == "gen_ai.content.completion" and (said := event.attributes.get("gen_ai.completion")):
-            turns = [dict(m) for m in as_list(said) if isinstance(m, Mapping)] or [{"content": as_text(said)}]
+            turns = [dict(m) for m in as_list(said) if isinstance(m, dict)] or [{"content": as_text(said)}]
             found.append(merged(turns[:1], _reason({}, reasons, 0)))
     return found
 
@@ -266,6 +266,6 @@ def _reason(said: Mapping[str, JSON], reasons: list[str], place: int) -> str:
 def merged(messages: list[dict[str, JSON]], reason: str) -> Completion:
     """The completion that these messages of the assistant are together."""
     text = "".join(joined(m.get("content")) for m in messages)
-    calls = [c for m in messages for c in as_list(m.get("tool_calls")) if isinstance(c, Mapping)]
+    calls = [c for m in messages for c in as_list(m.get("tool_calls")) if isinstance(c, dict)]
     refusal = next((m["refusal"] for m in messages if isinstance(m.get("refusal"), str)), None)
     return Completion(text, reason, tuple(dict(c) for c in calls), (), refusal)

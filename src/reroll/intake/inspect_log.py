@@ -29,7 +29,7 @@ def _looks_like(first: Sequence[JSON]) -> bool:
 
 def _is_header(value: JSON) -> bool:
     one = as_mapping(value)
-    return isinstance(one.get("eval"), Mapping) and "status" in one
+    return isinstance(one.get("eval"), dict) and "status" in one
 
 
 def _is_sample(value: JSON) -> bool:
@@ -53,7 +53,7 @@ def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
 def _taken(sample: Mapping[str, JSON], where: str, header: Mapping[str, JSON]) -> Taken | Skipped:
     attached = as_mapping(sample.get("attachments"))
     sample = {k: _whole(v, attached, 0) for k, v in sample.items() if k not in ("attachments", "store", "timelines")}
-    given = [_message(m) for m in as_list(sample.get("messages")) if isinstance(m, Mapping)]
+    given = [_message(m) for m in as_list(sample.get("messages")) if isinstance(m, dict)]
     answers = [i for i, m in enumerate(given) if m["role"] == "assistant"]
     output = as_mapping(sample.get("output"))
     if len(answers) == 1:
@@ -93,7 +93,7 @@ def _whole(value: JSON, attached: Mapping[str, JSON], depth: int) -> JSON:
         return attached.get(value[13:], value) if value.startswith("attachment://") else value
     if depth > 40 or not attached:
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {k: _whole(v, attached, depth + 1) for k, v in value.items()}
     return [_whole(v, attached, depth + 1) for v in value] if isinstance(value, list) else value
 

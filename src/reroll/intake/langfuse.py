@@ -30,7 +30,7 @@ NONE = "The observation keeps no parameter that somebody set; the server's defau
 
 
 def _looks_like(first: Sequence[JSON]) -> bool:
-    return any(isinstance(v, Mapping) and (_is_observation(v) or _is_score(v) or _pages(v)) for v in first)
+    return any(isinstance(v, dict) and (_is_observation(v) or _is_score(v) or _pages(v)) for v in first)
 
 
 def _get(value: Mapping[str, JSON], *names: str) -> JSON:
@@ -61,22 +61,20 @@ def _is_score(value: Mapping[str, JSON]) -> bool:
 
 def _pages(value: Mapping[str, JSON]) -> bool:
     data = value.get("data")
-    return (
-        isinstance(data, list) and "meta" in value and any(isinstance(d, Mapping) and _is_observation(d) for d in data)
-    )
+    return isinstance(data, list) and "meta" in value and any(isinstance(d, dict) and _is_observation(d) for d in data)
 
 
 def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
     marks: dict[str, list[Mark]] = {}
     for one in values:
-        value = one.value if isinstance(one.value, Mapping) else {}
+        value = one.value if isinstance(one.value, dict) else {}
         items = value["data"] if _pages(value) else [value]
         for i, item in enumerate(items, 1):
             where = one.where if len(items) == 1 else f"{one.where}, entry {i}"
-            if isinstance(item, Mapping) and _is_score(item):
+            if isinstance(item, dict) and _is_score(item):
                 _keep(item, marks)
                 continue
-            yield _taken(item if isinstance(item, Mapping) else {}, where, marks)
+            yield _taken(item if isinstance(item, dict) else {}, where, marks)
 
 
 def _keep(score: Mapping[str, JSON], marks: dict[str, list[Mark]]) -> None:
@@ -103,7 +101,7 @@ def _taken(value: Mapping[str, JSON], where: str, marks: Mapping[str, list[Mark]
     names = {"trace": ("traceId", "trace_id"), "record": ("id",), "session": ("sessionId", "session_id")}
     ids = {k: str(found) for k, keys in names.items() if (found := _get(value, *keys)) is not None}
     own = value.get("scores")
-    scores = [_mark(s) for s in own if isinstance(s, Mapping)] if isinstance(own, list) else []
+    scores = [_mark(s) for s in own if isinstance(s, dict)] if isinstance(own, list) else []
     scores += marks.get(ids.get("record", ""), []) + marks.get(ids.get("trace", ""), [])
     return replace(taken, started=start, seconds=seconds, ids=ids, marks=tuple(scores), guessed=(*taken.guessed, *skew))
 
@@ -114,10 +112,10 @@ def taken_from_observation(value: Mapping[str, JSON], where: str) -> Taken | Non
     if given is None and isinstance(value.get("input"), str) and value["input"]:
         given = [{"role": "user", "content": value["input"]}]
     asked: dict[str, JSON] = {}
-    if isinstance(given, Mapping) and is_request(given):
+    if isinstance(given, dict) and is_request(given):
         asked = {k: given[k] for k in ("tools", "response_format", "tool_choice") if given.get(k)}
         given = messages_of(given, "chat" if "messages" in given else "responses")
-    messages = [dict(m) for m in given if isinstance(m, Mapping)] if isinstance(given, list) else []
+    messages = [dict(m) for m in given if isinstance(m, dict)] if isinstance(given, list) else []
     if not messages or not all(isinstance(m.get("role"), str) for m in messages):
         return None
     params, guessed = _params(as_object(_get(value, "modelParameters", "model_parameters")) or {})

@@ -66,18 +66,18 @@ def _rebuilt(span: Span, where: str) -> Taken | None:
 
 
 def _objects(value: JSON) -> list[Mapping[str, JSON]]:
-    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []
+    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
 def _messages(span: Span, prefix: str) -> Iterator[dict[str, JSON]]:
     for one in _objects(nested(span.attributes, prefix)):
         message = one.get("message")
-        if not isinstance(message, Mapping):
+        if not isinstance(message, dict):
             continue
         content = message.get("content")
         parts = [c.get("message_content") for c in _objects(message.get("contents"))]
         if content is None and parts:
-            content = joined([{"type": "text", "text": p.get("text")} for p in parts if isinstance(p, Mapping)])
+            content = joined([{"type": "text", "text": p.get("text")} for p in parts if isinstance(p, dict)])
         calls = [_call(c) for c in _objects(message.get("tool_calls"))]
         found: dict[str, JSON] = {"role": as_text(message.get("role")) or "user"}
         found["content"] = as_text(content) if content is not None or not calls else None
@@ -90,9 +90,9 @@ def _messages(span: Span, prefix: str) -> Iterator[dict[str, JSON]]:
 
 def _call(value: Mapping[str, JSON]) -> dict[str, JSON]:
     one = value.get("tool_call")
-    given: Mapping[str, JSON] = one if isinstance(one, Mapping) else {}
+    given: Mapping[str, JSON] = one if isinstance(one, dict) else {}
     function = given.get("function")
-    about: Mapping[str, JSON] = function if isinstance(function, Mapping) else {}
+    about: Mapping[str, JSON] = function if isinstance(function, dict) else {}
     return call(given.get("id"), about.get("name"), about.get("arguments"))
 
 

@@ -26,19 +26,19 @@ KEYS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "bat
 
 
 def _looks_like(first: Sequence[JSON]) -> bool:
-    return any(isinstance(v, Mapping) and (any(k in v for k in KEYS) or _is_span(v)) for v in first)
+    return any(isinstance(v, dict) and (any(k in v for k in KEYS) or _is_span(v)) for v in first)
 
 
 def _is_span(value: Mapping[str, JSON]) -> bool:
     """Whether this is a span by itself, a line each, as some exporters write it."""
     ids = any(k in value for k in ("spanId", "span_id", "context"))
-    return ids and isinstance(value.get("attributes"), Mapping | list) and "name" in value
+    return ids and isinstance(value.get("attributes"), dict | list) and "name" in value
 
 
 def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
     seen: set[int] = set()
     for one in values:
-        spans = list(spans_of(one.value)) if isinstance(one.value, Mapping) else []
+        spans = list(spans_of(one.value)) if isinstance(one.value, dict) else []
         if not spans:
             yield Skipped(NAME, one.where, "holds no span")
         yield from take_spans(one.where, spans, seen)
@@ -118,12 +118,12 @@ def _list(value: Mapping[str, JSON], *keys: str) -> Iterator[Mapping[str, JSON]]
     for key in keys:
         found = value.get(key)
         if isinstance(found, list):
-            yield from (v for v in found if isinstance(v, Mapping))
+            yield from (v for v in found if isinstance(v, dict))
 
 
 def _span(value: Mapping[str, JSON]) -> Span:
     context = value.get("context")
-    about = {**context, **value} if isinstance(context, Mapping) else value
+    about = {**context, **value} if isinstance(context, dict) else value
     events = tuple(Event(str(e.get("name", "")), attributes_of(e.get("attributes"))) for e in _list(about, "events"))
     return Span(
         name=str(about.get("name", "")),
@@ -150,7 +150,7 @@ def _id(value: JSON) -> str:
 
 
 def _error(status: JSON, events: Sequence[Event]) -> str | None:
-    if not isinstance(status, Mapping) or status.get("code", status.get("status_code")) not in (
+    if not isinstance(status, dict) or status.get("code", status.get("status_code")) not in (
         2,
         "ERROR",
         "STATUS_CODE_ERROR",
@@ -163,30 +163,30 @@ def _error(status: JSON, events: Sequence[Event]) -> str | None:
 
 def attributes_of(value: JSON) -> dict[str, JSON]:
     """Attributes as a mapping: from OTLP's list of typed values, or as it is."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return dict(value)
     found = {}
     for one in value if isinstance(value, list) else ():
-        if isinstance(one, Mapping) and isinstance(one.get("key"), str):
+        if isinstance(one, dict) and isinstance(one.get("key"), str):
             found[one["key"]] = _typed(one.get("value"), 0)
     return found
 
 
 def _typed(value: JSON, depth: int) -> JSON:
     """The value that OTLP's {stringValue: …} stands for."""
-    if not isinstance(value, Mapping) or depth > 60:
-        return value if not isinstance(value, Mapping | list) else None
+    if not isinstance(value, dict) or depth > 60:
+        return value if not isinstance(value, dict | list) else None
     for key, inner in value.items():
         name = key.replace("_v", "V")
         if name == "intValue":
             return int(inner) if isinstance(inner, str) and inner.lstrip("-").isdecimal() and len(inner) < 25 else inner
         if name in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
             return inner
-        items = inner.get("values") if isinstance(inner, Mapping) else None
+        items = inner.get("values") if isinstance(inner, dict) else None
         if name == "arrayValue":
             return [_typed(v, depth + 1) for v in items] if isinstance(items, list) else []
         if name == "kvlistValue":
-            pairs = [p for p in items if isinstance(p, Mapping)] if isinstance(items, list) else []
+            pairs = [p for p in items if isinstance(p, dict)] if isinstance(items, list) else []
             return {str(p.get("key")): _typed(p.get("value"), depth + 1) for p in pairs}
     return None
 
@@ -215,7 +215,7 @@ def _logged(records: Iterable[Mapping[str, JSON]]) -> Iterator[Span]:
         trace = _id(record.get("traceId", record.get("trace_id")))
         one = told.setdefault((trace, span or f"#{i}"), _Told({}, [], moment(record.get("timeUnixNano"))))
         body = _typed(record.get("body"), 0)
-        one.events.append(Event(str(name), {**(body if isinstance(body, Mapping) else {}), **attributes}))
+        one.events.append(Event(str(name), {**(body if isinstance(body, dict) else {}), **attributes}))
         one.attributes.update(attributes)
     for (trace, span), one in told.items():
         id = "" if span.startswith("#") else span

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ NAME = "recorded completions"
 def _looks_like(first: Sequence[JSON]) -> bool:
     needed = {"case_id", "run"}
     said = {"completion", "reward", "error", "messages"}
-    return any(isinstance(v, Mapping) and needed <= v.keys() and v.keys() & said for v in first)
+    return any(isinstance(v, dict) and needed <= v.keys() and v.keys() & said for v in first)
 
 
 def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:

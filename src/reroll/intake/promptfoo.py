@@ -61,7 +61,7 @@ def _taken(
     row: Mapping[str, JSON], where: str, settings: Mapping[str, Mapping[str, JSON]], when: float | None
 ) -> Taken | Skipped:
     raw = as_mapping(row.get("prompt")).get("raw")
-    messages = [dict(m) for m in as_list(raw) if isinstance(m, Mapping) and isinstance(m.get("role"), str)]
+    messages = [dict(m) for m in as_list(raw) if isinstance(m, dict) and isinstance(m.get("role"), str)]
     if not messages and (not isinstance(raw, str) or not raw or as_json(raw) is not None):
         return Skipped(NAME, where, "has no prompt that is text or messages")
     response = as_mapping(row.get("response"))
@@ -106,7 +106,7 @@ def _answer(row: Mapping[str, JSON], response: Mapping[str, JSON]) -> tuple[Comp
     if output is None:
         return None, as_text(response.get("error") or row.get("error")) or "the answer was not recorded"
     reason = response.get("finishReason")
-    calls = [c for c in as_list(output) if isinstance(c, Mapping) and isinstance(c.get("function"), Mapping)]
+    calls = [c for c in as_list(output) if isinstance(c, dict) and isinstance(c.get("function"), dict)]
     if calls and len(calls) == len(as_list(output)):
         return Completion("", "tool_calls", tuple(dict(c) for c in calls)), None
     return Completion(as_text(output), reason if isinstance(reason, str) else "unknown"), None

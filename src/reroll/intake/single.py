@@ -112,8 +112,8 @@ def _text(taken: Taken, model: str) -> tuple[str, list[str]]:
     """The text to send, and what was left out of it: as it was sent where the model is served by that kind of API."""
     kind = model.partition(":")[0]
     same = FAMILY.get(kind, "chat") == taken.api
-    if same and taken.raw is not None and taken.fidelity == "exact":
-        return taken.raw, []
+    if same and taken.fidelity == "exact":
+        return taken.raw or request_text(taken.body), []
     params, left = {}, []
     for key, value in {**params_of(taken), **({"seed": taken.body["seed"]} if "seed" in taken.body else {})}.items():
         if problem := bad_param(model, key, value):

@@ -38,7 +38,7 @@ class Taken:
     """One call. It has a completion, an error, a reward (a whole conversation), or none: only the request.
 
     body:     the request as it would be sent, in the shape of its `api`; values that an exporter invented left out.
-    raw:      its exact text, where that is known.
+    raw:      its very text, where it was pasted as a text; else `body` has all that was sent.
     others:   further completions of the same call, or why one of them cannot be read.
     ids:      trace, span, session, record (the call's own id), case (the user's name of the case), run.
     whole:    the messages are a conversation from beginning to end, not what one call was asked.

@@ -50,7 +50,7 @@ def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
 def _taken(
     where: str, value: Mapping[str, JSON], turns: JSON, reward: JSON, told: JSON, about: Mapping[str, JSON]
 ) -> Taken | Skipped:
-    messages = [_message(m) for m in as_list(turns) if isinstance(m, Mapping)]
+    messages = [_message(m) for m in as_list(turns) if isinstance(m, dict)]
     if not messages:
         return Skipped(NAME, where, "is a trajectory without messages")
     good = isinstance(reward, int | float) and not isinstance(reward, bool) and 0 <= reward <= 1
@@ -82,7 +82,7 @@ def _message(message: Mapping[str, JSON]) -> dict[str, JSON]:
     calls = [as_mapping(c) for c in as_list(message.get("tool_calls"))]
     if calls:
         found["tool_calls"] = [
-            dict(c) if isinstance(c.get("function"), Mapping) else call(c.get("id"), c.get("name"), c.get("arguments"))
+            dict(c) if isinstance(c.get("function"), dict) else call(c.get("id"), c.get("name"), c.get("arguments"))
             for c in calls
         ]
     if found["role"] == "tool" and "tool_call_id" not in found and message.get("id"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ __all__ = ["Call", "take_in"]
 
 JSON = Any
 REWARD = (Check.of("reward", 1),)
+REMEMBERED = 200_000  # requests and cases that need not be stored again
 BATCH = 2000  # calls stored in one transaction
 NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
 PLACES = 3  # of what was left out, so many places are named
@@ -40,11 +42,22 @@ LATER = "is a later step of a turn that was taken already (what came after the t
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that was taken: its place, its case, and whether the project has that case."""
+    """One call that was taken: its place, and its case with its checks; `own` where the project has that case."""
 
     placed: Placed
-    case: Case
-    matched: bool
+    id: str
+    checks: tuple[Check, ...]
+    own: Case | None = None
+
+    @property
+    def case(self) -> Case:
+        """Made when it is asked for: most calls are of cases that are known already. Raises: UsageError."""
+        if self.own is not None:
+            return self.own
+        try:
+            return case_of(self.placed, self.id, self.checks)
+        except ValidationError as error:
+            raise UsageError(f"{self.placed.taken.where}: {error.errors()[0]['msg']}", slug="import-check") from None
 
 
 def take_in(
@@ -89,7 +102,9 @@ class _Taker:
         self.taken_ids = {case.id for case in project.cases} if project else set()
         self.made: dict[int, str | None] = {}  # by key; the name of the case where it is not made of the key
         self.seen: set[int] = set()
-        self.programs: dict[str, Program] = {}
+        self.asked: set[str] = set()
+        self.cased: set[str] = set()
+        self.programs: dict[str, tuple[Program, str]] = {}
         self.formats: Counter[str] = Counter()
         self.fidelity: Counter[str] = Counter()
         self.guessed: Counter[str] = Counter()
@@ -133,7 +148,8 @@ class _Taker:
     def _call(self, placed: Placed) -> Call:
         if (own := self.own.get(placed.key)) is not None:
             self.matched += 1
-            return Call(placed, own if self.checks is None else own.model_copy(update={"checks": self.checks}), True)
+            own = own if self.checks is None else own.model_copy(update={"checks": self.checks})
+            return Call(placed, own.id, own.checks, own)
         short = int.from_bytes(hashlib.blake2b(placed.key.encode(), digest_size=8).digest())
         if short not in self.made:
             name = placed.taken.ids.get("case")
@@ -142,11 +158,7 @@ class _Taker:
             if named:
                 self.taken_ids.add(named)
         id = self.made[short] or f"call-{placed.key[-12:]}"
-        try:
-            checks = self.checks if self.checks is not None else REWARD if placed.whole else ()
-            return Call(placed, case_of(placed, id, checks), False)
-        except ValidationError as error:
-            raise UsageError(f"{placed.taken.where}: {error.errors()[0]['msg']}", slug="import-check") from None
+        return Call(placed, id, self.checks if self.checks is not None else REWARD if placed.whole else ())
 
     def _count(self, call: Call) -> None:
         taken = call.placed.taken
@@ -160,7 +172,7 @@ class _Taker:
         if self.keep is not None:
             self.keep(call)
 
-    def _program(self, taken: Taken) -> Program:
+    def _program(self, taken: Taken) -> tuple[Program, str]:
         """What decided the output as far as a trace says it: model, parameters and tools; the rest is in requests."""
         model, base_url = model_ref(taken)
         params, tools = params_of(taken), tools_of(taken.body)
@@ -170,33 +182,32 @@ class _Taker:
             self.store.put_program(made)
             if len(self.programs) > 1000:
                 self.programs.clear()
-            self.programs[kind] = made
+            self.programs[kind] = made, made.id
         return self.programs[kind]
 
     def _rows(self, call: Call) -> tuple[NewSample | None, tuple[str, Request, str]]:
         taken = call.placed.taken
-        program = self._program(taken)
+        program, program_id = self._program(taken)
         request = _request(taken, program)
         identity = f"imported:{program.model}"
-        request_id = request.id(identity)
+        request_id = _request_id(request, identity)
         asked = (request_id, request, identity)
         if taken.completion is None and taken.error is None and taken.reward is None and not call.placed.answered:
             self.unanswered += 1
             return None, asked
         sample = sample_of(call.placed)
         first = NewSample(
-            sample, request_id, _series(taken), 0, program.id, call.case.id, source="imported", settled=taken.started
+            sample, request_id, _series(taken), 0, program_id, call.id, source="imported", settled=taken.started
         )
         self._judge(call, program, first)
         return first, asked
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
         self.samples += 1
-        case = call.case
-        if not case.checks and new.sample.reward is not None:
-            case = case.model_copy(update={"checks": REWARD})  # judged by what came with it; fresh runs cannot be
-        if not case.checks:
+        if not call.checks and new.sample.reward is None:
             return
+        # Without a check it is judged by what came with it, by which fresh runs cannot be.
+        case = call.case if call.checks else call.case.model_copy(update={"checks": REWARD})
         outcome = overall(self.checker.judge(case, program, new.sample)).outcome
         self.check_names.update(dict.fromkeys(case.check_names()))
         taken = call.placed.taken
@@ -220,8 +231,15 @@ class _Taker:
                     self.leave(one[0].placed.taken.where, "holds a key in use or a token, which is not stored")
 
     def _store(self, waiting: list[tuple[Call, NewSample | None, tuple[str, Request, str]]]) -> None:
-        self.store.put_requests({asked[0]: asked for _, _, asked in waiting}.values())
-        self.store.put_cases({call.case.id: call.case for call, _, _ in waiting}.values())
+        """What was stored a moment ago is not stored again: the same question comes often."""
+        requests = {asked[0]: asked for _, _, asked in waiting if asked[0] not in self.asked}
+        cases = {call.id: call for call, _, _ in waiting if call.id not in self.cased}
+        self.store.put_requests(requests.values())
+        self.store.put_cases(call.case for call in cases.values())
+        for known, new_ones in ((self.asked, requests), (self.cased, cases)):
+            if len(known) > REMEMBERED:
+                known.clear()
+            known.update(new_ones)
         new = [one for call, first, _ in waiting if first for one in _with_others(call.placed.taken, first)]
         self.stored += sum(is_new for _, is_new in self.store.put_samples(new))
 
@@ -252,6 +270,14 @@ def _request(taken: Taken, program: Program) -> Request:
     tools = tools_of(taken.body)
     body = {"messages": messages_of(taken.body, taken.api), **params_of(taken), **({"tools": tools} if tools else {})}
     return Request(program.model, program.base_url, body, taken.raw if taken.fidelity == "exact" else None)
+
+
+def _request_id(request: Request, identity: str) -> str:
+    """The id of an imported request: like that of one that is drawn, and never the same as one."""
+    text = json.dumps(
+        [identity, request.base_url, request.body, request.raw], ensure_ascii=False, separators=(",", ":")
+    )
+    return f"r1:{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 def _series(taken: Taken) -> str:
