@@ -24,6 +24,7 @@ from reroll.intake.taken import Skipped, Taken, Value
 from reroll.intake.traffic import take_in
 from reroll.project import load_project
 from reroll.store import Store
+from tests.background import in_background, in_turn, reroll
 
 if sys.version_info >= (3, 14):
     import zipfile
@@ -239,7 +240,7 @@ def test_a_pair_is_known_whole_with_its_tokens(tmp_path: Path) -> None:
         json.dumps({"timestamp": "2026-11-27T12:00:00Z", "request": REQUEST, "response": ANSWER}, indent=2)
     )
     taken = only(pretty)
-    assert (json.loads(taken.raw or ""), taken.started) == (REQUEST, 1795780800.0)
+    assert (taken.body, taken.started) == (REQUEST, 1795780800.0)
     assert taken.completion is not None
     assert taken.completion.tokens[0].top == (("4", -0.1),)
     assert (taken.usage.prompt_tokens, taken.usage.completion_tokens) == (9, 1)
@@ -372,7 +373,7 @@ def test_a_failed_span_and_evaluations_are_kept(tmp_path: Path) -> None:
 
 def test_a_whole_request_inside_a_span_is_exact(tmp_path: Path) -> None:
     inside = only(save(tmp_path, export(span({**INFERENCE, "input.value": json.dumps(REQUEST)}))))
-    assert (inside.fidelity, json.loads(inside.raw or "")) == ("exact", REQUEST)
+    assert (inside.fidelity, inside.body) == ("exact", REQUEST)
     assert inside.completion is not None
     assert inside.completion.tokens[0].logprob == -0.1
     logfire = only(save(tmp_path, export(span({**GENAI, "request_data": json.dumps(REQUEST)}))))
@@ -400,6 +401,8 @@ def test_scores_of_people_come_with_the_observation(tmp_path: Path) -> None:
     taken, skipped = read(save(tmp_path, score, OBSERVATION, other))
     assert [(m.name, m.value, m.comment) for m in taken[0].marks] == [("thumb", 0, "wrong")]
     assert "of type span" in skipped[0].why
+    whole = only(save(tmp_path, {"id": "t-1", "name": "x", "observations": [OBSERVATION], "scores": [score]}))
+    assert (whole.body["messages"], whole.marks[0].name) == (MESSAGES, "thumb")
 
 
 @pytest.mark.parametrize("method", [93, zipfile.ZIP_DEFLATED])
@@ -556,6 +559,70 @@ def test_of_several_calls_one_is_named_by_its_number(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             single_call(Path(name))
+
+
+# -- the commands ------------------------------------------------------------------------------------------------------
+
+
+def test_import_reads_any_of_them_and_says_what_was_left_out(tmp_path: Path, capsys: Any) -> None:
+    pasted = tmp_path / "pasted"
+    pasted.write_text(CURL)
+    spans = save(tmp_path, export(span(GENAI), span({"a": 1}, "b7ad6b7169203332")), name="spans")
+    pairs = save(tmp_path, {"request": REQUEST, "response": ANSWER}, name="pairs")
+    pairs.write_text(pairs.read_text() + '{"request": {"mod')
+    ran = reroll(capsys, "import", pasted, spans, pairs, "--check", "equals: '4'", "--project", tmp_path)
+    text = " ".join(ran.out.split())
+    for said in (
+        "1 call from curl", "1 call from OpenTelemetry", "1 call from request and response",
+        "2 calls: the request is known whole, as it was sent", "1 request without an answer",
+        "1 record: is no JSON; does the file break off here? (", "1 record: is a span that is no call of a model (",
+        "fails 0 % of the time", "Stored 2 samples",
+    ):  # fmt: skip
+        assert said in text
+    again = reroll(capsys, "import", spans, pairs, "--project", tmp_path, "--json").json
+    assert (again["schema"], again["stored"], again["intake"]["formats"]) == (
+        "reroll.import/1", 0, {"OpenTelemetry": 1, "request and response": 1},
+    )  # fmt: skip
+    listed = reroll(capsys, "import", tmp_path / "none", "--project", tmp_path)
+    assert (listed.code, "there is no such file" in listed.complaint) == (2, True)
+
+
+def test_a_foreign_file_leaves_nothing_behind(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n")
+    ran = reroll(capsys, "import", path, "--project", tmp_path / "p")
+    assert ran.code == 2
+    assert "is in no format that is read here" in ran.complaint
+    assert not (tmp_path / "p").exists()
+    assert reroll(capsys, "import", path, "--turn", "0", "--project", tmp_path).code == 2
+
+
+def test_a_project_made_of_traffic_runs(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("4")) as (server, url):
+        where = f"{url}/chat/completions"
+        calls = [{"request": REQUEST, "url": where, "response": ANSWER | {"id": i}} for i in "ab"]
+        made = reroll(capsys, "import", save(tmp_path, *calls), "--into", tmp_path / "p", "--check", "equals: '4'")
+        assert made.code == 0
+        (case,) = load_project(tmp_path / "p").cases
+        ran = reroll(capsys, "investigate", "--case", case.id, "--project", tmp_path / "p", "--budget", "12", "--json")
+        listed = reroll(capsys, "samples", case.id, "--project", tmp_path / "p", "--json").json
+    assert ran.json["luck"]["rate"]["failures"] == 0
+    assert json.loads(server.bodies[0])["messages"] == MESSAGES
+    assert len(listed["samples"]) == 2 + ran.json["cost"]["calls"]
+    again = reroll(capsys, "import", tmp_path / "data.bin", "--into", tmp_path / "p")
+    assert (again.code, "exists already" in again.complaint) == (2, True)
+
+
+def test_a_traced_call_is_investigated_with_what_is_not_known_of_it(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("4")) as (server, url):
+        ran = reroll(
+            capsys, "investigate", "--request", save(tmp_path, OBSERVATION), "--expect", "equals: '4'",
+            "--model", "openai:tiny", "--base-url", url, "--project", tmp_path, "--budget", "12", "--json",
+        )  # fmt: skip
+    assert ran.json["report"]["fidelity"] == "partly"
+    assert ran.json["report"]["saw"] == "4"
+    assert "the messages are known whole, the parameters only in part" in ran.json["caveats"][0]
+    assert json.loads(server.bodies[0]) == {"model": "tiny", "messages": MESSAGES, "temperature": 0.7}
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

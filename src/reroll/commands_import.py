@@ -72,7 +72,7 @@ def _traffic(
     if founding is not None and turn is None:
         turn = -1  # a project is of single turns, also where whole conversations were recorded
     place = setting("store", common.store) or (into or home) / ".reroll" / "store.sqlite"
-    calls = read_files(files)
+    calls = read_files(files)  # before there is a store: a foreign file leaves none behind
     with Store.open(place) as store:
         found = take_in(
             calls,

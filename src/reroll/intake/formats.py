@@ -51,13 +51,17 @@ def is_own(path: Path) -> bool:
 def read_files(paths: Iterable[Path]) -> Iterator[Taken | Skipped]:
     """The calls of all files, as they are read; files of one format are read as one.
 
-    Raises: FileError for a file that cannot be read or whose format is not known.
+    Raises: FileError, at once, for a file that cannot be read or whose format is not known.
     """
     by_format: dict[str, tuple[Format, list[Path]]] = {}
     for path in paths:
         found = _format(path)
         by_format.setdefault(found.name, (found, []))[1].append(path)
-    for format, files in by_format.values():
+    return _read(by_format.values())
+
+
+def _read(by_format: Iterable[tuple[Format, list[Path]]]) -> Iterator[Taken | Skipped]:
+    for format, files in by_format:
         skipped: list[Skipped] = []
         for one in format.read(_values(files, skipped)):
             while skipped:

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reroll.intake.bodies import as_json, as_object, as_text, is_request, messages_of, read_answer, whole_number
+from reroll.intake.bodies import (
+    as_json,
+    as_list,
+    as_mapping,
+    as_object,
+    as_text,
+    is_request,
+    messages_of,
+    read_answer,
+    whole_number,
+)
 from reroll.intake.moments import lasted, moment
 from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
 from reroll.sample import Completion, Usage
@@ -30,7 +40,7 @@ NONE = "The observation keeps no parameter that somebody set; the server's defau
 
 
 def _looks_like(first: Sequence[JSON]) -> bool:
-    return any(isinstance(v, dict) and (_is_observation(v) or _is_score(v) or _pages(v)) for v in first)
+    return any(isinstance(v, dict) and (_is_observation(v) or _is_score(v) or _pages(v) or _is_trace(v)) for v in first)
 
 
 def _get(value: Mapping[str, JSON], *names: str) -> JSON:
@@ -68,13 +78,29 @@ def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
     marks: dict[str, list[Mark]] = {}
     for one in values:
         value = one.value if isinstance(one.value, dict) else {}
-        items = value["data"] if _pages(value) else [value]
+        items = _items(value)
         for i, item in enumerate(items, 1):
             where = one.where if len(items) == 1 else f"{one.where}, entry {i}"
             if isinstance(item, dict) and _is_score(item):
                 _keep(item, marks)
                 continue
             yield _taken(item if isinstance(item, dict) else {}, where, marks)
+
+
+def _items(value: Mapping[str, JSON]) -> list[JSON]:
+    """The observations and scores of a value: a page of the API, a whole trace, or one of them itself; scores first."""
+    if _pages(value):
+        return list(value["data"])
+    if _is_trace(value):
+        trace = as_mapping(value.get("trace"))
+        return [*as_list(value.get("scores") or trace.get("scores")), *as_list(value["observations"])]
+    return [value]
+
+
+def _is_trace(value: Mapping[str, JSON]) -> bool:
+    """Whether this is a trace with its observations, as the API and the pages give it."""
+    found = value.get("observations")
+    return isinstance(found, list) and any(isinstance(o, dict) and _is_observation({"traceId": 1, **o}) for o in found)
 
 
 def _keep(score: Mapping[str, JSON], marks: dict[str, list[Mark]]) -> None:
