@@ -554,7 +554,7 @@ def test_of_several_calls_one_is_named_by_its_number(tmp_path: Path) -> None:
     assert single_call(Path(f"{path}#2")).program.model == "openai:other"
     for name, message in (
         (path, "holds 2 calls; name one"),
-        (f"{path}#3", "only 2 calls"),
+        (f"{path}#3", "holds only 2 calls"),
         (f"{path}#x", "write .*#2"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -202,8 +202,7 @@ def _answer(
         fixes=helps if isinstance(helps, NotExamined) else helps.ranked,
         cost=session.spent.cost(),
         caveats=(
-            *asked.known,
-            *about_runs(session, [at], [runs]),
+            *(*asked.known, *about_runs(session, [at], [runs])),
             *about_reference(asked.question, reference),
             *about_verdicts(session, at, (luck, certify)),
             *about_reading(read),

@@ -21,6 +21,7 @@ __all__ = [
     "as_object",
     "as_text",
     "call",
+    "compact",
     "is_request",
     "joined",
     "messages_of",
@@ -34,6 +35,8 @@ __all__ = [
 JSON = Any
 MOST_TOKENS = 10**9
 UNKNOWN = Usage()
+# Made once: json.dumps makes an encoder for each call.
+compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def api_of(body: Mapping[str, JSON], url: str | None = None) -> API:
 
 def request_text(body: Mapping[str, JSON]) -> str:
     """The text of a body, its keys in their order."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return compact(body)
 
 
 def messages_of(body: Mapping[str, JSON], api: API) -> list[dict[str, JSON]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from reroll.case import Case
 from reroll.check import Check
-from reroll.intake.bodies import as_mapping, joined, messages_of
+from reroll.intake.bodies import as_mapping, compact, joined, messages_of
 from reroll.intake.genai import merged
 from reroll.intake.taken import Skipped, Taken
 from reroll.match import clean
@@ -56,7 +56,7 @@ def key_of(messages: Sequence[Mapping[str, JSON]]) -> str:
         ["system" if m.get("role") in SYSTEM else m.get("role"), m.get("content") or "", m.get("tool_calls") or 0]
         for m in messages
     ]
-    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    text = compact(said)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

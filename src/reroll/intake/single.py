@@ -15,6 +15,7 @@ from reroll.intake.casing import params_of, place
 from reroll.intake.formats import read_files
 from reroll.intake.taken import FIDELITY_WORDS, Skipped, Taken
 from reroll.match import clean
+from reroll.numbers import counts
 from reroll.params import bad_param
 from reroll.program import Program
 
@@ -101,8 +102,9 @@ def _chosen(path: Path) -> Taken:
             break
     if kept is None:
         first = f": {next(iter(why))}" if why else ""
-        told = f"only {count} calls were found in it" if count else f"no call of a model was found in it{first}"
-        raise FileError(Path(name), told, slug="which-call" if count else "import-file")
+        if count:
+            raise FileError(Path(name), f"holds only {counts('call', count)}", slug="which-call")
+        raise FileError(Path(name), f"no call of a model was found in it{first}", slug="import-file")
     if wanted is None and count > 1:
         raise UsageError(f"{name} holds {count} calls; name one by its number, as in {name}#1", slug="which-call")
     return kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from reroll.check import Check, overall
 from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
-from reroll.intake.bodies import messages_of, tools_of
+from reroll.intake.bodies import compact, messages_of, tools_of
 from reroll.intake.casing import Placed, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
 from reroll.intake.taken import Skipped, Taken
@@ -274,9 +273,7 @@ def _request(taken: Taken, program: Program) -> Request:
 
 def _request_id(request: Request, identity: str) -> str:
     """The id of an imported request: like that of one that is drawn, and never the same as one."""
-    text = json.dumps(
-        [identity, request.base_url, request.body, request.raw], ensure_ascii=False, separators=(",", ":")
-    )
+    text = compact([identity, request.base_url, request.body, request.raw])
     return f"r1:{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 

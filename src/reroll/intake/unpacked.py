@@ -30,6 +30,7 @@ MOST_VALUE = 100 * 2**20
 # More than this, and more than so many times what was packed, is no recording but a bomb.
 SUSPICIOUS = 2**28
 MOST_RATIO = 500
+DECODER = json.JSONDecoder(parse_constant=str)  # made once: json.loads makes one for each text
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -115,7 +116,7 @@ def values_of(path: Path, source: IO[bytes]) -> Iterator[Value | Skipped]:
 def loads(text: str) -> JSON:
     """The JSON value of a text; NaN and infinities, which JSON has not, as text. Raises: ValueError."""
     try:
-        return json.loads(text, parse_constant=str)
+        return DECODER.decode(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
 
@@ -195,7 +196,6 @@ def _over_lines(path: Path, number: int, begun: str, lines: Iterable[Line | Skip
     if begun.lstrip()[:1] not in ("{", "["):
         raise FileError(path, "does not begin with JSON", line=number, slug="import-format")
     text = _whole(path, begun, lines)
-    decoder = json.JSONDecoder(parse_constant=str)
     place = 0
     while place < len(text):
         if text[place].isspace():
@@ -203,7 +203,7 @@ def _over_lines(path: Path, number: int, begun: str, lines: Iterable[Line | Skip
             continue
         line = number + text.count("\n", 0, place)
         try:
-            value, end = decoder.raw_decode(text, place)
+            value, end = DECODER.raw_decode(text, place)
         except (ValueError, RecursionError):
             if place == 0:
                 at = number + text.count("\n") if _breaks_off(text) else number
