@@ -42,7 +42,7 @@ trial trying scored retry_outlook tried piling gathering tryout helping
 controls investigation certifying comparing render
 arguments output options pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
-commands_files commands_ledger commands_ideas
+commands_files commands_import commands_ledger commands_ideas
 lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record
 fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli_record cli job_person working
 """.split()

@@ -86,7 +86,7 @@ def investigate(
     case
         The case of the project that it is about.
     request
-        A JSON file with the request as it was sent.
+        A file with the recorded call, in any format that `import` reads; FILE#2 is its second call.
     sample
         A stored sample that it is about.
     input

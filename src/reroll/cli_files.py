@@ -45,22 +45,27 @@ def export(
 def import_(
     file: Path,
     /,
-    *,
+    *more: Path,
     check: str | None = None,
     into: Path | None = None,
+    turn: int | None = None,
     common: Common = COMMON,
 ) -> int:
-    """Read recorded completions, judge them, and estimate how often each case fails.
+    """Read recorded calls in any common format, judge them, and estimate how often each case fails.
 
     Parameters
     ----------
     file
-        JSONL or JSONL.gz: {"case_id", "run", "model", "messages", "completion", ...} a line.
+        Recorded completions of reroll's own (JSONL), or traffic: request and response, curl, OpenTelemetry, ...
+    more
+        Further files.
     check
         What a right answer is, such as 'equals: "{expected}"'; conversations use their reward.
     into
-        Also write a project folder there, whose model is this recording.
+        Also write a project folder there; of reroll's own recordings, one whose model is the recording.
+    turn
+        Which message of the user in a conversation is the case, from 1, or from the end as -1 (default: the last).
     """
-    from reroll import commands_files
+    from reroll import commands_import
 
-    return commands_files.import_(file, check, into, common)
+    return commands_import.import_((file, *more), check, into, turn, common)

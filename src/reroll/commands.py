@@ -16,7 +16,8 @@ from reroll.case import Case, Report
 from reroll.causing import other_models
 from reroll.certifying import Goal, certify_cases
 from reroll.errors import UsageError
-from reroll.intake.reported import Told, read_report
+from reroll.intake.reported import Told, read_report, request_of
+from reroll.intake.single import Single
 from reroll.investigation import Asked
 from reroll.investigation import investigate as run_investigation
 from reroll.measuring import with_sessions
@@ -59,11 +60,11 @@ def investigate(
     harm = margin_of(margin, Rules().margin)
     goal, project = target_of(target), project_of(common, told)
     with store_of(common, project) as store:
-        report, project, case = _report(told, project, store, spending)
-        exact = told.request is not None or told.sample is not None
-        asked = Asked(
-            report, case, "luck", goal, "exact" if exact else "rebuilt", forks, cause, fixes, _teller(spending), harm
-        )
+        call = request_of(told, project)
+        report, project, case = _report(told, project, store, spending, call)
+        fidelity = call.taken.fidelity if call else "exact" if told.sample is not None else "rebuilt"
+        known = call.caveats if call else ()
+        asked = Asked(report, case, "luck", goal, fidelity, forks, cause, fixes, _teller(spending), harm, known)
         answer = _measure(project, store, asked, spending)
     name = f"reroll investigate {answer.case['id']}"
     return _finish(name, answer, "answer", answer, common, spending, pictures)
@@ -175,8 +176,10 @@ def _teller(spending: Spending) -> Callable[[str], None]:
     return (lambda words: None) if spending.quiet else lambda words: print(words, file=sys.stderr)
 
 
-def _report(told: Told, project: Project, store: Store, spending: Spending) -> tuple[Report, Project, Case]:
-    return read_report(told, project, store, choose, person_of(spending) is not None)
+def _report(
+    told: Told, project: Project, store: Store, spending: Spending, call: Single | None = None
+) -> tuple[Report, Project, Case]:
+    return read_report(told, project, store, choose, person_of(spending) is not None, call)
 
 
 def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,13 +15,13 @@ from reroll.opening import model_of, project_of, run, store_of
 from reroll.output import console, fitting, print_json
 from reroll.pictures import can_be_drawn, nothing_to_draw, present
 from reroll.program import Program
-from reroll.project import Project, read_checks
+from reroll.project import Project
 from reroll.settings import setting
 from reroll.store import Store
 from reroll.store_rows import Source
 from reroll.store_rows import to_json as row_json
 
-__all__ = ["doctor", "export", "import_", "init", "replay", "samples", "show", "show_request"]
+__all__ = ["doctor", "export", "init", "replay", "samples", "show", "show_request"]
 
 EXPORTED: tuple[Source, ...] = ("draw", "imported", "reported")
 
@@ -202,28 +201,6 @@ def init(directory: Path, common: Common) -> int:
     for path in written:
         print(path)
     print(f"\nNow: cd {directory} && reroll investigate --case next-friday", file=sys.stderr)
-    return 0
-
-
-def import_(file: Path, check: str | None, into: Path | None, common: Common) -> int:
-    from reroll.intake.importing import ImportedSample, project_from_recorded
-    from reroll.intake.recording import look_at, store_all
-    from reroll.render.recording import show_recording
-
-    rows: list[ImportedSample] = []
-    checks = None if check is None else read_checks(check, "--check")
-    _, seen = look_at(file, checks, setting("alpha"), None if into else rows.append)
-    if into is not None:
-        project_from_recorded(file, into, check)
-    else:
-        with Store.open(setting("store", common.store) or common.project / ".reroll" / "store.sqlite") as store:
-            seen = replace(seen, stored=store_all(store, file, rows))
-    if common.json:
-        print_json(to_json(seen, "reroll.import/1"))
-    else:
-        show_recording(seen, console())
-        if into is not None:
-            print(f"Wrote a project to {into}: cd {into} && reroll investigate --case ID", file=sys.stderr)
     return 0
 
 

@@ -68,19 +68,21 @@ class Asked:
 
     forks: whether the token is sought at which a failing run went wrong; cause: whether the cause is; fixes: whether
     changes are suggested and tried; None: where their calls cost nothing. told: is given their price in words before
-    they start; margin: the rise on control cases that is harm, where fixes are tried.
+    they start; margin: the rise on control cases that is harm, where fixes are tried; known: what is not
+    known of the reported request, in sentences.
     """
 
     report: Report
     case: Case
     question: Question = "luck"
     target: float | None = None
-    fidelity: Literal["exact", "rebuilt"] = "rebuilt"
+    fidelity: Literal["exact", "partly", "messages", "rebuilt"] = "rebuilt"
     forks: bool | None = False
     cause: bool | None = False
     fixes: bool | None = False
     told: Callable[[str], None] = lambda words: None
     margin: float = Rules().margin
+    known: tuple[str, ...] = ()
 
 
 async def investigate(session: Session, asked: Asked, others: Sequence[Session] = ()) -> Answer:
@@ -200,7 +202,7 @@ def _answer(
         fixes=helps if isinstance(helps, NotExamined) else helps.ranked,
         cost=session.spent.cost(),
         caveats=(
-            *about_runs(session, [at], [runs]),
+            *(*asked.known, *about_runs(session, [at], [runs])),
             *about_reference(asked.question, reference),
             *about_verdicts(session, at, (luck, certify)),
             *about_reading(read),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from reroll import store_sql as sql
 from reroll.case import Case, Report
 from reroll.errors import UsageError
+from reroll.keys import known_values
 from reroll.program import Program, Request, content_id
 from reroll.store_base import Database, now_us
 from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_json
@@ -59,16 +60,26 @@ class Asked(Database):
 
     def put_case(self, case: Case) -> None:
         """Store the case as it is now; its earlier forms stay. Raises: UsageError if it holds a key in use."""
-        body = case.model_dump(mode="json", exclude_defaults=True)
-        refuse_keys(body, f"the case `{case.id}`")
-        version, now = content_id("v1", body), now_us()
-        row = {"id": case.id, "version": version, "content_id": case.content_id, "body": to_json(body), "put_us": now}
+        self.put_cases([case])
+
+    def put_cases(self, given: Iterable[Case]) -> None:
+        """The same for many, in one transaction: all or none are stored."""
+        now, rows = now_us(), []
+        keys = known_values()  # looked up once, not for each of many
+        for case in given:
+            body = case.model_dump(mode="json", exclude_defaults=True)
+            if keys:
+                refuse_keys(body, f"the case `{case.id}`")
+            row = {"id": case.id, "version": content_id("v1", body), "content_id": case.content_id}
+            rows.append({**row, "body": to_json(body), "put_us": now, "seen_us": now})
+        if not rows:
+            return
+        again = update(cases).where(cases.c.id == bindparam("its_id"), cases.c.version == bindparam("its_version"))
         with self._write() as connection:
-            added = sql.insert_new(cases).returning(cases.c.id)
-            if connection.execute(added, {**row, "seen_us": now}).one_or_none() is None:
-                connection.execute(
-                    update(cases).where(cases.c.id == case.id, cases.c.version == version).values(seen_us=now)
-                )
+            connection.execute(sql.insert_new(cases), rows)
+            connection.execute(
+                again.values(seen_us=now), [{"its_id": r["id"], "its_version": r["version"]} for r in rows]
+            )
 
     def get_case(self, id: str) -> Case:
         """The case as last put. Raises: UsageError if unknown."""

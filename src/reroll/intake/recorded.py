@@ -14,7 +14,7 @@ from reroll.errors import FileError
 from reroll.intake.logprobs import read_tokens
 from reroll.sample import Completion
 
-__all__ = ["RecordedRow", "read_rows"]
+__all__ = ["RecordedRow", "read_row", "read_rows"]
 
 KEYS = "case_id, run, and completion (or reward, or error)"
 
@@ -79,9 +79,14 @@ def _rows(path: Path, source: Iterable[bytes]) -> Iterator[RecordedRow]:
 def _row(path: Path, number: int, line: bytes) -> RecordedRow:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = "is not JSON (one JSON object a line is expected); does the file break off here?"
         raise FileError(path, problem, line=number, slug="recorded-file") from None
+    return read_row(path, number, row)
+
+
+def read_row(path: Path, number: int, row: Any) -> RecordedRow:
+    """The row that a JSON value is. Raises: FileError."""
     if not isinstance(row, dict):
         problem = f"is a JSON {type(row).__name__}; a row is an object with {KEYS}"
         raise FileError(path, problem, line=number, slug="recorded-file")

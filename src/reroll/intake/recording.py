@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from reroll.store import Store
 from reroll.store_rows import NewSample
 from reroll.suite import pass_hat_k, suite_estimate
 
-__all__ = ["Arm", "Recording", "look_at", "store_all"]
+__all__ = ["Arm", "Intake", "LeftOut", "Recording", "arm_of", "look_at", "store_all"]
 
 MOST_K = 8
 
@@ -48,6 +48,38 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Records that were not taken for one reason; `places` are where the first of them stand."""
+
+    why: str
+    count: int
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What was taken in of recorded traffic.
+
+    formats:   calls taken, by format.
+    fidelity:  calls by how exactly their request is known: exact, partly, messages.
+    guessed:   sentences on what is not known or was made up, with how many calls each is about.
+    made:      cases that are new; matched: calls whose case the project has.
+    unanswered: requests that came without an answer: cases without a sample.
+    marked:    calls that came with a score, label or thumb, by its name.
+    """
+
+    formats: Mapping[str, int]
+    fidelity: Mapping[str, int]
+    guessed: Mapping[str, int]
+    left_out: tuple[LeftOut, ...]
+    made: int
+    matched: int
+    unanswered: int
+    marked: Mapping[str, int]
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """A file of recorded completions, judged."""
 
@@ -58,6 +90,7 @@ class Recording:
     arms: tuple[Arm, ...]
     caveats: tuple[str, ...]
     stored: int = 0
+    intake: Intake | None = None
 
 
 def look_at(
@@ -76,7 +109,10 @@ def look_at(
                 keep(row)
 
         found = import_file(path, checks=checks, keep=judge)
-    arms = tuple(_arm(variant, model, cases, alpha) for (variant, model), cases in runs.items())
+    arms = tuple(
+        arm_of(variant, model, [[w for _, w in sorted(r, key=lambda run: run[0])] for r in cases.values()], alpha)
+        for (variant, model), cases in runs.items()
+    )
     names = tuple(dict.fromkeys(name for case in found.cases for name in case.check_names()))
     caveats = [*found.caveats]
     if any(arm.pooling_biased for arm in arms):
@@ -89,8 +125,8 @@ def look_at(
     return found, Recording(str(path), len(found.cases), found.samples, names, arms, tuple(caveats))
 
 
-def _arm(variant: str, model: str | None, cases: dict[str, list[tuple[int, str]]], alpha: float) -> Arm:
-    ordered = [[word for _, word in sorted(runs, key=lambda run: run[0])] for runs in cases.values()]
+def arm_of(variant: str, model: str | None, ordered: Sequence[Sequence[str]], alpha: float) -> Arm:
+    """What the outcomes of one variant and model show: by case, in the order of the runs."""
     seen = [Evidence.of(words) for words in ordered]
     suite = suite_estimate(seen, alpha)
     complete = min(len(words) for words in ordered)
@@ -99,7 +135,7 @@ def _arm(variant: str, model: str | None, cases: dict[str, list[tuple[int, str]]
     return Arm(
         variant=variant,
         model=model,
-        cases=len(cases),
+        cases=len(ordered),
         samples=sum(e.n for e in seen),
         invalid=sum(e.invalid for e in seen),
         fewest_runs=complete,

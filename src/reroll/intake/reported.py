@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +10,12 @@ from pathlib import Path
 from reroll.case import Case, Report
 from reroll.check import Check
 from reroll.errors import FileError, UsageError
-from reroll.program import Program, canonical
+from reroll.intake.single import Single, single_call
+from reroll.match import clean
 from reroll.project import Project, read_checks
 from reroll.store import Store
 
-__all__ = ["Told", "adhoc_case", "inputs_from", "pick_case", "program_from_request", "read_report"]
+__all__ = ["Told", "adhoc_case", "inputs_from", "pick_case", "read_report", "request_of"]
 
 # Straight and curly quotation marks; a quotation of less than three characters selects too much.
 QUOTED = re.compile(r"\"([^\"]{3,})\"|“([^”]{3,})”|«([^»]{3,})»|'((?<!\w')[^']{3,}?)'(?!\w)")
@@ -40,16 +40,17 @@ Ask = Callable[[str, Sequence[str]], int | None]
 
 
 def read_report(
-    told: Told, project: Project, store: Store, ask: Ask, somebody: bool = False
+    told: Told, project: Project, store: Store, ask: Ask, somebody: bool = False, call: Single | None = None
 ) -> tuple[Report, Project, Case]:
     """The report, the project as it was called, and the case with its checks.
 
-    A case without checks is judged by a person where `somebody` is there.
+    A case without checks is judged by a person where `somebody` is there. `call`: what `request_of` says.
 
     Raises: UsageError when the words fit no case or several and nobody can be asked, when no
     check says what a right answer is, or when the named case, file or sample does not exist.
     """
-    project, case = _find(told, project, store, ask)
+    call = call or request_of(told, project)
+    project, case = _find(told, project, store, ask, call)
     if told.expect is not None:
         case = case.model_copy(update={"checks": read_checks(told.expect, "--expect")})
     if not case.checks and somebody:
@@ -61,15 +62,14 @@ def read_report(
             slug="no-check",
         )
     saw = _read(told.saw) if told.saw else None
+    if saw is None and call is not None and call.taken.completion is not None:
+        saw = clean(call.taken.completion.text)
     return Report(words=told.words, case_id=case.id, saw=saw, sample=told.sample), project, case
 
 
-def _find(told: Told, project: Project, store: Store, ask: Ask) -> tuple[Project, Case]:
-    if told.request is not None:
-        own = project.program
-        model = told.model or (own.model if (project.path / "program.yaml").exists() else None)
-        program = program_from_request(told.request, model, told.base_url or own.base_url)
-        return replace(project, program=program), Case(id=told.request.stem)
+def _find(told: Told, project: Project, store: Store, ask: Ask, call: Single | None) -> tuple[Project, Case]:
+    if call is not None:
+        return replace(project, program=call.program), Case(id=call.program.program)
     if told.sample is not None:
         stored = store.sample(told.sample)
         if stored.program_id != project.program.id:
@@ -143,27 +143,16 @@ def inputs_from(pairs: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def program_from_request(path: Path, model: str | None = None, base_url: str | None = None) -> Program:
-    """A program that is one stored request, sent as it stands; without a model, to the one that it names.
+def request_of(told: Told, project: Project) -> Single | None:
+    """The recorded call that the report names by its file, with what is not known of it; None where it names none.
 
-    Raises: FileError; UsageError where neither says which model.
+    Raises: FileError; UsageError where nothing says which call or which model.
     """
-    text = _read(path)
-    try:
-        body = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FileError(
-            path, f"is not JSON: {error.msg}; give the request body as it was sent", line=error.lineno
-        ) from None
-    if isinstance(body, dict) and isinstance(body.get("request"), dict):
-        body, text = body["request"], canonical(body["request"])
-    if not isinstance(body, dict) or "messages" not in body:
-        raise FileError(path, "has no `messages`; give the body of a chat completions request", key="messages")
-    if model is None and isinstance(body.get("model"), str):
-        model = f"openai:{body['model']}"
-    if model is None:
-        raise UsageError(f"{path} names no model; say which with --model, such as openai:NAME", slug="no-model")
-    return Program(program=path.stem, model=model, base_url=base_url if model.startswith("openai:") else None, raw=text)
+    if told.request is None:
+        return None
+    own = project.program
+    model = told.model or (own.model if (project.path / "program.yaml").exists() else None)
+    return single_call(told.request, model, told.base_url or own.base_url)
 
 
 def _read(path: Path) -> str:

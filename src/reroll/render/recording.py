@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from reroll.intake.recording import Arm, Recording
+from reroll.intake.recording import Arm, Intake, Recording
+from reroll.intake.taken import FIDELITY_WORDS
 from reroll.numbers import counts, interval_words, percent
 from reroll.render.ink import Pen
 
@@ -17,6 +18,8 @@ def show_recording(recording: Recording, console: Console) -> None:
     pen = Pen(console)
     title = f"{counts('recorded sample', recording.samples)} of {counts('case', recording.cases)}"
     lines = pen.wrap(pen.text(title, "bold"), 1)
+    if recording.intake is not None:
+        lines += _intake_lines(recording.intake, pen)
     if recording.checks:
         for arm in recording.arms:
             lines += [Text(), *_arm_lines(arm, pen)]
@@ -27,6 +30,30 @@ def show_recording(recording: Recording, console: Console) -> None:
         stored = f"Stored {counts('sample', recording.stored)}; `reroll samples` lists them."
         lines += pen.wrap(pen.text(stored, "dim"), 1)
     pen.put(lines)
+
+
+def _intake_lines(intake: Intake, pen: Pen) -> list[Text]:
+    """What was read by format, how exactly the requests are known, and what was left out, by reason."""
+    said = [f"{counts('call', n)} from {name}" for name, n in intake.formats.items()]
+    said += [f"{counts('call', n)}: {FIDELITY_WORDS[grade]}" for grade, n in intake.fidelity.items()]
+    made = f"{counts('case', intake.made)} new" if intake.made else ""
+    matched = f"{counts('call', intake.matched)} of cases that the project has" if intake.matched else ""
+    said += [", ".join(part for part in (made, matched) if part)]
+    if intake.unanswered:
+        said.append(f"{counts('request', intake.unanswered)} without an answer: a case, and no sample")
+    said += [f"{counts('call', n)} with a score named {name}" for name, n in intake.marked.items()]
+    lines = [line for text in said if text for line in pen.wrap(pen.text(text), 3, 5)]
+    if intake.guessed:
+        lines += [Text(), *pen.wrap(pen.text("Not known or made up by what wrote the file", "bold"), 1)]
+        for sentence, n in intake.guessed.items():
+            lines += pen.wrap(pen.text(f"{sentence} ({counts('call', n)})"), pen.text(f" {pen.glyph('bullet')} "), 3)
+    if intake.left_out:
+        lines += [Text(), *pen.wrap(pen.text("Left out", "bold"), 1)]
+        for left in intake.left_out:
+            where = ", ".join(left.places) + (", ..." if left.count > len(left.places) else "")
+            text = f"{counts('record', left.count)}: {left.why} ({where})"
+            lines += pen.wrap(pen.text(text), pen.text(f" {pen.glyph('bullet')} "), 3)
+    return lines
 
 
 def _arm_lines(arm: Arm, pen: Pen) -> list[Text]:

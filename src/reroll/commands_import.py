@@ -1,0 +1,91 @@
+"""`import`: recorded completions and recorded traffic into the store, or into a project of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from reroll.answer import to_json
+from reroll.arguments import Common
+from reroll.check import Check
+from reroll.errors import UsageError
+from reroll.intake.recording import Recording
+from reroll.output import console, print_json
+from reroll.project import load_project, read_checks
+from reroll.settings import setting
+from reroll.store import Store
+
+__all__ = ["import_"]
+
+
+def import_(files: Sequence[Path], check: str | None, into: Path | None, turn: int | None, common: Common) -> int:
+    from reroll.intake.formats import is_own
+
+    checks = None if check is None else read_checks(check, "--check")
+    if turn == 0:
+        raise UsageError("--turn counts the user's messages from 1, or from the end as -1; got 0", slug="usage")
+    if len(files) == 1 and turn is None and is_own(files[0]):
+        seen = _recording(files[0], checks, check, into, common)
+    else:
+        seen = _traffic(files, checks, into, turn, common)
+    if common.json:
+        print_json(to_json(seen, "reroll.import/1"))
+    else:
+        from reroll.render.recording import show_recording
+
+        show_recording(seen, console())
+        if into is not None:
+            print(f"Wrote a project to {into}: cd {into} && reroll investigate --case ID", file=sys.stderr)
+    return 0
+
+
+def _recording(
+    file: Path, checks: tuple[Check, ...] | None, check: str | None, into: Path | None, common: Common
+) -> Recording:
+    """A file of reroll's own, whose model can be the recording itself."""
+    from reroll.intake.importing import ImportedSample, project_from_recorded
+    from reroll.intake.recording import look_at, store_all
+
+    rows: list[ImportedSample] = []
+    _, seen = look_at(file, checks, setting("alpha"), None if into else rows.append)
+    if into is not None:
+        project_from_recorded(file, into, check)
+        return seen
+    with Store.open(setting("store", common.store) or common.project / ".reroll" / "store.sqlite") as store:
+        return replace(seen, stored=store_all(store, file, rows))
+
+
+def _traffic(
+    files: Sequence[Path], checks: tuple[Check, ...] | None, into: Path | None, turn: int | None, common: Common
+) -> Recording:
+    from reroll.intake.formats import read_files
+    from reroll.intake.founding import Founding
+    from reroll.intake.traffic import take_in
+
+    home = common.project
+    project = load_project(home) if into is None and (home / "program.yaml").exists() else None
+    founding = None if into is None else Founding(files[0].name.split(".")[0] or "imported")
+    if founding is not None and into is not None:
+        founding.may_write(into)
+    if founding is not None and turn is None:
+        turn = -1  # a project is of single turns, also where whole conversations were recorded
+    place = setting("store", common.store) or (into or home) / ".reroll" / "store.sqlite"
+    calls = read_files(files)  # before there is a store: a foreign file leaves none behind
+    with Store.open(place) as store:
+        found = take_in(
+            calls,
+            store=store,
+            folder=home,
+            project=project,
+            checks=checks,
+            turn=turn,
+            alpha=setting("alpha"),
+            keep=founding.look if founding else None,
+        )
+    caveats = found.caveats
+    if founding is not None and into is not None:
+        caveats = (*caveats, *founding.write(into))
+    intake = found.intake and replace(found.intake, project=str(into) if into else None)
+    return replace(found, file=", ".join(map(str, files)), caveats=caveats, intake=intake)

@@ -1,0 +1,216 @@
+"""Langfuse's export of observations, JSON lines or its API's list: generations, and the scores that people gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from reroll.intake.bodies import (
+    as_json,
+    as_list,
+    as_mapping,
+    as_object,
+    as_text,
+    is_request,
+    messages_of,
+    read_answer,
+    whole_number,
+)
+from reroll.intake.moments import lasted, moment
+from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
+from reroll.sample import Completion, Usage
+
+__all__ = ["LANGFUSE", "taken_from_observation"]
+
+JSON = Any
+NAME = "Langfuse"
+# What its SDK writes for parameters that nobody set. Each equals the API's default: leaving it out sends the same.
+INVENTED: Mapping[str, tuple[JSON, ...]] = {
+    "max_tokens": ("Infinity", "inf", "infinity"),
+    "max_completion_tokens": ("Infinity", "inf", "infinity"),
+    "temperature": (1,),
+    "top_p": (1,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "n": (1,),
+}
+NOT_ALL = "Langfuse keeps only some parameters; what else was sent (such as logprobs or a schema) is not known."
+NONE = "The observation keeps no parameter that somebody set; the server's defaults would be used."
+
+
+def _looks_like(first: Sequence[JSON]) -> bool:
+    return any(isinstance(v, dict) and (_is_observation(v) or _is_score(v) or _pages(v) or _is_trace(v)) for v in first)
+
+
+def _get(value: Mapping[str, JSON], *names: str) -> JSON:
+    return next((value[n] for n in names if value.get(n) is not None), None)
+
+
+def _is_observation(value: Mapping[str, JSON]) -> bool:
+    kinds = (
+        "GENERATION",
+        "SPAN",
+        "EVENT",
+        "AGENT",
+        "TOOL",
+        "CHAIN",
+        "RETRIEVER",
+        "EVALUATOR",
+        "EMBEDDING",
+        "GUARDRAIL",
+    )
+    trace = _get(value, "traceId", "trace_id")
+    return trace is not None and str(value.get("type", "")).upper() in kinds
+
+
+def _is_score(value: Mapping[str, JSON]) -> bool:
+    named = isinstance(value.get("name"), str) and ("value" in value or "string_value" in value)
+    return named and _get(value, "traceId", "trace_id") is not None and "input" not in value
+
+
+def _pages(value: Mapping[str, JSON]) -> bool:
+    data = value.get("data")
+    return isinstance(data, list) and "meta" in value and any(isinstance(d, dict) and _is_observation(d) for d in data)
+
+
+def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
+    marks: dict[str, list[Mark]] = {}
+    for one in values:
+        value = one.value if isinstance(one.value, dict) else {}
+        items = _items(value)
+        for i, item in enumerate(items, 1):
+            where = one.where if len(items) == 1 else f"{one.where}, entry {i}"
+            if isinstance(item, dict) and _is_score(item):
+                _keep(item, marks)
+                continue
+            yield _taken(item if isinstance(item, dict) else {}, where, marks)
+
+
+def _items(value: Mapping[str, JSON]) -> list[JSON]:
+    """The observations and scores of a value: a page of the API, a whole trace, or one of them itself; scores first."""
+    if _pages(value):
+        return list(value["data"])
+    if _is_trace(value):
+        trace = as_mapping(value.get("trace"))
+        return [*as_list(value.get("scores") or trace.get("scores")), *as_list(value["observations"])]
+    return [value]
+
+
+def _is_trace(value: Mapping[str, JSON]) -> bool:
+    """Whether this is a trace with its observations, as the API and the pages give it."""
+    found = value.get("observations")
+    return isinstance(found, list) and any(isinstance(o, dict) and _is_observation({"traceId": 1, **o}) for o in found)
+
+
+def _keep(score: Mapping[str, JSON], marks: dict[str, list[Mark]]) -> None:
+    """A score is kept for the calls that come after it in the files."""
+    about = _get(score, "observationId", "observation_id") or _get(score, "traceId", "trace_id")
+    marks.setdefault(str(about), []).append(_mark(score))
+
+
+def _mark(score: Mapping[str, JSON]) -> Mark:
+    value = _get(score, "value", "stringValue", "string_value")
+    good = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return Mark(as_text(score.get("name")), value if good else None, as_text(score.get("comment")))
+
+
+def _taken(value: Mapping[str, JSON], where: str, marks: Mapping[str, list[Mark]]) -> Taken | Skipped:
+    if str(value.get("type", "")).upper() != "GENERATION":
+        kind = as_text(value.get("type")).lower()
+        return Skipped(NAME, where, f"is an observation of type {kind}, no generation" if kind else "is no observation")
+    taken = taken_from_observation(value, where)
+    if taken is None:
+        return Skipped(NAME, where, "is a generation without messages (its input was not kept)")
+    start = moment(_get(value, "startTime", "start_time"))
+    seconds, skew = lasted(start, moment(_get(value, "endTime", "end_time")))
+    names = {"trace": ("traceId", "trace_id"), "record": ("id",), "session": ("sessionId", "session_id")}
+    ids = {k: str(found) for k, keys in names.items() if (found := _get(value, *keys)) is not None}
+    own = value.get("scores")
+    scores = [_mark(s) for s in own if isinstance(s, dict)] if isinstance(own, list) else []
+    scores += marks.get(ids.get("record", ""), []) + marks.get(ids.get("trace", ""), [])
+    return replace(taken, started=start, seconds=seconds, ids=ids, marks=tuple(scores), guessed=(*taken.guessed, *skew))
+
+
+def taken_from_observation(value: Mapping[str, JSON], where: str) -> Taken | None:
+    """The call of a generation; None where its input holds no messages."""
+    given = as_json(value.get("input"))
+    if given is None and isinstance(value.get("input"), str) and value["input"]:
+        given = [{"role": "user", "content": value["input"]}]
+    asked: dict[str, JSON] = {}
+    if isinstance(given, dict) and is_request(given):
+        asked = {k: given[k] for k in ("tools", "response_format", "tool_choice") if given.get(k)}
+        given = messages_of(given, "chat" if "messages" in given else "responses")
+    messages = [dict(m) for m in given if isinstance(m, dict)] if isinstance(given, list) else []
+    if not messages or not all(isinstance(m.get("role"), str) for m in messages):
+        return None
+    params, guessed = _params(as_object(_get(value, "modelParameters", "model_parameters")) or {})
+    model = _get(value, "model", "providedModelName", "provided_model_name")
+    body = {**({"model": model} if isinstance(model, str) and model else {}), "messages": messages, **params, **asked}
+    completion, error = _answer(value)
+    return Taken(
+        format=NAME,
+        where=where,
+        body=body,
+        fidelity="partly" if params else "messages",
+        completion=completion,
+        error=error,
+        usage=_usage(as_object(_get(value, "usageDetails", "usage_details", "usage")) or {}),
+        model=model if isinstance(model, str) else None,
+        guessed=(*guessed, NOT_ALL if params else NONE),
+    )
+
+
+def _params(given: Mapping[str, JSON]) -> tuple[dict[str, JSON], tuple[str, ...]]:
+    """The parameters that somebody may have set, and a sentence on those that Langfuse made up."""
+    found, invented = {}, []
+    for name, value in given.items():
+        number = _number(value)
+        if value is None or value == "":
+            continue
+        if any(number == made for made in INVENTED.get(name, ())):
+            invented.append(f"{name} {as_text(value)}")
+        else:
+            found[name] = number
+    sentence = (
+        f"Langfuse writes {', '.join(invented)} whether or not somebody set it; it is not sent." if invented else ""
+    )
+    return found, (sentence,) if sentence else ()
+
+
+def _number(value: JSON) -> JSON:
+    """The number that a text writes, and anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        return {"true": True, "false": False}.get(value.lower(), value)
+    if not abs(number) < 2**53:
+        return value
+    return int(number) if number.is_integer() and "." not in value else number
+
+
+def _answer(value: Mapping[str, JSON]) -> tuple[Completion | None, str | None]:
+    failed = str(value.get("level", "")).upper() == "ERROR"
+    output = value.get("output")
+    if failed or output in (None, ""):
+        return None, as_text(_get(value, "statusMessage", "status_message")) or "the answer was not kept"
+    whole = as_object(output)
+    if whole is not None and whole.keys() & {"choices", "content", "tool_calls", "output"}:
+        message = whole if "choices" in whole or "output" in whole else {"choices": [{"message": whole}]}
+        said = read_answer(message)
+        return said.completion, said.error
+    return Completion(as_text(output), "unknown"), None
+
+
+def _usage(given: Mapping[str, JSON]) -> Usage:
+    return Usage(
+        whole_number(_get(given, "input", "promptTokens", "prompt_tokens")),
+        whole_number(_get(given, "output", "completionTokens", "completion_tokens")),
+        None,
+        whole_number(_get(given, "input_cached_tokens", "cache_read_input_tokens")),
+    )
+
+
+LANGFUSE = Format(NAME, _looks_like, _read)

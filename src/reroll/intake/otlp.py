@@ -1,0 +1,225 @@
+"""OpenTelemetry's JSON export into calls: spans and log records, whichever dialect their attributes are in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reroll.intake import genai, langfuse_spans, openinference
+from reroll.intake.moments import lasted, moment
+from reroll.intake.spans import Event, Span
+from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
+
+__all__ = ["OTLP", "spans_of", "take_spans"]
+
+JSON = Any
+NAME = "OpenTelemetry"
+NO_CALL = "is a span that is no call of a model"
+NO_MESSAGES = "is a call whose messages were not captured (content capture is switched off where it was recorded)"
+TWICE = "is a call that was taken already (the same span a second time)"
+# A dialect takes a span that it knows, and gives None for all others. The first that knows it has it.
+DIALECTS = (openinference.take, langfuse_spans.take, genai.take)
+KEYS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "batches")
+
+
+def _looks_like(first: Sequence[JSON]) -> bool:
+    return any(isinstance(v, dict) and (any(k in v for k in KEYS) or _is_span(v)) for v in first)
+
+
+def _is_span(value: Mapping[str, JSON]) -> bool:
+    """Whether this is a span by itself, a line each, as some exporters write it."""
+    ids = any(k in value for k in ("spanId", "span_id", "context"))
+    return ids and isinstance(value.get("attributes"), dict | list) and "name" in value
+
+
+def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
+    seen: set[int] = set()
+    for one in values:
+        spans = list(spans_of(one.value)) if isinstance(one.value, dict) else []
+        if not spans:
+            yield Skipped(NAME, one.where, "holds no span")
+        yield from take_spans(one.where, spans, seen)
+
+
+def take_spans(where: str, spans: Iterable[Span], seen: set[int]) -> Iterator[Taken | Skipped]:
+    """The calls of these spans; `seen` holds the spans that were taken before, and those of these are added."""
+    for span in spans:
+        place = f"{where}, span {span.id}" if span.id else where
+        key = hash((span.trace, span.id))
+        if span.id and key in seen:
+            yield Skipped(NAME, place, TWICE)
+            continue
+        found = take(span, place)
+        if isinstance(found, Taken) and span.id:
+            seen.add(key)
+        yield found
+
+
+def take(span: Span, where: str) -> Taken | Skipped:
+    """The call of a span, with what is the same in every dialect: ids, times, errors, evaluations."""
+    known = False
+    for dialect in DIALECTS:
+        found = dialect(span, where)
+        if isinstance(found, Taken):
+            return _finished(found, span)
+        known = known or found is not None
+    return Skipped(NAME, where, NO_MESSAGES if known else NO_CALL)
+
+
+def _finished(taken: Taken, span: Span) -> Taken:
+    seconds, skew = lasted(span.start, span.end)
+    error = taken.error
+    if taken.completion is None and error is None:
+        error = span.error or "the answer was not captured"
+    ids = {"trace": span.trace, "span": span.id, "record": span.id}
+    session = span.text("session.id", "gen_ai.conversation.id", "langfuse.session.id")
+    return replace(
+        taken,
+        error=error if taken.completion is None else None,
+        started=span.start,
+        seconds=seconds,
+        ids={k: v for k, v in {**taken.ids, **ids, "session": session or ""}.items() if v},
+        marks=(*taken.marks, *_evaluations(span)),
+        guessed=(*taken.guessed, *skew),
+    )
+
+
+def _evaluations(span: Span) -> Iterator[Mark]:
+    for event in span.events:
+        if event.name == "gen_ai.evaluation.result":
+            said = event.attributes
+            value = said.get("gen_ai.evaluation.score.value", said.get("gen_ai.evaluation.score.label"))
+            good = isinstance(value, int | float | str) and not isinstance(value, bool)
+            name = said.get("gen_ai.evaluation.name", "evaluation")
+            yield Mark(str(name), value if good else None, str(said.get("gen_ai.evaluation.explanation") or ""))
+
+
+# -- the export's JSON -------------------------------------------------------------------------------------------------
+
+
+def spans_of(export: Mapping[str, JSON]) -> Iterator[Span]:
+    """The spans of an export, and its log records about calls as spans."""
+    if _is_span(export):
+        yield _span(export)
+        return
+    for resource in _list(export, "resourceSpans", "resource_spans", "batches"):
+        for scope in _list(resource, "scopeSpans", "scope_spans", "instrumentationLibrarySpans"):
+            for span in _list(scope, "spans"):
+                yield _span(span)
+    for resource in _list(export, "resourceLogs", "resource_logs"):
+        for scope in _list(resource, "scopeLogs", "scope_logs"):
+            yield from _logged(_list(scope, "logRecords", "log_records"))
+
+
+def _list(value: Mapping[str, JSON], *keys: str) -> Iterator[Mapping[str, JSON]]:
+    for key in keys:
+        found = value.get(key)
+        if isinstance(found, list):
+            yield from (v for v in found if isinstance(v, dict))
+
+
+def _span(value: Mapping[str, JSON]) -> Span:
+    context = value.get("context")
+    about = {**context, **value} if isinstance(context, dict) else value
+    events = tuple(Event(str(e.get("name", "")), attributes_of(e.get("attributes"))) for e in _list(about, "events"))
+    return Span(
+        name=str(about.get("name", "")),
+        trace=_id(about.get("traceId", about.get("trace_id"))),
+        id=_id(about.get("spanId", about.get("span_id"))),
+        attributes=attributes_of(about.get("attributes")),
+        events=events,
+        start=moment(about.get("startTimeUnixNano", about.get("start_time"))),
+        end=moment(about.get("endTimeUnixNano", about.get("end_time"))),
+        error=_error(about.get("status"), events),
+    )
+
+
+def _id(value: JSON) -> str:
+    """Ids are hexadecimal; what went through protobuf's JSON has them in base64."""
+    text = value.lower().removeprefix("0x") if isinstance(value, str) else ""
+    if len(text) in (16, 32) and all(c in "0123456789abcdef" for c in text):
+        return text
+    try:
+        raw = base64.b64decode(str(value), validate=True) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError):
+        raw = b""
+    return raw.hex() if len(raw) in (8, 16) else text[:64]
+
+
+def _error(status: JSON, events: Sequence[Event]) -> str | None:
+    if not isinstance(status, dict) or status.get("code", status.get("status_code")) not in (
+        2,
+        "ERROR",
+        "STATUS_CODE_ERROR",
+    ):
+        return None
+    thrown = next((e.attributes for e in events if e.name == "exception"), {})
+    words = status.get("message") or status.get("description") or thrown.get("exception.message")
+    return str(words or "the span says that it failed, and not how")[:2000]
+
+
+def attributes_of(value: JSON) -> dict[str, JSON]:
+    """Attributes as a mapping: from OTLP's list of typed values, or as it is."""
+    if isinstance(value, dict):
+        return dict(value)
+    found = {}
+    for one in value if isinstance(value, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("key"), str):
+            found[one["key"]] = _typed(one.get("value"), 0)
+    return found
+
+
+def _typed(value: JSON, depth: int) -> JSON:
+    """The value that OTLP's {stringValue: …} stands for."""
+    if not isinstance(value, dict) or depth > 60:
+        return value if not isinstance(value, dict | list) else None
+    for key, inner in value.items():
+        name = key.replace("_v", "V")
+        if name == "intValue":
+            return int(inner) if isinstance(inner, str) and inner.lstrip("-").isdecimal() and len(inner) < 25 else inner
+        if name in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
+            return inner
+        items = inner.get("values") if isinstance(inner, dict) else None
+        if name == "arrayValue":
+            return [_typed(v, depth + 1) for v in items] if isinstance(items, list) else []
+        if name == "kvlistValue":
+            pairs = [p for p in items if isinstance(p, dict)] if isinstance(items, list) else []
+            return {str(p.get("key")): _typed(p.get("value"), depth + 1) for p in pairs}
+    return None
+
+
+# -- log records -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the log records of one span say together."""
+
+    attributes: dict[str, JSON]
+    events: list[Event]
+    start: float | None
+
+
+def _logged(records: Iterable[Mapping[str, JSON]]) -> Iterator[Span]:
+    """Log records about one span put together: its details, or a record for each message."""
+    told: dict[tuple[str, str], _Told] = {}
+    for i, record in enumerate(records):
+        attributes = attributes_of(record.get("attributes"))
+        name = record.get("eventName") or record.get("event_name") or attributes.get("event.name") or ""
+        if not str(name).startswith("gen_ai."):
+            continue
+        span = _id(record.get("spanId", record.get("span_id")))
+        trace = _id(record.get("traceId", record.get("trace_id")))
+        one = told.setdefault((trace, span or f"#{i}"), _Told({}, [], moment(record.get("timeUnixNano"))))
+        body = _typed(record.get("body"), 0)
+        one.events.append(Event(str(name), {**(body if isinstance(body, dict) else {}), **attributes}))
+        one.attributes.update(attributes)
+    for (trace, span), one in told.items():
+        id = "" if span.startswith("#") else span
+        yield Span("log", trace, id, one.attributes, tuple(one.events), one.start, None, None)
+
+
+OTLP = Format("OpenTelemetry", _looks_like, _read)

@@ -1,0 +1,131 @@
+"""One recorded call of a file into a program that sends its request again, and what is not known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reroll.errors import FileError, UsageError
+from reroll.intake.addressing import KINDS, UNKNOWN_MODEL, model_ref
+from reroll.intake.bodies import messages_of, request_text, tools_of
+from reroll.intake.casing import params_of, place
+from reroll.intake.formats import read_files
+from reroll.intake.taken import FIDELITY_WORDS, Skipped, Taken
+from reroll.match import clean
+from reroll.numbers import counts
+from reroll.params import bad_param
+from reroll.program import Program
+
+__all__ = ["Single", "single_call"]
+
+JSON = Any
+FAMILY: Mapping[str, str] = {**{kind: api for api, kind in KINDS.items()}, "gguf": "chat", "bundled": "chat"}
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The program that sends the request again, and sentences on how exactly it is known."""
+
+    program: Program
+    taken: Taken
+    caveats: tuple[str, ...]
+
+
+def single_call(path: Path, model: str | None = None, base_url: str | None = None) -> Single:
+    """The call of a file that holds one, or number N of FILE#N; without a model, to the one that it names.
+
+    Raises: FileError, UsageError where there is none, are several, or nothing says which model.
+    """
+    taken = _one_turn(_chosen(path))
+    named, place = model_ref(taken)
+    model = model or (None if named == UNKNOWN_MODEL else named)
+    if model is None:
+        raise UsageError(f"{path} names no model; say which with --model, such as openai:NAME", slug="no-model")
+    text, left = _text(taken, model)
+    served = base_url or (place if model == named else None)
+    program = Program(
+        program=_stem(path),
+        model=model,
+        base_url=served if model.startswith(("openai", "anthropic")) else None,
+        raw=text,
+    )
+    caveats = [] if taken.fidelity == "exact" else [f"Of the request that was reported, {_words(taken)}."]
+    return Single(program, taken, (*caveats, *taken.guessed, *left))
+
+
+def _one_turn(taken: Taken) -> Taken:
+    """Of a whole conversation its last turn that was answered, since it was no single call."""
+    if not taken.whole:
+        return taken
+    placed = place(taken, -1)
+    if isinstance(placed, Skipped):
+        raise FileError(Path(placed.where), f"the conversation {placed.why}", slug="import-file")
+    system = [{"role": "system", "content": placed.system}] if placed.system else []
+    messages = [*system, *placed.history, {"role": "user", "content": placed.request}]
+    note = "The file holds a whole conversation: the request is its last turn that was answered."
+    return replace(
+        taken,
+        body={**taken.body, "messages": messages},
+        completion=placed.answered,
+        whole=False,
+        guessed=(*taken.guessed, note),
+    )
+
+
+def _words(taken: Taken) -> str:
+    return FIDELITY_WORDS[taken.fidelity]
+
+
+def _stem(path: Path) -> str:
+    name = path.name.partition("#")[0]
+    return clean(Path(name).stem) or "request"
+
+
+def _chosen(path: Path) -> Taken:
+    name, _, number = str(path).partition("#")
+    wanted = int(number) if number.isdecimal() and len(number) < 10 else None
+    if number and not wanted:
+        raise UsageError(f"write {name}#2 for the second call of the file, got #{number}", slug="which-call")
+    kept: Taken | None = None
+    count, why = 0, Counter[str]()
+    for one in read_files([Path(name)]):
+        if isinstance(one, Skipped):
+            why[f"{one.where} {one.why}"] += 1
+            continue
+        count += 1
+        if wanted in (None, count):
+            kept = kept or one
+        if count == wanted:
+            break
+    if kept is None:
+        first = f": {next(iter(why))}" if why else ""
+        if count:
+            raise FileError(Path(name), f"holds only {counts('call', count)}", slug="which-call")
+        raise FileError(Path(name), f"no call of a model was found in it{first}", slug="import-file")
+    if wanted is None and count > 1:
+        raise UsageError(f"{name} holds {count} calls; name one by its number, as in {name}#1", slug="which-call")
+    return kept
+
+
+def _text(taken: Taken, model: str) -> tuple[str, list[str]]:
+    """The text to send, and what was left out of it: as it was sent where the model is served by that kind of API."""
+    kind = model.partition(":")[0]
+    same = FAMILY.get(kind, "chat") == taken.api
+    if same and taken.fidelity == "exact":
+        return taken.raw or request_text(taken.body), []
+    params, left = {}, []
+    for key, value in {**params_of(taken), **({"seed": taken.body["seed"]} if "seed" in taken.body else {})}.items():
+        if problem := bad_param(model, key, value):
+            left.append(f"The parameter `{key}` was left out: it {problem}.")
+        else:
+            params[key] = value
+    if same and taken.api != "chat":
+        kept = {k: v for k, v in taken.body.items() if k in params or k not in params_of(taken)}
+        return request_text(kept), left
+    tools = tools_of(taken.body)
+    name = {"model": model.partition(":")[2]} if ":" in model else {}
+    messages = messages_of(taken.body, taken.api)
+    return request_text({**name, "messages": messages, **params, **({"tools": tools} if tools else {})}), left

@@ -1,0 +1,69 @@
+"""One span of a trace as plain values, and looking things up in its attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Event", "Span", "nested"]
+
+JSON = Any
+DEEPEST = 12  # no dialect nests its keys deeper
+NUMBER = re.compile(r"[0-9]{1,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    name: str
+    attributes: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Ids in hexadecimal, times in Unix seconds; `error` is what its status says."""
+
+    name: str
+    trace: str
+    id: str
+    attributes: Mapping[str, JSON]
+    events: tuple[Event, ...] = ()
+    start: float | None = None
+    end: float | None = None
+    error: str | None = None
+
+    def text(self, *names: str) -> str | None:
+        """The first of these attributes that is a text with something in it."""
+        return next((v for n in names if isinstance(v := self.attributes.get(n), str) and v), None)
+
+    def first(self, *names: str) -> JSON:
+        """The first of these attributes that is there."""
+        return next((v for n in names if (v := self.attributes.get(n)) is not None), None)
+
+
+def nested(attributes: Mapping[str, JSON], prefix: str) -> JSON:
+    """What flat keys like `prefix.0.message.role` say together: numbered keys become lists, in their order.
+
+    >>> nested({"a.1.b": 2, "a.0.b": 1, "c": 3}, "a")
+    [{'b': 1}, {'b': 2}]
+    """
+    tree: dict[str, JSON] = {}
+    for key, value in attributes.items():
+        if not key.startswith(prefix + "."):
+            continue
+        at, path = tree, key[len(prefix) + 1 :].split(".", DEEPEST)
+        for name in path[:-1]:
+            if not isinstance(at.get(name), dict):
+                at[name] = {}
+            at = at[name]
+        at[path[-1]] = value
+    return _listed(tree)
+
+
+def _listed(tree: JSON) -> JSON:
+    if not isinstance(tree, dict):
+        return tree
+    if tree and all(NUMBER.fullmatch(name) for name in tree):
+        return [_listed(tree[name]) for name in sorted(tree, key=int)]
+    return {name: _listed(value) for name, value in tree.items()}

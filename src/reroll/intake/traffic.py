@@ -1,0 +1,299 @@
+"""Recorded traffic into the store: cases made or found again, samples stored, everything left out counted by reason."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from reroll.case import Case
+from reroll.check import Check, overall
+from reroll.checking import Checker
+from reroll.errors import UsageError
+from reroll.intake.addressing import model_ref
+from reroll.intake.bodies import compact, messages_of, tools_of
+from reroll.intake.casing import Placed, case_of, keys_of_project, params_of, place, sample_of
+from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
+from reroll.intake.taken import Skipped, Taken
+from reroll.program import Program, Request
+from reroll.project import Project
+from reroll.sample import Usage
+from reroll.store import Store
+from reroll.store_rows import NewSample, several
+
+__all__ = ["Call", "take_in"]
+
+JSON = Any
+REWARD = (Check.of("reward", 1),)
+REMEMBERED = 200_000  # requests and cases that need not be stored again
+BATCH = 2000  # calls stored in one transaction
+NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
+PLACES = 3  # of what was left out, so many places are named
+MOST_SENTENCES = 40
+TWICE = "was taken already (the same call a second time)"
+LATER = "is a later step of a turn that was taken already (what came after the tools had been called)"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that was taken: its place, and its case with its checks; `own` where the project has that case."""
+
+    placed: Placed
+    id: str
+    checks: tuple[Check, ...]
+    own: Case | None = None
+
+    @property
+    def case(self) -> Case:
+        """Made when it is asked for: most calls are of cases that are known already. Raises: UsageError."""
+        if self.own is not None:
+            return self.own
+        try:
+            return case_of(self.placed, self.id, self.checks)
+        except ValidationError as error:
+            raise UsageError(f"{self.placed.taken.where}: {error.errors()[0]['msg']}", slug="import-check") from None
+
+
+def take_in(
+    calls: Iterable[Taken | Skipped],
+    *,
+    store: Store,
+    folder: Path,
+    project: Project | None = None,
+    checks: tuple[Check, ...] | None = None,
+    turn: int | None = None,
+    alpha: float = 0.05,
+    keep: Callable[[Call], None] | None = None,
+) -> Recording:
+    """What was taken in, after it was stored as imported samples, never counted as fresh runs.
+
+    Args: project: whose cases are found again by their messages; checks: for every case, in place of its own;
+        folder: where Python checks lie; keep: is given every call.
+    Raises: RerollError; what was stored until then stays, and is not stored a second time.
+    """
+    with Checker(folder) as checker:
+        taker = _Taker(store, checker, project, checks, turn, keep)
+        for one in calls:
+            taker.add(one)
+        taker.flush()
+    return taker.found(alpha)
+
+
+class _Taker:
+    """Takes calls one by one, and stores them in batches; keeps counts, not calls."""
+
+    def __init__(
+        self,
+        store: Store,
+        checker: Checker,
+        project: Project | None,
+        checks: tuple[Check, ...] | None,
+        turn: int | None,
+        keep: Callable[[Call], None] | None,
+    ) -> None:
+        self.store, self.checker, self.checks, self.turn, self.keep = store, checker, checks, turn, keep
+        self.own = keys_of_project(project.program, project.cases) if project else {}
+        self.taken_ids = {case.id for case in project.cases} if project else set()
+        self.made: dict[int, str | None] = {}  # by key; the name of the case where it is not made of the key
+        self.seen: set[int] = set()
+        self.asked: set[str] = set()
+        self.cased: set[str] = set()
+        self.programs: dict[str, tuple[Program, str]] = {}
+        self.formats: Counter[str] = Counter()
+        self.fidelity: Counter[str] = Counter()
+        self.guessed: Counter[str] = Counter()
+        self.marked: Counter[str] = Counter()
+        self.left: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self.words: dict[tuple[str, str | None], dict[str, list[str]]] = {}
+        self.matched = self.unanswered = self.samples = self.stored = 0
+        self.check_names: dict[str, None] = {}
+        self.waiting: list[tuple[Call, NewSample | None, tuple[str, Request, str]]] = []
+
+    def add(self, one: Taken | Skipped) -> None:
+        placed = place(one, self.turn) if isinstance(one, Taken) else one
+        if isinstance(placed, Skipped):
+            self.leave(placed.where, placed.why)
+            return
+        if why := self._seen_before(placed):
+            self.leave(placed.taken.where, why)
+            return
+        call = self._call(placed)
+        self._count(call)
+        self.waiting.append((call, *self._rows(call)))
+        if len(self.waiting) >= BATCH:
+            self.flush()
+
+    def leave(self, where: str, why: str) -> None:
+        count, places = self.left.get(why, (0, ()))
+        self.left[why] = (count + 1, places if len(places) >= PLACES else (*places, where))
+
+    def _seen_before(self, placed: Placed) -> str:
+        """Why this call is one that was taken already; empty where it was not."""
+        ids = placed.taken.ids
+        marks = [hash((ids.get("trace"), ids["record"]))] if "record" in ids else []
+        again = hash(placed.again) if placed.again else None
+        if any(mark in self.seen for mark in marks):
+            return TWICE
+        if again is not None and again in self.seen:
+            return LATER if placed.later else TWICE
+        self.seen.update(marks if again is None else [*marks, again])
+        return ""
+
+    def _call(self, placed: Placed) -> Call:
+        if (own := self.own.get(placed.key)) is not None:
+            self.matched += 1
+            own = own if self.checks is None else own.model_copy(update={"checks": self.checks})
+            return Call(placed, own.id, own.checks, own)
+        short = int.from_bytes(hashlib.blake2b(placed.key.encode(), digest_size=8).digest())
+        if short not in self.made:
+            name = placed.taken.ids.get("case")
+            named = name if name and name not in self.taken_ids else None
+            self.made[short] = named
+            if named:
+                self.taken_ids.add(named)
+        id = self.made[short] or f"call-{placed.key[-12:]}"
+        return Call(placed, id, self.checks if self.checks is not None else REWARD if placed.whole else ())
+
+    def _count(self, call: Call) -> None:
+        taken = call.placed.taken
+        self.formats[taken.format] += 1
+        self.fidelity[taken.fidelity] += 1
+        for sentence in taken.guessed:
+            if sentence in self.guessed or len(self.guessed) < MOST_SENTENCES:
+                self.guessed[sentence] += 1
+        for mark in {mark.name for mark in taken.marks}:
+            self.marked[mark] += 1
+        if self.keep is not None:
+            self.keep(call)
+
+    def _program(self, taken: Taken) -> tuple[Program, str]:
+        """What decided the output as far as a trace says it: model, parameters and tools; the rest is in requests."""
+        model, base_url = model_ref(taken)
+        params, tools = params_of(taken), tools_of(taken.body)
+        kind = repr((model, base_url, params, tools))
+        if kind not in self.programs:
+            made = Program(program="imported", model=model, base_url=base_url, params=params, tools=tuple(tools))
+            self.store.put_program(made)
+            if len(self.programs) > 1000:
+                self.programs.clear()
+            self.programs[kind] = made, made.id
+        return self.programs[kind]
+
+    def _rows(self, call: Call) -> tuple[NewSample | None, tuple[str, Request, str]]:
+        taken = call.placed.taken
+        program, program_id = self._program(taken)
+        request = _request(taken, program)
+        identity = f"imported:{program.model}"
+        request_id = _request_id(request, identity)
+        asked = (request_id, request, identity)
+        if taken.completion is None and taken.error is None and taken.reward is None and not call.placed.answered:
+            self.unanswered += 1
+            return None, asked
+        sample = sample_of(call.placed)
+        first = NewSample(
+            sample, request_id, _series(taken), 0, program_id, call.id, source="imported", settled=taken.started
+        )
+        self._judge(call, program, first)
+        return first, asked
+
+    def _judge(self, call: Call, program: Program, new: NewSample) -> None:
+        self.samples += 1
+        if not call.checks and new.sample.reward is None:
+            return
+        # Without a check it is judged by what came with it, by which fresh runs cannot be.
+        case = call.case if call.checks else call.case.model_copy(update={"checks": REWARD})
+        outcome = overall(self.checker.judge(case, program, new.sample)).outcome
+        self.check_names.update(dict.fromkeys(case.check_names()))
+        taken = call.placed.taken
+        arm = self.words.setdefault(("baseline", str(taken.body.get("model") or taken.model or "") or None), {})
+        arm.setdefault(call.case.id, []).append(outcome)
+
+    def flush(self) -> None:
+        """Store what waits. A call whose request or case holds a key in use is left out, and the others are stored."""
+        waiting, self.waiting = self.waiting, []
+        try:
+            self._store(waiting)
+        except UsageError as error:
+            if error.slug != "secret-in-request":
+                raise
+            for one in waiting:
+                try:
+                    self._store([one])
+                except UsageError as secret:
+                    if secret.slug != "secret-in-request":
+                        raise
+                    self.leave(one[0].placed.taken.where, "holds a key in use or a token, which is not stored")
+
+    def _store(self, waiting: list[tuple[Call, NewSample | None, tuple[str, Request, str]]]) -> None:
+        """What was stored a moment ago is not stored again: the same question comes often."""
+        requests = {asked[0]: asked for _, _, asked in waiting if asked[0] not in self.asked}
+        cases = {call.id: call for call, _, _ in waiting if call.id not in self.cased}
+        self.store.put_requests(requests.values())
+        self.store.put_cases(call.case for call in cases.values())
+        for known, new_ones in ((self.asked, requests), (self.cased, cases)):
+            if len(known) > REMEMBERED:
+                known.clear()
+            known.update(new_ones)
+        new = [one for call, first, _ in waiting if first for one in _with_others(call.placed.taken, first)]
+        self.stored += sum(is_new for _, is_new in self.store.put_samples(new))
+
+    def found(self, alpha: float) -> Recording:
+        arms: list[Arm] = [
+            arm_of(variant, model, list(cases.values()), alpha) for (variant, model), cases in self.words.items()
+        ]
+        left = tuple(LeftOut(why, count, places) for why, (count, places) in self.left.items())
+        intake = Intake(
+            dict(self.formats),
+            {grade: self.fidelity[grade] for grade in ("exact", "partly", "messages") if self.fidelity[grade]},
+            dict(self.guessed),
+            left,
+            len(self.made),
+            self.matched,
+            self.unanswered,
+            dict(self.marked),
+        )
+        matched = len({case.id for case in self.own.values()}) if self.matched else 0
+        cases = len(self.made) + min(matched, self.matched)
+        return Recording("", cases, self.samples, tuple(self.check_names), tuple(arms), (), self.stored, intake)
+
+
+def _request(taken: Taken, program: Program) -> Request:
+    """The request as it was sent; where its shape is not that of chat completions, in that shape, its text beside."""
+    if taken.api == "chat" and taken.fidelity == "exact":
+        return Request(program.model, program.base_url, {k: v for k, v in taken.body.items() if k != "model"})
+    tools = tools_of(taken.body)
+    body = {"messages": messages_of(taken.body, taken.api), **params_of(taken), **({"tools": tools} if tools else {})}
+    return Request(program.model, program.base_url, body, taken.raw if taken.fidelity == "exact" else None)
+
+
+def _request_id(request: Request, identity: str) -> str:
+    """The id of an imported request: like that of one that is drawn, and never the same as one."""
+    text = compact([identity, request.base_url, request.body, request.raw])
+    return f"r1:{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def _series(taken: Taken) -> str:
+    """What makes a call one and the same in whatever file it comes again: its ids, else its place and content."""
+    ids = taken.ids
+    if "record" in ids:
+        return f"imported {ids.get('trace', '')}/{ids['record']}"[:200]
+    said = f"{Path(taken.where).name}\0{taken.completion}\0{taken.error}\0{taken.reward}"
+    return f"imported {hashlib.blake2b(said.encode('utf-8', 'surrogatepass'), digest_size=10).hexdigest()}"
+
+
+def _with_others(taken: Taken, first: NewSample) -> list[NewSample]:
+    """The samples of a call: one for each completion that it brought."""
+    if not taken.others or first.sample.completion is not taken.completion:
+        return [first]
+    others = tuple(
+        replace(first.sample, completion=None, error=other, usage=NOT_COUNTED, reward=None)
+        if isinstance(other, str)
+        else replace(first.sample, completion=other, usage=NOT_COUNTED)
+        for other in taken.others
+    )
+    return several(replace(first, sample=replace(first.sample, siblings=others)))
