@@ -18,13 +18,11 @@ from reroll.web.access import Refused, Visitor, form_of, visitor_of
 from reroll.web.actions import ACTIONS, ask, offer
 from reroll.web.home import Home
 from reroll.web.jobs import wake
-from reroll.web.reporting import input_names, report_of
+from reroll.web.reporting import how_measured, input_names, report_of
 from reroll.web.view import page
 
 __all__ = ["ROUTES", "Row", "rows"]
 
-FREE_BUDGET = 1200  # calls of a model that runs here: they cost nothing, and the answer is to show all
-PERSON_BUDGET = 24  # answers that one person is asked about at most
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass"}
 WORDS = {"worse_than_reference": "not just bad luck", "bad_luck": "bad luck", "not_reproduced": "not reproduced"}
 
@@ -176,13 +174,7 @@ def _taken(home: Home, told: dict[str, str], who: Visitor) -> str:
     program_id = home.store.put_program(project.program)
     home.store.put_case(case)
     id = home.store.put_report(report, program_id)
-    told = {"case": case.id, "words": report.words}
-    asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
-    if asked or project.program.model.partition(":")[0] not in ("bundled", "gguf"):
-        told |= dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered on the answer's page, with its price
-        told |= {"budget": str(PERSON_BUDGET)} if asked else {}
-    else:
-        told["budget"] = str(FREE_BUDGET)
+    told = {"case": case.id, "words": report.words, **how_measured(project, case)}
     ask(home, ACTIONS["investigate"], told, who, report_id=id)
     return id
 
