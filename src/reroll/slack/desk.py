@@ -13,7 +13,7 @@ from typing import Any
 from reroll.case import Case, Report
 from reroll.errors import RerollError, StoreError, UsageError
 from reroll.ideas import Idea
-from reroll.ideas_file import add_idea
+from reroll.ideas_file import add_idea, read_ideas
 from reroll.numbers import counts, money, percent
 from reroll.slack import limits, shown
 from reroll.slack.followed import CAN_ASK, Wish, wish_of
@@ -102,7 +102,9 @@ class Desk:
         """
         does = {"press": self._press, "form": self._form}.get(event.kind)
         try:
-            if does is not None:
+            if (asked := self.store.ask_of(event.event_id)) is not None:
+                self._go_on(event, asked)
+            elif does is not None:
                 does(event)
             else:
                 self._words(event, before)
@@ -111,6 +113,16 @@ class Desk:
         except RerollError as error:
             self._say(event, f"{event.event_id}:no", _sentence(error))
         self.store.end_event(event.event_id)
+
+    def _go_on(self, event: SlackEvent, asked: SlackAsk) -> None:
+        """We were ended in the middle of this event: what is missing is done, what is there is not done again."""
+        if asked.what == "question":
+            self._tell_question(asked)
+            return
+        self._begin(event, asked)
+        for other in self.known(asked.channel, asked.thread):
+            if other.what == "question" and other.made_us < asked.made_us:
+                self.store.change_ask(other.id, was="open", state="told")
 
     # -- words ---------------------------------------------------------------------------------------------------------
 
@@ -140,10 +152,11 @@ class Desk:
         self._question(event, about, text)
 
     def _question(self, event: SlackEvent, about: Mapping[str, JSON], text: str) -> None:
-        asked = self._add(event, "question", "open", about=about)
-        self._tell(
-            asked, f"ask:{asked.id}", shown.plain_message(text, shown.button("Fill in the form", "form", asked.id))
-        )
+        self._tell_question(self._add(event, "question", "open", about={**about, "text": text}))
+
+    def _tell_question(self, asked: SlackAsk) -> None:
+        fill = shown.button("Fill in the form", "form", asked.id)
+        self._tell(asked, f"ask:{asked.id}", shown.plain_message(asked.about["text"], fill))
 
     def _answered(self, event: SlackEvent, question: SlackAsk, words: str) -> None:
         """Someone answers our question: a case that it quotes, or what a right answer has in it."""
@@ -152,7 +165,9 @@ class Desk:
         if event.kind == "message" and event.body["user"] not in asked_whom and not quotes(words):
             return  # people talk among themselves
         spoken = Spoken(about["by"] or event.body["user"], about["words"] or words)
-        found = matched([Spoken(spoken.by, words)], project) if quotes(words) else Matched(spoken)
+        found = (
+            matched([Spoken(spoken.by, words)], project) if quotes(words) and not about["quote"] else Matched(spoken)
+        )
         if found.case is None and not about["quote"] and not found.quote:
             if event.kind == "message" and not event.body.get("private"):
                 return  # not meant for us
@@ -226,30 +241,22 @@ class Desk:
         at_once: bool = True,
     ) -> None:
         """Start what is free and was asked of us; show the price of all else, with the button that starts it."""
-        if self.store.ask_of(event.event_id) is not None:  # dealt with before, but not to the end
-            asked = self.store.ask_of(event.event_id)
-        else:
-            price = self._price(what, told)
-            asked = self._add(
-                event,
-                what,
-                "offered",
-                about={"told": dict(told), "at_once": price.here and at_once},
-                case_id=case_id,
-                report_id=report_id,
-                max_usd=price.usd,
-            )
-        assert asked is not None
+        price = self._price(what, told)
+        about = {"told": dict(told), "at_once": price.here and at_once, "price": price.price}
+        given: dict[str, JSON] = {"case_id": case_id, "report_id": report_id, "max_usd": price.usd}
+        self._begin(event, self._add(event, what, "offered", about=about, **given))
+
+    def _begin(self, event: SlackEvent, asked: SlackAsk) -> None:
         if asked.state == "offered" and asked.about["at_once"]:
             asked = self._start(asked, event.body["user"])
-        price = self._price(asked.what, asked.about["told"])
+        text = f"{what_is_done(asked)}: {asked.about['price']}."
         if asked.state == "offered":
-            start = shown.button(_start_label(price), "start", asked.id, primary=True)
-            self._tell(asked, f"ask:{asked.id}", shown.plain_message(f"{what_is_done(asked)}: {price.price}.", start))
-        else:
+            label = _start_label(self._price(asked.what, asked.about["told"]))
             self._tell(
-                asked, f"ask:{asked.id}", shown.plain_message(f"{what_is_done(asked)}: {price.price}. It runs now.")
+                asked, f"ask:{asked.id}", shown.plain_message(text, shown.button(label, "start", asked.id, True))
             )
+        else:
+            self._tell(asked, f"ask:{asked.id}", shown.plain_message(f"{text} It runs now."))
 
     def price_of_again(self, asked: SlackAsk) -> str:
         """What running it again may cost, as it stands on the button; nothing where the model runs here."""
@@ -315,19 +322,9 @@ class Desk:
             asked = self._start(asked, event.body["user"])
         elif action == "again" and asked.case_id:
             told = {"case": asked.case_id, "fresh": "yes", "budget": str(AGAIN)}
-            again = self.store.ask_of(event.event_id) or self._add(
-                event,
-                "rerun",
-                "offered",
-                thread=asked.thread,
-                about={"told": told, "at_once": True},
-                case_id=asked.case_id,
-                report_id=asked.report_id,
-            )
-            if again.state == "offered":
-                again = self._start(again, event.body["user"])
-            price = self._price("rerun", told).price
-            self._tell(again, f"ask:{again.id}", shown.plain_message(f"{what_is_done(again)}: {price}. It runs now."))
+            about = {"told": told, "at_once": True, "price": self._price("rerun", told).price}
+            given = {"case_id": asked.case_id, "report_id": asked.report_id, "thread": asked.thread}
+            self._begin(event, self._add(event, "rerun", "offered", about=about, **given))
 
     def _judged(self, event: SlackEvent, action: str, value: str) -> None:
         """A person says whether a completion is right; the first word counts."""
@@ -377,9 +374,10 @@ class Desk:
             raise UsageError("an idea needs words", slug="idea")
         if all(c.id != asked.case_id for c in project.cases):
             raise UsageError("an idea is for a case of cases.yaml; move the reported case there first", slug="idea")
-        if self.store.message(f"idea:{event.event_id}") is not None:
-            return
-        number = add_idea(project, Idea(idea=words[:2000], by=f"slack:{event.body['user']}", case=str(asked.case_id)))
+        idea = Idea(idea=words[:2000], by=f"slack:{event.body['user']}", case=str(asked.case_id))
+        there = [(one.idea, one.by, one.case) for one in read_ideas(project)]
+        known = (idea.idea, idea.by, idea.case)
+        number = there.index(known) + 1 if known in there else add_idea(project, idea)
         said = limits.words(words, limits.QUOTE)
         text = f"Idea {number} is in the box: “{said}”. It is tried blind once it is written as a fix."
         self._tell(asked, f"idea:{event.event_id}", shown.plain_message(text))

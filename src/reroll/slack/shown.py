@@ -65,14 +65,12 @@ def plain_message(text: str, *buttons: Mapping[str, JSON]) -> dict[str, JSON]:
     return message(text, with_buttons([section(text)], *buttons))
 
 
-def progress_line(progress: Mapping[str, JSON] | None) -> str:
+def progress_line(progress: Mapping[str, JSON]) -> str:
     """Where a run stands: the newest outcomes one by one, and how many.
 
     >>> progress_line({"strip": "pfp", "calls": 3, "budget": 10, "failures": 1, "doing": ""})
     '✓ ✗ ✓ — 1 of 3 runs failed so far (3 of up to 10 calls)'
     """
-    if not progress:
-        return "Waiting for its turn."
     strip = str(progress.get("strip") or "")
     calls, budget, failures = progress.get("calls", 0), progress.get("budget", 0), progress.get("failures")
     place = f"{calls:,} of up to {budget:,} calls"

@@ -56,13 +56,13 @@ class Watching:
             self.drawn.pop(asked.id, None)
             return
         await asyncio.to_thread(self._ask_people, asked, job)
-        line = shown.progress_line(job.progress)
+        line = shown.progress_line(job.progress) if job.progress else ""
         before, at = self.drawn.get(asked.id, ("", 0.0))
         message = await asyncio.to_thread(store.message, f"ask:{asked.id}")
-        if line == before or time.monotonic() - at < EVERY or message is None or message.ts is None:
+        if line in ("", before) or time.monotonic() - at < EVERY or message is None or message.ts is None:
             return
         self.drawn[asked.id] = (line, time.monotonic())
-        text = f"{what_is_done(asked)}."
+        text = f"{what_is_done(asked)}: {asked.about['price']}."
         blocks = [shown.section(text), shown.note(line)]
         await self.delivery.draw(asked.channel, message.ts, shown.message(f"{text} {line}", blocks))
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from reroll.errors import RerollError, UsageError
-from reroll.project import Project, load_project
+from reroll.project import REPORTED, Project, load_project
 from reroll.store import Store
 
 __all__ = ["Home", "secret_of"]
 
 KEPT_IN = "serve.json"
-WATCHED = ("program.yaml", "cases.yaml", "labels.jsonl", "ideas.yaml")
+WATCHED = ("program.yaml", "cases.yaml", "labels.jsonl", "ideas.yaml", str(REPORTED))
 
 
 @dataclass(slots=True)
