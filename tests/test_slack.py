@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,10 +43,18 @@ def slack() -> Iterator[FakeSlack]:
         assert not made.problems, made.problems
 
 
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example project with an empty store."""
+    folder = tmp_path_factory.mktemp("example") / "meetings"
+    init_project(folder)
+    Store.open(folder / ".reroll" / "store.sqlite").close()
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    init_project(tmp_path / "meetings")
-    return tmp_path / "meetings"
+def home(tmp_path: Path, example: Path) -> Path:
+    return Path(shutil.copytree(example, tmp_path / "meetings"))
 
 
 @dataclass
@@ -362,7 +371,7 @@ def test_where_calls_cost_money_the_price_comes_first_and_a_button_starts_it(
     assert "--no-fixes" in job.words
     paid.finish(answer, usd=0.25)
     assert len(paid.slack.ours(ROOM)) == 2
-    assert re.search(r"Run it again \(10 more, \$", whole(paid.slack.ours(ROOM)[0]))
+    assert re.search(r"Run it again \(10 calls, \$", whole(paid.slack.ours(ROOM)[0]))
     assert paid.store.spent_on_slack(0, asked_by=BEN) == 0.25
 
 

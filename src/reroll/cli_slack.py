@@ -28,7 +28,7 @@ def slack(
     manifest
         Only print the manifest that makes the Slack app, as JSON.
     url
-        With --manifest: the public address of `reroll slack --port`; without it the app uses Socket Mode.
+        With --manifest: the public address at which Slack reaches --port; without it the app uses Socket Mode.
     port
         Take Slack's requests over HTTP at this port (0: a free one); without it reroll connects by Socket Mode.
     host

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from reroll.errors import RerollError
+from reroll.errors import RerollError, StoreError
 from reroll.slack.arrived import Arrived, arrived
 from reroll.slack.delivery import Delivery
 from reroll.slack.desk import Caps, Desk
@@ -36,6 +37,7 @@ FORMS = ("idea", "meant", "form")  # buttons that open a form, at once
 MOST_BODY = 1 << 20
 EVERY = 0.2  # seconds between looks
 RESTED = 5.0  # seconds before what could not be done is tried again
+PATIENCE = 3  # times that it is tried where nobody knows why it fails
 RETRY = 5.0  # seconds between tries to reach Slack at the start
 
 
@@ -79,6 +81,7 @@ class Office:
         self.watching = Watching(self.desk, self.delivery, pages)
         self.opening: set[asyncio.Task[Any]] = set()
         self.rested: dict[str, float] = {}
+        self.failed: Counter[str] = Counter()
         self.app = self._app()
 
     def _app(self) -> AsyncApp:
@@ -169,6 +172,14 @@ class Office:
                 self.rested.pop(event.event_id, None)
             except ConnectionError:
                 self.rested[event.event_id] = now + RESTED
+            except StoreError:
+                raise
+            except Exception as error:  # what nobody foresaw must not keep others from being answered
+                self.failed[event.event_id] += 1
+                self.rested[event.event_id] = now + RESTED
+                self.delivery.complain(f"unexpected error: {type(error).__name__}")
+                if self.failed[event.event_id] >= PATIENCE:
+                    await asyncio.to_thread(self.desk.give_up, event)
 
     async def go(self) -> None:
         """Until it is cancelled."""

@@ -16,7 +16,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from reroll.errors import RerollError
+from reroll.errors import RerollError, StoreError
 from reroll.slack import limits
 from reroll.slack.matching import Spoken
 from reroll.slack.said import plain
@@ -29,6 +29,7 @@ __all__ = ["Delivery"]
 
 JSON = Any
 FIRST, LONGEST = 0.5, 60.0  # seconds between tries
+MOST_TRIES = 5  # of a message that fails for a reason that nobody foresaw
 STALE = 60.0  # seconds after which a message that somebody was sending is taken up
 FIGURE_WIDTH = 720
 NOT_TOLD = ("not_in_channel", "channel_not_found", "is_archived")
@@ -82,6 +83,15 @@ class Delivery:
             await asyncio.to_thread(self.store.end_message, message.seq, "refused", problem=problem)
             if problem in NOT_TOLD and message.method == "post" and message.body.get("user"):
                 await asyncio.to_thread(self._tell_alone, message)
+            return True
+        except StoreError:
+            raise
+        except Exception as error:  # what nobody foresaw must not hold up the channel for ever
+            self.complain(f"a message could not be made: {type(error).__name__}")
+            if message.tries < MOST_TRIES:
+                await asyncio.to_thread(self.store.retry_message, message.seq, FIRST, type(error).__name__)
+                return False
+            await asyncio.to_thread(self.store.end_message, message.seq, "refused", problem=type(error).__name__)
             return True
         await asyncio.to_thread(self._sent, message, ts)
         return True

@@ -114,6 +114,11 @@ class Desk:
             self._say(event, f"{event.event_id}:no", _sentence(error))
         self.store.end_event(event.event_id)
 
+    def give_up(self, event: SlackEvent) -> None:
+        """Say that it cannot be done; the event is over."""
+        self._say(event, f"{event.event_id}:no", "Something went wrong here that I cannot name; the log has its kind.")
+        self.store.end_event(event.event_id)
+
     def _go_on(self, event: SlackEvent, asked: SlackAsk) -> None:
         """We were ended in the middle of this event: what is missing is done, what is there is not done again."""
         if asked.what == "question":
@@ -330,14 +335,11 @@ class Desk:
         """A person says whether a completion is right; the first word counts."""
         job_id, _, n = value.rpartition(":")
         word = {"right": "pass", "wrong": "fail"}.get(action, "unsure")
-        if n.isdecimal() and self.store.answer_question(job_id, int(n), word, f"slack:{event.body['user']}"):
-            said = {"pass": "right", "fail": "wrong"}.get(word, "nobody can say")
-            self.store.send(
-                f"judged:{value}",
-                event.channel,
-                "edit",
-                {"of": f"judge:{value}", **shown.plain_message(f"Answered: {said}.")},
-            )
+        first = n.isdecimal() and self.store.answer_question(job_id, int(n), word, f"slack:{event.body['user']}")
+        said = {"pass": "right", "fail": "wrong"}.get(word, "nobody can say")
+        text = f"Answered: {said}." if first else "This was answered before, or is no longer asked."
+        edit = {"of": f"judge:{value}", **shown.plain_message(text)}
+        self.store.send(f"judged:{value}", event.channel, "edit", edit)
 
     # -- forms ---------------------------------------------------------------------------------------------------------
 
@@ -434,7 +436,7 @@ def what_is_done(asked: SlackAsk) -> str:
             return f"Trying {told['fix']} on {asked.case_id}, what it cures and what it breaks"
         case "cause":
             return f"Why {asked.case_id} fails"
-    return f"Running {asked.case_id} again, {counts('run', AGAIN)}"
+    return f"Running {asked.case_id} again"
 
 
 def _start_label(price: Offer) -> str:

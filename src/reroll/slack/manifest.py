@@ -22,7 +22,7 @@ EVENTS = ("app_mention", "message.channels", "message.groups", "message.im")
 
 
 def manifest(url: str | None = None) -> dict[str, Any]:
-    """For Socket Mode; with the public address of `reroll slack --port`, for HTTP."""
+    """For Socket Mode; with the public address of this process, for HTTP."""
     place = {} if url is None else {"request_url": f"{url.rstrip('/')}/slack/events"}
     command = {"command": "/reroll", "description": "Measure how often an LLM call fails", "should_escape": True}
     return {

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reroll.answer import Answer
+from reroll.answer import Answer, CertifySection
+from reroll.numbers import percent
 from reroll.slack import limits
 from reroll.slack.limits import escaped
 from reroll.words import headline
@@ -90,10 +91,12 @@ def outcomes_line(outcomes: Sequence[str]) -> str:
     return ("… " if len(marks) > SHOWN else "") + " ".join(marks[-SHOWN:])
 
 
-def answered(body: Mapping[str, JSON], answer: Answer | None, words: str, page: str | None) -> dict[str, JSON]:
+def answered(
+    command: str, body: Mapping[str, JSON], answer: Answer | None, words: str, page: str | None
+) -> dict[str, JSON]:
     """A finding as a message: its headline, its sentences, its runs, and where the page is."""
     if answer is not None:
-        title, text = headline(answer.luck), answer.text
+        title, text = _title(command, answer), answer.text
     else:
         title, text = str(body.get("verdict") or "").replace("_", " ").capitalize(), str(body.get("text") or "")
     head = {"type": "plain_text", "text": limits.words(title or "Measured", limits.HEADER), "emoji": False}
@@ -106,6 +109,14 @@ def answered(body: Mapping[str, JSON], answer: Answer | None, words: str, page: 
     if page is not None:
         blocks.append(link("All of it, run by run", page))
     return message(f"{title}. {text}", blocks)
+
+
+def _title(command: str, answer: Answer) -> str:
+    if command != "certify" or not isinstance(answer.certify, CertifySection):
+        return headline(answer.luck)
+    target = percent(answer.certify.target)
+    words = {"met": f"{target} may be said", "not_met": f"{target} may not be said"}
+    return words.get(answer.certify.verdict, f"Whether it is {target} is still open")
 
 
 # -- forms -------------------------------------------------------------------------------------------------------------

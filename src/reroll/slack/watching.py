@@ -11,10 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 from reroll.applying import APPLIED
+from reroll.errors import RerollError, StoreError
+from reroll.job_person import PATIENCE
 from reroll.numbers import counts
 from reroll.slack import limits, shown
 from reroll.slack.delivery import Delivery
 from reroll.slack.desk import AGAIN, Desk, what_is_done
+from reroll.slack.followed import CAN_ASK
 from reroll.store_rows_web import Finding, Job
 from reroll.store_slack import SlackAsk
 from reroll.web.gathered import answer_of
@@ -41,7 +44,12 @@ class Watching:
     async def look(self) -> None:
         """Draw what changed, and end what is over."""
         for asked in await asyncio.to_thread(self.desk.store.asks, states=("running",)):
-            await self._one(asked)
+            try:
+                await self._one(asked)
+            except StoreError:
+                raise
+            except Exception as error:  # one answer that cannot be drawn holds up no other
+                self.delivery.complain(f"an answer could not be told: {type(error).__name__}: {error}")
         if time.monotonic() - self.looked >= MENDED_EVERY:
             self.looked = time.monotonic()
             await asyncio.to_thread(self.tell_mended)
@@ -74,7 +82,9 @@ class Watching:
         n, question = asks
         value = f"{job.id}:{n}"
         text, wanted = str(question.get("text") or ""), question.get("question") or question.get("expected")
-        ask = f"Is this answer right? {wanted if isinstance(wanted, str) else ''}".strip()
+        ask = wanted if isinstance(wanted, str) else "Is this answer right?"
+        if question.get("optional"):
+            ask += f" It tells how far the check is right; without an answer I go on after {PATIENCE:.0f} seconds."
         blocks = [shown.section(ask), shown.section(text or "(an empty answer)")]
         buttons = [
             shown.button("Right", "right", value),
@@ -94,23 +104,34 @@ class Watching:
             again = shown.button("Run it again", "again", asked.id)
             said = {"of": key, "ask": asked.id, **shown.plain_message(text, again)}
             store.send(f"{key}:end", asked.channel, "edit", said)
+            self._call(asked, f"{key}:call")
         else:
             finding = store.finding(job.finding_id)
             body = store.finding_body(finding.id)
             message = self._answer(asked, finding, body)
             store.send(f"{key}:end", asked.channel, "edit", {"of": key, "ask": asked.id, **message})
-            if finding.command in ANSWERS:
+            if finding.command not in ANSWERS:
+                self._call(asked, f"{key}:call")
+            else:
                 told = {"ask": asked.id, "finding": finding.id, "title": "How often it fails"}
-                text = f"<@{asked.asked_by}> the answer is above." if USER.fullmatch(asked.asked_by) else ""
-                store.send(f"{key}:figure", asked.channel, "file", {**told, "text": text})
+                store.send(f"{key}:figure", asked.channel, "file", {**told, "text": _above(asked)})
         store.change_ask(asked.id, was="running", state="told")
+
+    def _call(self, asked: SlackAsk, key: str) -> None:
+        """An edit calls nobody, so whoever asked is called."""
+        self.desk.store.send(key, asked.channel, "post", {"ask": asked.id, "text": _above(asked)})
 
     def _answer(self, asked: SlackAsk, finding: Finding, body: Mapping[str, JSON]) -> dict[str, JSON]:
         words = str(asked.about["told"].get("words") or "")
-        made = shown.answered(body, answer_of(body), words, self._page(asked, finding))
-        price = self.desk.price_of_again(asked)
+        made = shown.answered(finding.command, body, answer_of(body), words, self._page(asked, finding))
+        if finding.command == "investigate":
+            made["blocks"].append(shown.note(CAN_ASK))
+        try:
+            price = self.desk.price_of_again(asked)
+        except RerollError:  # the project's files cannot be read now
+            price = ""
         buttons = [
-            shown.button(f"Run it again ({AGAIN} more{price})", "again", asked.id),
+            shown.button(f"Run it again ({counts('call', AGAIN)}{price})", "again", asked.id),
             shown.button("I have an idea", "idea", asked.id),
         ]
         if asked.report_id is not None:
@@ -157,8 +178,13 @@ class Watching:
                     self._tell(asked, f"applied:{decision.id}:{asked.channel}:{asked.thread}", text)
 
     def _tell(self, asked: SlackAsk, key: str, text: str) -> None:
-        again = shown.button(f"Run it again ({counts('run', AGAIN)})", "again", asked.id)
+        again = shown.button(f"Run it again ({counts('call', AGAIN)})", "again", asked.id)
         self.desk.store.send(key, asked.channel, "post", {"ask": asked.id, **shown.plain_message(text, again)})
+
+
+def _above(asked: SlackAsk) -> str:
+    called = f"<@{asked.asked_by}> the" if USER.fullmatch(asked.asked_by) else "The"
+    return f"{called} answer is above."
 
 
 def _fix(evidence: Any) -> Mapping[str, JSON]:
