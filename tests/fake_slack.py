@@ -115,6 +115,8 @@ class FakeSlack:
         if wrong := limits_broken(told):
             self.problems.append(wrong)
             return {"error": wrong}
+        if told["channel"].startswith("U"):  # a person: the two are alone in a channel of their own
+            told["channel"] = f"D{told['channel']}"
         ts = self.ts()
         kept = {"ts": ts, "bot_id": "BBOT", "user": ME, "text": told.get("text"), "blocks": told.get("blocks")}
         kept |= {"thread_ts": told.get("thread_ts") or ts, "metadata": told.get("metadata"), "told": told}

@@ -121,6 +121,12 @@ class SlackBox(Database):
         with self._write() as connection:
             return connection.execute(here.values(**now)).rowcount == 1
 
+    def open_thread(self, id: str, channel: str, thread: str, moved: bool = False) -> None:
+        """What has no thread yet has this one; with `moved`, it goes on in this channel instead of its own."""
+        here = [slack_asks.c.id == id, *([] if moved else [slack_asks.c.thread == "", slack_asks.c.channel == channel])]
+        with self._write() as connection:
+            connection.execute(update(slack_asks).where(*here).values(channel=channel, thread=thread))
+
     def ask(self, id: str) -> SlackAsk | None:
         return next(iter(self._asks(slack_asks.c.id == id)), None)
 

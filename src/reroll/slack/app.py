@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from reroll.errors import RerollError, StoreError
 from reroll.slack.arrived import Arrived, arrived
-from reroll.slack.delivery import Delivery
+from reroll.slack.delivery import Delivery, problem_of
 from reroll.slack.desk import Caps, Desk
 from reroll.slack.watching import Watching
 from reroll.web import jobs
@@ -266,7 +266,7 @@ async def socket_mode(make: Callable[[], Office]) -> None:
                 await handler.connect_async()
                 break
             except Exception as error:  # what a wrong token, a firewall or an outage raise has no common base
-                made.delivery.complain(f"Slack cannot be reached over Socket Mode: {type(error).__name__}")
+                made.delivery.complain(f"Slack cannot be reached over Socket Mode: {problem_of(error)}")
                 await asyncio.sleep(RETRY)
         print("reroll is connected to Slack", file=sys.stderr, flush=True)
         try:

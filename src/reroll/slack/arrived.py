@@ -18,6 +18,7 @@ from reroll.slack.said import most_words
 __all__ = ["Arrived", "arrived"]
 
 JSON = Any
+SUBTYPES = (None, "thread_broadcast", "file_share")  # of messages that a person wrote; others are edits and notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ def _event(body: Mapping[str, JSON]) -> Arrived | None:
     event = body.get("event") or {}
     kinds = {"app_mention": "mention", "message": "message"}
     kind = kinds.get(str(event.get("type")))
-    if kind is None or event.get("bot_id") or event.get("subtype") or not event.get("user"):
+    written = event.get("user") and not event.get("bot_id") and event.get("subtype") in SUBTYPES
+    if kind is None or not written:
         return None
     text, me = str(event.get("text") or ""), _me(body)
     private = event.get("channel_type") == "im"

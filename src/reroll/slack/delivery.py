@@ -25,13 +25,14 @@ from reroll.store_slack import SlackMessage
 from reroll.web import figured
 from reroll.web.gathered import answer_of
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "problem_of"]
 
 JSON = Any
 FIRST, LONGEST = 0.5, 60.0  # seconds between tries
 MOST_TRIES = 5  # of a message that fails for a reason that nobody foresaw
 STALE = 60.0  # seconds after which a message that somebody was sending is taken up
 FIGURE_WIDTH = 720
+NOT_THERE = "I cannot write in that channel; invite me there with `/invite`, and I answer there."
 NOT_TOLD = ("not_in_channel", "channel_not_found", "is_archived")
 TOO_MUCH = ("invalid_blocks", "msg_blocks_too_long", "msg_too_long", "invalid_blocks_format")
 PASSING = ("ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout")
@@ -79,10 +80,10 @@ class Delivery:
             return False
         except SlackApiError as error:
             problem = _error(error)
+            if problem in NOT_TOLD and await self._moved(message):
+                return True
             self.complain(f"Slack refuses a message: {problem}")
             await asyncio.to_thread(self.store.end_message, message.seq, "refused", problem=problem)
-            if problem in NOT_TOLD and message.method == "post" and message.body.get("user"):
-                await asyncio.to_thread(self._tell_alone, message)
             return True
         except StoreError:
             raise
@@ -98,13 +99,27 @@ class Delivery:
 
     def _sent(self, message: SlackMessage, ts: str | None) -> None:
         self.store.end_message(message.seq, "sent", ts=ts)
-        asked = self.store.ask(str(message.body.get("ask") or "")) if ts else None
-        if asked is not None and not asked.thread:  # what came from a command opens a thread of its own
-            self.store.change_ask(asked.id, was=asked.state, thread=ts)
+        if ts and message.body.get("ask"):  # what came from a command opens a thread of its own
+            self.store.open_thread(str(message.body["ask"]), message.channel, ts)
 
-    def _tell_alone(self, message: SlackMessage) -> None:
-        text = "I cannot write in that channel; invite me there with `/invite` and ask again."
-        self.store.send(f"{message.key}:alone", str(message.body["user"]), "post", {"text": text})
+    async def _moved(self, message: SlackMessage) -> bool:
+        """Whether what may not be said in a channel goes on with the person alone."""
+        user = message.body.get("user")
+        if message.method != "post" or not user:
+            return False
+        body = {k: v for k, v in message.body.items() if k not in OURS}
+        invite = {"type": "context", "elements": [{"type": "mrkdwn", "text": NOT_THERE}]}
+        try:
+            reply = await self.client.chat_postMessage(
+                **{**body, "channel": user, "blocks": [*(body.get("blocks") or []), invite]}
+            )
+        except (SlackApiError, *TROUBLE):
+            return False
+        channel, ts = str(reply["channel"]), str(reply["ts"])
+        await asyncio.to_thread(self.store.end_message, message.seq, "sent", ts=ts)
+        if message.body.get("ask"):
+            await asyncio.to_thread(self.store.open_thread, str(message.body["ask"]), channel, ts, moved=True)
+        return True
 
     async def _deliver(self, message: SlackMessage) -> str | None:
         try:
@@ -255,8 +270,7 @@ class Delivery:
         try:
             await self.client.views_open(trigger_id=trigger, view=dict(view))
         except (SlackApiError, *TROUBLE) as error:
-            problem = _error(error) if isinstance(error, SlackApiError) else type(error).__name__
-            self.complain(f"a form could not be opened: {problem}")
+            self.complain(f"a form could not be opened: {problem_of(error)}")
             return False
         return True
 
@@ -284,6 +298,11 @@ def picture_of(store: Store, finding: str) -> tuple[bytes, str] | None:
 
 def _file_name(message: SlackMessage) -> str:
     return f"reroll-{str(message.body['finding']).removeprefix('f_')}.png"
+
+
+def problem_of(error: Exception) -> str:
+    """What went wrong in a word, without anything that was sent."""
+    return _error(error) if isinstance(error, SlackApiError) else type(error).__name__
 
 
 def _error(error: SlackApiError) -> str:

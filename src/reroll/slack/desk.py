@@ -32,7 +32,8 @@ __all__ = ["AGAIN", "Caps", "Desk", "what_is_done"]
 
 JSON = Any
 DAY = 86_400_000_000  # microseconds
-AGAIN = 10  # runs of “run it again”
+AGAIN = 10  # calls of “run it again”
+PATCHES = {"special": special_case_for, "guard": guard_for}
 WHICH = (
     "Which request was it? Answer here with what was sent, in quotes, and with what a right answer has in it, in "
     "quotes too; or fill in the form."
@@ -141,7 +142,7 @@ class Desk:
         elif question is not None and (event.kind != "message" or words):
             self._answered(event, question, words)
         elif about := next((one for one in known if one.case_id), None):
-            self._follow(event, about, words)
+            self._follow(event, about, words, known)
         elif event.kind == "message" and not body.get("private"):
             return  # people talk among themselves
         else:
@@ -212,26 +213,29 @@ class Desk:
         told = how_measured(project, case) | {"case": case.id, "words": report.words}
         self._offer(event, "investigate", told, case.id, report_id)
 
-    def _follow(self, event: SlackEvent, about: SlackAsk, words: str) -> None:
+    def _follow(self, event: SlackEvent, about: SlackAsk, words: str, others: Sequence[SlackAsk]) -> None:
+        """Measure what is asked for; where nobody called us, only offer what was said plainly, and write nothing."""
         wish, called = wish_of(words), event.kind != "message" or bool(event.body.get("private"))
         if wish is None or not (called or wish.plain):
             if called:
                 self._say(event, f"{event.event_id}:can", CAN_ASK)
             return
         what, told = self._wanted(wish, about)
+        if not called and any(one.what == what and one.state in ("offered", "running") for one in others):
+            return  # it is on offer already
         self._offer(event, what, told, str(about.case_id), about.report_id, at_once=called)
 
     def _wanted(self, wish: Wish, about: SlackAsk) -> tuple[str, dict[str, str]]:
-        """The action and its fields. Raises: UsageError where a patch cannot be made."""
-        project, id = self.home.project(), str(about.case_id)
-        case = project.case(id)
+        """The action and its fields."""
+        id = str(about.case_id)
         match wish.does:
             case "certify":
-                return "certify", {"case": id, "target": f"{wish.target or project.program.target or 0.99:g}"}
-            case "special":
-                return "try", {"case": id, "fix": special_case_for(project, case)}
-            case "guard":
-                return "try", {"case": id, "fix": guard_for(project, case)}
+                return "certify", {
+                    "case": id,
+                    "target": f"{wish.target or self.home.project().program.target or 0.99:g}",
+                }
+            case "special" | "guard":
+                return "try", {"case": id, "patch": wish.does}
             case "cause":
                 return "cause", {"case": id}
         return "rerun", {"case": id, "fresh": "yes", "budget": str(AGAIN)}
@@ -269,17 +273,20 @@ class Desk:
         return "" if price.here else f", {money(price.usd)}"
 
     def _price(self, what: str, told: Mapping[str, str]) -> Offer:
-        fields = {k: v for k, v in told.items() if k != "budget"}
+        fields = {k: v for k, v in told.items() if k not in ("budget", "patch")}
         budget = int(told["budget"]) if told.get("budget") else None
         return offer(self.home, self.home.project(), what, budget=budget, **fields)
 
     def _start(self, asked: SlackAsk, user: str) -> SlackAsk:
         """The ask, running. Raises: UsageError where a cap is reached."""
         price = self._price(asked.what, asked.about["told"])
-        most = self._left(asked, user, price)
+        most, told = self._left(asked, user, price), dict(asked.about["told"])
+        if made := PATCHES.get(told.pop("patch", "")):
+            project = self.home.project()
+            told["fix"] = made(project, project.case(told["case"]))
         home = self.home if most is None else replace(self.home, max_usd=most)
         who = Visitor(f"slack:{user}", ("read", "run"), "slack")
-        job: Job = ask(home, ACTIONS[asked.what], asked.about["told"], who, report_id=asked.report_id)
+        job: Job = ask(home, ACTIONS[asked.what], told, who, report_id=asked.report_id)
         usd = price.usd if most is None else most if price.usd is None else min(most, price.usd)
         self.store.change_ask(asked.id, was="offered", state="running", job_id=job.id, asked_by=user, max_usd=usd)
         self.woken()
@@ -433,7 +440,8 @@ def what_is_done(asked: SlackAsk) -> str:
         case "certify":
             return f"Can we say {percent(float(told['target']))} of {asked.case_id}?"
         case "try":
-            return f"Trying {told['fix']} on {asked.case_id}, what it cures and what it breaks"
+            what = "To hard-code" if told.get("patch") == "special" else "A guard for"
+            return f"{what} {asked.case_id}, what that cures and what it breaks"
         case "cause":
             return f"Why {asked.case_id} fails"
     return f"Running {asked.case_id} again"

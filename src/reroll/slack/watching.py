@@ -40,6 +40,7 @@ class Watching:
     pages: str | None = None
     drawn: dict[str, tuple[str, float]] = field(default_factory=dict)
     looked: float = 0.0
+    applied: set[str] = field(default_factory=set)  # decisions that were told
 
     async def look(self) -> None:
         """Draw what changed, and end what is over."""
@@ -168,8 +169,12 @@ class Watching:
 
     def _tell_applied(self, reported: list[SlackAsk]) -> None:
         store = self.desk.store
+        applied = [one for one in store.decisions(rule=APPLIED) if one.id not in self.applied]
+        if not applied:
+            return
         cases = {d.evidence["fix"]["id"]: d.case_id for d in store.decisions(rule="fix/1") if _fix(d.evidence)}
-        for decision in store.decisions(rule=APPLIED):
+        for decision in applied:
+            self.applied.add(decision.id)
             fix = _fix(decision.evidence)
             case = cases.get(fix.get("id")) if fix else None
             for asked in reported:
