@@ -221,7 +221,7 @@ class Desk:
                 self._say(event, f"{event.event_id}:can", CAN_ASK)
             return
         what, told = self._wanted(wish, about)
-        if not called and any(one.what == what and one.state in ("offered", "running") for one in others):
+        if not called and any(one.about.get("told") == told and one.state in ("offered", "running") for one in others):
             return  # it is on offer already
         self._offer(event, what, told, str(about.case_id), about.report_id, at_once=called)
 
@@ -230,10 +230,8 @@ class Desk:
         id = str(about.case_id)
         match wish.does:
             case "certify":
-                return "certify", {
-                    "case": id,
-                    "target": f"{wish.target or self.home.project().program.target or 0.99:g}",
-                }
+                target = wish.target or self.home.project().program.target or 0.99
+                return "certify", {"case": id, "target": f"{target:g}"}
             case "special" | "guard":
                 return "try", {"case": id, "patch": wish.does}
             case "cause":
