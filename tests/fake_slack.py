@@ -347,8 +347,8 @@ def command(channel: str, user: str, text: str, trigger: str) -> dict[str, JSON]
     }
 
 
-def post(url: str, body: dict[str, JSON], secret: str = SIGNING, age: int = 0) -> tuple[int, str, float]:
-    """What Slack's request is answered with, and how long that took. Interactions and commands come as forms."""
+def signed(body: dict[str, JSON], secret: str = SIGNING, age: int = 0) -> tuple[bytes, dict[str, str]]:
+    """The request that Slack makes of it. Interactions and commands come as forms."""
     if "command" in body:
         raw, kind = urlencode(body), "application/x-www-form-urlencoded"
     elif body["type"] in ("event_callback", "url_verification"):
@@ -357,8 +357,12 @@ def post(url: str, body: dict[str, JSON], secret: str = SIGNING, age: int = 0) -
         raw, kind = urlencode({"payload": json.dumps(body)}), "application/x-www-form-urlencoded"
     at = str(int(time.time()) - age)
     sign = hmac.new(secret.encode(), f"v0:{at}:{raw}".encode(), hashlib.sha256).hexdigest()
-    headers = {"content-type": kind, "x-slack-request-timestamp": at, "x-slack-signature": f"v0={sign}"}
-    request = urllib.request.Request(url, raw.encode(), headers)
+    return raw.encode(), {"content-type": kind, "x-slack-request-timestamp": at, "x-slack-signature": f"v0={sign}"}
+
+
+def post(url: str, body: dict[str, JSON]) -> tuple[int, str, float]:
+    """What Slack's request is answered with, and how long that took."""
+    request = urllib.request.Request(url, *signed(body))
     started = time.monotonic()
     try:
         with urllib.request.urlopen(request, timeout=20) as reply:

@@ -66,9 +66,9 @@ class Running:
     log: Path
     url: str = ""
 
-    def post(self, body: dict[str, Any], **more: Any) -> float:
+    def post(self, body: dict[str, Any]) -> float:
         """Send it as Slack does; seconds until it was acknowledged."""
-        status, _, seconds = fake.post(self.url, body, **more)
+        status, _, seconds = fake.post(self.url, body)
         assert status == 200, self.log.read_text()
         return seconds
 
@@ -563,13 +563,51 @@ def test_a_fix_that_is_applied_is_told_once(place: Place, answer: dict[str, Any]
 def test_slack_that_asks_for_patience_gets_it(place: Place) -> None:
     place.slack.faults["chat.postMessage"] = ["429:30"]
     place.mention(ANA, WORDS)
-    assert place.slack.ours(ROOM) == []
     place.go_on()
     assert len(place.slack.called("chat.postMessage")) == 1  # not before half a minute is over
     (message,) = place.store.unsent()
-    assert message.state == "waiting"
-    assert message.problem == "ratelimited"
-    assert 25e6 < message.next_us - place.newest().made_us < 40e6
+    assert (message.state, message.problem) == ("waiting", "ratelimited")
+    assert 25e6 < message.next_us - place.newest().made_us < 60e6
+    place.store.retry_message(message.seq, 0, "ratelimited")  # half a minute later
+    place.office.delivery.quiet_until.clear()
+    place.go_on()
+    place.go_on()
+    assert len(place.slack.ours(ROOM)) == 1
+
+
+def test_what_nobody_foresaw_is_said_and_holds_up_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reroll.slack.app.RESTED", 0.0)
+    dealt = place.office.desk._words
+
+    def odd(event: Any, before: Any) -> None:
+        if event.event_id == "EvOdd":
+            raise KeyError("odd")
+        dealt(event, before)
+
+    monkeypatch.setattr(place.office.desk, "_words", odd)
+    place.mention(ANA, "something odd", id="EvOdd")
+    place.mention(BEN, WORDS)
+    place.go_on()
+    place.go_on()
+    assert [text.split(":")[0][:15] for text in texts(place.slack)] == ["Measuring “I tr", "Something went "]
+    assert place.store.open_events() == []
+
+
+def test_what_runs_can_be_stopped_and_what_fails_says_why(place: Place) -> None:
+    place.mention(ANA, WORDS)
+    job = place.job()
+    place.store.claim_job(job.id, "w")
+    place.store.beat(job.id, "w", {"strip": "p", "calls": 1, "budget": 9, "failures": 0, "phase": "case"})
+    place.go_on()
+    place.press(BEN, place.slack.ours(ROOM)[0], "stop", "1.1")
+    assert place.store.beat(job.id, "w") is True
+    place.store.end_job(job.id, "failed", worker="w", message="the model <cannot> be reached")
+    place.office.watching.drawn.clear()
+    place.go_on()
+    message, call = place.slack.ours(ROOM)
+    assert "could not be done: the model &lt;cannot&gt; be reached" in whole(message)
+    assert set(buttons(message)) == {"again"}
+    assert call["text"] == f"<@{ANA}> the answer is above."
 
 
 @pytest.mark.parametrize("fault", ["500", "drop", "lost", "internal_error"])
@@ -687,19 +725,32 @@ def test_nothing_that_is_secret_or_somebody_elses_talk_is_kept(place: Place, hom
 
 
 def test_what_is_not_signed_by_slack_is_refused_and_nothing_of_it_is_logged(
-    slack: FakeSlack, home: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    slack: FakeSlack, home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    from starlette.testclient import TestClient
+
+    from reroll.slack.app import on_http
+
     said = fake.event("app_mention", ROOM, ANA, "the secret words", "1.1", "Ev1")
-    caplog.set_level(0)
-    with answering(slack, home, "--port", "0") as running:
-        assert fake.post(running.url, said, secret="wrong")[0] == 401
-        assert fake.post(running.url, said, age=400)[0] == 401
-        status, text, _ = fake.post(running.url, {"type": "url_verification", "challenge": "c-123"})
-        assert (status, "c-123" in text) == (200, True)
-        assert "secret words" not in running.log.read_text()
-    with Store.open(home / ".reroll" / "store.sqlite") as store:
-        assert store.open_events() == []
-        assert store.asks() == []
+    caplog.set_level(1)
+    with Place(slack, home) as place, TestClient(on_http(lambda: place.office)) as web:
+
+        def status(body: dict[str, Any], **more: Any) -> int:
+            raw, headers = fake.signed(body, **more)
+            return web.post("/slack/events", content=raw, headers=headers).status_code
+
+        assert status(said, secret="wrong") == 401
+        assert status(said, age=400) == 401
+        assert web.post("/slack/events", content=json.dumps(said)).status_code == 401
+        assert web.post("/slack/events", content=b"\xff\xfe").status_code == 400
+        raw, headers = fake.signed({"type": "url_verification", "challenge": "c-123"})
+        assert web.post("/slack/events", content=raw, headers=headers).json() == {"challenge": "c-123"}
+        assert place.store.open_events() == place.store.asks() == []
+        assert status(said) == 200
+    told = caplog.text + "".join(capfd.readouterr())
+    assert "secret words" not in told
+    assert fake.SIGNING not in told
+    assert fake.BOT_TOKEN not in told
 
 
 def test_the_whole_way_from_a_mention_to_six_sentences_though_we_are_killed_meanwhile(

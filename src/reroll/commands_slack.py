@@ -42,6 +42,9 @@ def answer_slack(
     common: Common,
 ) -> int:
     _installed()
+    for cap in caps:
+        if cap is not None and not 0 <= cap < float("inf"):
+            raise UsageError(f"a cap is a sum of money, 0 or more, got {cap}", slug="slack-cap")
     from reroll.slack.app import Office
     from reroll.slack.desk import Caps
 

@@ -330,6 +330,8 @@ class Desk:
             return
         if action == "start" and asked.state == "offered":
             asked = self._start(asked, event.body["user"])
+        elif action == "stop" and asked.state == "running":
+            self.store.stop_job(str(asked.job_id))
         elif action == "again" and asked.case_id:
             told = {"case": asked.case_id, "fresh": "yes", "budget": str(AGAIN)}
             about = {"told": told, "at_once": True, "price": self._price("rerun", told).price}

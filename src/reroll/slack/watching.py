@@ -72,7 +72,7 @@ class Watching:
             return
         self.drawn[asked.id] = (line, time.monotonic())
         text = f"{what_is_done(asked)}: {asked.about['price']}."
-        blocks = [shown.section(text), shown.note(line)]
+        blocks = shown.with_buttons([shown.section(text), shown.note(line)], shown.button("Stop", "stop", asked.id))
         await self.delivery.draw(asked.channel, message.ts, shown.message(f"{text} {line}", blocks))
 
     def _ask_people(self, asked: SlackAsk, job: Job) -> None:

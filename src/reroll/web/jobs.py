@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from reroll.errors import StoreError
+from reroll.keys import SLACK_VARIABLES
 from reroll.store import Store
 from reroll.store_rows_web import JobState
 from reroll.web.access import Refused, form_of, visitor_of
@@ -77,9 +79,11 @@ def wake(request: Request) -> None:
 def start(id: str, home: Home) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "reroll.working", id, "--project", str(home.folder)]
     words += [] if home.store_url is None else ["--store", home.store_url]
-    return subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    nothing = subprocess.DEVNULL
+    needed = {
+        name: value for name, value in os.environ.items() if name not in SLACK_VARIABLES
+    }  # a job tells Slack nothing
+    return subprocess.Popen(words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, env=needed)
 
 
 @contextlib.asynccontextmanager
