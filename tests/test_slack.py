@@ -276,11 +276,27 @@ def test_the_words_of_whoever_reported_it_are_found_in_the_thread(place: Place) 
         "this failed:\n&gt; Dinner with Omar on Friday\n&gt; at half seven\nwhy?",
         "`Dinner with Omar on Friday at half seven` gives the wrong time",
         "Dinner with Omar on Friday at half seven",
+        "I tried Dinner with Omar on Friday at half seven and it didn't work",
     ],
 )
 def test_a_request_may_be_fenced_quoted_or_stand_alone(place: Place, text: str) -> None:
     place.mention(ANA, text)
     assert place.job().case_id == "half-seven"
+
+
+def test_what_fits_several_cases_is_asked_about_and_not_guessed(place: Place) -> None:
+    place.mention(ANA, 'I tried "next Friday" and it failed')
+    assert place.store.jobs() == []
+    assert texts(place.slack)[0].startswith("Which request was it?")
+
+
+def test_another_request_in_the_same_thread_is_a_report_of_its_own(place: Place) -> None:
+    root = place.mention(ANA, WORDS)
+    place.mention(BEN, 'again: "Dinner with Omar on Friday at half seven" fails, too', thread=root)
+    assert place.job().case_id == "half-seven"
+    assert [report.report.case_id for report in place.store.reports()] == ["next-friday", "half-seven"]
+    place.mention(BEN, 'and "Tea with Zoe at four"', thread=root)
+    assert "I do not know “Tea with Zoe at four” yet" in texts(place.slack)[-1]
 
 
 def test_the_same_event_and_the_same_message_are_answered_once(place: Place) -> None:

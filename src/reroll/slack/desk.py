@@ -142,11 +142,24 @@ class Desk:
         elif question is not None and (event.kind != "message" or words):
             self._answered(event, question, words)
         elif about := next((one for one in known if one.case_id), None):
-            self._follow(event, about, words, known)
+            other = self._another(event, about, words)
+            if other is not None:
+                self._report(event, other)
+            else:
+                self._follow(event, about, words, known)
         elif event.kind == "message" and not body.get("private"):
             return  # people talk among themselves
         else:
             self._report(event, matched([*mine, *before], self.home.project()))
+
+    def _another(self, event: SlackEvent, about: SlackAsk, words: str) -> Matched | None:
+        """The report that a mention in a known thread makes: it quotes another request than the one talked about."""
+        if event.kind != "mention" or not quotes(words):
+            return None
+        found = matched([Spoken(event.body["user"], words)], self.home.project())
+        if found.case is not None:
+            return found if found.case.id != about.case_id else None
+        return found if found.quote and wish_of(words) is None else None
 
     def _report(self, event: SlackEvent, found: Matched) -> None:
         if found.case is not None:

@@ -99,7 +99,7 @@ class Watching:
         """The answer in place of the progress, the figure behind it. Done twice it is done once."""
         store = self.desk.store
         key = f"ask:{asked.id}"
-        if job.state != "done" or job.finding_id is None:
+        if job.finding_id is None:
             why = f": {job.message}" if job.message else ", as somebody stopped it."
             text = f"{what_is_done(asked)} could not be done{why}"
             again = shown.button("Run it again", "again", asked.id)
