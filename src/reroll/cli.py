@@ -15,6 +15,7 @@ from reroll.cli_files import export, import_
 from reroll.cli_fixes import apply, ideas, ledger, neighbours, try_fixes
 from reroll.cli_record import record
 from reroll.cli_serve import serve, token
+from reroll.cli_slack import slack
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -511,6 +512,7 @@ def replay(sample: str, /, *, common: Common = COMMON) -> int:
 app.command(serve)
 app.command(token)
 app.command(record)
+app.command(slack)
 app.command(export)
 app.command(import_, name="import")
 

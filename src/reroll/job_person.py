@@ -10,7 +10,7 @@ from reroll.person import LABEL, Person, outcome_of, question_about
 from reroll.sample import Sample
 from reroll.store import Store
 
-__all__ = ["person_of_job"]
+__all__ = ["PATIENCE", "person_of_job"]
 
 EVERY, SELDOM = 0.05, 0.5  # seconds between looks for the answer: at first, and after a while
 PATIENCE = 120.0  # seconds that a question which may stay open is waited for

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-__all__ = ["AZURE_VARIABLE", "HIDDEN", "HOST_KEYS", "hide", "holds", "known_values"]
+__all__ = ["AZURE_VARIABLE", "HIDDEN", "HOST_KEYS", "SLACK_VARIABLES", "hide", "holds", "known_values"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,8 @@ HOST_KEYS: Mapping[str, str] = {
     "router.huggingface.co": "HF_TOKEN",
 }
 AZURE_VARIABLE = "AZURE_OPENAI_API_KEY"
-VARIABLES = ("REROLL_API_KEY", AZURE_VARIABLE, *HOST_KEYS.values())
+SLACK_VARIABLES = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET")
+VARIABLES = ("REROLL_API_KEY", AZURE_VARIABLE, *HOST_KEYS.values(), *SLACK_VARIABLES)
 
 HIDDEN = "[secret]"
 SHORTEST = 8  # characters; what is shorter (`none`, `ollama`) stands in for a key where none is needed

@@ -14,7 +14,7 @@ from reroll.web.access import Access
 from reroll.web.home import Home
 from reroll.web.passes import Passes
 
-__all__ = ["LOOPBACK", "Serving", "link", "serve"]
+__all__ = ["LOOPBACK", "Serving", "link", "listening_at", "serve"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROXY_VARIABLE = "REROLL_PROXY_SECRET"
@@ -77,7 +77,7 @@ def serve(home: Home, told: Serving) -> None:
     from reroll.web.app import create_app
 
     access = access_of(home, told)
-    taken = _listening(told)
+    taken = listening_at(told)
     told = Serving(told.host, taken.getsockname()[1], told.hosts, told.proxy_secret)
     app = create_app(home, access)
     # The address that a proxy says it has is believed only where the secret vouches for it; uvicorn believes none.
@@ -98,7 +98,8 @@ def serve(home: Home, told: Serving) -> None:
     uvicorn.Server(config).run(sockets=[taken])
 
 
-def _listening(told: Serving) -> socket.socket:
+def listening_at(told: Serving) -> socket.socket:
+    """A socket that listens there. Raises: UsageError where it cannot."""
     family = socket.AF_INET6 if ":" in told.host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

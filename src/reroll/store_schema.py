@@ -2,13 +2,15 @@
 
 Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only where the content
 is open-ended. Nothing here is ever overwritten but `programs.body` (a program's name and targets,
-no part of its identity), `cases.seen_us`, the counters in `series`, and where a job stands.
+no part of its identity), `cases.seen_us`, the counters in `series`, and where a job, a Slack message and
+a measurement asked for on Slack stand.
 
 Version history
     0001  the first
     0002  long texts packed (samples.long_text); outcomes know the variant and source of their sample, with an index
     0003  what a model can do (probes); cached prompt tokens; several samples of one call (samples.choice)
     0004  for the pages: findings, jobs and what they ask people, marks on reports, access tokens
+    0005  for Slack: what came in, what was asked for in which thread, what goes out
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ VERSIONS: tuple[str, ...] = (
     "0002",
     "0003",
     "0004",
+    "0005",
 )  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
@@ -346,3 +349,65 @@ access_tokens = Table(
     Column("made_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
 )
+
+# What came from Slack, taken once: kept before it is acknowledged, its content forgotten when it was dealt with.
+slack_events = Table(
+    "slack_events",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("ts", Text, nullable=False),  # Slack's name of the message
+    Column("kind", Text, nullable=False),  # mention | message | command | shortcut | press | form
+    Column("body", Text, nullable=False),  # JSON; "" once dealt with
+    Column("seen_us", BigInteger, nullable=False),
+    Column("done_us", BigInteger),
+    UniqueConstraint("channel", "ts", "kind"),
+    sqlite_autoincrement=True,
+)
+Index("slack_events_open", slack_events.c.done_us)
+
+# What was asked for in a thread: a question that is open, an offer with its price, a job that runs, an answer told.
+slack_asks = Table(
+    "slack_asks",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # w_ and 12 letters and digits
+    Column("cause", Text, nullable=False, unique=True),  # the event that asked
+    Column("channel", Text, nullable=False),
+    Column("thread", Text, nullable=False),  # the thread's first message; "" for none
+    Column("asked_by", Text, nullable=False),  # Slack's id of the person
+    Column("what", Text, nullable=False),  # investigate | rerun | certify | try | cause | question
+    Column("state", Text, nullable=False),  # open | offered | running | told
+    Column("case_id", Text),
+    Column("report_id", Text),
+    Column("job_id", Text),
+    Column("about", Text, nullable=False),  # JSON: the words, or the fields of the job
+    Column("max_usd", Float),  # the most that it may cost; null: not known
+    Column("made_us", BigInteger, nullable=False),
+    Column("started_us", BigInteger),
+    sqlite_autoincrement=True,
+)
+Index("slack_asks_thread", slack_asks.c.channel, slack_asks.c.thread, slack_asks.c.seq)
+Index("slack_asks_state", slack_asks.c.state)
+Index("slack_asks_report", slack_asks.c.report_id)
+
+# What goes to Slack: kept until Slack has it. `key` is what it says: the same is never said twice.
+slack_outbox = Table(
+    "slack_outbox",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("channel", Text, nullable=False),
+    Column("method", Text, nullable=False),  # post | edit | file | whisper
+    Column("body", Text, nullable=False),  # JSON; "" once delivered
+    Column("state", Text, nullable=False),  # waiting | sending | sent | refused
+    Column("tries", Integer, nullable=False),
+    Column("next_us", BigInteger, nullable=False),  # not before
+    Column("ts", Text),  # Slack's name of the message
+    Column("problem", Text, nullable=False),  # what Slack said last; "" if nothing went wrong
+    Column("made_us", BigInteger, nullable=False),
+    Column("sent_us", BigInteger),
+    sqlite_autoincrement=True,
+)
+Index("slack_outbox_state", slack_outbox.c.state, slack_outbox.c.seq)

@@ -18,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from reroll.errors import RerollError
+from reroll.keys import SLACK_VARIABLES
 from reroll.settings import SETTINGS
 from reroll.store import Store
 from reroll.store_rows_web import JobState
@@ -87,9 +88,12 @@ def start(id: str, home: Home) -> subprocess.Popen[bytes]:
     """Its process. The store's address goes by the environment: everybody on this machine may read a command line."""
     words = [sys.executable, "-m", "reroll.working", id, "--project", str(home.folder)]
     store = {} if home.store_url is None else {SETTINGS["store"].env: home.store_url}
+    needed = {
+        name: value for name, value in os.environ.items() if name not in SLACK_VARIABLES
+    }  # a job tells Slack nothing
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
-        words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, env={**os.environ, **store}
+        words, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True, env={**needed, **store}
     )
 
 

@@ -13,22 +13,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from reroll.errors import RerollError, UsageError
-from reroll.project import Project
 from reroll.store import StoredReport
 from reroll.store_rows_web import Finding, Job
 from reroll.web.access import Refused, Visitor, form_of, visitor_of
 from reroll.web.actions import ACTIONS, ask, offer
 from reroll.web.home import Home
 from reroll.web.jobs import wake
-from reroll.web.reporting import input_names, report_of
+from reroll.web.reporting import free_budget, how_measured, input_names, report_of
 from reroll.web.view import page
 
 __all__ = ["ROUTES", "Row", "Shown", "rows"]
 
-FREE_BUDGET = 1200  # calls of a model that runs here: they cost nothing, and the answer is to show all
 EACH_PAGE = 50
 MOST_FINDINGS = 5000  # that are looked through for reports without an answer of their own
-PERSON_BUDGET = 24  # answers that one person is asked about at most
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass"}
 WORDS = {"worse_than_reference": "not just bad luck", "bad_luck": "bad luck", "not_reproduced": "not reproduced"}
 
@@ -157,7 +154,7 @@ def _form(request: Request, told: dict[str, str], wrong: str = "", status: int =
         wrong=wrong,
         program=project.program,
         examples=[c for c in project.cases if c.set == "case"][:6],
-        price=offer(home, project, "investigate", budget=FREE_BUDGET if _runs_here(project) else None).price,
+        price=offer(home, project, "investigate", budget=free_budget(project)).price,
         fields=_fields(project.program.response),
     )
 
@@ -192,19 +189,9 @@ def _taken(home: Home, told: dict[str, str], who: Visitor) -> str:
     program_id = home.store.put_program(project.program)
     home.store.put_case(case)
     id = home.store.put_report(report, program_id)
-    told = {"case": case.id, "words": report.words}
-    asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
-    if asked or not _runs_here(project):
-        told |= dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered on the answer's page, with its price
-        told |= {"budget": str(PERSON_BUDGET)} if asked else {}
-    else:
-        told["budget"] = str(FREE_BUDGET)
+    told = {"case": case.id, "words": report.words, **how_measured(project, case)}
     ask(home, ACTIONS["investigate"], told, who, report_id=id)
     return id
-
-
-def _runs_here(project: Project) -> bool:
-    return project.program.model.partition(":")[0] in ("bundled", "gguf")
 
 
 async def mark(request: Request) -> Response:

@@ -21,10 +21,12 @@ from reroll.program import PLACEHOLDER
 from reroll.project import REPORTED, Project
 from reroll.web.home import Home
 
-__all__ = ["EXPECTATIONS", "input_names", "report_of"]
+__all__ = ["EXPECTATIONS", "free_budget", "how_measured", "input_names", "report_of"]
 
 EXPECTATIONS = ("contains", "equals", "json", "person")
 MOST_WORDS = 20_000
+FREE_BUDGET = 1200  # calls of a model that runs here: they cost nothing, and the answer is to show all
+PERSON_BUDGET = 24  # answers that one person is asked about at most
 _writing = threading.Lock()
 
 
@@ -33,6 +35,21 @@ def input_names(project: Project) -> list[str]:
     program = project.program
     found = [m.group(1) for m in PLACEHOLDER.finditer(program.user) if m.group(1)] if program.raw is None else []
     return list(dict.fromkeys(found))
+
+
+def free_budget(project: Project) -> int | None:
+    """Calls that an answer may take where they cost nothing, as the model runs here; None where it does not."""
+    return FREE_BUDGET if project.program.model.partition(":")[0] in ("bundled", "gguf") else None
+
+
+def how_measured(project: Project, case: Case) -> dict[str, str]:
+    """How a report of this case is measured first, as the fields of `investigate`: all that is free, else the rate."""
+    asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
+    free = free_budget(project)
+    if asked or free is None:
+        told = dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered with the answer, with its price
+        return told | ({"budget": str(PERSON_BUDGET)} if asked else {})
+    return {"budget": str(free)}
 
 
 def report_of(home: Home, project: Project, form: Mapping[str, str], by: str) -> tuple[Report, Case]:
