@@ -51,7 +51,7 @@ lock: ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra build pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra build --extra dev --extra postgres --extra parquet --extra ray --extra gepa --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+		--extra build --extra dev --extra postgres --extra parquet --extra ray --extra gepa --extra slack --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
 
 postgresql:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { $(POSTGRESQL); }; then \
