@@ -17,7 +17,7 @@ from reroll.project import Project
 from reroll.store import StoredReport
 from reroll.store_rows_web import Finding, Job
 from reroll.web.access import Refused, Visitor, form_of, visitor_of
-from reroll.web.actions import ACTIONS, ask, offer
+from reroll.web.actions import ACTIONS, PERSON_BUDGET, ask, asks_a_person, offer
 from reroll.web.home import Home
 from reroll.web.jobs import wake
 from reroll.web.reporting import input_names, report_of
@@ -28,7 +28,6 @@ __all__ = ["ROUTES", "Row", "Shown", "rows"]
 FREE_BUDGET = 1200  # calls of a model that runs here: they cost nothing, and the answer is to show all
 EACH_PAGE = 50
 MOST_FINDINGS = 5000  # that are looked through for reports without an answer of their own
-PERSON_BUDGET = 24  # answers that one person is asked about at most
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass"}
 WORDS = {"worse_than_reference": "not just bad luck", "bad_luck": "bad luck", "not_reproduced": "not reproduced"}
 
@@ -193,7 +192,7 @@ def _taken(home: Home, told: dict[str, str], who: Visitor) -> str:
     home.store.put_case(case)
     id = home.store.put_report(report, program_id)
     told = {"case": case.id, "words": report.words}
-    asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
+    asked = asks_a_person(case)
     if asked or not _runs_here(project):
         told |= dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered on the answer's page, with its price
         told |= {"budget": str(PERSON_BUDGET)} if asked else {}
