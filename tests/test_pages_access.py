@@ -565,3 +565,12 @@ def test_pages_show_what_the_store_holds_while_the_projects_files_cannot_be_read
         assert "cannot be read" in reply.text
     assert "half-seven" in inside.get("/cases/half-seven").text
     assert "cases.yaml" in inside.get("/cases/awkward", headers=HTML).text  # why, not that there is none
+
+
+def test_nobody_is_asked_about_hundreds_of_answers_and_what_is_being_measured_is_not_offered_again(
+    inside: TestClient, home: Home
+) -> None:
+    place = post(inside, "/reports", **{"input.request": "Tea", "expect": "person"}).headers["location"]
+    assert "Measure it" not in inside.get(place).text
+    home.store.stop_job(home.store.jobs()[0].id)
+    assert "up to 24 calls" in inside.get(place).text.split("Measure it")[1][:200]

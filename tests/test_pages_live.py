@@ -119,10 +119,23 @@ def test_a_job_of_another_project_in_the_same_store_is_not_started_here(
     started: list[str] = []
     monkeypatch.setattr("reroll.web.jobs.start", lambda id, home: started.append(id) or Sleeper())
     init_project(tmp_path / "other")
-    put(Home(tmp_path / "other", home.store), "rerun", "--", "next-friday")
+    theirs = put(Home(tmp_path / "other", home.store), "rerun", "--", "next-friday")
     mine = put(home, "rerun", "--", "next-friday")
-    Pool(home).look(True)
+    Pool(Home(home.folder, home.store, store_url="postgresql://db/shared")).look(True)
     assert started == [mine]
+    started.clear()
+    Pool(home).look(True)  # the store lies in the project's own folder, which may have been moved
+    assert started == [theirs, mine]
+
+
+def test_a_job_that_was_lost_and_is_wanted_stopped_is_over(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reroll.web.jobs.start", lambda id, home: pytest.fail("it was started"))
+    monkeypatch.setattr("reroll.web.jobs.STALE", -1.0)
+    id = put(home, "rerun", "--", "next-friday")
+    home.store.claim_job(id, "gone")
+    home.store.stop_job(id)
+    Pool(home).look(True)
+    assert home.store.job(id).state == "stopped"
 
 
 def test_the_address_of_a_store_with_its_password_is_on_no_command_line(

@@ -21,7 +21,7 @@ from reroll.errors import RerollError
 from reroll.keys import SLACK_VARIABLES
 from reroll.settings import SETTINGS
 from reroll.store import Store
-from reroll.store_rows_web import JobState
+from reroll.store_rows_web import Job, JobState
 from reroll.web.access import Refused, form_of, local, visitor_of
 from reroll.web.actions import asked_for, key_of
 from reroll.web.home import Home
@@ -64,10 +64,18 @@ class Pool:
                 )
         waiting = self.home.store.jobs(states=WAITING)
         if for_stale:
-            waiting = [*waiting, *self.home.store.stale_jobs(STALE)]
+            for lost in self.home.store.stale_jobs(STALE):
+                if lost.stop_us is None:
+                    waiting.append(lost)
+                else:  # wanted stopped, and nobody is there any more to stop it
+                    self.home.store.end_job(lost.id, "stopped")
         for job in sorted(waiting, key=lambda job: job.asked_us):
-            if self.has_room() and job.id not in self.running and job.key == key_of(job.words, self.home):
+            if self.has_room() and job.id not in self.running and self.is_ours(job):
                 self.running[job.id] = start(job.id, self.home)
+
+    def is_ours(self, job: Job) -> bool:
+        """Whether it is a job of this project: where the store is its own, all are, also after the folder was moved."""
+        return self.home.store_url is None or job.key == key_of(job.words, self.home)
 
     def has_room(self) -> bool:
         """Whether another may start. One that waits for a person takes no room: it may wait for days."""

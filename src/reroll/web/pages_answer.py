@@ -19,7 +19,7 @@ from reroll.project import Project
 from reroll.store import Store, StoredReport
 from reroll.store_rows_web import Job
 from reroll.web import figured
-from reroll.web.actions import Offer, offer
+from reroll.web.actions import PERSON_BUDGET, Offer, asks_a_person, offer
 from reroll.web.gathered import Gathered, answer_of, gathered
 from reroll.web.home import Home
 from reroll.web.view import WIDE, environment, page
@@ -199,7 +199,15 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
             home, project, "rerun", label=f"Run it again, up to {LATER} times", budget=LATER, case=case.id, fresh="yes"
         ),
         "measure": offer(
-            home, project, "investigate", label="Measure it", case=case.id, forks="no", cause="no", fixes="no"
+            home,
+            project,
+            "investigate",
+            label="Measure it",
+            budget=PERSON_BUDGET if asks_a_person(case) else None,
+            case=case.id,
+            forks="no",
+            cause="no",
+            fixes="no",
         ),
         "cause": offer(home, project, "cause", label="Find out why", case=case.id),
         "futures": offer(home, project, "futures", label="List what it can say", case=case.id),

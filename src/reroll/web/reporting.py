@@ -19,6 +19,7 @@ from reroll.check import Check
 from reroll.errors import UsageError
 from reroll.program import PLACEHOLDER
 from reroll.project import REPORTED, Project
+from reroll.web.actions import PERSON_BUDGET, asks_a_person
 from reroll.web.home import Home
 
 __all__ = ["EXPECTATIONS", "free_budget", "how_measured", "input_names", "report_of"]
@@ -26,7 +27,6 @@ __all__ = ["EXPECTATIONS", "free_budget", "how_measured", "input_names", "report
 EXPECTATIONS = ("contains", "equals", "json", "person")
 MOST_WORDS = 20_000
 FREE_BUDGET = 1200  # calls of a model that runs here: they cost nothing, and the answer is to show all
-PERSON_BUDGET = 24  # answers that one person is asked about at most
 _writing = threading.Lock()
 
 
@@ -44,7 +44,7 @@ def free_budget(project: Project) -> int | None:
 
 def how_measured(project: Project, case: Case) -> dict[str, str]:
     """How a report of this case is measured first, as the fields of `investigate`: all that is free, else the rate."""
-    asked = any(inner.kind == "person" for check in case.checks for inner in check.walk())
+    asked = asks_a_person(case)
     free = free_budget(project)
     if asked or free is None:
         told = dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered with the answer, with its price
