@@ -466,6 +466,15 @@ def test_the_same_messages_are_one_case_whatever_brought_them(tmp_path: Path) ->
     assert (again.stored, len(samples)) == (0, 4)
 
 
+def test_equal_ids_of_a_careless_server_lose_no_call(tmp_path: Path) -> None:
+    other = {**ANSWER, "choices": [{"message": {"content": "5"}, "finish_reason": "stop"}]}
+    numbered = [{"id": "1", "request": REQUEST, "response": r} for r in (ANSWER, other, ANSWER)]
+    found, samples = taking(tmp_path, save(tmp_path, *numbered))
+    assert [s.sample.completion and s.sample.completion.text for s in samples] == ["4", "5"]
+    assert found.intake is not None
+    assert "taken already" in found.intake.left_out[0].why
+
+
 def test_cases_of_the_project_are_found_again_and_its_checks_judge(tmp_path: Path) -> None:
     home = tmp_path / "p"
     home.mkdir()
