@@ -408,18 +408,24 @@ def test_scores_of_people_come_with_the_observation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", [93, zipfile.ZIP_DEFLATED])
 def test_a_log_of_inspect_is_read_with_raw_calls_and_scores(tmp_path: Path, method: int) -> None:
     called = {"event": "model", "output": SAMPLE["output"], "call": {"request": REQUEST, "response": ANSWER}}
+    asked = {k: v for k, v in REQUEST.items() if k != "messages"}
+    apart = {"request": {**asked, "tools": None}, "response": ANSWER, "call_refs": [[0, 2]], "call_key": "messages"}
+    pooled = {"events": [{**called, "call": apart}], "events_data": {"calls": MESSAGES, "messages": []}}
     members = {
         "samples/sum-1_epoch_1.json": SAMPLE,
+        "samples/sum-1_epoch_3.json": {**SAMPLE, "epoch": 3, "uuid": "u3", **pooled},
         "samples/sum-1_epoch_2.json": {**SAMPLE, "epoch": 2, "uuid": "u2", "events": [called], "target": "4"},
         "header.json": HEADER,
     }
     taken, skipped = read(zipped(tmp_path, members, method))
     assert skipped == []
-    assert [t.fidelity for t in taken] == ["partly", "exact"]
-    assert [(t.reward, t.expected, t.ids["case"]) for t in taken] == [(1.0, "4", "sum-1")] * 2
+    assert [t.fidelity for t in taken] == ["partly", "exact", "exact"]
+    assert [(t.reward, t.expected, t.ids["case"]) for t in taken] == [(1.0, "4", "sum-1")] * 3
     assert taken[0].body == {"model": "gpt-4o", "messages": MESSAGES, "temperature": 0.7}
-    assert taken[1].completion is not None
-    assert taken[1].completion.tokens
+    for one in taken[1:]:
+        assert one.body == REQUEST
+        assert one.completion is not None
+        assert one.completion.tokens
 
 
 def test_promptfoo_keeps_its_outcome_and_what_came_from_a_cache_is_no_run(tmp_path: Path) -> None:
