@@ -1,7 +1,7 @@
 """Recorded traffic into the store: how long a synthetic file of {request, response} lines takes, and its peak memory.
 
-    python benchmarks/importing.py                  Markdown, then one JSON block
-    python benchmarks/importing.py --records 100000 a shorter file
+    python benchmarks/importing.py                   Markdown, then one JSON block
+    python benchmarks/importing.py --records 1000000 the file that the bars are about
 
 Each record is a call of about 1 kB with a system prompt, a question of one of `--cases` kinds (default: a tenth of the
 records) and an answer with usage. The import runs in a process of its own, whose peak memory is what is reported. The
@@ -55,7 +55,7 @@ def write(path: Path, records: int, cases: int) -> None:
 
 
 def main() -> int:
-    report = Report("importing", __doc__, records=1_000_000, cases=0)
+    report = Report("importing", __doc__, records=100_000, cases=0)
     records = report.args.records
     cases = report.args.cases or max(1, records // 10)
     with tempfile.TemporaryDirectory() as name:

@@ -91,8 +91,8 @@ def test_an_empty_case_file_says_what_it_needs(tmp_path: Path, capsys: Any, text
             gzip.compress(b'{"case_id": "a", "run": 0, "completion": "x", "messages": []}\n' * 50, mtime=0)[:-20],
             "x.jsonl.gz",
         ),
-        (b'{"prompt": "hello"}\n', "x.jsonl.gz:1"),
-        (b"not json\n", "x.jsonl.gz:1"),
+        (b'{"prompt": "hello"}\n', "x.jsonl.gz: is in no format that is read here"),
+        (b"not json\n", "x.jsonl.gz: is in no format that is read here"),
         (b"", "x.jsonl.gz"),
     ],
 )

@@ -408,18 +408,24 @@ def test_scores_of_people_come_with_the_observation(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", [93, zipfile.ZIP_DEFLATED])
 def test_a_log_of_inspect_is_read_with_raw_calls_and_scores(tmp_path: Path, method: int) -> None:
     called = {"event": "model", "output": SAMPLE["output"], "call": {"request": REQUEST, "response": ANSWER}}
+    asked = {k: v for k, v in REQUEST.items() if k != "messages"}
+    apart = {"request": {**asked, "tools": None}, "response": ANSWER, "call_refs": [[0, 2]], "call_key": "messages"}
+    pooled = {"events": [{**called, "call": apart}], "events_data": {"calls": MESSAGES, "messages": []}}
     members = {
         "samples/sum-1_epoch_1.json": SAMPLE,
+        "samples/sum-1_epoch_3.json": {**SAMPLE, "epoch": 3, "uuid": "u3", **pooled},
         "samples/sum-1_epoch_2.json": {**SAMPLE, "epoch": 2, "uuid": "u2", "events": [called], "target": "4"},
         "header.json": HEADER,
     }
     taken, skipped = read(zipped(tmp_path, members, method))
     assert skipped == []
-    assert [t.fidelity for t in taken] == ["partly", "exact"]
-    assert [(t.reward, t.expected, t.ids["case"]) for t in taken] == [(1.0, "4", "sum-1")] * 2
+    assert [t.fidelity for t in taken] == ["partly", "exact", "exact"]
+    assert [(t.reward, t.expected, t.ids["case"]) for t in taken] == [(1.0, "4", "sum-1")] * 3
     assert taken[0].body == {"model": "gpt-4o", "messages": MESSAGES, "temperature": 0.7}
-    assert taken[1].completion is not None
-    assert taken[1].completion.tokens
+    for one in taken[1:]:
+        assert one.body == REQUEST
+        assert one.completion is not None
+        assert one.completion.tokens
 
 
 def test_promptfoo_keeps_its_outcome_and_what_came_from_a_cache_is_no_run(tmp_path: Path) -> None:
@@ -464,6 +470,15 @@ def test_the_same_messages_are_one_case_whatever_brought_them(tmp_path: Path) ->
     assert dict(found.intake.marked) == {"equals": 1}
     again, samples = taking(tmp_path, *files)
     assert (again.stored, len(samples)) == (0, 4)
+
+
+def test_equal_ids_of_a_careless_server_lose_no_call(tmp_path: Path) -> None:
+    other = {**ANSWER, "choices": [{"message": {"content": "5"}, "finish_reason": "stop"}]}
+    numbered = [{"id": "1", "request": REQUEST, "response": r} for r in (ANSWER, other, ANSWER)]
+    found, samples = taking(tmp_path, save(tmp_path, *numbered))
+    assert [s.sample.completion and s.sample.completion.text for s in samples] == ["4", "5"]
+    assert found.intake is not None
+    assert "taken already" in found.intake.left_out[0].why
 
 
 def test_cases_of_the_project_are_found_again_and_its_checks_judge(tmp_path: Path) -> None:

@@ -102,15 +102,30 @@ def _exact(sample: Mapping[str, JSON], output: Mapping[str, JSON], where: str) -
     """The raw call whose output is the sample's; None where no call was kept."""
     for event in as_list(sample.get("events")):
         one = as_mapping(event)
-        request = as_object(as_mapping(one.get("call")).get("request"))
+        request = _request(as_mapping(one.get("call")), as_mapping(sample.get("events_data")))
         same = as_mapping(one.get("output")).get("choices") == output.get("choices")
         if one.get("event") == "model" and same and request and is_request(request):
-            request = {k: v for k, v in request.items() if k not in ("extra_headers", "timeout")}
             taken = taken_from(NAME, where, request, None, as_mapping(one["call"]).get("response"), True)
             said = _completion(output)
             best = taken.completion if taken.completion is not None else said
             return replace(taken, completion=best, usage=_usage(output))
     return None
+
+
+def _request(called: Mapping[str, JSON], pool: Mapping[str, JSON]) -> dict[str, JSON] | None:
+    """The request of a raw call, its messages put back: the log keeps those of all calls once, in a pool.
+
+    A null in it stands for what was not given, so it was not sent.
+    """
+    request = as_object(called.get("request"))
+    if request is None:
+        return None
+    key, kept = called.get("call_key"), as_list(pool.get("calls"))
+    if isinstance(key, str) and called.get("call_refs"):
+        runs = [run for run in as_list(called["call_refs"]) if isinstance(run, list) and len(run) == 2]
+        numbers = [(whole_number(first), whole_number(end)) for first, end in runs]
+        request[key] = [m for first, end in numbers if first is not None and end is not None for m in kept[first:end]]
+    return {k: v for k, v in request.items() if v is not None and k not in ("extra_headers", "timeout")}
 
 
 def _rebuilt(

@@ -99,8 +99,8 @@ def _when(value: Mapping[str, JSON]) -> float | None:
     return moment(response.get("created")) if isinstance(response, dict) else None
 
 
-IDS = {"trace_id": "trace", "span_id": "span", "session_id": "session", "id": "record", "request_id": "record",
-       "case_id": "case", "case": "case"}  # fmt: skip
+# Not `id`: it may be the number of a row, which another file has, too.
+IDS = {"trace_id": "trace", "span_id": "span", "session_id": "session", "case_id": "case", "case": "case"}  # fmt: skip
 
 
 def _ids(value: Mapping[str, JSON]) -> dict[str, str]:

@@ -135,7 +135,7 @@ class _Taker:
     def _seen_before(self, placed: Placed) -> str:
         """Why this call is one that was taken already; empty where it was not."""
         ids = placed.taken.ids
-        marks = [hash((ids.get("trace"), ids["record"]))] if "record" in ids else []
+        marks = [hash((placed.key, _series(placed.taken)))] if "record" in ids else []
         again = hash(placed.again) if placed.again else None
         if any(mark in self.seen for mark in marks):
             return TWICE
@@ -278,12 +278,15 @@ def _request_id(request: Request, identity: str) -> str:
 
 
 def _series(taken: Taken) -> str:
-    """What makes a call one and the same in whatever file it comes again: its ids, else its place and content."""
-    ids = taken.ids
-    if "record" in ids:
-        return f"imported {ids.get('trace', '')}/{ids['record']}"[:200]
-    said = f"{Path(taken.where).name}\0{taken.completion}\0{taken.error}\0{taken.reward}"
-    return f"imported {hashlib.blake2b(said.encode('utf-8', 'surrogatepass'), digest_size=10).hexdigest()}"
+    """What makes a call one and the same in whatever file it comes again: its ids, else its place, and what it says.
+
+    Ids alone would not do: there are servers that give every answer the same one.
+    """
+    said, ids = taken.completion, taken.ids
+    place = f"{ids.get('trace', '')}/{ids['record']}" if "record" in ids else Path(taken.where).name
+    answer = (said.text, said.tool_calls) if said else (taken.error, taken.reward)
+    text = repr((place, answer, taken.started))
+    return f"imported {hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=10).hexdigest()}"
 
 
 def _with_others(taken: Taken, first: NewSample) -> list[NewSample]:
