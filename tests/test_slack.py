@@ -670,6 +670,30 @@ def test_messages_are_kept_while_slack_is_down_and_come_once_after_a_restart(
     assert figure["files"]
 
 
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_message_that_was_being_sent_when_we_were_killed_is_there_once(
+    slack: FakeSlack, home: Path, arrived: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slack.down = True
+    with Place(slack, home) as first:
+        root = first.mention(ANA, WORDS)
+        (message,) = first.store.unsent()
+        first.store.retry_message(message.seq, 0, "")
+        assert first.store.claim_message(message.seq, 60)  # and then we were killed
+    slack.down = False
+    if arrived:
+        named = {"metadata": {"event_payload": {"key": message.key}}}
+        slack.messages[ROOM].append({"ts": slack.ts(), "bot_id": "BBOT", "text": "m", "thread_ts": root, **named})
+    with Place(slack, home) as second:
+        second.go_on()
+        assert len(slack.ours(ROOM)) == int(arrived)  # whoever was sending it may still be at it
+        monkeypatch.setattr("reroll.slack.delivery.STALE", -1.0)
+        second.go_on()
+        second.go_on()
+        assert second.store.unsent() == []
+    assert len(slack.ours(ROOM)) == 1
+
+
 def test_a_file_that_arrived_unheard_is_not_sent_again(
     place: Place, answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
