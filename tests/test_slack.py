@@ -221,9 +221,9 @@ def paid(slack: FakeSlack, home: Path) -> Iterator[Place]:
         yield made
 
 
-def costing(home: Path) -> Path:
+def costing(home: Path, model: str = "openai:gpt-4o") -> Path:
     file = home / "program.yaml"
-    file.write_text(re.sub("model: bundled .*", "model: openai:gpt-4o", file.read_text()))
+    file.write_text(re.sub("model: bundled .*", f"model: {model}", file.read_text()))
     return home
 
 
@@ -414,6 +414,18 @@ def test_a_person_and_a_channel_spend_no_more_than_their_caps(
         place.press("UCEM", slack.ours(ROOM)[-1], "start", "1.4")
         assert "This channel may spend $0.03" in texts(slack)[-1]
         assert len(place.store.jobs()) == 2
+
+
+def test_a_cap_that_cannot_be_held_as_no_price_is_known_starts_nothing(slack: FakeSlack, home: Path) -> None:
+    from reroll.slack.desk import Caps
+
+    costing(home, "openai:nobody-knows-me")
+    with Place(slack, home, Caps(user=1.0)) as place:
+        place.mention(ANA, WORDS)
+        assert "price unknown" in texts(slack)[0]
+        place.press(ANA, slack.ours(ROOM)[0], "start", "1.1")
+        assert "the cap of $1.00 cannot be held" in texts(slack)[-1]
+        assert place.store.jobs() == []
 
 
 @pytest.mark.parametrize(
@@ -656,6 +668,30 @@ def test_messages_are_kept_while_slack_is_down_and_come_once_after_a_restart(
     message, figure = slack.ours(ROOM)
     assert answer["text"].split(". ")[0] in whole(message)
     assert figure["files"]
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_message_that_was_being_sent_when_we_were_killed_is_there_once(
+    slack: FakeSlack, home: Path, arrived: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slack.down = True
+    with Place(slack, home) as first:
+        root = first.mention(ANA, WORDS)
+        (message,) = first.store.unsent()
+        first.store.retry_message(message.seq, 0, "")
+        assert first.store.claim_message(message.seq, 60)  # and then we were killed
+    slack.down = False
+    if arrived:
+        named = {"metadata": {"event_payload": {"key": message.key}}}
+        slack.messages[ROOM].append({"ts": slack.ts(), "bot_id": "BBOT", "text": "m", "thread_ts": root, **named})
+    with Place(slack, home) as second:
+        second.go_on()
+        assert len(slack.ours(ROOM)) == int(arrived)  # whoever was sending it may still be at it
+        monkeypatch.setattr("reroll.slack.delivery.STALE", -1.0)
+        second.go_on()
+        second.go_on()
+        assert second.store.unsent() == []
+    assert len(slack.ours(ROOM)) == 1
 
 
 def test_a_file_that_arrived_unheard_is_not_sent_again(

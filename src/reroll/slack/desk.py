@@ -316,10 +316,11 @@ class Desk:
             if cap is None:
                 continue
             spent = self.store.spent_on_slack(after, **where)
-            if spent is None:
+            if spent is None or price.usd is None:
+                whose_price = "this" if price.usd is None else f"what {who} started in the last 24 hours"
                 raise UsageError(
-                    f"what {who} started in the last 24 hours has no known price, so the cap of {money(cap)} cannot be "
-                    "held; ask whoever runs me to start it",
+                    f"the price of {whose_price} is not known, so the cap of {money(cap)} cannot be held; ask whoever "
+                    "runs me to start it",
                     slug="slack-cap",
                 )
             if cap - spent <= 0:
