@@ -353,6 +353,21 @@ def test_a_store_that_is_gone_or_locked_is_a_page_that_says_so(inside: TestClien
     assert "closed" in reply.text
 
 
+def test_a_store_whose_file_is_gone_takes_no_report_until_it_is_back(inside: TestClient, home: Home) -> None:
+    assert home.store.path is not None
+    form = {"mark": mark(inside), "input.request": "Tea next Friday", "expect": "contains", "expected": "2026-11-27"}
+    away = home.store.path.with_suffix(".away")
+    home.store.path.rename(away)
+    reply = inside.get("/", headers=HTML)
+    assert reply.status_code == 503
+    assert "was moved or removed while it was open" in reply.text
+    sent = inside.post("/reports", data=form, headers={"origin": BASE})
+    assert sent.status_code == 503  # and not a thank-you for what nobody will ever find
+    away.rename(home.store.path)
+    assert inside.get("/", headers=HTML).status_code == 200
+    assert home.store.reports() == []
+
+
 def test_files_that_cannot_be_read_are_said_on_every_page_and_the_store_is_still_shown(
     inside: TestClient, home: Home
 ) -> None:

@@ -43,6 +43,7 @@ class Database:
         self._beginnings = Beginnings()
         self._rescue = rescue  # the file for what came back while the server was gone
         self._patience = busy_seconds  # how long we wait for a server that is gone
+        self._opened: tuple[int, int] | None = None  # which file it is, where it is one
 
     @classmethod
     def open(
@@ -70,6 +71,7 @@ class Database:
         except BaseException:
             store.close()
             raise
+        store._opened = None if store.path is None else _which(store.path)
         return store
 
     def close(self) -> None:
@@ -91,6 +93,12 @@ class Database:
     def _in_words(self) -> Iterator[None]:
         if self._closed:
             raise StoreError(f"the store {self.name} was closed; open it again", slug="store-closed")
+        if self._opened is not None and self.path is not None and _which(self.path) != self._opened:
+            # What is written now would go into a file that nobody can open any more.
+            raise StoreError(
+                f"the store {self.path} was moved or removed while it was open; put it back, or start again without it",
+                slug="store-missing",
+            )
         try:
             yield
         except self._sql.ERRORS as error:
@@ -125,6 +133,14 @@ class Database:
                 time.sleep(0.1)
         with connection, transaction:
             yield connection
+
+
+def _which(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _make_folder(path: Path, create: bool) -> None:
