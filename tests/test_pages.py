@@ -568,6 +568,9 @@ def test_settings_make_a_token_that_a_colleague_comes_in_by_the_door_with_until_
         guest.goto(owner.base + "/cases/next-friday")
         assert guest.locator("form.do button").count() > 3
         assert all(one.is_disabled() for one in guest.locator("form.do button").all())
+        for path in (f"/samples/{failing(playing.folder)}", "/ideas", "/cases/next-friday"):
+            guest.goto(owner.base + path)
+            assert all(one.is_disabled() for one in guest.locator("main form[method=post] button").all()), path
         owner.go("/settings")
         with owner.page.expect_navigation():
             owner.page.locator("tr", has_text="Ben").locator("button", has_text="Revoke").click()

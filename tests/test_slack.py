@@ -795,6 +795,9 @@ def test_what_is_not_signed_by_slack_is_refused_and_nothing_of_it_is_logged(
         assert status(said, age=400) == 401
         assert web.post("/slack/events", content=json.dumps(said)).status_code == 401
         assert web.post("/slack/events", content=b"\xff\xfe").status_code == 400
+        pieces = (b"x" * 2**16 for _ in range(32))  # no length is said
+        assert web.post("/slack/events", content=pieces).status_code == 413
+        assert web.post("/slack/events", content=b"x", headers={"content-length": "many"}).status_code == 401
         raw, headers = fake.signed({"type": "url_verification", "challenge": "c-123"})
         assert web.post("/slack/events", content=raw, headers=headers).json() == {"challenge": "c-123"}
         assert place.store.open_events() == place.store.asks() == []

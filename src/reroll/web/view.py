@@ -32,6 +32,7 @@ __all__ = ["Drawn", "environment", "marked", "page", "plain", "prose"]
 
 HERE = Path(__file__).parent
 WIDE, NARROW = 720, 350
+READ_ONLY = Markup(' disabled title="Your access lets you read, not run"')
 MOST_SHOWN = 20_000  # characters of one completion on a page; the rest is offered as a file
 TYPES = {"svg": "image/svg+xml", "png": "image/png", "csv": "text/csv; charset=utf-8"}
 
@@ -187,6 +188,7 @@ def page(
         "path": request.url.path,
         "query": request.url.query,
         "who": who,
+        "locked": "" if who is None or who.may_run else READ_ONLY,
         "mark": "" if who is None else access.passes.mark(who.session),
         "figures": drawn,
         "folder": home.folder.resolve().name,
