@@ -105,7 +105,7 @@ def live(address: str, headers: dict[str, str], folder: Path, updates: int, pid:
 
         def read() -> None:
             connection = http.client.HTTPConnection(address, timeout=60)
-            connection.request("GET", f"/jobs/{job.id}/events", headers=headers)
+            connection.request("GET", f"/events?job={job.id}", headers=headers)
             reply = connection.getresponse()
             while line := reply.readline():
                 if line.startswith(b"data:"):
