@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from reroll.init import init_project
 from reroll.store import Store
+from reroll.web.home import Home, secret_of
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -92,6 +94,14 @@ def no_job_goes_on(folder: Path) -> None:
         for job in store.jobs(states=("waiting", "running")):
             store.stop_job(job.id)
         until(lambda: not store.jobs(states=("waiting", "running")))
+
+
+@contextlib.contextmanager
+def home_in(folder: Path) -> Iterator[Home]:
+    """The example project in a new folder, with an empty store, as a server would show it."""
+    init_project(folder)
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        yield Home(folder, store, secret=secret_of(folder))
 
 
 @dataclass

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from reroll.store import Store
+
 NAMES = itertools.count()
 
 
@@ -92,3 +94,17 @@ def running() -> Iterator[Server]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.joinpath(f"{folder.name}.log").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """For tests that run against both databases; the module names `server` too."""
+    url = tmp_path / "store.sqlite" if request.param == "sqlite" else request.getfixturevalue("server").new_database()
+    with Store.open(url) as store:
+        yield store

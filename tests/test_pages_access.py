@@ -18,14 +18,13 @@ from starlette.testclient import TestClient
 
 from reroll.case import Report
 from reroll.errors import UsageError
-from reroll.init import init_project
 from reroll.serving import Serving, access_of
 from reroll.store import Store
 from reroll.web.access import Access
 from reroll.web.app import create_app
 from reroll.web.home import Home, secret_of
 from reroll.web.passes import LINK_SECONDS, Passes
-from tests.pages import environment, until
+from tests.pages import environment, home_in, until
 
 BASE = "http://127.0.0.1:8585"
 SECRET = "a-secret-of-the-proxy"
@@ -40,10 +39,8 @@ class Clock:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    folder = tmp_path / "meetings"
-    init_project(folder)
-    with Store.open(folder / ".reroll" / "store.sqlite") as store:
-        yield Home(folder, store, secret=secret_of(folder))
+    with home_in(tmp_path / "meetings") as home:
+        yield home
 
 
 @pytest.fixture

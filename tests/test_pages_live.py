@@ -17,13 +17,12 @@ from reroll.web import jobs
 from reroll.web.access import Access
 from reroll.web.actions import key_of
 from reroll.web.app import create_app
-from reroll.web.home import Home, secret_of
+from reroll.web.home import Home
 from reroll.web.jobs import AT_ONCE, Pool
 from reroll.web.live import Hub
 from reroll.web.passes import Passes
-from tests.pages import SECONDS, Served, browser, needs_chromium, run, served, tab
+from tests.pages import SECONDS, Served, browser, home_in, needs_chromium, run, served, tab
 
-pytestmark = pytest.mark.xdist_group("pages")
 BASE = "http://127.0.0.1:8585"
 ASKS = """
   - id: asks
@@ -35,10 +34,8 @@ ASKS = """
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    folder = tmp_path / "meetings"
-    init_project(folder)
-    with Store.open(folder / ".reroll" / "store.sqlite") as store:
-        yield Home(folder, store, secret=secret_of(folder))
+    with home_in(tmp_path / "meetings") as home:
+        yield home
 
 
 @pytest.fixture

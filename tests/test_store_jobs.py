@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import pytest
 
 from reroll.check import Outcome
 from reroll.sample import Completion, Sample
 from reroll.store import Store
-from tests.postgres import Server, running
+from tests import postgres
 
 KEEP = {"title": "t", "by": "ana"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """The same tests run against both databases."""
-    url = tmp_path / "store.sqlite" if request.param == "sqlite" else request.getfixturevalue("server").new_database()
-    with Store.open(url) as store:
-        yield store
+server, store = postgres.server, postgres.either_store
 
 
 def test_however_many_ask_at_once_there_is_one_job_and_the_next_one_comes_after_its_end(store: Store) -> None:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from reroll.store import Store
-from tests.postgres import Server, running
+from tests import postgres
 
 ASK = {"channel": "C1", "thread": "1.1", "asked_by": "UANA", "what": "investigate", "state": "offered"}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """The same tests run against both databases."""
-    url = tmp_path / "store.sqlite" if request.param == "sqlite" else request.getfixturevalue("server").new_database()
-    with Store.open(url) as store:
-        yield store
+server, store = postgres.server, postgres.either_store
 
 
 def test_an_event_is_taken_once_by_its_id_and_once_by_its_message(store: Store) -> None:

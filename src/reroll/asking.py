@@ -113,7 +113,7 @@ def person_of(spending: Spending) -> Person | None:
 
 def asks_on_screen(spending: Spending, case: Case) -> bool:
     """Whether questions will be shown, so that no live line may run over them."""
-    return spending.person is None and any(inner.kind == "person" for check in case.checks for inner in check.walk())
+    return spending.person is None and case.asks_a_person
 
 
 def _ask_about(question: str, text: str, inputs: Mapping[str, Any]) -> str:

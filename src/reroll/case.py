@@ -50,6 +50,11 @@ class Case(BaseModel):
                 raise _wrong_check(i, f"check `{name}` asks for {{expected}}, and the case has no `expected`")
         return self
 
+    @property
+    def asks_a_person(self) -> bool:
+        """Whether a person says what is right, answer by answer."""
+        return any(inner.kind == "person" for check in self.checks for inner in check.walk())
+
     def check_names(self) -> tuple[str, ...]:
         """A name per check; the default is its kind and position: `json-1`."""
         return tuple(c.name or f"{c.kind}-{i}" for i, c in enumerate(self.checks, 1))

@@ -184,11 +184,9 @@ def _report(
 
 def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -> Answer:
     cases = (asked.case, *(c for c in project.cases if c.set == "control" and asked.question == "luck"))
-    others = (
-        other_models(project.program) if asked.cause or (asked.cause is None and _runs_here(project.program)) else []
-    )
+    others = other_models(project.program) if asked.cause or (asked.cause is None and project.program.runs_here) else []
     if not asked.cause:  # only models that run here cost nothing
-        others = [program for program in others if _runs_here(program)]
+        others = [program for program in others if program.runs_here]
     return _with_session(
         project,
         store,
@@ -198,10 +196,6 @@ def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -
         controls=len(cases) > 1,
         others=others,
     )
-
-
-def _runs_here(program: Program) -> bool:
-    return program.model.partition(":")[0] in ("bundled", "gguf")
 
 
 def _with_session(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +10,9 @@ from aiohttp import web
 
 from reroll.errors import UsageError
 from reroll.numbers import counts
+from reroll.opening import on_stop
 from reroll.recorder import Recorder, base_of
+from reroll.serving import listening_at
 
 __all__ = ["record"]
 
@@ -26,9 +25,10 @@ def record(upstream: str, port: int, out: Path) -> int:
 
 
 async def _record(recorder: Recorder, port: int) -> int:
-    over = _stopped()
+    over = asyncio.Event()
+    on_stop(over.set)
     runner = web.AppRunner(recorder.app(), access_log=None, shutdown_timeout=5.0)
-    with _listening(port) as taken:
+    with listening_at(LOOPBACK, port) as taken:
         await runner.setup()
         try:
             await web.SockSite(runner, taken).start()
@@ -47,27 +47,3 @@ async def _record(recorder: Recorder, port: int) -> int:
             slug="record-lost",
         )
     return 0
-
-
-def _listening(port: int) -> socket.socket:
-    taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((LOOPBACK, port))
-    except (OSError, OverflowError) as error:
-        taken.close()
-        raise UsageError(
-            f"cannot listen at port {port}: {str(getattr(error, 'strerror', None) or error).lower()}; choose another "
-            "--port, or 0 for a free one",
-            slug="port",
-        ) from None
-    return taken
-
-
-def _stopped() -> asyncio.Event:
-    """Set by Ctrl-C and by a signal to end."""
-    over, loop = asyncio.Event(), asyncio.get_running_loop()
-    for one in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # where the system has none: Ctrl-C raises
-            loop.add_signal_handler(one, over.set)
-    return over

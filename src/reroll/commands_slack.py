@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reroll.arguments import Common
 from reroll.errors import UsageError
-from reroll.opening import project_of, store_of
+from reroll.opening import on_stop, project_of, store_of
 from reroll.output import print_json
-from reroll.serving import Serving, listening_at
+from reroll.serving import listening_at, run_app
 from reroll.settings import setting
 from reroll.slack.manifest import manifest
 from reroll.web.home import Home
@@ -62,35 +61,23 @@ def answer_slack(
 
             _until_ended(socket_mode(make))
         else:
-            _serve(Serving(host, port), make)
+            _serve(host, port, make)
     return 0
 
 
-def _serve(told: Serving, make: object) -> None:
-    import uvicorn
-
+def _serve(host: str, port: int, make: Callable[[], Office]) -> None:
     from reroll.slack.app import on_http
 
-    taken = listening_at(told)
-    app = on_http(make)  # type: ignore[arg-type]  # made by answer_slack
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
-    address = f"http://{told.host}:{taken.getsockname()[1]}/slack/events"
+    taken = listening_at(host, port)
+    address = f"http://{host}:{taken.getsockname()[1]}/slack/events"
     print(f"reroll answers Slack at {address}; Ctrl-C ends it, jobs go on.", file=sys.stderr, flush=True)
-    uvicorn.Server(config).run(sockets=[taken])
+    run_app(on_http(make), taken)
 
 
-def _until_ended(work: object) -> None:
+def _until_ended(work: Coroutine[Any, Any, None]) -> None:
     async def until() -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, task.cancel)
+        task = asyncio.create_task(work)
+        on_stop(task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
             await task
 

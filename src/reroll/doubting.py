@@ -93,7 +93,7 @@ def _labelled(
 def _asker(session: Session, case: Case) -> Callable[[Judged], str] | None:
     """What asks a person about one run and keeps the label; None where nobody is there."""
     person = session.checker.person
-    if person is None or any(inner.kind == "person" for check in case.checks for inner in check.walk()):
+    if person is None or case.asks_a_person:
         return None  # their word is the check itself
     path = session.project.path / FILE
     return lambda run: ask_about(case, session.judging, run.stored, person, path)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import re
-import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 from reroll.errors import UsageError
 from reroll.fake_faults import STATUSES, Behaviour, Deed, error_body
+from reroll.opening import on_stop
 
 __all__ = ["FakeServer", "serve", "serving"]
 
@@ -323,10 +323,8 @@ async def serving(
 
 async def serve(behaviour: Behaviour, host: str, port: int, tell: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM; `tell` is given the base_url once it is ready."""
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows
-            loop.add_signal_handler(sign, over.set)
+    over = asyncio.Event()
+    on_stop(over.set)
     async with serving(behaviour, host, port) as (_, url):
         tell(url)
         await over.wait()

@@ -128,7 +128,7 @@ def judged_samples(checker: Checker, project: Project, store: Store, cases: Sequ
 
 def judge_again(checker: Checker, project: Project, seen: Sequence[Seen], most: int) -> tuple[list[str], list[str]]:
     """What the check says of up to `most` runs, chosen at random, and what it says when it is run on them again."""
-    of = {one.stored.id: one for one in seen if not _asks_a_person(one.case)}
+    of = {one.stored.id: one for one in seen if not one.case.asks_a_person}
     chosen = which_to_label((), of, (), most, seed="again") if most and of else []
     again = [overall(_judge(checker, project, of[id].case, of[id].stored)).outcome for id in chosen]
     return [of[id].outcome.outcome for id in chosen], [str(word) for word in again]
@@ -136,10 +136,6 @@ def judge_again(checker: Checker, project: Project, seen: Sequence[Seen], most: 
 
 def _judge(checker: Checker, project: Project, case: Case, run: StoredSample) -> list[Outcome]:
     return checker.judge(case, project.program, run.sample)
-
-
-def _asks_a_person(case: Case) -> bool:
-    return any(inner.kind == "person" for check in case.checks for inner in check.walk())
 
 
 # -- what people say ---------------------------------------------------------------------------------------------------

@@ -79,6 +79,13 @@ def _all_beside(sessions: Sequence[Session]) -> Iterator[Session]:
         yield from _all_beside(session.beside)
 
 
+def on_stop(call: Callable[[], object]) -> None:
+    """Call this at Ctrl-C and at a signal to end, in place of what they usually do."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
+            asyncio.get_running_loop().add_signal_handler(one, call)
+
+
 @contextlib.contextmanager
 def stopping_cleanly(*sessions: Session) -> Iterator[None]:
     """Ctrl-C ends the drawing, not the program: what is known is still printed. A second one ends it."""

@@ -245,6 +245,11 @@ class Program(BaseModel):
         return examples
 
     @property
+    def runs_here(self) -> bool:
+        """Whether its model runs on this machine, so that its calls cost nothing."""
+        return self.model.partition(":")[0] in ("bundled", "gguf")
+
+    @property
     def content(self) -> JSON:
         """What the identity covers: all that can change an output, order included."""
         found = self.model_dump(exclude=NOT_OUTPUT, exclude_defaults=True)

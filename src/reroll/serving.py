@@ -8,13 +8,17 @@ import socket
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from reroll.errors import UsageError
 from reroll.web.access import Access
 from reroll.web.home import Home
 from reroll.web.passes import Passes
 
-__all__ = ["LOOPBACK", "Serving", "link", "listening_at", "serve"]
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+__all__ = ["LOOPBACK", "Serving", "link", "listening_at", "run_app", "serve"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROXY_VARIABLE = "REROLL_PROXY_SECRET"
@@ -72,14 +76,25 @@ def _loopback(host: str) -> bool:
 
 def serve(home: Home, told: Serving) -> None:
     """Serve the pages until Ctrl-C or a signal to end. Raises: UsageError where it cannot listen there."""
-    import uvicorn
-
     from reroll.web.app import create_app
 
     access = access_of(home, told)
-    taken = listening_at(told)
+    taken = listening_at(told.host, told.port)
     told = Serving(told.host, taken.getsockname()[1], told.hosts, told.proxy_secret)
     app = create_app(home, access)
+    print(f"reroll serves {home.folder.resolve()}\nOpen {link(access.passes, told)}", file=sys.stderr, flush=True)
+    print(
+        "The link opens the pages once; `reroll serve --link` prints another. Ctrl-C ends it, jobs go on.",
+        file=sys.stderr,
+        flush=True,
+    )
+    run_app(app, taken)
+
+
+def run_app(app: Starlette, taken: socket.socket) -> None:
+    """Serve the app there until Ctrl-C or a signal to end."""
+    import uvicorn
+
     # The address that a proxy says it has is believed only where the secret vouches for it; uvicorn believes none.
     config = uvicorn.Config(
         app,
@@ -89,28 +104,22 @@ def serve(home: Home, told: Serving) -> None:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    print(f"reroll serves {home.folder.resolve()}\nOpen {link(access.passes, told)}", file=sys.stderr, flush=True)
-    print(
-        "The link opens the pages once; `reroll serve --link` prints another. Ctrl-C ends it, jobs go on.",
-        file=sys.stderr,
-        flush=True,
-    )
     uvicorn.Server(config).run(sockets=[taken])
 
 
-def listening_at(told: Serving) -> socket.socket:
-    """A socket that listens there. Raises: UsageError where it cannot."""
-    family = socket.AF_INET6 if ":" in told.host else socket.AF_INET
+def listening_at(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one. Raises: UsageError where it cannot."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((told.host, told.port))
+        made.bind((host, port))
         made.listen(256)
     except (OSError, OverflowError) as error:
         made.close()
         problem = (getattr(error, "strerror", None) or str(error)).lower()
         raise UsageError(
-            f"{told.host}:{told.port} cannot be listened at: {problem}; choose another --port, 0 takes a free one",
+            f"{host}:{port} cannot be listened at: {problem}; choose another --port, 0 takes a free one",
             slug="serve-port",
         ) from None
     return made

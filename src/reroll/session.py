@@ -367,7 +367,7 @@ def outcomes_of(session: Session, at: Slots, samples: Mapping[str, Sample]) -> d
     """What the checks of this place's case say of stored samples, by id; outcomes that were missing are stored."""
     ids = checks_of(session, at)
     have = session.store.outcomes(list(samples), ids)
-    by_person = any(inner.kind == "person" for check in at.case.checks for inner in check.walk())
+    by_person = at.case.asks_a_person
     fresh: dict[str, list[tuple[str, Outcome]]] = {}
     judge = session.checker.judging(at.case, session.judging)
     try:

@@ -28,6 +28,7 @@ from reroll.slack.delivery import Delivery, problem_of
 from reroll.slack.desk import Caps, Desk
 from reroll.slack.watching import Watching
 from reroll.web import jobs
+from reroll.web.beside import beside
 from reroll.web.home import Home
 
 __all__ = ["Office", "Secrets", "client_of", "office", "on_http", "socket_mode"]
@@ -213,13 +214,8 @@ class Office:
 
 @contextlib.asynccontextmanager
 async def office(made: Office) -> AsyncIterator[Office]:
-    task = asyncio.create_task(made.go())
-    try:
+    async with beside(made.go()):
         yield made
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 # -- ways in -----------------------------------------------------------------------------------------------------------

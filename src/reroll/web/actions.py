@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from reroll.asking import usage_at_most
-from reroll.case import Case
 from reroll.errors import RerollError, UsageError
 from reroll.models.prices import FREE, price
 from reroll.numbers import counts, money, percent
@@ -22,7 +21,7 @@ from reroll.store_rows import clean
 from reroll.web.access import Refused, Visitor
 from reroll.web.home import Home
 
-__all__ = ["ACTIONS", "PERSON_BUDGET", "Action", "Offer", "asked_for", "asks_a_person", "key_of", "offer"]
+__all__ = ["ACTIONS", "PERSON_BUDGET", "Action", "Offer", "asked_for", "key_of", "offer"]
 
 MOST_BUDGET = 20_000
 MOST_TEXT = 100_000
@@ -156,11 +155,6 @@ def offer(
         _usd(project, fields.get("case"), calls),
         kind in FREE,
     )
-
-
-def asks_a_person(case: Case) -> bool:
-    """Whether a person says what is right, answer by answer."""
-    return any(inner.kind == "person" for check in case.checks for inner in check.walk())
 
 
 def _usd(project: Project, case_id: str | None, calls: int) -> float | None:

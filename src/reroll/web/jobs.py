@@ -24,6 +24,7 @@ from reroll.store import Store
 from reroll.store_rows_web import Job, JobState
 from reroll.web.access import Refused, form_of, local, visitor_of
 from reroll.web.actions import asked_for, key_of
+from reroll.web.beside import beside
 from reroll.web.home import Home
 from reroll.web.view import page
 
@@ -108,13 +109,8 @@ def start(id: str, home: Home) -> subprocess.Popen[bytes]:
 @contextlib.asynccontextmanager
 async def pool(home: Home) -> AsyncIterator[Pool]:
     made = Pool(home)
-    task = asyncio.create_task(made.go())
-    try:
+    async with beside(made.go()):
         yield made
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from reroll.errors import RerollError
+from reroll.web.beside import beside
 from reroll.web.home import Home
 
 __all__ = ["ROUTES", "Hub", "hub", "told"]
@@ -111,13 +112,8 @@ class Hub:
 @contextlib.asynccontextmanager
 async def hub(home: Home) -> AsyncIterator[Hub]:
     made = Hub(home)
-    task = asyncio.create_task(made.go())
-    try:
+    async with beside(made.go()):
         yield made
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def events(request: Request) -> StreamingResponse:

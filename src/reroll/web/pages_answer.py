@@ -19,7 +19,7 @@ from reroll.project import Project
 from reroll.store import Store, StoredReport
 from reroll.store_rows_web import Job
 from reroll.web import figured
-from reroll.web.actions import PERSON_BUDGET, Offer, asks_a_person, offer
+from reroll.web.actions import PERSON_BUDGET, Offer, offer
 from reroll.web.gathered import Gathered, answer_of, gathered
 from reroll.web.home import Home
 from reroll.web.view import WIDE, environment, page
@@ -203,7 +203,7 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
             project,
             "investigate",
             label="Measure it",
-            budget=PERSON_BUDGET if asks_a_person(case) else None,
+            budget=PERSON_BUDGET if case.asks_a_person else None,
             case=case.id,
             forks="no",
             cause="no",

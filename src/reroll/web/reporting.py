@@ -19,7 +19,7 @@ from reroll.check import Check
 from reroll.errors import UsageError
 from reroll.program import PLACEHOLDER
 from reroll.project import REPORTED, Project
-from reroll.web.actions import PERSON_BUDGET, asks_a_person
+from reroll.web.actions import PERSON_BUDGET
 from reroll.web.home import Home
 
 __all__ = ["EXPECTATIONS", "free_budget", "how_measured", "input_names", "report_of"]
@@ -39,12 +39,12 @@ def input_names(project: Project) -> list[str]:
 
 def free_budget(project: Project) -> int | None:
     """Calls that an answer may take where they cost nothing, as the model runs here; None where it does not."""
-    return FREE_BUDGET if project.program.model.partition(":")[0] in ("bundled", "gguf") else None
+    return FREE_BUDGET if project.program.runs_here else None
 
 
 def how_measured(project: Project, case: Case) -> dict[str, str]:
     """How a report of this case is measured first, as the fields of `investigate`: all that is free, else the rate."""
-    asked = asks_a_person(case)
+    asked = case.asks_a_person
     free = free_budget(project)
     if asked or free is None:
         told = dict.fromkeys(("forks", "cause", "fixes"), "no")  # each is offered with the answer, with its price
