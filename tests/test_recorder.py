@@ -240,13 +240,14 @@ def test_a_compressed_answer_is_kept_readable(tmp_path: Path) -> None:
     assert rows(tmp_path / "c.jsonl")[0]["response"]["body"]["choices"][0]["message"]["content"] == "hi"
 
 
-def test_another_host_name_is_refused_so_that_no_web_page_can_call_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["evil.example", "127.evil.example", "127.0.0.1.evil.example"])
+def test_another_host_name_is_refused_so_that_no_web_page_can_call_it(tmp_path: Path, name: str) -> None:
     async def go() -> tuple[int, int]:
         async with (
             serving() as (server, url),
             recording(f"{url}/v1", tmp_path / "c.jsonl") as (here, _),
             aiohttp.ClientSession() as session,
-            session.post(f"{here}/v1/chat/completions", json=ASK, headers={"Host": "evil.example"}) as reply,
+            session.post(f"{here}/v1/chat/completions", json=ASK, headers={"Host": name}) as reply,
         ):
             return reply.status, server.calls
 

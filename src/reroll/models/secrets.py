@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -36,8 +37,17 @@ class Key:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this host is this very machine."""
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+    """Whether this host is this very machine; a name that only begins like an address of it is not.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1", "api.localhost", "127.evil.example")]
+    [True, True, True, True, False]
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def find_key(base_url: str, environment: Mapping[str, str]) -> Key:
