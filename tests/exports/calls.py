@@ -45,7 +45,7 @@ def make_all(client: Any) -> None:
     """Every call once, in their order; those that fail are caught, as a product would."""
     for name, asked in CALLS.items():
         try:
-            got = client.chat.completions.create(model="tiny", **asked)
+            got = client.chat.completions.create(model="gpt-4o-mini", **asked)
             if asked.get("stream"):
                 for _ in got:
                     pass

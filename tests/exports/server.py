@@ -30,6 +30,14 @@ USAGE = {"prompt_tokens": 21, "completion_tokens": 2, "total_tokens": 23, "promp
 CALL = {"id": "call_9", "type": "function", "function": {"name": "look_up", "arguments": '{"day": "Monday"}'}}
 
 
+def _refused(said: Any) -> web.Response | None:
+    for status, kind in ((429, "rate_limit_exceeded"), (500, "server_error")):
+        if f"fail with {status}" in json.dumps(said):
+            error = {"message": f"No: {kind}.", "type": kind, "param": None, "code": kind}
+            return web.json_response({"error": error}, status=status)
+    return None
+
+
 class ModelAndCollector:
     """Answers as it is asked; `bodies` are the requests to the model, files in `folder` what a tracer sent."""
 
@@ -42,14 +50,27 @@ class ModelAndCollector:
         raw = await request.read()
         self.bodies.append(raw)
         asked = json.loads(raw)
-        said = str(asked["messages"][-1]["content"])
-        for status, kind in ((429, "rate_limit_exceeded"), (500, "server_error")):
-            if f"fail with {status}" in said:
-                error = {"message": f"No: {kind}.", "type": kind, "param": None, "code": kind}
-                return web.json_response({"error": error}, status=status)
+        if refused := _refused(asked["messages"][-1]):
+            return refused
         if asked.get("stream"):
             return await self._stream(request, asked)
         return web.json_response(self._whole(asked))
+
+    async def responses(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        self.bodies.append(raw)
+        asked = json.loads(raw)
+        if refused := _refused(asked["input"]):
+            return refused
+        logprobs = LOGPROBS["content"] if "message.output_text.logprobs" in asked.get("include", []) else []
+        text = {"type": "output_text", "text": "Friday", "annotations": [], "logprobs": logprobs}
+        said = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": [text]}
+        usage = {"input_tokens": 21, "output_tokens": 2, "total_tokens": 23}
+        details = {"input_tokens_details": {"cached_tokens": 4}, "output_tokens_details": {"reasoning_tokens": 0}}
+        about = {"id": f"resp_{len(self.bodies)}", "object": "response", "created_at": 1790000000}
+        more = {"status": "completed", "model": f"{asked['model']}-2026-01-01", "output": [said]}
+        kept = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+        return web.json_response({**about, **more, **kept, "usage": {**usage, **details}})
 
     def _whole(self, asked: dict[str, Any]) -> dict[str, Any]:
         texts = ["Friday", "Sunday"][: asked.get("n") or 1]
@@ -71,7 +92,11 @@ class ModelAndCollector:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         about = self._about(asked, "chat.completion.chunk")
-        for delta, reason in (({"role": "assistant", "content": "Fri"}, None), ({"content": "day"}, None), ({}, "stop")):
+        for delta, reason in (
+            ({"role": "assistant", "content": "Fri"}, None),
+            ({"content": "day"}, None),
+            ({}, "stop"),
+        ):
             piece = {**about, "choices": [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]}
             await response.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
@@ -94,6 +119,7 @@ async def serving(folder: Path) -> AsyncIterator[tuple[ModelAndCollector, str]]:
     server = ModelAndCollector(folder)
     app = web.Application(client_max_size=64 << 20)
     app.router.add_post("/v1/chat/completions", server.chat)
+    app.router.add_post("/v1/responses", server.responses)
     for path in ("/v1/traces", "/v1/logs", "/v1/metrics", "/api/public/otel/v1/traces"):
         app.router.add_post(path, server.collect)
     runner = web.AppRunner(app, shutdown_timeout=0.05)

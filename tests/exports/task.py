@@ -1,0 +1,45 @@
+"""The calls as an evaluation of Inspect, whose log goes into a folder: MODEL_URL FOLDER FORMAT API.
+
+API is `chat` or `responses`, which Inspect takes of itself.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(model_url: str, folder: str, form: str, api: str) -> None:
+    from calls import ASKED, SET, SYSTEM
+    from inspect_ai import Epochs, Task, eval
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
+    from inspect_ai.scorer import includes
+    from inspect_ai.solver import generate
+
+    said = [ASKED["content"], "fail with 500"]
+    names = ["which-day", "broken"]
+    dataset = [
+        Sample(
+            id=name,
+            input=[ChatMessageSystem(content=SYSTEM["content"]), ChatMessageUser(content=text)],
+            target="Friday",
+        )
+        for name, text in zip(names, said, strict=True)
+    ]
+    task = Task(dataset=dataset, solver=[generate()], scorer=includes(), epochs=Epochs(2), name="days")
+    config = GenerateConfig(**SET, logprobs=True, top_logprobs=2, max_retries=0)
+    eval(
+        task,
+        model="openai/tiny",
+        model_base_url=model_url,
+        model_args={"responses_api": api == "responses"},
+        log_dir=folder,
+        log_format=form,
+        display="none",
+        fail_on_error=False,
+        **config.model_dump(exclude_none=True),
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
