@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+MODEL = "gpt-4o-mini"
 SYSTEM = {"role": "system", "content": "Answer with a weekday — nothing else."}
 ASKED = {"role": "user", "content": "Lunch with Zoë “next Friday”?\nWhich day is that?"}
 TOOL = {
@@ -14,7 +15,7 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"day": {"type": "string"}}, "required": ["day"]},
     },
 }
-CALLED = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"day": "Friday"}'}}
+CALLED = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"day":"Friday"}'}}
 HISTORY = [
     {"role": "user", "content": "Is Friday free?"},
     {"role": "assistant", "content": None, "tool_calls": [CALLED]},
@@ -45,7 +46,7 @@ def make_all(client: Any) -> None:
     """Every call once, in their order; those that fail are caught, as a product would."""
     for name, asked in CALLS.items():
         try:
-            got = client.chat.completions.create(model="gpt-4o-mini", **asked)
+            got = client.chat.completions.create(model=MODEL, **asked)
             if asked.get("stream"):
                 for _ in got:
                     pass

@@ -92,11 +92,8 @@ class ModelAndCollector:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         about = self._about(asked, "chat.completion.chunk")
-        for delta, reason in (
-            ({"role": "assistant", "content": "Fri"}, None),
-            ({"content": "day"}, None),
-            ({}, "stop"),
-        ):
+        pieces = ({"role": "assistant", "content": "Fri"}, None), ({"content": "day"}, None), ({}, "stop")
+        for delta, reason in pieces:
             piece = {**about, "choices": [{"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}]}
             await response.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")

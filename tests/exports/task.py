@@ -1,6 +1,6 @@
-"""The calls as an evaluation of Inspect, whose log goes into a folder: MODEL_URL FOLDER FORMAT API.
+"""The calls as evaluations of Inspect, whose logs go into a folder: MODEL_URL FOLDER.
 
-API is `chat` or `responses`, which Inspect takes of itself.
+One by chat completions, with a log in its own format; and one by the Responses API, which it takes of itself, in JSON.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 
-def main(model_url: str, folder: str, form: str, api: str) -> None:
-    from calls import ASKED, SET, SYSTEM
+def main(model_url: str, folder: str) -> None:
+    from calls import ASKED, MODEL, SET, SYSTEM
     from inspect_ai import Epochs, Task, eval
     from inspect_ai.dataset import Sample
     from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
@@ -28,17 +28,18 @@ def main(model_url: str, folder: str, form: str, api: str) -> None:
     ]
     task = Task(dataset=dataset, solver=[generate()], scorer=includes(), epochs=Epochs(2), name="days")
     config = GenerateConfig(**SET, logprobs=True, top_logprobs=2, max_retries=0)
-    eval(
-        task,
-        model="openai/tiny",
-        model_base_url=model_url,
-        model_args={"responses_api": api == "responses"},
-        log_dir=folder,
-        log_format=form,
-        display="none",
-        fail_on_error=False,
-        **config.model_dump(exclude_none=True),
-    )
+    for form, responses in (("eval", False), ("json", True)):
+        eval(
+            task,
+            model=f"openai/{MODEL}",
+            model_base_url=model_url,
+            model_args={"responses_api": responses},
+            log_dir=folder,
+            log_format=form,
+            display="none",
+            fail_on_error=False,
+            **config.model_dump(exclude_none=True),
+        )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,9 @@ def _taken(
     id = as_text(provider.get("id"))
     api, model = _model(id)
     given = {**settings.get(id, {}), **settings.get(as_text(provider.get("label")), {})}
-    params = {k: v for k, v in given.items() if k not in NO_PARAMS and v is not None}
+    # What passes through is sent as it stands, over the other parameters.
+    said = {**given, **as_mapping(given.get("passthrough"))}
+    params = {k: v for k, v in said.items() if k not in NO_PARAMS and v is not None}
     completion, error = _answer(row, response)
     usage = as_mapping(row.get("tokenUsage") or response.get("tokenUsage"))
     base = given.get("apiBaseUrl")
@@ -86,9 +88,9 @@ def _taken(
         error=error,
         reward=_reward(row),
         started=when,
-        ids={"case": _name(row)} if _name(row) else {},
+        ids={k: v for k, v in (("case", _name(row)), ("record", as_text(row.get("id")))) if v},
         marks=tuple(_marks(row)),
-        usage=Usage(whole_number(usage.get("prompt")), whole_number(usage.get("completion"))),
+        usage=_usage(usage),
         guessed=(NOT_ALL if params else NONE,),
     )
 
@@ -110,6 +112,11 @@ def _answer(row: Mapping[str, JSON], response: Mapping[str, JSON]) -> tuple[Comp
     if calls and len(calls) == len(as_list(output)):
         return Completion("", "tool_calls", tuple(dict(c) for c in calls)), None
     return Completion(as_text(output), reason if isinstance(reason, str) else "unknown"), None
+
+
+def _usage(given: Mapping[str, JSON]) -> Usage:
+    cached = whole_number(as_mapping(given.get("completionDetails")).get("cacheReadInputTokens"))
+    return Usage(whole_number(given.get("prompt")), whole_number(given.get("completion")), None, cached)
 
 
 def _reward(row: Mapping[str, JSON]) -> float | None:
