@@ -16,21 +16,20 @@ def main(model_url: str, folder: str) -> None:
     from inspect_ai.scorer import includes
     from inspect_ai.solver import generate
 
-    said = [ASKED["content"], "fail with 500"]
-    names = ["which-day", "broken"]
-    dataset = [
+    asked = {"which-day": ASKED["content"], "broken": "fail with 500"}
+    good, bad = [
         Sample(
             id=name,
             input=[ChatMessageSystem(content=SYSTEM["content"]), ChatMessageUser(content=text)],
             target="Friday",
         )
-        for name, text in zip(names, said, strict=True)
+        for name, text in asked.items()
     ]
-    task = Task(dataset=dataset, solver=[generate()], scorer=includes(), epochs=Epochs(2), name="days")
     config = GenerateConfig(**SET, logprobs=True, top_logprobs=2, max_retries=0)
-    for form, responses in (("eval", False), ("json", True)):
+    # A failed call is tried again for seconds whatever is set, so only one evaluation has one.
+    for form, responses, dataset in (("eval", False, [good, bad]), ("json", True, [good])):
         eval(
-            task,
+            Task(dataset=dataset, solver=[generate()], scorer=includes(), epochs=Epochs(2), name="days"),
             model=f"openai/{MODEL}",
             model_base_url=model_url,
             model_args={"responses_api": responses},

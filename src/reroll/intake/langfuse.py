@@ -146,11 +146,11 @@ def taken_from_observation(value: Mapping[str, JSON], where: str) -> Taken | Non
     if not messages or not all(isinstance(m.get("role"), str) for m in messages):
         return None
     params, guessed = _params(as_object(_get(value, "modelParameters", "model_parameters")) or {})
-    model = _get(value, "model", "providedModelName", "provided_model_name")
-    body = {**({"model": model} if isinstance(model, str) and model else {}), "messages": messages, **params, **asked}
-    about = as_mapping(value.get("metadata"))
+    about = as_object(value.get("metadata")) or {}
     if shape := as_object(about.get("response_format")):
         asked["response_format"] = shape
+    model = _get(value, "model", "providedModelName", "provided_model_name")
+    body = {**({"model": model} if isinstance(model, str) and model else {}), "messages": messages, **params, **asked}
     completions, error = _answers(value, about)
     answered = (ANSWERED,) if completions and model else ()
     return Taken(
