@@ -22,7 +22,7 @@ from reroll.intake.spans import Span, nested
 from reroll.intake.taken import Taken
 from reroll.sample import Completion, Usage
 
-__all__ = ["address_of", "merged", "take"]
+__all__ = ["NONE", "NOT_ALL", "SHAPED", "address_of", "merged", "take"]
 
 JSON = Any
 NAME = "OpenTelemetry"

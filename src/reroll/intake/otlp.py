@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reroll.intake import genai, langfuse_spans, openinference
+from reroll.intake import ai_sdk, genai, langfuse_spans, openinference
 from reroll.intake.moments import lasted, moment
 from reroll.intake.spans import Event, Span
 from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
@@ -21,7 +21,7 @@ NO_CALL = "is a span that is no call of a model"
 NO_MESSAGES = "is a call whose messages were not captured (content capture is switched off where it was recorded)"
 TWICE = "is a call that was taken already (the same span a second time)"
 # A dialect takes a span that it knows, and gives None for all others. The first that knows it has it.
-DIALECTS = (openinference.take, langfuse_spans.take, genai.take)
+DIALECTS = (openinference.take, langfuse_spans.take, ai_sdk.take, genai.take)
 KEYS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "batches")
 
 

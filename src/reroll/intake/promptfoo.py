@@ -14,8 +14,14 @@ __all__ = ["PROMPTFOO"]
 
 JSON = Any
 NAME = "promptfoo"
-NOT_ALL = "promptfoo keeps the parameters of its configuration; what a provider adds by itself is not known."
-NONE = "promptfoo's configuration sets no parameter; the provider's defaults would be used."
+NOT_ALL = (
+    "promptfoo keeps the parameters of its configuration, not those that it adds by itself "
+    "(such as max_tokens 1024 and temperature 0 for OpenAI's models of chat)."
+)
+NONE = (
+    "promptfoo's configuration sets no parameter; what promptfoo adds by itself is not known "
+    "(such as max_tokens 1024 and temperature 0 for OpenAI's models of chat)."
+)
 # Keys of a provider's configuration that say how promptfoo calls it, and are no parameters of the model.
 NO_PARAMS = {
     "apiKey", "apiHost", "apiBaseUrl", "apiKeyEnvar", "organization", "headers", "cost", "passthrough", "prefix",
