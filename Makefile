@@ -84,6 +84,6 @@ clean: ## forget what was installed and built
 # The tools whose real exports are imported, apart: they would pull at what reroll itself is tested with.
 .venv-exports/installed: requirements-exports.lock
 	@$(PYTHON) -m venv --clear .venv-exports && \
-		.venv-exports/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps \
+		.venv-exports/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps --no-compile \
 		--requirement requirements-exports.lock && touch $@ || \
 		{ rm -rf .venv-exports; echo "The tools could not be installed whose exports are imported; those tests will be skipped"; }
