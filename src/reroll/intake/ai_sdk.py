@@ -63,6 +63,7 @@ def take(span: Span, where: str) -> Taken | Literal["no messages"] | None:
         completion=_completion(span),
         usage=_usage(span),
         model=span.text("ai.response.model", "gen_ai.response.model"),
+        ids={"response": span.text("ai.response.id", "gen_ai.response.id") or ""},
         guessed=(
             NOT_ALL if params else NONE,
             *([SHAPED] if shaped else []),

@@ -78,6 +78,7 @@ def take(span: Span, where: str) -> Taken | Literal["no messages"] | None:
         usage=_usage(span),
         model=span.text("gen_ai.response.model"),
         fingerprint=span.text("gen_ai.openai.response.system_fingerprint", "openai.response.system_fingerprint"),
+        ids={"response": span.text("gen_ai.response.id") or ""},
         guessed=(NOT_ALL if params else NONE, *_unsure(span, messages)),
     )
 
