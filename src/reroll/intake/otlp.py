@@ -108,7 +108,7 @@ def _finished(taken: Taken, span: Span) -> Taken:
         started=span.start,
         seconds=seconds,
         ids={k: v for k, v in {**taken.ids, **ids, "session": session or ""}.items() if v},
-        reward=taken.reward if taken.reward is not None else _verdict(span),
+        reward=taken.reward if taken.reward is not None else _verdict(span, bool(taken.others)),
         marks=(*taken.marks, *_evaluations(span)),
         guessed=(*taken.guessed, *skew),
     )
@@ -124,13 +124,16 @@ def _evaluations(span: Span) -> Iterator[Mark]:
             yield Mark(str(name), value if good else None, str(said.get("gen_ai.evaluation.explanation") or ""))
 
 
-def _verdict(span: Span) -> float | None:
+def _verdict(span: Span, several: bool) -> float | None:
     """1 where every evaluation says pass, 0 where one says fail; None where they speak of something else.
 
-    A score by itself is none: whether much of it is good, only its name says.
+    A score by itself is none: whether much of it is good, only its name says. Of `several` completions it is not
+    known which one an evaluation is about, so there all must say the same.
     """
     labels = [str(e.attributes.get("gen_ai.evaluation.score.label")) for e in span.events if e.name == EVALUATION]
-    return float("fail" not in labels) if labels and set(labels) <= {"pass", "fail"} else None
+    if not labels or not set(labels) <= {"pass", "fail"} or (several and len(set(labels)) > 1):
+        return None
+    return float("fail" not in labels)
 
 
 # -- the export's JSON -------------------------------------------------------------------------------------------------
