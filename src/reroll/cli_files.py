@@ -12,6 +12,8 @@ from reroll.arguments import Common, ExportFormat
 __all__ = ["export", "import_"]
 
 COMMON = Common()
+# A hyphen is stdout; what else begins with one is an option in the place of a file, and turned away.
+FileOrStdout = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 
 
 def export(
@@ -20,8 +22,8 @@ def export(
     *,
     out: Path | None = None,
     parquet: Path | None = None,
-    csv: Path | None = None,
-    evaluations: Path | None = None,
+    csv: FileOrStdout = None,
+    evaluations: FileOrStdout = None,
     to: str | None = None,
     form: Annotated[ExportFormat, Parameter(name="--format")] = "recorded",
     common: Common = COMMON,

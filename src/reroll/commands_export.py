@@ -62,6 +62,9 @@ def _chosen(told: Export, common: Common) -> tuple[str, Path | None]:
     if len(given) > 1:
         raise UsageError(f"export writes one thing; give {given[0]} or {given[1]}, not both")
     option = given[0] if given else "--out"
+    for name in ("--csv", "--evaluations"):
+        if str(files[name] or "").startswith("--"):
+            raise UsageError(f"{name} wants a file, or - for stdout; got {files[name]}")
     if option != "--out" and told.form != "recorded":
         raise UsageError(f"--format {told.form} is written as JSON lines; take --out instead of {option}")
     out = files.get(option)
