@@ -51,7 +51,7 @@ def run(*words: object) -> None:
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     env |= {"OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     command = [str(PYTHON), *map(str, words)]
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240)
     assert done.returncode == 0, done.stdout
 
 
@@ -263,7 +263,7 @@ def test_what_promptfoo_wrote_is_known_and_made_again(tmp_path: Path, capsys: An
         words = "eval -c config.json -o out.json --no-cache --no-table --no-progress-bar --no-share".split()
         env = {**os.environ, **quiet, "HOME": str(tmp_path), "PROMPTFOO_CONFIG_DIR": str(tmp_path / "own")}
         command = [str(installing.promptfoo()), *words]  # ends with 100 where a test failed
-        subprocess.run(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, timeout=120)
+        subprocess.run(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, timeout=240)
         export = Export(tmp_path / "out.json", list(server.bodies))
         taken, skipped = export.read()
         assert (len(taken), skipped) == (2, [])
