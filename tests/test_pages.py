@@ -88,6 +88,7 @@ def pages(folder: Path) -> dict[str, str]:
         "tree": "/cases/next-friday/tree",
         "wordings": "/cases/next-friday/wordings",
         "cause": "/cases/next-friday/cause",
+        "life": "/cases/next-friday/life",
         "fixes": "/cases/next-friday/fixes",
         "ideas": "/ideas",
         "ledger": "/ledger",
