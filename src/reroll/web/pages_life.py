@@ -64,7 +64,7 @@ def of_case(request: Request) -> Response:
 
 def _life(request: Request, case: Case) -> Response:
     home: Home = request.app.state.home
-    mine = [one for one in home.store.reports() if one.report.case_id == case.id]
+    mine = [one for one in home.store.reports() if one.report.case_id == case.id and one.report.words]
     try:
         project = home.project()
     except RerollError:
