@@ -71,7 +71,7 @@ def test_each_step_is_done_when_it_was_seen_to_be_done(store: Store, folder: Pat
         "The test of the suite was green",
         "bo set the status to “mended”",
         "The fix tone was applied",
-        "`reroll rerun`: 3 of 10 failed",
+        "rerun: 3 of 10 failed",
         "lena reported: “It forgot Ana”",
     ]
 

@@ -127,7 +127,7 @@ def moments_of(store: Store, case: Case, reports: Sequence[StoredReport]) -> lis
         for one in reports
     ]
     made += [
-        Moment(one.made_us, f"`reroll {one.command}`: {one.line or one.verdict}", f"/findings/{one.id}")
+        Moment(one.made_us, f"{one.command}: {one.line or one.verdict}", f"/findings/{one.id}")
         for one in store.findings(case_id=case.id, limit=MOST)
     ]
     made += [
