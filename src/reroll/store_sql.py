@@ -22,8 +22,10 @@ def insert_new(table: Table) -> Insert:
 _texts: dict[tuple[Insert, str], tuple[str, tuple[str, ...] | None]] = {}  # statements as each database spells them
 
 
-def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows that all have the same names; values are such as the driver takes (numbers, text, bytes, None).
+
+    Returns how many were inserted.
 
     Goes to the driver directly: SQLAlchemy works on every value of every row, which costs more than SQLite does.
     """
@@ -33,10 +35,8 @@ def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[st
         names = tuple(compiled.positiontup or ()) if compiled.positional else None
         known = _texts[statement, connection.dialect.name] = str(compiled), names
     text, names = known
-    if names is None:
-        connection.exec_driver_sql(text, [dict(row) for row in rows])
-    else:
-        connection.exec_driver_sql(text, list(map(itemgetter(*names), rows)))
+    given = [dict(row) for row in rows] if names is None else list(map(itemgetter(*names), rows))
+    return connection.exec_driver_sql(text, given).rowcount
 
 
 class unindexed(FunctionElement[Any]):
