@@ -10,6 +10,7 @@ from typing import Any
 
 from reroll.intake.logprobs import read_tokens
 from reroll.intake.taken import API
+from reroll.json_text import json_text
 from reroll.sample import Completion, Token, Usage
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "as_object",
     "as_text",
     "call",
-    "compact",
     "is_request",
     "joined",
     "messages_of",
@@ -35,8 +35,6 @@ __all__ = [
 JSON = Any
 MOST_TOKENS = 10**9
 UNKNOWN = Usage()
-# Made once: json.dumps makes an encoder for each call.
-compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def api_of(body: Mapping[str, JSON], url: str | None = None) -> API:
 
 def request_text(body: Mapping[str, JSON]) -> str:
     """The text of a body, its keys in their order."""
-    return compact(body)
+    return json_text(body)
 
 
 def messages_of(body: Mapping[str, JSON], api: API) -> list[dict[str, JSON]]:
@@ -100,8 +98,10 @@ def messages_of(body: Mapping[str, JSON], api: API) -> list[dict[str, JSON]]:
 
 def _plain(message: Mapping[str, JSON]) -> dict[str, JSON]:
     """The message without its empty keys, and with its text as one text where it is nothing but text."""
+    role, content = message.get("role"), message.get("content")
+    if len(message) == 2 and type(role) is str and type(content) is str:
+        return {"role": role, "content": content}
     found = {k: v for k, v in message.items() if (v is not None and v != []) or k == "content"}
-    content = found.get("content")
     if isinstance(content, list) and content and all(_is_text(part) for part in content):
         found["content"] = joined(content)
     return {"role": str(found.pop("role", "user")), **found}
@@ -246,6 +246,8 @@ def _name(value: JSON) -> str | None:
 
 def whole_number(value: JSON) -> int | None:
     """A count, None for anything that can be none."""
+    if value is None or (type(value) is int and 0 <= value <= MOST_TOKENS):
+        return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
         value = int(value)
     if isinstance(value, float) and value.is_integer():

@@ -10,9 +10,10 @@ from typing import Any
 
 from reroll.case import Case
 from reroll.check import Check
-from reroll.intake.bodies import as_mapping, compact, joined, messages_of
+from reroll.intake.bodies import as_mapping, joined, messages_of
 from reroll.intake.genai import merged
 from reroll.intake.taken import Skipped, Taken
+from reroll.json_text import json_bytes
 from reroll.match import clean
 from reroll.program import Program
 from reroll.sample import Completion, Sample
@@ -56,8 +57,7 @@ def key_of(messages: Sequence[Mapping[str, JSON]]) -> str:
         ["system" if m.get("role") in SYSTEM else m.get("role"), m.get("content") or "", m.get("tool_calls") or 0]
         for m in messages
     ]
-    text = compact(said)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return hashlib.blake2b(json_bytes(said), digest_size=8).hexdigest()
 
 
 def place(taken: Taken, turn: int | None = None) -> Placed | Skipped:

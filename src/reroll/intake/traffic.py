@@ -16,10 +16,11 @@ from reroll.check import Check, overall
 from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
-from reroll.intake.bodies import compact, messages_of, tools_of
+from reroll.intake.bodies import messages_of, tools_of
 from reroll.intake.casing import Placed, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
 from reroll.intake.taken import Skipped, Taken
+from reroll.json_text import json_bytes
 from reroll.program import Program, Request
 from reroll.project import Project
 from reroll.sample import Usage
@@ -31,7 +32,7 @@ __all__ = ["Call", "take_in"]
 JSON = Any
 REWARD = (Check.of("reward", 1),)
 REMEMBERED = 200_000  # requests and cases that need not be stored again
-BATCH = 2000  # calls stored in one transaction
+BATCH, BATCH_BYTES = 5000, 2**25  # calls stored in one transaction, and how much their requests may be together
 NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
 PLACES = 3  # of what was left out, so many places are named
 MOST_SENTENCES = 40
@@ -57,6 +58,19 @@ class Call:
             return case_of(self.placed, self.id, self.checks)
         except ValidationError as error:
             raise UsageError(f"{self.placed.taken.where}: {error.errors()[0]['msg']}", slug="import-check") from None
+
+
+Asked = tuple[str, Request, str]  # id, request, identity: as `Store.put_requests` takes it
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """What is to be stored of a call: its samples; its request and its case only where they are not stored yet."""
+
+    where: str
+    new: list[NewSample]
+    asked: Asked | None
+    call: Call | None
 
 
 def take_in(
@@ -112,30 +126,31 @@ class _Taker:
         self.words: dict[tuple[str, str | None], dict[str, list[str]]] = {}
         self.matched = self.unanswered = self.samples = self.stored = 0
         self.check_names: dict[str, None] = {}
-        self.waiting: list[tuple[Call, NewSample | None, tuple[str, Request, str]]] = []
+        self.waiting: list[_Waiting] = []
+        self.bytes = 0
 
     def add(self, one: Taken | Skipped) -> None:
         placed = place(one, self.turn) if isinstance(one, Taken) else one
         if isinstance(placed, Skipped):
             self.leave(placed.where, placed.why)
             return
-        if why := self._seen_before(placed):
+        series = _series(placed.taken)
+        if why := self._seen_before(placed, series):
             self.leave(placed.taken.where, why)
             return
         call = self._call(placed)
         self._count(call)
-        self.waiting.append((call, *self._rows(call)))
-        if len(self.waiting) >= BATCH:
+        self.waiting.append(self._rows(call, series))
+        if len(self.waiting) >= BATCH or self.bytes >= BATCH_BYTES:
             self.flush()
 
     def leave(self, where: str, why: str) -> None:
         count, places = self.left.get(why, (0, ()))
         self.left[why] = (count + 1, places if len(places) >= PLACES else (*places, where))
 
-    def _seen_before(self, placed: Placed) -> str:
+    def _seen_before(self, placed: Placed, series: str) -> str:
         """Why this call is one that was taken already; empty where it was not."""
-        ids = placed.taken.ids
-        marks = [hash((placed.key, _series(placed.taken)))] if "record" in ids else []
+        marks = [hash((placed.key, series))] if "record" in placed.taken.ids else []
         again = hash(placed.again) if placed.again else None
         if any(mark in self.seen for mark in marks):
             return TWICE
@@ -149,7 +164,7 @@ class _Taker:
             self.matched += 1
             own = own if self.checks is None else own.model_copy(update={"checks": self.checks})
             return Call(placed, own.id, own.checks, own)
-        short = int.from_bytes(hashlib.blake2b(placed.key.encode(), digest_size=8).digest())
+        short = hash(placed.key)
         if short not in self.made:
             name = placed.taken.ids.get("case")
             named = name if name and name not in self.taken_ids else None
@@ -184,22 +199,23 @@ class _Taker:
             self.programs[kind] = made, made.id
         return self.programs[kind]
 
-    def _rows(self, call: Call) -> tuple[NewSample | None, tuple[str, Request, str]]:
+    def _rows(self, call: Call, series: str) -> _Waiting:
         taken = call.placed.taken
         program, program_id = self._program(taken)
         request = _request(taken, program)
         identity = f"imported:{program.model}"
-        request_id = _request_id(request, identity)
-        asked = (request_id, request, identity)
+        text = json_bytes([identity, request.base_url, request.body, request.raw])
+        id = _request_id(text)
+        asked = None if id in self.asked else (id, request, identity)
+        self.bytes += len(text) if asked else 0
+        new_case = None if call.id in self.cased else call
         if taken.completion is None and taken.error is None and taken.reward is None and not call.placed.answered:
             self.unanswered += 1
-            return None, asked
+            return _Waiting(taken.where, [], asked, new_case)
         sample = sample_of(call.placed)
-        first = NewSample(
-            sample, request_id, _series(taken), 0, program_id, call.id, source="imported", settled=taken.started
-        )
+        first = NewSample(sample, id, series, 0, program_id, call.id, source="imported", settled=taken.started)
         self._judge(call, program, first)
-        return first, asked
+        return _Waiting(taken.where, _with_others(taken, first), asked, new_case)
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
         self.samples += 1
@@ -215,7 +231,7 @@ class _Taker:
 
     def flush(self) -> None:
         """Store what waits. A call whose request or case holds a key in use is left out, and the others are stored."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self.waiting, self.bytes = self.waiting, [], 0
         try:
             self._store(waiting)
         except UsageError as error:
@@ -227,20 +243,20 @@ class _Taker:
                 except UsageError as secret:
                     if secret.slug != "secret-in-request":
                         raise
-                    self.leave(one[0].placed.taken.where, "holds a key in use or a token, which is not stored")
+                    self.leave(one.where, "holds a key in use or a token, which is not stored")
 
-    def _store(self, waiting: list[tuple[Call, NewSample | None, tuple[str, Request, str]]]) -> None:
+    def _store(self, waiting: list[_Waiting]) -> None:
         """What was stored a moment ago is not stored again: the same question comes often."""
-        requests = {asked[0]: asked for _, _, asked in waiting if asked[0] not in self.asked}
-        cases = {call.id: call for call, _, _ in waiting if call.id not in self.cased}
+        requests = {one.asked[0]: one.asked for one in waiting if one.asked}
+        cases = {one.call.id: one.call for one in waiting if one.call}
         self.store.put_requests(requests.values())
         self.store.put_cases(call.case for call in cases.values())
         for known, new_ones in ((self.asked, requests), (self.cased, cases)):
             if len(known) > REMEMBERED:
                 known.clear()
             known.update(new_ones)
-        new = [one for call, first, _ in waiting if first for one in _with_others(call.placed.taken, first)]
-        self.stored += sum(is_new for _, is_new in self.store.put_samples(new))
+        new = [sample for one in waiting for sample in one.new]
+        self.stored += sum([is_new for _, is_new in self.store.put_samples(new)])
 
     def found(self, alpha: float) -> Recording:
         arms: list[Arm] = [
@@ -271,10 +287,9 @@ def _request(taken: Taken, program: Program) -> Request:
     return Request(program.model, program.base_url, body, taken.raw if taken.fidelity == "exact" else None)
 
 
-def _request_id(request: Request, identity: str) -> str:
+def _request_id(text: bytes) -> str:
     """The id of an imported request: like that of one that is drawn, and never the same as one."""
-    text = compact([identity, request.base_url, request.body, request.raw])
-    return f"r1:{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+    return f"r1:{hashlib.blake2b(text, digest_size=8).hexdigest()}"
 
 
 def _series(taken: Taken) -> str:
