@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -19,15 +20,15 @@ def insert_new(table: Table) -> Insert:
     return insert(table).on_conflict_do_nothing()
 
 
+MOST_VALUES = 32_000  # in one statement of SQLite's, which takes 32,766
 _texts: dict[tuple[Insert, str], tuple[str, tuple[str, ...] | None]] = {}  # statements as each database spells them
 
 
 def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows that all have the same names; values are such as the driver takes (numbers, text, bytes, None).
 
-    Returns how many were inserted.
-
     Goes to the driver directly: SQLAlchemy works on every value of every row, which costs more than SQLite does.
+    Returns how many were inserted.
     """
     known = _texts.get((statement, connection.dialect.name))
     if known is None:
@@ -35,8 +36,25 @@ def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[st
         names = tuple(compiled.positiontup or ()) if compiled.positional else None
         known = _texts[statement, connection.dialect.name] = str(compiled), names
     text, names = known
-    given = [dict(row) for row in rows] if names is None else list(map(itemgetter(*names), rows))
-    return connection.exec_driver_sql(text, given).rowcount
+    if names is None:
+        return connection.exec_driver_sql(text, [dict(row) for row in rows]).rowcount
+    return _many_at_a_time(connection, text, len(names), list(map(itemgetter(*names), rows)))
+
+
+def _many_at_a_time(connection: Connection, text: str, width: int, rows: Sequence[tuple[Any, ...]]) -> int:
+    """The same for SQLite: a statement for many rows, during all of which Python's other threads may run.
+
+    By `executemany` the driver would want Python's lock back after each row, and wait for it 5 ms if others compute.
+    """
+    begin, values, end = text.partition(f"({', '.join('?' * width)})")
+    added, place, size = 0, 0, 1 << (MOST_VALUES // width).bit_length() - 1
+    while place < len(rows):
+        while size > len(rows) - place:
+            size //= 2
+        many = f"{begin}{', '.join([values] * size)}{end}"
+        added += connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[place : place + size]))).rowcount
+        place += size
+    return added
 
 
 class unindexed(FunctionElement[Any]):

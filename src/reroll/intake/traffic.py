@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,16 +91,17 @@ def take_in(
         folder: where Python checks lie; keep: is given every call.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder) as checker:
-        taker = _Taker(store, checker, project, checks, turn, keep)
+    with Checker(folder) as checker, ThreadPoolExecutor(1) as beside:
+        taker = _Taker(store, checker, project, checks, turn, keep, beside)
         for one in calls:
             taker.add(one)
         taker.flush()
+        taker.settle()
     return taker.found(alpha)
 
 
 class _Taker:
-    """Takes calls one by one, and stores them in batches; keeps counts, not calls."""
+    """Takes calls one by one, and has them stored in batches, while the next are read; keeps counts, not calls."""
 
     def __init__(
         self,
@@ -109,6 +111,7 @@ class _Taker:
         checks: tuple[Check, ...] | None,
         turn: int | None,
         keep: Callable[[Call], None] | None,
+        beside: Executor,
     ) -> None:
         self.store, self.checker, self.checks, self.turn, self.keep = store, checker, checks, turn, keep
         self.own = keys_of_project(project.program, project.cases) if project else {}
@@ -128,6 +131,8 @@ class _Taker:
         self.check_names: dict[str, None] = {}
         self.waiting: list[_Waiting] = []
         self.bytes = 0
+        self.beside = beside
+        self.storing: Future[list[str]] | None = None
 
     def add(self, one: Taken | Skipped) -> None:
         placed = place(one, self.turn) if isinstance(one, Taken) else one
@@ -230,20 +235,29 @@ class _Taker:
         arm.setdefault(call.case.id, []).append(outcome)
 
     def flush(self) -> None:
-        """Store what waits. A call whose request or case holds a key in use is left out, and the others are stored."""
+        """Have stored what waits, once what was given before is stored. Raises: RerollError of that."""
+        self.settle()
         waiting, self.waiting, self.bytes = self.waiting, [], 0
+        self.storing = self.beside.submit(self._store_most, waiting)
+
+    def settle(self) -> None:
+        """Wait until all that was given is stored, and count what could not be. Raises: RerollError of that."""
+        storing, self.storing = self.storing, None
+        for where in storing.result() if storing is not None else ():
+            self.leave(where, "holds a key in use or a token, which is not stored")
+
+    def _store_most(self, waiting: list[_Waiting]) -> list[str]:
+        """Stored but for calls whose request or case holds a key in use; where those stand."""
         try:
             self._store(waiting)
         except UsageError as error:
             if error.slug != "secret-in-request":
                 raise
-            for one in waiting:
-                try:
-                    self._store([one])
-                except UsageError as secret:
-                    if secret.slug != "secret-in-request":
-                        raise
-                    self.leave(one.where, "holds a key in use or a token, which is not stored")
+            if len(waiting) == 1:
+                return [waiting[0].where]
+            half = len(waiting) // 2
+            return self._store_most(waiting[:half]) + self._store_most(waiting[half:])
+        return []
 
     def _store(self, waiting: list[_Waiting]) -> None:
         """What was stored a moment ago is not stored again: the same question comes often."""
