@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -21,6 +21,7 @@ def insert_new(table: Table) -> Insert:
 
 
 MOST_VALUES = 32_000  # in one statement of SQLite's, which takes 32,766
+FEWEST = 32  # rows for which a statement of their own is worth while
 _texts: dict[tuple[Insert, str], tuple[str, tuple[str, ...] | None]] = {}  # statements as each database spells them
 
 
@@ -38,23 +39,28 @@ def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[st
     text, names = known
     if names is None:
         return connection.exec_driver_sql(text, [dict(row) for row in rows]).rowcount
-    return _many_at_a_time(connection, text, len(names), list(map(itemgetter(*names), rows)))
+    values = list(map(itemgetter(*names), rows))
+    added, at = 0, 0
+    for size, many in _larger(text, len(names), len(values)):
+        added += connection.exec_driver_sql(many, tuple(chain.from_iterable(values[at : at + size]))).rowcount
+        at += size
+    return added + (connection.exec_driver_sql(text, values[at:]).rowcount if at < len(values) else 0)
 
 
-def _many_at_a_time(connection: Connection, text: str, width: int, rows: Sequence[tuple[Any, ...]]) -> int:
-    """The same for SQLite: a statement for many rows, during all of which Python's other threads may run.
+def _larger(text: str, width: int, rows: int) -> Iterator[tuple[int, str]]:
+    """Statements for many rows each, and for how many, as far as that is worth while; the rest is up to `text`.
 
-    By `executemany` the driver would want Python's lock back after each row, and wait for it 5 ms if others compute.
+    Python's other threads run during a statement of SQLite's. After each row of an `executemany` the driver would
+    want Python's lock back, and wait for it up to 5 ms where others compute.
     """
     begin, values, end = text.partition(f"({', '.join('?' * width)})")
-    added, place, size = 0, 0, 1 << (MOST_VALUES // width).bit_length() - 1
-    while place < len(rows):
-        while size > len(rows) - place:
+    size = 1 << (MOST_VALUES // width).bit_length() - 1  # powers of two: few statements, which SQLite keeps prepared
+    while values and size >= FEWEST:
+        if size > rows:
             size //= 2
-        many = f"{begin}{', '.join([values] * size)}{end}"
-        added += connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[place : place + size]))).rowcount
-        place += size
-    return added
+            continue
+        yield size, f"{begin}{', '.join([values] * size)}{end}"
+        rows -= size
 
 
 class unindexed(FunctionElement[Any]):
