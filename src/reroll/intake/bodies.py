@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reroll.intake.logprobs import read_tokens
-from reroll.intake.taken import API
+from reroll.intake.taken import API, made_often
 from reroll.json_text import json_text
 from reroll.sample import Completion, Token, Usage
 
@@ -37,7 +36,7 @@ MOST_TOKENS = 10**9
 UNKNOWN = Usage()
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Answered:
     """What an answer's body says: completions (the first, then others), or an error, or that it says neither."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reroll.case import Case
 from reroll.check import Check
 from reroll.intake.bodies import as_mapping, joined, messages_of
 from reroll.intake.genai import merged
-from reroll.intake.taken import Skipped, Taken
+from reroll.intake.taken import Skipped, Taken, made_often
 from reroll.json_text import json_bytes
 from reroll.match import clean
 from reroll.program import Program
@@ -29,7 +28,7 @@ NO_PARAMS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Placed:
     """A call at its place in a conversation.
 
@@ -54,7 +53,7 @@ class Placed:
 def key_of(messages: Sequence[Mapping[str, JSON]]) -> str:
     """The identity of rendered messages: who says what, whichever form the API has for it."""
     said = [
-        ["system" if m.get("role") in SYSTEM else m.get("role"), m.get("content") or "", m.get("tool_calls") or 0]
+        ["system" if (role := m.get("role")) in SYSTEM else role, m.get("content") or "", m.get("tool_calls") or 0]
         for m in messages
     ]
     return hashlib.blake2b(json_bytes(said), digest_size=8).hexdigest()

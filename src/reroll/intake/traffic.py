@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from reroll.intake.addressing import model_ref
 from reroll.intake.bodies import messages_of, tools_of
 from reroll.intake.casing import Placed, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
-from reroll.intake.taken import Skipped, Taken
+from reroll.intake.taken import Skipped, Taken, made_often
 from reroll.json_text import json_bytes
 from reroll.program import Program, Request
 from reroll.project import Project
@@ -41,7 +41,7 @@ TWICE = "was taken already (the same call a second time)"
 LATER = "is a later step of a turn that was taken already (what came after the tools had been called)"
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Call:
     """One call that was taken: its place, and its case with its checks; `own` where the project has that case."""
 
@@ -64,7 +64,7 @@ class Call:
 Asked = tuple[str, Request, str]  # id, request, identity: as `Store.put_requests` takes it
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class _Waiting:
     """What is to be stored of a call: its samples; its request and its case only where they are not stored yet."""
 
