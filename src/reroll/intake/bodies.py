@@ -62,12 +62,19 @@ def is_request(value: JSON) -> bool:
     return has and isinstance(value.get("prompt", value.get("input")), str | list) and "output" not in value
 
 
+ENDINGS: tuple[tuple[str, API], ...] = (
+    ("/chat/completions", "chat"),
+    ("/responses", "responses"),
+    ("/messages", "messages"),
+)
+
+
 def api_of(body: Mapping[str, JSON], url: str | None = None) -> API:
     """The family that a request body belongs to: from its address where that is known, else from its shape."""
-    path = (url or "").partition("?")[0].rstrip("/")
-    for ending, api in (("/chat/completions", "chat"), ("/responses", "responses"), ("/messages", "messages")):
+    path = url.partition("?")[0].rstrip("/") if url else ""
+    for ending, api in ENDINGS if path else ():
         if path.endswith(ending):
-            return api  # type: ignore[return-value]
+            return api
     if "messages" in body:
         system = "system" in body or str(body.get("model", "")).startswith("claude")
         return "messages" if system or "anthropic_version" in body else "chat"

@@ -62,8 +62,10 @@ def key_of(messages: Sequence[Mapping[str, JSON]]) -> str:
 def place(taken: Taken, turn: int | None = None) -> Placed | Skipped:
     """The call at its turn: number `turn` of the user's messages, from 1, or the last; a negative one from the end."""
     messages = messages_of(taken.body, taken.api)
-    first = next((i for i, m in enumerate(messages) if m["role"] not in SYSTEM), len(messages))
-    system = "\n".join(joined(m.get("content")) for m in messages[:first]) if first else None
+    first = 0
+    while first < len(messages) and messages[first]["role"] in SYSTEM:
+        first += 1
+    system = "\n".join([joined(m.get("content")) for m in messages[:first]]) if first else None
     asked = [i for i, m in enumerate(messages) if m["role"] == "user" and i >= first]
     if not asked:
         return Skipped(taken.format, taken.where, "has no message of a user")
@@ -102,10 +104,10 @@ def _answer(message: Mapping[str, JSON]) -> Completion:
 
 def _again(taken: Taken, key: str, said: Completion | None) -> str | None:
     """Calls of tools have ids of their own, so an equal answer with equal ids is the same answer, seen twice."""
-    ids = [str(call.get("id")) for call in said.tool_calls if call.get("id")] if said else []
-    if ids:
-        return " ".join([key, *ids])
-    return None
+    if said is None or not said.tool_calls:
+        return None
+    ids = [str(call.get("id")) for call in said.tool_calls if call.get("id")]
+    return " ".join([key, *ids]) if ids else None
 
 
 def case_of(placed: Placed, id: str, checks: tuple[Check, ...]) -> Case:
