@@ -17,7 +17,7 @@ from reroll.match import clean
 from reroll.program import Program
 from reroll.sample import Completion, Sample
 
-__all__ = ["Placed", "case_of", "key_of", "keys_of_project", "params_of", "place", "sample_of"]
+__all__ = ["Placed", "again_of", "case_of", "key_of", "keys_of_project", "params_of", "place", "sample_of"]
 
 JSON = Any
 SYSTEM = ("system", "developer")
@@ -85,7 +85,14 @@ def place(taken: Taken, turn: int | None = None) -> Placed | Skipped:
     key = key_of(messages[: at + 1])
     said = answered or taken.completion
     return Placed(
-        taken, key, system, tuple(messages[first:at]), request, _again(taken, key, said), answered, answered is not None
+        taken,
+        key,
+        system,
+        tuple(messages[first:at]),
+        request,
+        again_of(taken, key, said),
+        answered,
+        answered is not None,
     )
 
 
@@ -102,7 +109,7 @@ def _answer(message: Mapping[str, JSON]) -> Completion:
     return merged([dict(message)], "tool_calls" if message.get("tool_calls") else "unknown")
 
 
-def _again(taken: Taken, key: str, said: Completion | None) -> str | None:
+def again_of(taken: Taken, key: str, said: Completion | None) -> str | None:
     """Calls of tools have ids of their own, so an equal answer with equal ids is the same answer, seen twice."""
     if said is None or not said.tool_calls:
         return None

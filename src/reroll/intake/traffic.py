@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
 from reroll.intake.bodies import messages_of, tools_of
-from reroll.intake.casing import Placed, case_of, keys_of_project, params_of, place, sample_of
+from reroll.intake.casing import Placed, again_of, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
 from reroll.intake.taken import Skipped, Taken, made_often
 from reroll.json_text import json_bytes
@@ -34,6 +35,7 @@ JSON = Any
 REWARD = (Check.of("reward", 1),)
 REMEMBERED = 200_000  # requests and cases that need not be stored again
 BATCH, BATCH_BYTES = 5000, 2**25  # calls stored in one transaction, and how much their requests may be together
+SAME_BYTES = 2**25  # of requests whose places are remembered
 NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
 PLACES = 3  # of what was left out, so many places are named
 MOST_SENTENCES = 40
@@ -62,6 +64,25 @@ class Call:
 
 
 Asked = tuple[str, Request, str]  # id, request, identity: as `Store.put_requests` takes it
+
+
+@made_often
+class _Same:
+    """What is the same for all calls with one request, which often comes again: its place, its program, its id."""
+
+    key: str
+    system: str | None
+    history: tuple[Mapping[str, JSON], ...]
+    request: str
+    program: Program
+    program_id: str
+    id: str
+    size: int
+
+    def placed(self, taken: Taken) -> Placed:
+        return Placed(
+            taken, self.key, self.system, self.history, self.request, again_of(taken, self.key, taken.completion)
+        )
 
 
 @made_often
@@ -121,6 +142,8 @@ class _Taker:
         self.asked: set[str] = set()
         self.cased: set[str] = set()
         self.programs: dict[str, tuple[Program, str]] = {}
+        self.same: dict[bytes, _Same] = {}
+        self.same_bytes = 0
         self.formats: Counter[str] = Counter()
         self.fidelity: Counter[str] = Counter()
         self.guessed: Counter[str] = Counter()
@@ -135,7 +158,12 @@ class _Taker:
         self.storing: Future[list[str]] | None = None
 
     def add(self, one: Taken | Skipped) -> None:
-        placed = place(one, self.turn) if isinstance(one, Taken) else one
+        if isinstance(one, Skipped):
+            self.leave(one.where, one.why)
+            return
+        mark = _mark(one)
+        same = self.same.get(mark)
+        placed = place(one, self.turn) if same is None else same.placed(one)
         if isinstance(placed, Skipped):
             self.leave(placed.where, placed.why)
             return
@@ -145,7 +173,7 @@ class _Taker:
             return
         call = self._call(placed)
         self._count(call)
-        self.waiting.append(self._rows(call, series))
+        self.waiting.append(self._rows(call, series, same or self._same(placed, mark)))
         if len(self.waiting) >= BATCH or self.bytes >= BATCH_BYTES:
             self.flush()
 
@@ -204,22 +232,32 @@ class _Taker:
             self.programs[kind] = made, made.id
         return self.programs[kind]
 
-    def _rows(self, call: Call, series: str) -> _Waiting:
-        taken = call.placed.taken
+    def _same(self, placed: Placed, mark: bytes) -> _Same:
+        taken = placed.taken
         program, program_id = self._program(taken)
         request = _request(taken, program)
-        identity = f"imported:{program.model}"
-        text = json_bytes([identity, request.base_url, request.body, request.raw])
-        id = _request_id(text)
-        asked = None if id in self.asked else (id, request, identity)
-        self.bytes += len(text) if asked else 0
+        text = json_bytes([_identity(program), request.base_url, request.body, request.raw])
+        here = placed.key, placed.system, placed.history, placed.request
+        same = _Same(*here, program, program_id, _request_id(text), len(text))
+        if mark and placed.answered is None and not placed.whole:
+            if self.same_bytes > SAME_BYTES:
+                self.same.clear()
+                self.same_bytes = 0
+            self.same[mark] = same
+            self.same_bytes += len(mark) + len(text)
+        return same
+
+    def _rows(self, call: Call, series: str, same: _Same) -> _Waiting:
+        taken, id = call.placed.taken, same.id
+        asked = None if id in self.asked else (id, _request(taken, same.program), _identity(same.program))
+        self.bytes += same.size if asked else 0
         new_case = None if call.id in self.cased else call
         if taken.completion is None and taken.error is None and taken.reward is None and not call.placed.answered:
             self.unanswered += 1
             return _Waiting(taken.where, [], asked, new_case)
         sample = sample_of(call.placed)
-        first = NewSample(sample, id, series, 0, program_id, call.id, source="imported", settled=taken.started)
-        self._judge(call, program, first)
+        first = NewSample(sample, id, series, 0, same.program_id, call.id, source="imported", settled=taken.started)
+        self._judge(call, same.program, first)
         return _Waiting(taken.where, _with_others(taken, first), asked, new_case)
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
@@ -299,6 +337,22 @@ def _request(taken: Taken, program: Program) -> Request:
     tools = tools_of(taken.body)
     body = {"messages": messages_of(taken.body, taken.api), **params_of(taken), **({"tools": tools} if tools else {})}
     return Request(program.model, program.base_url, body, taken.raw if taken.fidelity == "exact" else None)
+
+
+def _mark(taken: Taken) -> bytes:
+    """Equal for two calls only if their requests are in all that is looked at of them; empty where that is not told."""
+    if taken.whole:
+        return b""
+    answering = None if taken.body.get("model") else taken.model
+    said: Any = (taken.body, taken.raw, taken.api, taken.fidelity, taken.url, taken.provider, answering)
+    try:
+        return marshal.dumps(said, 2)
+    except ValueError:
+        return b""
+
+
+def _identity(program: Program) -> str:
+    return f"imported:{program.model}"
 
 
 def _request_id(text: bytes) -> str:
