@@ -181,13 +181,16 @@ def to_us(seconds: float) -> int:
     return round(seconds * 1e6)
 
 
+READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict).encode  # made once, it is slow
+
+
 def to_json(value: Any) -> str:
     """JSON text that any database can hold, key order kept; readable unless it holds half characters.
 
     >>> to_json({"b": "é", "a": chr(0xD83D)})
     '{"b":"\\\\u00e9","a":"\\\\ud83d"}'
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    text = READABLE(value)
     return text if clean(text) == text else json.dumps(value, separators=(",", ":"), default=dict)
 
 
@@ -249,7 +252,7 @@ def sample_row(new: NewSample, id: str, now_us: int) -> dict[str, Any]:
     exact = {}
     for name in TEXTS:
         value = row[name]
-        if value is not None and (shown := clean(value)) != value:
+        if value and (shown := clean(value)) is not value:
             exact[name], row[name] = value, shown
     if sample.seed is not None and not -(2**63) <= sample.seed < 2**63:
         exact["seed"], row["seed"] = sample.seed, None
