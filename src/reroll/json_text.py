@@ -44,8 +44,10 @@ def _fast(value: JSON) -> bytes | None:
     return None if b"0e" in found.translate(DIGITS) or b"0.0000" in found else found
 
 
-def json_value(text: str) -> JSON:
-    """The JSON value of a text; NaN and infinities, which JSON has not, as text. Raises: ValueError.
+def json_value(text: str, *, odd_numbers: bool = False) -> JSON:
+    """The JSON value of a text. Raises: ValueError.
+
+    NaN and infinities, which JSON has not, are texts, or numbers if `odd_numbers`.
 
     >>> json_value('{"a": [1, NaN]}')
     {'a': [1, 'NaN']}
@@ -55,6 +57,6 @@ def json_value(text: str) -> JSON:
     except ValueError:
         pass  # no JSON, or some that only Python's own reads: half characters, NaN, deep nesting
     try:
-        return DECODE(text)
+        return json.loads(text) if odd_numbers else DECODE(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None

@@ -9,7 +9,7 @@ from typing import Any
 
 from reroll.intake.logprobs import read_tokens
 from reroll.intake.taken import API, made_often
-from reroll.json_text import json_text
+from reroll.json_text import json_text, json_value
 from reroll.sample import Completion, Token, Usage
 
 __all__ = [
@@ -385,8 +385,8 @@ def as_json(value: JSON) -> JSON:
     if not BEGINS.match(value):
         return None
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return json_value(value, odd_numbers=True)
+    except ValueError:
         return None
 
 
