@@ -40,6 +40,7 @@ NOT_COUNTED = Usage()  # what a call of several completions took is counted with
 PLACES = 3  # of what was left out, so many places are named
 MOST_SENTENCES = 40
 TWICE = "was taken already (the same call a second time)"
+SECRET = "holds a key in use or a token, which is not stored"
 LATER = "is a later step of a turn that was taken already (what came after the tools had been called)"
 
 
@@ -171,9 +172,15 @@ class _Taker:
         if why := self._seen_before(placed, series):
             self.leave(placed.taken.where, why)
             return
+        try:
+            same = same or self._same(placed, mark)
+        except UsageError as error:
+            self._must_be_secret(error)
+            self.leave(placed.taken.where, SECRET)
+            return
         call = self._call(placed)
         self._count(call)
-        self.waiting.append(self._rows(call, series, same or self._same(placed, mark)))
+        self.waiting.append(self._rows(call, series, same))
         if len(self.waiting) >= BATCH or self.bytes >= BATCH_BYTES:
             self.flush()
 
@@ -282,20 +289,24 @@ class _Taker:
         """Wait until all that was given is stored, and count what could not be. Raises: RerollError of that."""
         storing, self.storing = self.storing, None
         for where in storing.result() if storing is not None else ():
-            self.leave(where, "holds a key in use or a token, which is not stored")
+            self.leave(where, SECRET)
 
     def _store_most(self, waiting: list[_Waiting]) -> list[str]:
         """Stored but for calls whose request or case holds a key in use; where those stand."""
         try:
             self._store(waiting)
         except UsageError as error:
-            if error.slug != "secret-in-request":
-                raise
+            self._must_be_secret(error)
             if len(waiting) == 1:
                 return [waiting[0].where]
             half = len(waiting) // 2
             return self._store_most(waiting[:half]) + self._store_most(waiting[half:])
         return []
+
+    @staticmethod
+    def _must_be_secret(error: UsageError) -> None:
+        if error.slug != "secret-in-request":
+            raise error
 
     def _store(self, waiting: list[_Waiting]) -> None:
         """What was stored a moment ago is not stored again: the same question comes often."""
