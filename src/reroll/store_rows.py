@@ -14,7 +14,7 @@ import numpy as np
 
 from reroll.case import Report
 from reroll.program import Request
-from reroll.sample import Attempt, Completion, Sample, Token, Usage
+from reroll.sample import Attempt, Completion, Sample, Token, Usage, made_often
 from reroll.store_tokens import LONG, pack_text, unpack_text
 
 __all__ = [
@@ -49,7 +49,7 @@ Row = Mapping[str, Any]
 Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "replay", "continued"]
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class NewSample:
     """A sample with its place: `idx` in `series` of `request_id`. `settled` is Unix time; None: now.
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reroll.intake.logprobs import read_tokens
-from reroll.intake.taken import API, made_often
+from reroll.intake.taken import API
 from reroll.json_text import json_text, json_value
-from reroll.sample import Completion, Token, Usage
+from reroll.sample import Completion, Token, Usage, made_often
 
 __all__ = [
     "Answered",

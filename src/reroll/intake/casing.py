@@ -11,11 +11,11 @@ from reroll.case import Case
 from reroll.check import Check
 from reroll.intake.bodies import as_mapping, joined, messages_of
 from reroll.intake.genai import merged
-from reroll.intake.taken import Skipped, Taken, made_often
+from reroll.intake.taken import Skipped, Taken
 from reroll.json_text import json_bytes
 from reroll.match import clean
 from reroll.program import Program
-from reroll.sample import Completion, Sample
+from reroll.sample import Completion, Sample, made_often
 
 __all__ = ["Placed", "again_of", "case_of", "key_of", "keys_of_project", "params_of", "place", "sample_of"]
 

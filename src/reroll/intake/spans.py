@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reroll.intake.taken import made_often
+from reroll.sample import made_often
 
 __all__ = ["Event", "Span", "nested"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, dataclass_transform
+from typing import Any, Literal
 
-from reroll.sample import Completion, Usage
+from reroll.sample import Completion, Usage, made_often
 
-__all__ = ["API", "FIDELITY_WORDS", "Fidelity", "Format", "Mark", "Skipped", "Taken", "Value", "made_often"]
+__all__ = ["API", "FIDELITY_WORDS", "Fidelity", "Format", "Mark", "Skipped", "Taken", "Value"]
 
 JSON = Any  # what json.loads returns
 Fidelity = Literal["exact", "partly", "messages"]
@@ -22,13 +22,6 @@ FIDELITY_WORDS: Mapping[str, str] = {
 }
 
 UNKNOWN = Usage()
-C = TypeVar("C")
-
-
-@dataclass_transform(frozen_default=True)
-def made_often(cls: type[C]) -> type[C]:
-    """A frozen dataclass for the type checker only: making one that is frozen takes four times as long."""
-    return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
 @dataclass(frozen=True, slots=True)

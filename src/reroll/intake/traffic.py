@@ -21,11 +21,11 @@ from reroll.intake.addressing import model_ref
 from reroll.intake.bodies import messages_of, tools_of
 from reroll.intake.casing import Placed, again_of, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
-from reroll.intake.taken import Skipped, Taken, made_often
+from reroll.intake.taken import Skipped, Taken
 from reroll.json_text import json_bytes
 from reroll.program import Program, Request
 from reroll.project import Project
-from reroll.sample import Usage
+from reroll.sample import Usage, made_often
 from reroll.store import Store
 from reroll.store_rows import NewSample, several
 
@@ -40,7 +40,7 @@ NOT_COUNTED = Usage()  # what a call of several completions took is counted with
 PLACES = 3  # of what was left out, so many places are named
 MOST_SENTENCES = 40
 TWICE = "was taken already (the same call a second time)"
-SECRET = "holds a key in use or a token, which is not stored"
+HELD = "holds a key in use or a token, which is not stored"
 LATER = "is a later step of a turn that was taken already (what came after the tools had been called)"
 
 
@@ -176,7 +176,7 @@ class _Taker:
             same = same or self._same(placed, mark)
         except UsageError as error:
             self._must_be_secret(error)
-            self.leave(placed.taken.where, SECRET)
+            self.leave(placed.taken.where, HELD)
             return
         call = self._call(placed)
         self._count(call)
@@ -289,7 +289,7 @@ class _Taker:
         """Wait until all that was given is stored, and count what could not be. Raises: RerollError of that."""
         storing, self.storing = self.storing, None
         for where in storing.result() if storing is not None else ():
-            self.leave(where, SECRET)
+            self.leave(where, HELD)
 
     def _store_most(self, waiting: list[_Waiting]) -> list[str]:
         """Stored but for calls whose request or case holds a key in use; where those stand."""

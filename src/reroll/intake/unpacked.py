@@ -221,6 +221,7 @@ def _items(path: Path, values: list[JSON]) -> Iterator[Value]:
 
 
 def _line_by_line(path: Path, lines: Iterable[Line | Skipped]) -> Iterator[Value | Skipped]:
+    name = str(path)
     for line in lines:
         if isinstance(line, Skipped):
             yield line
@@ -232,6 +233,6 @@ def _line_by_line(path: Path, lines: Iterable[Line | Skipped]) -> Iterator[Value
             value = json_value(text)
         except ValueError:
             breaks = "is no JSON; does the file break off here?" if not text.endswith("\n") else "is no JSON"
-            yield Skipped("", f"{path}:{number}", breaks)
+            yield Skipped("", f"{name}:{number}", breaks)
             continue
-        yield Value(f"{path}:{number}", value, text)
+        yield Value(f"{name}:{number}", value, text)
