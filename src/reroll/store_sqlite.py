@@ -52,7 +52,7 @@ def connect(path: Path | None, busy_seconds: float) -> Engine:
 def expect_many(connection: Connection) -> None:
     """What is written into all parts of large indices is held in memory, and copied into the file less often.
 
-    Without it a row costs half as much again from 300,000 on. The memory is the connection's, until it is closed.
+    Of 300,000 rows it spared a fifth of the CPU time. The memory is the connection's, until it is closed.
     """
     connection.exec_driver_sql(f"PRAGMA cache_size = {-CACHE_KIB}")
     connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
