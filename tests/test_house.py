@@ -16,7 +16,7 @@ errors numbers sample match params program requirement check case step_forms ste
 fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
-verdict walks drift_rule drift population shrinkage variation wording_rounds paraphrase
+verdict suite_gate walks drift_rule drift population shrinkage variation wording_rounds paraphrase
 moments pinned swapping manners neighbours lookalikes compare beta judge audit
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
