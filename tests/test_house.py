@@ -44,7 +44,9 @@ arguments output options pictures opening asking listening measuring replaying c
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_import commands_ledger commands_ideas
 lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record slack commands_slack
-fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli_record cli_slack cli working
+fake_faults fake_server commands_fake
+pytest_settings pytest_results pytest_samples pytest_store pytest_trials pytest_cases pytest_summary pytest_plugin
+exits cli_files cli_fixes cli_serve cli_record cli_slack cli working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.
