@@ -47,7 +47,7 @@ class CaseFolders:
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         if path.resolve() not in self.folders:
             return None
-        folder: ProjectFolder = ProjectFolder.from_parent(parent, path=path)  # type: ignore[no-untyped-call]
+        folder: ProjectFolder = ProjectFolder.from_parent(parent, path=path)
         folder.settings = self.settings
         return folder
 

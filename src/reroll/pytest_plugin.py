@@ -92,6 +92,7 @@ class _Results:
 
     def __init__(self, config: pytest.Config) -> None:
         self.found: list[dict[str, Any]] = []
+        self.problems: list[str] = []  # of workers
         self.worker = hasattr(config, "workerinput")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -108,9 +109,17 @@ class _Results:
 
         return status(result, report.passed)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.found and not self.worker:
-            from reroll.pytest_summary import summarize, write_github
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker of xdist has ended."""
+        self.problems.append(getattr(node, "workeroutput", {}).get("reroll_problem", ""))
 
-            summarize(terminalreporter, self.found)
-            write_github(self.found)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        if self.worker or not self.found:
+            return
+        from reroll.pytest_summary import summarize, write_github
+
+        run: Any = config.pluginmanager.get_plugin("reroll-run")
+        problems = [*self.problems, run.outcome.get("reroll_problem", "") if run else ""]
+        summarize(terminalreporter, self.found, next((problem for problem in problems if problem), ""))
+        write_github(self.found)

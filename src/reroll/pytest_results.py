@@ -58,7 +58,7 @@ def words(result: Result) -> str:
             f"{seen}, at least {percent(least, 'down')}: no drop of {_points(drop)} below {percent(result['target'])}"
         )
     if shade == "red":
-        return f"{seen}, at most {percent(result['at_most'], 'up')}: worse than {percent(result['target'])}"
+        return f"{seen}: worse than {percent(result['target'])}"
     if shade == "yellow":
         stopped = f" ({result['stopped']})" if result.get("stopped") else ""
         return (

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import pytest
-
 from reroll.case import Case
 from reroll.check import Outcome
-from reroll.errors import RerollError
 from reroll.program import Program, Request, content_id
 from reroll.pytest_samples import Recorded
 from reroll.pytest_settings import RunSettings
@@ -48,97 +47,149 @@ def opened(settings: RunSettings, folder: Path) -> Store | None:
     return store
 
 
-class TrialStore:
-    """Keeps what a model wrote as soon as its trial ends, everything else once the test has its verdict.
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """What is stored of a test beside its trials; its request and samples are named by these."""
 
-    A store that cannot be used does not take a verdict away: `problem` says what is wrong, once.
+    nodeid: str
+    run: str
+
+    @property
+    def program(self) -> Program:
+        file, named = self.nodeid.partition("::")[0], self.nodeid.partition("[")[0]
+        return Program(program=file or "pytest", model=f"pytest:{named}")
+
+    @property
+    def checks_id(self) -> str:
+        return content_id("k1", ["pytest", self.nodeid])
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One thing to write: trial `number`, or the verdict (`result`)."""
+
+    test: _Test
+    number: int = 0
+    trial: Trial | None = None
+    result: Mapping[str, Any] | None = None
+
+
+class TrialStore:
+    """Keeps what a model wrote as soon as its trial ends, and every verdict.
+
+    It writes in a thread of its own, while the next call is under way. A store that cannot be used takes no verdict
+    away: `problem` says what is wrong.
     """
 
     def __init__(self, settings: RunSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
         self.problem = ""
-        self._store: Store | None = None
-        self._opened = False
-        self._kept: dict[int, str] = {}  # sample ids of the test that runs, by trial
-        self._asked: set[str] = set()  # ids of its requests that are stored
-        self._test = ""
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._kept: dict[int, str] = {}  # sample ids of the test that is written, by trial
+        self._known: set[str] = set()  # ids of requests that are stored
 
-    def keep(self, item: pytest.Item, number: int, trial: Trial) -> None:
-        """Store trial `number` now, if a completion was recorded in it: that one was paid for."""
-        if item.nodeid != self._test:
-            self._test, self._kept, self._asked = item.nodeid, {}, set()
+    def keep(self, nodeid: str, number: int, trial: Trial) -> None:
+        """Store trial `number`, if a completion was recorded in it: that one was paid for."""
         if trial.recorded:
-            self._safely(lambda store: self._add(store, item, {number: trial}))
+            self._put(_Work(_Test(nodeid, self.settings.run), number, trial))
 
-    def decide(self, item: pytest.Item, trials: Sequence[Trial], result: Mapping[str, Any]) -> None:
-        """Store the trials that are not stored yet, and the verdict."""
-
-        def write(store: Store) -> None:
-            self._add(store, item, {n: trial for n, trial in enumerate(trials) if n not in self._kept})
-            store.add_decision(
-                rule="pytest/1",
-                question="test",
-                verdict=result["shade"],
-                evidence=dict(result),
-                sample_ids=[self._kept[n] for n in sorted(self._kept)],
-                checks_ids=[_checks_id(item)],
-                alpha=result["alpha"],
-                target=result["target"],
-                horizon=result["budget"],
-                stop_reason=result["reason"] or result["shade"],
-                program_id=_program(item).id,
-                case_id=item.nodeid,
-            )
-
-        self._safely(write)
+    def decide(self, nodeid: str, trials: Sequence[Trial], result: Mapping[str, Any]) -> None:
+        """Store the verdict, with all trials of a test that recorded any."""
+        test = _Test(nodeid, self.settings.run)
+        if any(trial.recorded for trial in trials):
+            for number, trial in enumerate(trials):
+                if not trial.recorded:
+                    self._put(_Work(test, number, trial))
+        self._put(_Work(test, result={**result, "outcomes": [trial.outcome for trial in trials]}))
 
     def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        """Once everything is written."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
 
-    def _safely(self, write: Any) -> None:
-        if self.problem:
+    def _put(self, work: _Work) -> None:
+        if self.settings.store == NOWHERE:
             return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_all, name="reroll-store", daemon=True)
+            self._thread.start()
+        self._queue.put(work)
+
+    def _write_all(self) -> None:
         try:
-            if not self._opened:
-                self._opened, self._store = True, opened(self.settings, self.folder)
-            if self._store is not None:
-                write(self._store)
-        except (RerollError, OSError) as error:
+            store = opened(self.settings, self.folder)
+            if store is not None:
+                with store:
+                    while batch := self._next():
+                        self._write(store, batch)
+        except Exception as error:  # whatever it is, tests go on
             self.problem = f"trials could not be stored: {error}"
 
-    def _add(self, store: Store, item: pytest.Item, trials: Mapping[int, Trial]) -> None:
-        if not trials:
+    def _next(self) -> list[_Work]:
+        """What is to be written, as far as it is one test's trials up to its verdict; empty at the end."""
+        batch: list[_Work] = []
+        while True:
+            work = self._queue.get()
+            if work is None:
+                return batch
+            batch.append(work)
+            if work.result is not None or self._queue.empty():
+                return batch
+
+    def _write(self, store: Store, batch: Sequence[_Work]) -> None:
+        self._add(store, [work for work in batch if work.trial is not None])
+        if batch[-1].result is not None:
+            self._decide(store, batch[-1].test, batch[-1].result)
+            self._kept = {}
+
+    def _add(self, store: Store, work: Sequence[_Work]) -> None:
+        if not work:
             return
-        program = _program(item)
+        test = work[0].test
         if not self._kept:
-            store.put_program(program)
-            store.put_case(Case(id=item.nodeid))
-        ids = store.add_samples([self._new(store, item, program, n, trial) for n, trial in trials.items()])
-        check = _checks_id(item)
+            store.put_program(test.program)
+            store.put_case(Case(id=test.nodeid))
+        ids = store.add_samples([self._new(store, one) for one in work])
         said = {
-            id: [(check, Outcome(trial.outcome, trial.reason, "test"))]
-            for id, trial in zip(ids, trials.values(), strict=True)
+            id: [(test.checks_id, Outcome(one.trial.outcome, one.trial.reason, "test"))]
+            for id, one in zip(ids, work, strict=True)
+            if one.trial
         }
         store.add_all_outcomes(said)
-        self._kept.update(zip(trials, ids, strict=True))
+        self._kept.update((one.number, id) for one, id in zip(work, ids, strict=True))
 
-    def _new(self, store: Store, item: pytest.Item, program: Program, number: int, trial: Trial) -> NewSample:
-        request = Request(
-            program.model, None, {"messages": list(trial.recorded[-1].messages) if trial.recorded else []}
-        )
-        request_id = request.id(f"{program.model}#{item.nodeid}")
-        if request_id not in self._asked:
-            self._asked.add(request_id)
-            store.put_request(request_id, request, trial.recorded[-1].model if trial.recorded else program.model)
-        return NewSample(
-            _sample(trial),
-            request_id=request_id,
-            series=f"pytest {self.settings.run}",
-            idx=number,
-            program_id=program.id,
-            case_id=item.nodeid,
+    def _new(self, store: Store, work: _Work) -> NewSample:
+        trial, program, nodeid = work.trial, work.test.program, work.test.nodeid
+        assert trial is not None
+        last = trial.recorded[-1] if trial.recorded else None
+        request = Request(program.model, None, {"messages": list(last.messages) if last else []})
+        request_id = request.id(f"{program.model}#{nodeid}")
+        if request_id not in self._known:
+            store.put_request(request_id, request, last.model if last else program.model)
+            self._known.add(request_id)
+        series = f"pytest {work.test.run}"
+        return NewSample(_sample(trial), request_id, series, work.number, program.id, nodeid)
+
+    def _decide(self, store: Store, test: _Test, result: Mapping[str, Any]) -> None:
+        if not self._kept:
+            store.put_program(test.program)
+            store.put_case(Case(id=test.nodeid))
+        store.add_decision(
+            rule="pytest/1",
+            question="test",
+            verdict=result["shade"],
+            evidence=dict(result),
+            sample_ids=[self._kept[number] for number in sorted(self._kept)],
+            checks_ids=[test.checks_id],
+            alpha=result["alpha"],
+            target=result["target"],
+            horizon=result["budget"],
+            stop_reason=result["reason"] or result["shade"],
+            program_id=test.program.id,
+            case_id=test.nodeid,
         )
 
 
@@ -163,11 +214,3 @@ def _sample(trial: Trial) -> Sample:
 
 def _sum(numbers: Sequence[Any]) -> Any:
     return None if any(number is None for number in numbers) else sum(numbers)
-
-
-def _program(item: pytest.Item) -> Program:
-    return Program(program=item.nodeid.partition("::")[0] or "pytest", model=f"pytest:{item.nodeid.partition('[')[0]}")
-
-
-def _checks_id(item: pytest.Item) -> str:
-    return content_id("k1", ["pytest", item.nodeid])

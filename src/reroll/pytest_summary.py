@@ -24,7 +24,7 @@ def status(result: Result, passed: bool) -> tuple[str, str, tuple[str, Mapping[s
     return None
 
 
-def summarize(reporter: pytest.TerminalReporter, results: Sequence[Result]) -> None:
+def summarize(reporter: pytest.TerminalReporter, results: Sequence[Result], problem: str = "") -> None:
     """Prints a line for each test, a green one only where it was not asked to be quiet, and one for all of them."""
     reporter.section("reroll")
     width = max(len(_plain(result["test"])) for result in results)
@@ -38,6 +38,8 @@ def summarize(reporter: pytest.TerminalReporter, results: Sequence[Result]) -> N
             reporter.write_line(f"        {_plain(result['note'])}", yellow=True)
     for line in _together(results):
         reporter.write_line(line)
+    if problem:
+        reporter.write_line(_plain(problem), red=True)
 
 
 def _together(results: Sequence[Result]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,7 @@ class SuiteRun:
         self.config, self.settings = config, settings
         self.tests = max(tests, settings.tests or 0)
         self.store = TrialStore(settings, config.rootpath)
+        self.outcome: dict[str, str] = {}  # of a run without workers
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -87,15 +88,16 @@ class SuiteRun:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Iterator[None]:  # a wrapper gives back the report
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         result = item.stash.get(RESULT, None)
         if result is not None and call.when == "call":
-            report.reroll = result  # plain values: xdist carries them
-        return report  # type: ignore[return-value]
+            vars(report)["reroll"] = result  # plain values: xdist carries them
+        return report
 
     def pytest_sessionfinish(self) -> None:
         self.store.close()
+        getattr(self.config, "workeroutput", self.outcome)["reroll_problem"] = self.store.problem
 
     def _run(self, item: pytest.Function, nextitem: pytest.Item | None, trials: Trials) -> None:
         own, started = list(item.user_properties), time.time()
@@ -139,7 +141,7 @@ class SuiteRun:
         trial = _judged(item, excinfo, in_fixture=call is None)
         trials.done.append(trial)
         trials.seconds += call.duration if call else 0.0
-        self.store.keep(item, len(trials.done) - 1, trial)
+        self.store.keep(item.nodeid, len(trials.done) - 1, trial)
         if trial.outcome != "pass" and excinfo is not None:
             trials.last_failure = str(item.repr_failure(excinfo))
             trials.sections = list(item._report_sections)
@@ -148,8 +150,8 @@ class SuiteRun:
         """Reports what the trials come to, as the one call of this test."""
         why = trials.broken or _why(trials)
         result = result_of(item.nodeid, trials.bounds, trials.outcomes, self.settings.run, why, bool(trials.broken))
-        self.store.decide(item, trials.done, result)
-        result["note"] = self.store.problem or _note(item, trials)
+        self.store.decide(item.nodeid, trials.done, result)
+        result["note"] = _note(item, trials)
         item._report_sections[:] = trials.sections
         item.stash[RESULT] = result
         item.user_properties += [(f"reroll_{name}", value) for name, value in result.items() if value not in (None, "")]
