@@ -117,9 +117,10 @@ class _Results:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         if self.worker or not self.found:
             return
-        from reroll.pytest_summary import summarize, write_github
+        from reroll.job_summary import into_summary
+        from reroll.pytest_summary import github_table, summarize
 
         run: Any = config.pluginmanager.get_plugin("reroll-run")
         problems = [*self.problems, run.outcome.get("reroll_problem", "") if run else ""]
         summarize(terminalreporter, self.found, next((problem for problem in problems if problem), ""))
-        write_github(self.found)
+        into_summary(github_table(self.found))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
+from reroll.job_summary import escaped, one_line
 from reroll.numbers import counts, percent
 from reroll.pytest_results import Result, words
 
-__all__ = ["github_table", "status", "summarize", "write_github"]
+__all__ = ["github_table", "status", "summarize"]
 
 COLOURS = {"green": "green", "red": "red", "yellow": "yellow", "invalid": "purple"}
 ORDER = ("green", "yellow", "invalid", "red")  # what matters most stands last, next to pytest's own last line
@@ -27,19 +26,19 @@ def status(result: Result, passed: bool) -> tuple[str, str, tuple[str, Mapping[s
 def summarize(reporter: pytest.TerminalReporter, results: Sequence[Result], problem: str = "") -> None:
     """Prints a line for each test, a green one only where it was not asked to be quiet, and one for all of them."""
     reporter.section("reroll")
-    width = max(len(_plain(result["test"])) for result in results)
+    width = max(len(one_line(result["test"])) for result in results)
     for result in sorted(results, key=lambda r: ORDER.index(r["shade"])):
         shade = result["shade"]
         if shade == "green" and reporter.verbosity < 0 and not result["note"]:
             continue
         reporter.write(f"{shade:<8}", **{COLOURS[shade]: True})
-        reporter.write_line(f"{_plain(result['test']):<{min(width, 60)}}  {_plain(words(result))}")
+        reporter.write_line(f"{one_line(result['test']):<{min(width, 60)}}  {one_line(words(result))}")
         if result["note"]:
-            reporter.write_line(f"        {_plain(result['note'])}", yellow=True)
+            reporter.write_line(f"        {one_line(result['note'])}", yellow=True)
     for line in _together(results):
         reporter.write_line(line)
     if problem:
-        reporter.write_line(_plain(problem), red=True)
+        reporter.write_line(one_line(problem), red=True)
 
 
 def _together(results: Sequence[Result]) -> Iterator[str]:
@@ -58,18 +57,6 @@ def _alpha(results: Sequence[Result]) -> float:
 
 
 # -- GitHub
-
-
-def write_github(results: Sequence[Result], path: str | None = None) -> None:
-    """Appends the table to the job's summary, where GitHub runs this; one that cannot be written is no failure."""
-    path = path or os.environ.get("GITHUB_STEP_SUMMARY")
-    if not path:
-        return
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(github_table(results))
-    except OSError:
-        pass
 
 
 def github_table(results: Sequence[Result]) -> str:
@@ -106,17 +93,3 @@ def _range(result: Result) -> str:
     if most is None:
         return f"at least {percent(least, 'down')}"
     return f"at most {percent(most, 'up')}" if least is None else f"{percent(least, 'down')} to {percent(most, 'up')}"
-
-
-def escaped(text: str) -> str:
-    """The text as Markdown shows it unchanged, on one line.
-
-    >>> escaped("a|b <img>")
-    'a&#124;b &#60;img&#62;'
-    """
-    return re.sub(r"[^\w ./-]|_", lambda found: f"&#{ord(found[0])};", _plain(text))
-
-
-def _plain(text: str) -> str:
-    """On one line and without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
