@@ -160,7 +160,7 @@ class Bench:
         model = around(bare, program, checker)
         self._runner.run(model.check())
         purse = None if options.max_usd is None else Purse(store, options.max_usd, most_calls=calls_at_most(model))
-        return Session(project, store, model, checker, options, spent=Spent(purse=purse), fresh=True)
+        return Session(project, store, model, checker, options, spent=Spent(purse=purse))
 
 
 def _loop_factory() -> Any:

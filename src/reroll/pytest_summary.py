@@ -32,7 +32,7 @@ def summarize(reporter: pytest.TerminalReporter, results: Sequence[Result], prob
         if shade == "green" and reporter.verbosity < 0 and not result["note"]:
             continue
         reporter.write(f"{shade:<8}", **{COLOURS[shade]: True})
-        reporter.write_line(f"{one_line(result['test']):<{min(width, 60)}}  {one_line(words(result))}")
+        reporter.write(f"{one_line(result['test']):<{min(width, 60)}}  {one_line(words(result))}\n")
         if result["note"]:
             reporter.write_line(f"        {one_line(result['note'])}", yellow=True)
     for line in _together(results):
@@ -46,10 +46,11 @@ def _together(results: Sequence[Result]) -> Iterator[str]:
     found = ", ".join(f"{shades.count(shade)} {shade}" for shade in reversed(ORDER) if shade in shades)
     trials = sum(result["trials"] for result in results)
     yield f"{counts('test', len(results))}: {found}; {counts('trial', trials)}"
-    yield (
-        f"Tests that are as good as their targets go red in at most {percent(_alpha(results), 'up')} of such runs, "
-        f"all {max(result['tests'] for result in results)} together."
-    )
+    tests, share = max(result["tests"] for result in results), percent(_alpha(results), "up")
+    if tests == 1:
+        yield f"A test that is as good as its target goes red in at most {share} of such runs."
+    else:
+        yield f"Of {tests:,} tests that are all as good as their targets, any goes red in at most {share} of such runs."
 
 
 def _alpha(results: Sequence[Result]) -> float:
