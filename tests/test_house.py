@@ -40,7 +40,8 @@ foretold phrased placing following phrasing reworded rewording writing proposing
 ideas_file appending applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping
 controls investigation certifying comparing render
-arguments output job_summary options pictures opening asking listening measuring replaying commands commands_compare commands_check
+arguments output job_summary options
+pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_import commands_ledger commands_ideas
 lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record slack commands_slack

@@ -37,42 +37,45 @@ class CaseFolders:
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = settings_of(config)
-        here = config.invocation_params.dir
-        self.folders = [(here / folder).resolve() for folder in config.getoption("reroll_folders")]
-        for folder in self.folders:
+        self.chosen: dict[Path, list[str]] = {}  # the cases of each folder; empty: all
+        for told in config.getoption("reroll_folders"):
+            name, _, case = str(told).partition("::")
+            folder = (config.invocation_params.dir / name).resolve()
             if not (folder / "program.yaml").is_file():
                 load_project(folder)  # says what is missing
-        _add_to_arguments(config, self.folders)
+            self.chosen.setdefault(folder, []).extend([case] if case else [])
+        _add_to_arguments(config, self.chosen)
 
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        if path.resolve() not in self.folders:
+        if path.resolve() not in self.chosen:
             return None
         folder: ProjectFolder = ProjectFolder.from_parent(parent, path=path)
-        folder.settings = self.settings
+        folder.settings, folder.chosen = self.settings, self.chosen[path.resolve()]
         return folder
 
 
 def _add_to_arguments(config: pytest.Config, folders: Iterable[Path]) -> None:
-    """As if the folders had been named on the command line, unless something in them was."""
+    """As if the folders had been named on the command line, where only they are asked for, or beside what is named."""
     named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
-    here = config.invocation_params.dir
-    known = [(here / argument.partition("::")[0]).resolve() for argument in named]
-    config.args = [*named, *(str(folder) for folder in folders if folder not in known)]
+    config.args = [*named, *map(str, folders)]
 
 
 class ProjectFolder(pytest.Directory):
     """A project's folder: its cases, and whatever tests lie beside them."""
 
     settings: RunSettings
+    chosen: list[str]
     bench: Bench | None = None
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         try:
             project = load_project(self.path)
             can_be_measured(project.program, project.path)
+            for name in self.chosen:
+                project.case(name)
         except RerollError as error:
             raise self.CollectError(f"reroll: {error} [{error.slug}]") from None
-        cases = [case for case in project.cases if case.checks]
+        cases = [case for case in project.cases if case.checks and (not self.chosen or case.id in self.chosen)]
         if not cases:
             file = self.path / "cases.yaml"
             raise self.CollectError(f"reroll: {file}: no case has checks, so there is nothing to test [no-case]")

@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         dest="reroll_folders",
-        metavar="DIR",
-        help="run the cases of this reroll project as tests; may be repeated",
+        metavar="DIR[::CASE]",
+        help="run the cases of this reroll project as tests, or one of them; may be repeated",
     )
     for name, about in SETTINGS.items():
         parser.addini(f"reroll_{name}", about, default="")

@@ -26,19 +26,20 @@ def status(result: Result, passed: bool) -> tuple[str, str, tuple[str, Mapping[s
 def summarize(reporter: pytest.TerminalReporter, results: Sequence[Result], problem: str = "") -> None:
     """Prints a line for each test, a green one only where it was not asked to be quiet, and one for all of them."""
     reporter.section("reroll")
+    writer = reporter.config.get_terminal_writer()
     width = max(len(one_line(result["test"])) for result in results)
     for result in sorted(results, key=lambda r: ORDER.index(r["shade"])):
         shade = result["shade"]
         if shade == "green" and reporter.verbosity < 0 and not result["note"]:
             continue
-        reporter.write(f"{shade:<8}", **{COLOURS[shade]: True})
-        reporter.write(f"{one_line(result['test']):<{min(width, 60)}}  {one_line(words(result))}\n")
+        marked = writer.markup(f"{shade:<8}", **{COLOURS[shade]: True})
+        writer.line(f"{marked}{one_line(result['test']):<{min(width, 60)}}  {one_line(words(result))}")
         if result["note"]:
-            reporter.write_line(f"        {one_line(result['note'])}", yellow=True)
+            writer.line(f"        {one_line(result['note'])}", yellow=True)
     for line in _together(results):
-        reporter.write_line(line)
+        writer.line(line)
     if problem:
-        reporter.write_line(one_line(problem), red=True)
+        writer.line(one_line(problem), red=True)
 
 
 def _together(results: Sequence[Result]) -> Iterator[str]:

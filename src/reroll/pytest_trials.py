@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 from _pytest.assertion.rewrite import AssertionRewritingHook
-from _pytest.runner import call_and_report, runtestprotocol
+from _pytest.runner import call_and_report
 
 from reroll.errors import RerollError, UsageError
 from reroll.match import excerpt
@@ -102,30 +102,33 @@ class SuiteRun:
     def _run(self, item: pytest.Function, nextitem: pytest.Item | None, trials: Trials) -> None:
         own, started = list(item.user_properties), time.time()
         beside = copy.copy(item)  # stands for a next item of the same class and module: only this one is taken down
-        try:
-            while True:
-                item.stash[RECORDER] = SampleRecorder(len(trials.done) + 1)
-                _anew(item, own)
-                setup = _phase(item, "setup")
-                if not trials.done and not _logged(item, setup):
+        while True:
+            item.stash[RECORDER] = SampleRecorder(len(trials.done) + 1)
+            _anew(item, own)
+            setup, report = _phase(item, "setup")
+            if not trials.done and not _logged(item, report):
+                break
+            call = None
+            if setup.excinfo is None:
+                call, report = _phase(item, "call")
+                if not trials.done and _left_out(call.excinfo):
+                    _logged(item, report)
                     break
-                call = _phase(item, "call") if setup.excinfo is None else None
-                if not trials.done and call is not None and _left_out(call.excinfo):
-                    _logged(item, call)
-                    break
-                self._count(item, trials, setup, call)
-                if trials.over:
-                    self._conclude(item, trials, started)
-                    break
-                teardown = _phase(item, "teardown", nextitem=beside)
-                if teardown.excinfo is not None:
-                    trials.broken = f"the teardown of trial {len(trials.done)} failed: {_words(teardown.excinfo.value)}"
-                    self._conclude(item, trials, started)
-                    break
-        finally:
-            del item.stash[RECORDER]
+            self._count(item, trials, setup, call, report)
+            if trials.over:
+                self._conclude(item, trials, started)
+                break
+            teardown, _ = _phase(item, "teardown", nextitem=beside)
+            if teardown.excinfo is not None:
+                trials.broken = f"the teardown of trial {len(trials.done)} failed: {_words(teardown.excinfo.value)}"
+                self._conclude(item, trials, started)
+                break
         stopping = item.session.shouldfail or item.session.shouldstop
-        call_and_report(item, "teardown", nextitem=None if stopping else nextitem)
+        if trials.broken:
+            _take_down_to(item, None if stopping else nextitem)
+        else:
+            call_and_report(item, "teardown", nextitem=None if stopping else nextitem)
+        del item.stash[RECORDER]
         item._request = False  # type: ignore[assignment]
         item.funcargs = None  # type: ignore[assignment]
 
@@ -135,15 +138,15 @@ class SuiteRun:
         trials: Trials,
         setup: pytest.CallInfo[None],
         call: pytest.CallInfo[None] | None,
+        report: pytest.TestReport,
     ) -> None:
         """One more trial, stored where the test recorded what a model wrote."""
-        excinfo = setup.excinfo if call is None else call.excinfo
-        trial = _judged(item, excinfo, in_fixture=call is None)
+        trial = _judged(item, setup.excinfo if call is None else call.excinfo, in_fixture=call is None)
         trials.done.append(trial)
         trials.seconds += call.duration if call else 0.0
         self.store.keep(item.nodeid, len(trials.done) - 1, trial)
-        if trial.outcome != "pass" and excinfo is not None:
-            trials.last_failure = str(item.repr_failure(excinfo))
+        if trial.outcome != "pass":
+            trials.last_failure = report.longreprtext
             trials.sections = list(item._report_sections)
 
     def _conclude(self, item: pytest.Function, trials: Trials, started: float) -> None:
@@ -158,7 +161,7 @@ class SuiteRun:
         details = "" if result["shade"] == "green" else trials.last_failure
         call = pytest.CallInfo.from_call(lambda: conclude(result, self.settings.yellow, details), "call")
         call.start, call.duration = started, trials.seconds
-        _logged(item, call)
+        _logged(item, _reported(item, call))
 
 
 def refusal(item: pytest.Item) -> str:
@@ -179,12 +182,15 @@ def refusal(item: pytest.Item) -> str:
 
 def _refused(item: pytest.Item, nextitem: pytest.Item | None, words: str) -> None:
     """An error where the test would be set up; nothing of it runs."""
+    call = pytest.CallInfo.from_call(lambda: pytest.fail(words, pytrace=False), "setup")
+    _logged(item, _reported(item, call))
+    _take_down_to(item, nextitem)
 
-    def refuse() -> None:
-        pytest.fail(words, pytrace=False)
 
-    item.setup = refuse  # type: ignore[method-assign]
-    runtestprotocol(item, nextitem=nextitem)
+def _take_down_to(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Take down what the next item does not need, where this one is not set up itself."""
+    take_down = item.session._setupstate.teardown_exact
+    _logged(item, _reported(item, pytest.CallInfo.from_call(lambda: take_down(nextitem), "teardown")))
 
 
 def _anew(item: pytest.Function, own: list[tuple[str, object]]) -> None:
@@ -197,17 +203,23 @@ def _anew(item: pytest.Function, own: list[tuple[str, object]]) -> None:
     item.user_properties[:] = own
 
 
-def _phase(item: pytest.Item, when: Phase, **besides: Any) -> pytest.CallInfo[None]:
+def _phase(item: pytest.Item, when: Phase, **besides: Any) -> tuple[pytest.CallInfo[None], pytest.TestReport]:
+    """What came of it, and the report that nobody sees: fixtures and plugins want to hear how each phase went."""
     hook = getattr(item.ihook, f"pytest_runtest_{when}")
     stops: tuple[type[BaseException], ...] = (pytest.exit.Exception,)
     if not item.config.getoption("usepdb", False):
         stops += (KeyboardInterrupt,)
-    return pytest.CallInfo.from_call(lambda: hook(item=item, **besides), when, reraise=stops)
+    call = pytest.CallInfo.from_call(lambda: hook(item=item, **besides), when, reraise=stops)
+    return call, _reported(item, call)
 
 
-def _logged(item: pytest.Item, call: pytest.CallInfo[None]) -> bool:
-    """Whether it passed, once it is reported."""
-    report = item.ihook.pytest_runtest_makereport(item=item, call=call)
+def _reported(item: pytest.Item, call: pytest.CallInfo[Any]) -> pytest.TestReport:
+    report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return report
+
+
+def _logged(item: pytest.Item, report: pytest.TestReport) -> bool:
+    """Whether it passed, once everybody has seen it."""
     item.ihook.pytest_runtest_logreport(report=report)
     return bool(report.passed)
 
