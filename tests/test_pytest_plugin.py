@@ -498,7 +498,7 @@ def test_cases_and_tests_share_alpha_and_run_on_workers(pytester: pytest.Pyteste
         write_project(pytester.path / "greet", url, program="target: 0.9\n", cases=TWO)
         found = cases(pytester, "--reroll", "greet", "test_py.py", "-n2")
     found.assert_outcomes(passed=2, failed=1)
-    found.stdout.fnmatch_lines(["3 tests: 1 red, 2 green; *", "Of 3 tests *"])
+    found.stdout.fnmatch_lines(["3 tests: 1 red, 2 green; *", "Where all 3 tests *"])
 
 
 @pytest.mark.usefixtures("clean")

@@ -49,9 +49,9 @@ def _together(results: Sequence[Result]) -> Iterator[str]:
     yield f"{counts('test', len(results))}: {found}; {counts('trial', trials)}"
     tests, share = max(result["tests"] for result in results), percent(_alpha(results), "up")
     if tests == 1:
-        yield f"A test that is as good as its target goes red in at most {share} of such runs."
+        yield f"A test that is as good as its target goes red in at most {share} of runs."
     else:
-        yield f"Of {tests:,} tests that are all as good as their targets, any goes red in at most {share} of such runs."
+        yield f"Where all {tests:,} tests are as good as their targets, any of them goes red in at most {share} of runs."
 
 
 def _alpha(results: Sequence[Result]) -> float:
