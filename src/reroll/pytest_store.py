@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from reroll.store import NewSample, Store
 __all__ = ["NOWHERE", "Trial", "TrialStore", "opened"]
 
 NOWHERE = "none"
+SOON = 0.2  # seconds until a trial is written: several quick ones in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class _Test:
 
     @property
     def program(self) -> Program:
-        file, named = self.nodeid.partition("::")[0], self.nodeid.partition("[")[0]
-        return Program(program=file or "pytest", model=f"pytest:{named}")
+        file = self.nodeid.partition("::")[0]
+        return Program(program=file, model=f"pytest:{file}")
 
     @property
     def checks_id(self) -> str:
@@ -75,7 +77,7 @@ class _Work:
 
 
 class TrialStore:
-    """Keeps what a model wrote as soon as its trial ends, and every verdict.
+    """Keeps what a model wrote soon after its trial has ended, and every verdict.
 
     It writes in a thread of its own, while the next call is under way. A store that cannot be used takes no verdict
     away: `problem` says what is wrong.
@@ -87,7 +89,7 @@ class TrialStore:
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._kept: dict[int, str] = {}  # sample ids of the test that is written, by trial
-        self._known: set[str] = set()  # ids of requests that are stored
+        self._known: set[str] = set()  # ids of programs, requests and cases that are stored
 
     def keep(self, nodeid: str, number: int, trial: Trial) -> None:
         """Store trial `number`, if a completion was recorded in it: that one was paid for."""
@@ -129,14 +131,21 @@ class TrialStore:
             self.problem = f"trials could not be stored: {error}"
 
     def _next(self) -> list[_Work]:
-        """What is to be written, as far as it is one test's trials up to its verdict; empty at the end."""
+        """What comes within `SOON`, as far as it is of one test, up to its verdict; empty at the end."""
         batch: list[_Work] = []
+        until = 0.0
         while True:
-            work = self._queue.get()
-            if work is None:
+            try:
+                work = self._queue.get(timeout=max(0.0, until - time.monotonic()) if batch else None)
+            except queue.Empty:
                 return batch
+            if work is None:
+                if batch:
+                    self._queue.put(None)  # the end comes after this batch
+                return batch
+            until = until or time.monotonic() + SOON
             batch.append(work)
-            if work.result is not None or self._queue.empty():
+            if work.result is not None:
                 return batch
 
     def _write(self, store: Store, batch: Sequence[_Work]) -> None:
@@ -149,9 +158,7 @@ class TrialStore:
         if not work:
             return
         test = work[0].test
-        if not self._kept:
-            store.put_program(test.program)
-            store.put_case(Case(id=test.nodeid))
+        self._introduce(store, test)
         ids = store.add_samples([self._new(store, one) for one in work])
         said = {
             id: [(test.checks_id, Outcome(one.trial.outcome, one.trial.reason, "test"))]
@@ -160,6 +167,15 @@ class TrialStore:
         }
         store.add_all_outcomes(said)
         self._kept.update((one.number, id) for one, id in zip(work, ids, strict=True))
+
+    def _introduce(self, store: Store, test: _Test) -> None:
+        """Store its program and case, each once."""
+        program = test.program
+        if program.id not in self._known:
+            store.put_program(program)
+        if test.nodeid not in self._known:
+            store.put_case(Case(id=test.nodeid))
+        self._known |= {program.id, test.nodeid}
 
     def _new(self, store: Store, work: _Work) -> NewSample:
         trial, program, nodeid = work.trial, work.test.program, work.test.nodeid
@@ -174,9 +190,7 @@ class TrialStore:
         return NewSample(_sample(trial), request_id, series, work.number, program.id, nodeid)
 
     def _decide(self, store: Store, test: _Test, result: Mapping[str, Any]) -> None:
-        if not self._kept:
-            store.put_program(test.program)
-            store.put_case(Case(id=test.nodeid))
+        self._introduce(store, test)
         store.add_decision(
             rule="pytest/1",
             question="test",

@@ -51,7 +51,7 @@ def _together(results: Sequence[Result]) -> Iterator[str]:
     if tests == 1:
         yield f"A test that is as good as its target goes red in at most {share} of runs."
     else:
-        yield f"Where all {tests:,} tests are as good as their targets, any of them goes red in at most {share} of runs."
+        yield f"Where all {tests:,} tests are as good as their targets, any goes red in at most {share} of runs."
 
 
 def _alpha(results: Sequence[Result]) -> float:
