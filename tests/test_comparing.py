@@ -319,10 +319,11 @@ def test_a_gate_seldom_lets_through_a_change_that_is_as_bad_as_the_margin() -> N
     bets = log_e_below(np.cumsum(stakes(worse), axis=1), np.arange(1, 201), margin)
     through = (bets >= math.log(1 / 0.05)).any(axis=1)
     assert through.mean() <= 0.05
-    pairs = [("fail" if d < 0 else "pass", "fail" if d > 0 else "pass") for d in worse[0]]
-    drop = compare_path(pairs, 0.05, margin).smallest_drop
-    assert drop is not None
-    assert (drop <= margin) == (bets[0, -1] >= math.log(1 / 0.05))
+    for n in range(10, 60, 7):
+        drop = compare_path([("pass", "pass")] * n, 0.05, margin).smallest_drop
+        ties = float(log_e_below(n * stakes(0.0), n, margin))
+        assert drop is not None
+        assert (drop <= margin) == (ties >= math.log(1 / 0.05))
 
 
 def test_a_margin_in_the_project_file_is_held_against_its_range(tmp_path: Path, capsys: Any) -> None:
