@@ -259,8 +259,9 @@ def test_parts(subtests):
     assert "asks for subtests" in found.stdout.str()
 
 
-def test_a_setting_that_makes_no_sense_ends_the_run_in_words(run: Run) -> None:
-    found = run("@pytest.mark.reroll\ndef test_it(): pass", ini="reroll_budget = many")
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+def test_a_setting_that_makes_no_sense_ends_the_run_in_words(run: Run, workers: str) -> None:
+    found = run("@pytest.mark.reroll\ndef test_it(): pass", workers, ini="reroll_budget = many")
     assert found.ret == pytest.ExitCode.USAGE_ERROR
     assert "reroll: reroll_budget is a number, got 'many' [pytest]" in found.stderr.str() + found.stdout.str()
 

@@ -56,13 +56,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARK_HELP)
     config.pluginmanager.register(_Results(config), "reroll-results")
-    if config.getoption("reroll_folders", []):
-        from reroll.pytest_cases import CaseFolders
+    try:
+        if config.getoption("reroll_folders", []):
+            from reroll.pytest_cases import CaseFolders
 
-        try:
             config.pluginmanager.register(CaseFolders(config), "reroll-cases")
-        except RerollError as error:
-            raise pytest.UsageError(f"reroll: {error} [{error.slug}]") from None
+        elif config.getoption("numprocesses", None) and any(config.getini(f"reroll_{name}") for name in SETTINGS):
+            from reroll.pytest_settings import settings_of
+
+            settings_of(config)  # a worker of xdist that finds them wrong could not say it
+    except RerollError as error:
+        raise pytest.UsageError(f"reroll: {error} [{error.slug}]") from None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

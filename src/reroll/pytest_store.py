@@ -159,7 +159,8 @@ class TrialStore:
             return
         test = work[0].test
         self._introduce(store, test)
-        ids = store.add_samples([self._new(store, one) for one in work])
+        program = test.program
+        ids = store.add_samples([self._new(store, program, one) for one in work])
         said = {
             id: [(test.checks_id, Outcome(one.trial.outcome, one.trial.reason, "test"))]
             for id, one in zip(ids, work, strict=True)
@@ -177,8 +178,8 @@ class TrialStore:
             store.put_case(Case(id=test.nodeid))
         self._known |= {program.id, test.nodeid}
 
-    def _new(self, store: Store, work: _Work) -> NewSample:
-        trial, program, nodeid = work.trial, work.test.program, work.test.nodeid
+    def _new(self, store: Store, program: Program, work: _Work) -> NewSample:
+        trial, nodeid = work.trial, work.test.nodeid
         assert trial is not None
         last = trial.recorded[-1] if trial.recorded else None
         request = Request(program.model, None, {"messages": list(last.messages) if last else []})
