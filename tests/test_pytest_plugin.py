@@ -318,27 +318,6 @@ def test_messy(messy): pass
     found.stdout.fnmatch_lines(["invalid*test_messy*the teardown of trial 1 failed: OSError: not taken down"])
 
 
-def test_with_xdist_all_workers_share_alpha_and_one_store(run: Run, pytester: pytest.Pytester) -> None:
-    found = run(
-        """
-@pytest.mark.reroll
-@pytest.mark.parametrize("k", range(6))
-def test_it(k, reroll_sample):
-    reroll_sample.record(f"answer {k}", prompt="which?")
-    assert k < 5
-""",
-        "-n2",
-    )
-    found.assert_outcomes(passed=5, failed=1)
-    found.stdout.fnmatch_lines(["red*test_it.py::test_it?5?*", "6 tests: 1 red, 5 green; *"])
-    with stored(pytester) as store:
-        made = store.decisions(rule="pytest/1")
-        assert {d.case_id for d in made} == {f"test_it.py::test_it[{k}]" for k in range(6)}
-        assert {d.evidence["share"] for d in made} == {0.05 / 6}
-        assert len({d.evidence["run"] for d in made}) == 1
-        assert len(store.decided_on(made[0])) == made[0].evidence["trials"]
-
-
 def test_what_a_test_records_is_stored_with_its_prompt_before_the_verdict(run: Run, pytester: pytest.Pytester) -> None:
     found = run("""
 @pytest.mark.reroll
@@ -493,13 +472,31 @@ def test_the_cases_of_a_project_are_tests_that_count_this_run_only(pytester: pyt
 
 
 @pytest.mark.usefixtures("clean")
-def test_cases_and_tests_share_alpha_and_run_on_workers(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_py="import pytest\n@pytest.mark.reroll\ndef test_it(): pass")
+def test_cases_and_tests_share_alpha_and_a_run_over_all_workers(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_py="""
+import pytest
+@pytest.mark.reroll
+@pytest.mark.parametrize("k", range(4))
+def test_it(k, reroll_sample):
+    reroll_sample.record(f"answer {k}", prompt="which?")
+    assert k < 3
+"""
+    )
     with in_background(answer("yes")) as (_, url):
         write_project(pytester.path / "greet", url, program="target: 0.9\n", cases=TWO)
         found = cases(pytester, "--reroll", "greet", "test_py.py", "-n2")
-    found.assert_outcomes(passed=2, failed=1)
-    found.stdout.fnmatch_lines(["3 tests: 1 red, 2 green; *", "Where all 3 tests *"])
+    found.assert_outcomes(passed=4, failed=2)
+    found.stdout.fnmatch_lines(["6 tests: 2 red, 4 green; *", "Where all 6 tests *"])
+    with stored(pytester) as store:
+        made = store.decisions(rule="pytest/1")
+        assert {d.case_id for d in made} == {f"test_py.py::test_it[{k}]" for k in range(4)}
+        assert {d.evidence["share"] for d in made} == {0.05 / 6}
+        assert len(store.decided_on(made[0])) == made[0].evidence["trials"]
+        runs = {d.evidence["run"] for d in made}
+    with Store.open(pytester.path / "greet" / ".reroll" / "store.sqlite", create=False) as store:
+        of_cases = store.decisions(rule="pytest/1")
+        assert {(d.evidence["run"], d.target, d.evidence["share"]) for d in of_cases} == {(*runs, 0.9, 0.05 / 6)}
 
 
 @pytest.mark.usefixtures("clean")
