@@ -337,6 +337,28 @@ def test_it(model, reroll_sample):
         assert store.get_request(samples[0].request_id).request.body["messages"][0]["content"] == "Say yes"
 
 
+def test_a_key_that_a_test_lets_slip_is_neither_kept_nor_shown(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-1234567890")
+    found = run("""
+import os
+@pytest.mark.reroll
+def test_it(reroll_sample):
+    key = os.environ["OPENAI_API_KEY"]
+    reroll_sample.record(f"my key is {key}", prompt=f"use {key}")
+    reroll_sample.fail(f"it said {key}")
+""")
+    found.assert_outcomes(failed=1)
+    assert "it said [secret]" in found.stdout.str()
+    with stored(pytester) as store:
+        (sample, *_) = store.decided_on(store.decisions(rule="pytest/1")[0])
+        assert sample.sample.completion
+        assert sample.sample.completion.text == "my key is [secret]"
+    for file in (pytester.path / ".reroll").iterdir():
+        assert b"sk-very-secret" not in file.read_bytes()
+
+
 def test_a_test_that_asks_for_samples_and_records_none_never_called_a_model(run: Run) -> None:
     found = run("""
 @pytest.mark.reroll

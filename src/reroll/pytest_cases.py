@@ -14,6 +14,7 @@ from reroll.case import Case
 from reroll.checking import Checker
 from reroll.errors import RerollError, UsageError
 from reroll.evidence import Evidence
+from reroll.job_summary import one_line
 from reroll.models.stepped import around, calls_at_most
 from reroll.opening import model_of
 from reroll.options import can_be_capped, can_be_measured, whole_calls
@@ -118,7 +119,7 @@ class CaseItem(pytest.Item):
         result = self.folder.bench.measure(self.nodeid, self.case, bounds)
         self.stash[RESULT] = result
         self.user_properties += [(f"reroll_{name}", value) for name, value in result.items() if value not in (None, "")]
-        conclude(result, settings.yellow, result["reason"])
+        conclude(result, settings.yellow, one_line(result["reason"]))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         error = excinfo.value

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reroll.job_summary import one_line
 from reroll.numbers import percent
 from reroll.pytest_settings import Yellow
 from reroll.suite_gate import Gate, stand
@@ -73,7 +74,7 @@ def conclude(result: Result, yellow: Yellow, details: str = "") -> None:
     shade = result["shade"]
     if shade == "green" or (shade == "yellow" and yellow == "pass"):
         return
-    text = f"reroll: {words(result)}"
+    text = f"reroll: {one_line(words(result))}"
     if shade == "yellow" and yellow == "xfail":
         raise pytest.xfail.Exception(text)
     last = f"\n\nthe last trial that did not pass:\n{details}" if details else ""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
+from reroll.keys import hide, known_values
 from reroll.sample import Completion, Sample, Usage
 
-__all__ = ["RECORDER", "ModelFailed", "Recorded", "SampleRecorder", "SaysNothing", "recorder_of"]
+__all__ = ["RECORDER", "ModelFailed", "Recorded", "SampleRecorder", "SaysNothing", "recorder_of", "without_keys"]
+
+T = TypeVar("T")
 
 
 class ModelFailed(AssertionError):
@@ -55,11 +58,11 @@ class SampleRecorder:
             raise TypeError(f"reroll_sample.record takes the text of a completion, got {type(completion).__name__}")
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(m) for m in prompt]
         sample = Sample(
-            Completion(completion),
+            Completion(without_keys(completion)),
             usage=Usage(prompt_tokens, completion_tokens, usd),
             model=model or None,
         )
-        self.recorded.append(Recorded(sample, tuple(messages), model))
+        self.recorded.append(Recorded(sample, tuple(without_keys(messages)), model))
         return completion
 
     def fail(self, reason: str) -> NoReturn:
@@ -69,6 +72,11 @@ class SampleRecorder:
     def invalid(self, reason: str) -> NoReturn:
         """Ends the trial as one that says nothing about the model, such as a time-out."""
         raise SaysNothing(reason)
+
+
+def without_keys(value: T) -> T:
+    """The same value without the keys that are in use on this machine: nothing of them is to be kept or shown."""
+    return hide(value, *known_values().values())
 
 
 RECORDER = pytest.StashKey[SampleRecorder]()

@@ -17,7 +17,7 @@ from _pytest.runner import call_and_report
 from reroll.errors import RerollError, UsageError
 from reroll.match import excerpt
 from reroll.pytest_results import RESULT, conclude, result_of
-from reroll.pytest_samples import RECORDER, ModelFailed, SampleRecorder, SaysNothing
+from reroll.pytest_samples import RECORDER, ModelFailed, SampleRecorder, SaysNothing, without_keys
 from reroll.pytest_settings import RunSettings, rule_of
 from reroll.pytest_store import Trial, TrialStore
 from reroll.suite_gate import Gate, first_shown, gate, spoilt
@@ -146,7 +146,7 @@ class SuiteRun:
         trials.seconds += call.duration if call else 0.0
         self.store.keep(item.nodeid, len(trials.done) - 1, trial)
         if trial.outcome != "pass":
-            trials.last_failure = report.longreprtext
+            trials.last_failure = without_keys(report.longreprtext)
             trials.sections = list(item._report_sections)
 
     def _conclude(self, item: pytest.Function, trials: Trials, started: float) -> None:
@@ -276,7 +276,7 @@ def _raised_by_tests(item: pytest.Function, traceback: TracebackType | None) -> 
 
 
 def _words(error: BaseException) -> str:
-    text = str(error).strip()
+    text = without_keys(str(error).strip())
     kind = "" if isinstance(error, AssertionError | pytest.fail.Exception) else f"{type(error).__name__}: "
     return f"{kind}{excerpt(text, 160)[1:-1]}" if text else type(error).__name__
 
@@ -288,7 +288,7 @@ def _why(trials: Trials) -> str:
 
 def _note(item: pytest.Function, trials: Trials) -> str:
     """What looks odd about a test that passes; empty where nothing does."""
-    if trials.outcomes.count("pass") < len(trials.done):
+    if trials.broken or trials.outcomes.count("pass") < len(trials.done):
         return ""
     found = [trial.recorded[-1].sample.completion for trial in trials.done if trial.recorded]
     texts = [completion.text for completion in found if completion]
