@@ -30,9 +30,10 @@ settings keys strict_yaml yaml_edit complaints init project wording person check
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack
-store_parquet store purse findings job_person
+store_parquet store_origins store purse findings job_person
 appending intake models probing gate engine ray_actor ray_cluster engine_ray
-looking training_export grouped labelling runs session keeping branching reading astray conversing exploring
+looking training_export evaluations evaluations_sent table_export
+grouped labelling runs session keeping branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused causing
@@ -43,7 +44,7 @@ controls investigation certifying comparing render
 arguments output job_summary options
 pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
-commands_files commands_import commands_ledger commands_ideas
+commands_files commands_export commands_import commands_ledger commands_ideas
 lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record slack commands_slack
 fake_faults fake_server commands_fake
 pytest_settings pytest_results pytest_samples pytest_store pytest_trials pytest_cases pytest_summary pytest_plugin

@@ -21,6 +21,7 @@ __all__ = [
     "ATTEMPT",
     "Decision",
     "NewSample",
+    "Origin",
     "Rates",
     "Seqs",
     "Source",
@@ -50,6 +51,15 @@ Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "re
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a call was recorded: its trace and span, and the server's own name for its answer; "" where not known."""
+
+    trace: str = ""
+    span: str = ""
+    response: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NewSample:
     """A sample with its place: `idx` in `series` of `request_id`. `settled` is Unix time; None: now.
 
@@ -66,6 +76,7 @@ class NewSample:
     source: Source = "draw"
     settled: float | None = None
     choice: int = 0
+    origin: Origin | None = None
 
 
 def several(new: NewSample) -> list[NewSample]:

@@ -24,7 +24,7 @@ from reroll.program import Program, Request
 from reroll.project import Project
 from reroll.sample import Usage
 from reroll.store import Store
-from reroll.store_rows import NewSample, several
+from reroll.store_rows import NewSample, Origin, several
 
 __all__ = ["Call", "take_in"]
 
@@ -196,7 +196,15 @@ class _Taker:
             return None, asked
         sample = sample_of(call.placed)
         first = NewSample(
-            sample, request_id, _series(taken), 0, program_id, call.id, source="imported", settled=taken.started
+            sample,
+            request_id,
+            _series(taken),
+            0,
+            program_id,
+            call.id,
+            source="imported",
+            settled=taken.started,
+            origin=_origin(taken),
         )
         self._judge(call, program, first)
         return first, asked
@@ -240,7 +248,9 @@ class _Taker:
                 known.clear()
             known.update(new_ones)
         new = [one for call, first, _ in waiting if first for one in _with_others(call.placed.taken, first)]
-        self.stored += sum(is_new for _, is_new in self.store.put_samples(new))
+        stored = self.store.put_samples(new)
+        self.stored += sum(is_new for _, is_new in stored)
+        self.store.put_origins((id, one.origin) for (id, _), one in zip(stored, new, strict=True) if one.origin)
 
     def found(self, alpha: float) -> Recording:
         arms: list[Arm] = [
@@ -275,6 +285,12 @@ def _request_id(request: Request, identity: str) -> str:
     """The id of an imported request: like that of one that is drawn, and never the same as one."""
     text = compact([identity, request.base_url, request.body, request.raw])
     return f"r1:{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def _origin(taken: Taken) -> Origin | None:
+    """Where the call was traced; None where it was not."""
+    ids = taken.ids
+    return Origin(ids["trace"], ids.get("span", ""), ids.get("response", "")) if ids.get("trace") else None
 
 
 def _series(taken: Taken) -> str:
