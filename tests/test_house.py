@@ -16,7 +16,7 @@ errors numbers json_text sample match params program requirement check case step
 fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
-verdict walks drift_rule drift population shrinkage variation wording_rounds paraphrase
+verdict suite_gate walks drift_rule drift population shrinkage variation wording_rounds paraphrase
 moments pinned swapping manners neighbours lookalikes compare beta judge audit
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
@@ -41,11 +41,14 @@ foretold phrased placing following phrasing reworded rewording writing proposing
 ideas_file applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping
 controls investigation certifying comparing render
-arguments output options pictures opening asking listening measuring replaying commands commands_compare commands_check
+arguments output job_summary options
+pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_export commands_import commands_ledger commands_ideas
 lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record slack commands_slack
-fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli_record cli_slack cli working
+fake_faults fake_server commands_fake
+pytest_settings pytest_results pytest_samples pytest_store pytest_trials pytest_cases pytest_summary pytest_plugin
+exits cli_files cli_fixes cli_serve cli_record cli_slack cli working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

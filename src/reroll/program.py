@@ -45,7 +45,17 @@ FORMS = (
 JSON = Any  # what json.loads returns
 
 # What does not change the output, and so is no part of a program's identity.
-NOT_OUTPUT = {"program", "effects", "neutral", "alternatives", "replicas", "target", "reference_rate", "prevalence"}
+NOT_OUTPUT = {
+    "program",
+    "effects",
+    "neutral",
+    "alternatives",
+    "replicas",
+    "target",
+    "reference_rate",
+    "prevalence",
+    "margin",
+}
 
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # A sentence ends at .!? before white space; the white space stays with it, so joining is exact.
@@ -238,6 +248,7 @@ class Program(BaseModel):
     target: float | None = Field(None, gt=0, lt=1, description="The success rate to certify, e.g. 0.99.")
     reference_rate: float | None = Field(None, gt=0, lt=1, description="Usual failure rate; default: control cases.")
     prevalence: float | None = Field(None, ge=0, le=1)
+    margin: float | None = Field(None, ge=0.001, le=0.5, description="A rise of the failure rate that is harm.")
 
     @field_validator("examples")
     @classmethod
