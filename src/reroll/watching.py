@@ -142,9 +142,7 @@ def new_stream(terms: Terms) -> Stream:
     return _held(Stream(terms), Baseline(terms.baseline))
 
 
-def take(
-    stream: Stream, call: Call, account: Account, told: FalseAlarms
-) -> tuple[Stream, Account, tuple[Event, ...]]:
+def take(stream: Stream, call: Call, account: Account, told: FalseAlarms) -> tuple[Stream, Account, tuple[Event, ...]]:
     """The stream and the account after one more call, and what happened with it. Calls come in order of arrival.
 
     Raises:  ValueError: an outcome that the stream's terms do not know.
