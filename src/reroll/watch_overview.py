@@ -1,4 +1,4 @@
-"""How a watch stands: each stream with its rate, baseline, allowance and alarms, for the terminal, JSON and the page."""
+"""How a watch stands: each stream with its rate, baseline, allowance and alarms, for every screen."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Row:
     spent: float | None
     baseline: float | None
     measured_on: int
+    inherited: bool
     learned: int
     learn: int
     run_length: float | None
@@ -74,9 +75,12 @@ class Row:
 
     @property
     def baseline_words(self) -> str:
+        learned = f"being measured: {self.learned:,} of {counts('call', self.learn)}"
         if self.baseline is None:
-            return f"being measured: {self.learned:,} of {counts('call', self.learn)}"
+            return learned
         shown = f"{self.baseline:.3f}" if self.what == "loss" else percent(self.baseline, "up")
+        if self.inherited:
+            return f"at most {shown}, as in the version before; its own is {learned}"
         return f"at most {shown}" + (
             f", from {counts('call', self.measured_on)}" if self.measured_on else ", as stated"
         )
@@ -108,6 +112,11 @@ class Overview:
         said = [f"{counts('call', n)} could not be judged: {why}." for why, n in self.unjudged.items()]
         if self.future:
             said.append(f"{counts('call', self.future)} came with a time in the future, which counts as now.")
+        if self.first is not None and self.clock == self.first and any(row.n > 1 for row in self.rows):
+            said.append(
+                "All calls have the same time, so no false alarm has fallen due, and no alarm can be raised yet; where "
+                "calls come without times, write `false_alarms: {calls: 10000}` in watch.yaml."
+            )
         if late := sum(row.late for row in self.rows if row.what != "invalid"):
             said.append(f"{counts('call', late)} came later than a newer one; each is counted when it came.")
         if self.refused:
@@ -217,6 +226,7 @@ def _row(held: Held, account: Account, now: float) -> Row:
         spent,
         None if stream.baseline is None else stream.baseline.rate,
         0 if stream.baseline is None else stream.baseline.n,
+        stream.inherited,
         stream.learning[0],
         stream.terms.learn,
         None if stream.drift is None else account.run_length,
@@ -231,7 +241,7 @@ def _state(stream: Stream) -> str:
         return "open"
     if stream.silent is not None:
         return "silent"
-    return "measuring" if stream.baseline is None else "watched"
+    return "measuring" if stream.baseline is None or stream.inherited else "watched"
 
 
 def _month(now: float) -> tuple[int, int]:

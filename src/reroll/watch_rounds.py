@@ -214,9 +214,13 @@ class Watcher:
             return held
         why = "" if held is None else "what it is held against was changed in watch.yaml"
         before = held or self._before(named)
-        held = self.streams[key] = Held(key, named, new_stream(terms), True)
+        inherited = None
+        if before is not None and before.named.get("by") == named["by"]:
+            inherited = before.stream.baseline
+        held = self.streams[key] = Held(key, named, new_stream(terms, inherited), True)
         told: dict[str, JSON] = {"learn": terms.learn if terms.baseline is None else 0, "rate": terms.baseline}
         if before is not None:
+            told |= {"inherited": inherited.rate if inherited and held.stream.inherited else None}
             told |= {"follows": called(before.named), "why": why or _difference(before.named, named)}
         if watches != "invalid":
             began = Event("began", min(judged.stored.settled, round.now), judged.stored.seq, told)

@@ -83,6 +83,8 @@ def _began(event: Event, named: Mapping[str, JSON]) -> str:
     after = f" It follows {told['follows']}: {told['why']}." if told.get("follows") else ""
     learn = told["learn"]
     base = f"its first {counts('call', learn)} measure its baseline" if learn else f"{percent(told['rate'])} is normal"
+    if told.get("inherited"):
+        base += f", and until then at most {_rate(told['inherited'], named)} is normal, as in the version before"
     return f"A new stream: {called(named)}, first seen {moment_words(event.time)}; {base}.{after}"
 
 
@@ -104,7 +106,8 @@ def _alarm(event: Event, named: Mapping[str, JSON]) -> str:
         what = (
             f"{counts('call', told['calls'])} of {called(named)} lost {told['losses'] / told['calls']:.2f} on average"
         )
-    return f"Since {moment_words(told['since'])}, {what}; at most {_rate(told['rate'], named)} is normal."
+    normal = "was normal in the version before" if told.get("inherited") else "is normal"
+    return f"Since {moment_words(told['since'])}, {what}; at most {_rate(told['rate'], named)} {normal}."
 
 
 def _resolved(event: Event, named: Mapping[str, JSON]) -> str:

@@ -115,6 +115,7 @@ class Stream:
     n, losses, invalid: since it began. first, last: the times of its first and newest call; longest: the longest time
     between two. late: calls that came after a later one. learning: calls and losses of the baseline that is being
     measured. recent: the newest calls that count against it. alarm: when the open one was raised. silent: since when.
+    inherited: the baseline is that of the version before, until this one's own is measured.
     """
 
     terms: Terms
@@ -133,13 +134,18 @@ class Stream:
     alarm: float | None = None
     recovery: Recovery | None = None
     silent: float | None = None
+    inherited: bool = False
 
 
-def new_stream(terms: Terms) -> Stream:
-    """A stream before its first call; a baseline that is known is in force at once."""
-    if terms.baseline is None:
-        return Stream(terms)
-    return _held(Stream(terms), Baseline(terms.baseline))
+def new_stream(terms: Terms, inherited: Baseline | None = None) -> Stream:
+    """A stream before its first call; a baseline that is known is in force at once.
+
+    Until it has measured its own it is held against the one of the version before, `inherited`: a version that is worse
+    from its first call on would else measure that as normal.
+    """
+    if terms.baseline is not None:
+        return _held(Stream(terms), Baseline(terms.baseline))
+    return Stream(terms) if inherited is None else _held(Stream(terms, inherited=True), inherited)
 
 
 def take(stream: Stream, call: Call, account: Account, told: FalseAlarms) -> tuple[Stream, Account, tuple[Event, ...]]:
@@ -153,11 +159,13 @@ def take(stream: Stream, call: Call, account: Account, told: FalseAlarms) -> tup
     if stream.silent is not None:
         events.append(Event("spoke", call.time, call.seq, {"silent_since": stream.silent}))
     stream = _counted(stream, call, loss)
-    if stream.drift is None:
-        stream, found = _learn(stream, call, loss)
-    else:
+    if stream.drift is not None:
         stream, found = _watch(stream, call, loss, account.run_length)
-    return stream, account, (*events, *found)
+        events += found
+    if stream.drift is None or stream.inherited:
+        stream, found = _learn(stream, call, loss)
+        events += found
+    return stream, account, tuple(events)
 
 
 def loss_of(watches: Watches, outcome: Outcome) -> float:
@@ -216,7 +224,7 @@ def _learn(stream: Stream, call: Call, loss: float) -> tuple[Stream, tuple[Event
     rate = _limit(stream.terms.watches, n, losses)
     if rate is None:  # there is no worse rate to watch for: measure again
         return replace(stream, learning=(0, 0.0)), (Event("measured", call.time, call.seq, {**told, "rate": None}),)
-    held = _held(replace(stream, learning=(0, 0.0)), Baseline(rate, n, losses))
+    held = _held(replace(stream, learning=(0, 0.0), inherited=False), Baseline(rate, n, losses))
     return held, (Event("measured", call.time, call.seq, {**told, "rate": rate}),)
 
 
@@ -290,6 +298,7 @@ def _alarmed(stream: Stream, call: Call) -> tuple[Stream, tuple[Event, ...]]:
         "losses": change.losses,
         "rate": stream.baseline.rate,
         "measured_on": stream.baseline.n,
+        "inherited": stream.inherited,
         "samples": [lost.seq for lost in shown],
         "run_length": stream.drift.rule.run_length,
     }
