@@ -40,7 +40,7 @@ class KeptStream:
 
 @dataclass(frozen=True, slots=True)
 class NewAlarm:
-    """An alarm as it is raised. report: with the program that it is about, kept with the alarm."""
+    """An alarm as it is raised, or opened where it was one of history. report: with the program that it is about."""
 
     id: str
     stream: str
@@ -159,20 +159,12 @@ class WatchBox(Database):
                 row = report_row(*one.report)
                 connection.execute(sql.insert_new(reports), row)
                 report_id = row["id"]
-            connection.execute(
-                sql.insert_new(watch_alarms),
-                {
-                    "id": one.id,
-                    "watch": name,
-                    "stream": one.stream,
-                    "kind": one.kind,
-                    "state": one.state,
-                    "body": _text(one.body),
-                    "report_id": report_id,
-                    "job": one.job,
-                    "raised_us": to_us(one.raised),
-                },
-            )
+            now = {"state": one.state, "report_id": report_id, "job": one.job}
+            row = {"id": one.id, "watch": name, "stream": one.stream, "kind": one.kind, "body": _text(one.body)}
+            row |= {**now, "raised_us": to_us(one.raised)}
+            connection.execute(sql.insert_new(watch_alarms), row)
+            old = (watch_alarms.c.id == one.id, watch_alarms.c.state == "history", one.state == "open")
+            connection.execute(update(watch_alarms).where(*old).values(**now))
 
     @staticmethod
     def _change(connection: Connection, id: str, told: Mapping[str, JSON], **values: JSON) -> None:

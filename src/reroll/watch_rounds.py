@@ -287,10 +287,10 @@ class Watcher:
             old = fresh.get(id) or kept.get(id)
             if old is None or old.state != "history":
                 continue
-            body = {**old.body, "from_history": True}
-            again = NewAlarm(content_id("wa1", [id, "open"]), key, old.kind, "open", old.body["time"], body)
-            round.step.alarms.append(self._opened(again, round))
-            self.open[key, False] = again.id
+            round.step.alarms = [one for one in round.step.alarms if one.id != id]
+            raised = old.raised if isinstance(old, NewAlarm) else old.raised_us / 1e6
+            alarm = NewAlarm(id, key, old.kind, "open", raised, old.body)
+            round.step.alarms.append(self._opened(alarm, round))
 
     def _hear_silence(self, round: _Round) -> None:
         for held in self.streams.values():
