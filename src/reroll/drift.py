@@ -219,7 +219,12 @@ def to_json(state: DriftState) -> dict[str, Any]:
     >>> from_json(to_json(start(drift_rule(0.01)))) == start(drift_rule(0.01))
     True
     """
-    return {"schema": SCHEMA, **asdict(state)}
+    kept = {name: getattr(state, name) for name in DriftState.__dataclass_fields__}  # asdict copies every number
+    return {"schema": SCHEMA, **kept, "rule": _flat(state.rule), "last": state.last and asdict(state.last)}
+
+
+def _flat(rule: DriftRule) -> dict[str, Any]:
+    return {name: getattr(rule, name) for name in DriftRule.__dataclass_fields__}
 
 
 def from_json(stored: Mapping[str, Any]) -> DriftState:

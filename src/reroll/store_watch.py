@@ -145,8 +145,15 @@ class WatchBox(Database):
     def _keep_streams(connection: Connection, name: str, kept: Sequence[KeptStream], now: int) -> None:
         if not kept:
             return
+        keys = list(known_values().values())  # looked up once, not for each of many
         rows = [
-            {"watch": name, "key": one.key, "named": _text(one.named), "body": to_json(one.body), "changed_us": now}
+            {
+                "watch": name,
+                "key": one.key,
+                "named": clean(to_json(hide(one.named, *keys))),
+                "body": to_json(one.body),
+                "changed_us": now,
+            }
             for one in kept
         ]
         sql.add_all(connection, KEEP_STREAM, rows)
@@ -163,8 +170,9 @@ class WatchBox(Database):
             row = {"id": one.id, "watch": name, "stream": one.stream, "kind": one.kind, "body": _text(one.body)}
             row |= {**now, "raised_us": to_us(one.raised)}
             connection.execute(sql.insert_new(watch_alarms), row)
-            old = (watch_alarms.c.id == one.id, watch_alarms.c.state == "history", one.state == "open")
-            connection.execute(update(watch_alarms).where(*old).values(**now))
+            if one.state == "open":
+                old = (watch_alarms.c.id == one.id, watch_alarms.c.state == "history")
+                connection.execute(update(watch_alarms).where(*old).values(**now))
 
     @staticmethod
     def _change(connection: Connection, id: str, told: Mapping[str, JSON], **values: JSON) -> None:

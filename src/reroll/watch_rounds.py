@@ -94,6 +94,8 @@ class Watcher:
             for watches in _watches(entry)
         }
         self.keys: dict[tuple[str, ...], str] = {}
+        self.alike: dict[tuple[str, str], list[Held]] = {}  # the streams of an entry, failures and invalid ones apart
+        self.heard: dict[tuple[str, str], Held] = {}  # which of them was heard last
         self.account = Account()
         self.streams: dict[str, Held] = {}
         self.open: dict[tuple[str, bool], str] = {}  # the open alarm of a stream; whether it is one of silence
@@ -131,15 +133,17 @@ class Watcher:
         assert kept is not None
         try:
             self.account = account_from(kept.body["account"])
-            self.streams = {
-                one.key: Held(one.key, one.named, stream_from(one.body)) for one in self.store.watched(self.name)
-            }
+            self.streams, self.alike, self.heard = {}, {}, {}
+            kept_streams = [Held(one.key, one.named, stream_from(one.body)) for one in self.store.watched(self.name)]
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(
                 f"the state of the watch `{self.name}` in {self.store.name} cannot be read ({error}); give the watch "
                 "another name in watch.yaml, and it begins anew",
                 slug="watch-state",
             ) from None
+        for held in sorted(kept_streams, key=lambda one: one.stream.last):
+            self._add(held)
+            self.heard[held.named["name"], held.named["what"]] = held
         self.unjudged = Counter(kept.body.get("unjudged") or {})
         self.future = int(kept.body.get("future") or 0)
         self.open = {(one.stream, one.kind == "silent"): one.id for one in self.store.alarms(self.name, state="open")}
@@ -188,10 +192,11 @@ class Watcher:
         if watches == "invalid" and word != "invalid":
             word = "pass"
         call = Call(judged.stored.seq, when, word)
-        if round.listen and watches != "invalid" and judged.entry.silence:
+        if round.listen and watches != "invalid":
             self._hear(held, when, round)
         held.stream, self.account, events = take(held.stream, call, self.account, self.told.allowed)
         held.changed = True
+        self.heard[judged.entry.name, watches] = held
         for event in events:
             self._heard(held, event, round)
 
@@ -203,7 +208,7 @@ class Watcher:
             key = self.keys[place] = content_id("ws1", named)
         terms = self.terms[entry.name, watches]
         held = self.streams.get(key)
-        if held is None and sum(one.named["name"] == entry.name for one in self.streams.values()) >= MOST_STREAMS:
+        if held is None and len(self.alike.get((entry.name, watches), ())) >= MOST_STREAMS:
             named = {"name": entry.name, "by": judged.named["by"], "what": watches, **OTHERS}
             key = content_id("ws1", named)
             held = self.streams.get(key)
@@ -213,11 +218,14 @@ class Watcher:
             held.stream = replace(held.stream, terms=terms)
             return held
         why = "" if held is None else "what it is held against was changed in watch.yaml"
-        before = held or self._before(named)
+        before = held or self.heard.get((entry.name, watches))
         inherited = None
         if before is not None and before.named.get("by") == named["by"]:
             inherited = before.stream.baseline
-        held = self.streams[key] = Held(key, named, new_stream(terms, inherited), True)
+        if held is not None:
+            held.stream, held.changed = new_stream(terms, inherited), True
+        else:
+            held = self._add(Held(key, named, new_stream(terms, inherited), True))
         told: dict[str, JSON] = {"learn": terms.learn if terms.baseline is None else 0, "rate": terms.baseline}
         if before is not None:
             told |= {"inherited": inherited.rate if inherited and held.stream.inherited else None}
@@ -227,10 +235,10 @@ class Watcher:
             self._heard(held, began, round)
         return held
 
-    def _before(self, named: Mapping[str, str]) -> Held | None:
-        """The stream of the same entry that was heard last."""
-        same = [one for one in self.streams.values() if all(one.named.get(k) == named[k] for k in ("name", "what"))]
-        return max(same, key=lambda one: one.stream.last, default=None)
+    def _add(self, held: Held) -> Held:
+        self.streams[held.key] = held
+        self.alike.setdefault((held.named["name"], held.named["what"]), []).append(held)
+        return held
 
     # -- what happened -------------------------------------------------------------------------------------------------
 
@@ -294,13 +302,12 @@ class Watcher:
 
     def _hear_silence(self, round: _Round) -> None:
         for held in self.streams.values():
-            if held.named["what"] == "invalid" or not self._listens(held):
-                continue
-            self._hear(held, round.now, round)
+            if held.named["what"] != "invalid":
+                self._hear(held, round.now, round)
 
     def _hear(self, held: Held, now: float, round: _Round) -> None:
         event = fallen_silent(held.stream, now, self.account.run_length)
-        if event is not None:
+        if event is not None and self._listens(held):
             held.stream, held.changed = replace(held.stream, silent=held.stream.last), True
             self._heard(held, event, round)
 
@@ -310,11 +317,8 @@ class Watcher:
         if entry is None or not entry.silence:
             return False
         return not any(
-            one.named["name"] == entry.name
-            and one.named["what"] == held.named["what"]
-            and one.stream.first > held.stream.first
-            and one.stream.last > held.stream.last
-            for one in self.streams.values()
+            one.stream.first > held.stream.first and one.stream.last > held.stream.last
+            for one in self.alike[entry.name, held.named["what"]]
         )
 
     # -- reports and messages ------------------------------------------------------------------------------------------

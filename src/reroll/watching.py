@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from reroll.drift import DriftState, at_run_length, from_json, start, step, to_json
@@ -352,14 +352,18 @@ def stream_json(stream: Stream) -> dict[str, Any]:
     """The stream as plain JSON values; `stream_from` gives back an equal one."""
     kept = {name: getattr(stream, name) for name in Stream.__dataclass_fields__}
     kept |= {
-        "terms": asdict(stream.terms),
-        "baseline": None if stream.baseline is None else asdict(stream.baseline),
-        "drift": None if stream.drift is None else to_json(stream.drift),
-        "recovery": None if stream.recovery is None else asdict(stream.recovery),
+        "terms": _flat(stream.terms),
+        "baseline": stream.baseline and _flat(stream.baseline),
+        "drift": stream.drift and to_json(stream.drift),
+        "recovery": stream.recovery and _flat(stream.recovery),
         "recent": [[one.n, one.seq, one.time] for one in stream.recent],
         "days": [[one.day, one.n, one.losses, one.invalid] for one in stream.days],
     }
     return kept
+
+
+def _flat(value: Terms | Baseline | Recovery) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in type(value).__dataclass_fields__}
 
 
 def stream_from(stored: Mapping[str, Any]) -> Stream:

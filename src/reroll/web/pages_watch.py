@@ -69,8 +69,16 @@ def watch_page(request: Request) -> Response:
     draws: dict[str, figured.Draw] = {f"stream-{one.case.id}": partial(_draw, one) for one in streams}
     rows = [] if shown is None else [row for row in shown.rows if row.what != "invalid" or row.state == "open"]
     draws |= {_figure_name(row): partial(_draw_days, row) for row in rows if len(row.days) > 1}
-    values = {"streams": streams, "target": target, "shown": shown, "unread": unread, "rows": rows}
-    return page(request, "watch.html", figures=draws, **values)
+    return page(
+        request,
+        "watch.html",
+        figures=draws,
+        streams=streams,
+        target=target,
+        shown=shown,
+        unread=unread,
+        rows=rows,
+    )
 
 
 def _overview(home: Home, project: Project) -> tuple[Overview | None, str]:
