@@ -32,7 +32,8 @@ store_export store_base store_asked
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack store_watch
 store_parquet store purse findings job_person
 intake models probing gate engine ray_actor ray_cluster engine_ray
-looking watch_file watch_judging watch_rounds watch_overview webhook training_export grouped labelling runs session keeping branching reading astray conversing exploring
+looking watch_file watch_judging watch_rounds watch_overview webhook
+training_export grouped labelling runs session keeping branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused causing
@@ -43,7 +44,8 @@ controls investigation certifying comparing render
 arguments output options pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_import commands_ledger commands_ideas
-lesson_reading playground lessons lesson_steps web serving commands_watch commands_serve recorder commands_record slack commands_slack
+lesson_reading playground lessons lesson_steps web serving commands_watch commands_serve
+recorder commands_record slack commands_slack
 fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli_record cli_slack cli_watch cli working
 """.split()
 LAYERS = CORE + EDGES
