@@ -57,7 +57,7 @@ def healthy(report: Report, runs: int, calls: int) -> None:
             kind = "known" if known else f"estimated on {LEARN:,} calls"
             brought, spent, alarms = watches.brought.sum(), watches.spent.sum(), found.sum()
             error = found.std() * math.sqrt(each)
-            apart = watches.brought.sum() * WEEKS / alarms
+            apart = float(brought * WEEKS / alarms)
             rows.append(
                 [
                     kind,
@@ -85,7 +85,7 @@ def graded(report: Report, runs: int, calls: int) -> None:
             times = times + gaps(times, rng)
             watches.seen_by(times)
             found += watches.watch(rng.beta(0.1, 0.9, runs))
-        apart = watches.brought.sum() * WEEKS / max(1, found.sum())
+        apart = float(watches.brought.sum() * WEEKS / max(1, found.sum()))
         rows.append([name, f"{watches.brought.sum():,.0f}", f"{watches.spent.sum():,.0f}", f"{found.sum():,.0f}"])
         report.bar(f"weeks between false alarms, scores, {name} / the stated", apart, WEEKS, most=False)
     head = ["traffic", "time brought", "calls spent", "false alarms"]
@@ -117,12 +117,12 @@ def seen(report: Report, runs: int) -> None:
     limits = {f: baseline_limit(f, LEARN, CONFIDENCE) for f in range(60)}
     drawn = np.array([limits[min(59, int(f))] for f in rng.binomial(LEARN, P0, runs)])
     rows = []
-    for kind, baseline in (("known", np.full(runs, P0)), (f"estimated on {LEARN:,} calls", drawn)):
+    for kind, baseline in (("known", np.full(4 * runs, P0)), (f"estimated on {LEARN:,} calls", drawn)):
         for quiet in (0, 3000):
             late = delays(baseline, 0.05, quiet, rng)
-            mean, error = late.mean(), late.std() / math.sqrt(len(late))
+            mean, error = float(late.mean()), float(late.std() / math.sqrt(len(late)))
             ends = ", ".join(f"{x:.0f}" for x in np.quantile(late, [0.1, 0.5, 0.9]))
-            rows.append([kind, f"{quiet:,}", f"{mean:.0f} ± {error:.1f}", f"{best:.0f}", f"{mean / best:.2f}", ends])
+            rows.append([kind, f"{quiet:,}", f"{mean:.0f} ± {error:.1f}", f"{best:.0f}", f"{mean / best:.3f}", ends])
             if kind == "known":
                 report.bar(f"delay from 1 % to 5 %, known, {quiet:,} calls before / the exact limit", mean / best, 1.25)
     head = ["baseline", "healthy calls before", "mean delay", "exact limit", "ratio", "10, 50, 90 % of delays"]

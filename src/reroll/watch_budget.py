@@ -20,7 +20,7 @@ MEMORY = 2000  # calls that the share of one call is spread over, at least; else
 EVERY = 64  # calls after which the share is found anew
 LEAST_RUN = 100.0  # calls between false alarms of one stream, at least; what this leaves unspent is forgotten
 MOST_RUN = 1e9  # as long as there is nothing to spend
-STEP = 1.02  # run lengths are rounded up to a power of it, so that a rule serves many calls
+STEP = 1.005  # run lengths are rounded up to a power of it, so that a rule serves many calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def next_call(account: Account, time: float, told: FalseAlarms, *, spends: bool)
     >>> account, told = Account(), FalseAlarms(weeks=1)
     >>> for hour in range(7 * 24 + 1): account = next_call(account, hour * 3600.0, told, spends=True)
     >>> 0.4 < account.spent < account.brought < 1.001, round(account.run_length)
-    (True, 338)
+    (True, 335)
     """
     seen = account.seen + 1
     first = time if account.first is None else account.first
