@@ -358,7 +358,7 @@ class Watcher:
             round.step.posts[key] = body
         if tell.slack is not None:
             text = f"{words} {link}" if link else words
-            round.step.slack[key] = (tell.slack, {"text": _for_slack(text), "unfurl_links": False, "link_names": False})
+            round.step.slack[key] = (tell.slack, {"text": _for_slack(text), "unfurl_links": False, "parse": "none"})
 
 
 def _watches(entry: Watched) -> tuple[Watches, ...]:

@@ -148,9 +148,8 @@ class Keeper:
             more, rest = False, EVERY
             try:
                 more = await asyncio.to_thread(self.look)
-                if not more:
-                    await self.tell()
-                self._complained = ""
+                if more or not await self.tell():
+                    self._complained = ""
             except RerollError as error:
                 rest = RESTED if not isinstance(error, StoreError) else EVERY
                 self._complain(str(error))
