@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from reroll import watch_rounds
 from reroll.case import Case
 from reroll.checking import Checker
 from reroll.cli import main
@@ -204,6 +205,26 @@ def test_changed_checks_begin_another_stream_and_a_changed_baseline_begins_anew(
     calls(store, "r", first=31, start=NOW - 2000)
     (began,) = look(folder, store)
     assert "changed in watch.yaml" in began.words
+
+
+def test_however_many_names_calls_come_with_what_is_kept_has_an_end(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_rounds, "MOST_STREAMS", 3)
+    for i in range(8):
+        calls(store, "r", first=i, program_id=f"p1:{i}", start=NOW - 5000 + i)
+    look(folder, store)
+    kept = store.watched("meetings")
+    assert sum(one.body["n"] for one in kept) == 8
+    assert [one.body["n"] for one in kept if "others" in one.named] == [5]
+
+
+def test_the_file_in_the_documentation_is_one(folder: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "watching.md").read_text(encoding="utf-8")
+    (folder / "watch.yaml").write_text(page.split("```yaml")[1].split("```")[0], encoding="utf-8")
+    told = read_watch(load_project(folder))
+    assert [one.name for one in told.streams] == ["dates", "helpful"]
+    assert set(WatchFile.model_fields) == set(told.model_fields_set), "every key stands in it"
 
 
 def test_calls_that_nothing_can_judge_are_counted_and_said(folder: Path, store: Store) -> None:

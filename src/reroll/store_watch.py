@@ -210,9 +210,9 @@ class WatchBox(Database):
         wanted += [] if state is None else [watch_alarms.c.state == state]
         return self._alarms(*wanted, limit=limit)
 
-    def alarm_of_report(self, report_id: str) -> StoredAlarm | None:
-        """The alarm that opened this report, if one did."""
-        return next(iter(self._alarms(watch_alarms.c.report_id == report_id)), None)
+    def alarms_of(self, report_ids: Collection[str]) -> list[StoredAlarm]:
+        """The alarms that opened these reports, the newest first."""
+        return self._alarms(watch_alarms.c.report_id.in_(list(report_ids)))
 
     def jobs_wanted(self, name: str) -> list[StoredAlarm]:
         """Alarms that are to be investigated, and for which no job was asked yet."""

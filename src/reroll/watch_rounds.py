@@ -205,6 +205,8 @@ class Watcher:
         named = {**judged.named, "what": watches}
         place = tuple(named.values())
         if (key := self.keys.get(place)) is None:
+            if len(self.keys) > 20 * MOST_STREAMS:
+                self.keys.clear()
             key = self.keys[place] = content_id("ws1", named)
         terms = self.terms[entry.name, watches]
         held = self.streams.get(key)
