@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -11,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,20 @@ def store(folder: Path) -> Iterator[Store]:
 
 
 def calls(
-    store: Store, texts: str, *, start: float = NOW - 9e5, gap: float = 60.0, first: int = 0, **more: Any
+    store: Store,
+    texts: str,
+    *,
+    start: float = NOW - 9e5,
+    gap: float = 60.0,
+    first: int = 0,
+    model_is: str = "m-1",
+    **more: Any,
 ) -> list[str]:
     """One call for each letter: r right, w wrong, e an error; so many seconds apart."""
     samples = {
-        "r": Sample(Completion(RIGHT), model="m-1"),
-        "w": Sample(Completion(WRONG), model="m-1"),
-        "e": Sample(error="500 after 3 tries", model="m-1"),
+        "r": Sample(Completion(RIGHT), model=model_is),
+        "w": Sample(Completion(WRONG), model=model_is),
+        "e": Sample(error="500 after 3 tries", model=model_is),
     }
     place = {"program_id": "p1:0", "case_id": "next-friday", "source": "imported", **more}
     new = [
@@ -181,13 +188,7 @@ def test_another_model_is_another_stream_held_against_the_one_before_and_it_says
     (folder / "watch.yaml").write_text(FILE.replace("baseline: 0.01", "baseline: {first: 500}"), encoding="utf-8")
     calls(store, "r" * 600)
     look(folder, store)
-    new = [
-        NewSample(Sample(Completion(WRONG), model="m-2"), "r1:0", f"new {i}", 0, "p1:0", "next-friday", "baseline")
-        for i in range(8)
-    ]
-    store.add_samples(
-        [replace(one, source="imported", settled=NOW - 4000 + 60.0 * i) for i, one in enumerate(new)]  # all wrong
-    )
+    calls(store, "w" * 8, first=600, start=NOW - 4000, model_is="m-2")
     said = look(folder, store)
     assert words(said)[:2] == ["began", "alarm"]
     assert "It follows dates (m-1, program p1:0): another model, so it has a baseline of its own." in said[0].words
@@ -280,6 +281,31 @@ def test_a_stream_that_stops_is_told_once_and_is_heard_again(folder: Path, store
     assert store.alarms("meetings", state="open") == []
 
 
+def test_a_silence_is_over_when_a_later_version_is_heard_in_its_place(folder: Path, store: Store) -> None:
+    (folder / "watch.yaml").write_text(FILE.replace("silence: false", "silence: true"), encoding="utf-8")
+    calls(store, "r" * 100, start=NOW - 8e5, gap=3600.0)
+    look(folder, store)
+    calls(store, "r" * 5, start=NOW - 300, first=100, model_is="m-2")
+    look(folder, store)
+    (alarm,) = store.alarms("meetings")
+    assert alarm.state == "resolved"
+    assert "another is heard in its place" in alarm.body["over"]
+    assert look(folder, store) == []
+
+
+def test_an_alarm_stays_open_when_what_it_was_held_against_is_changed(folder: Path, store: Store) -> None:
+    look(folder, store)
+    calls(store, "r" * 500 + "w" * 8)
+    look(folder, store)
+    (folder / "watch.yaml").write_text(FILE.replace("0.01", "0.5"), encoding="utf-8")
+    calls(store, "r", first=508, start=NOW - 8e5)
+    look(folder, store)
+    (kept,) = store.watched("meetings")
+    assert kept.body["alarm"] is not None
+    assert (kept.body["n"], kept.body["baseline"]["rate"]) == (509, 0.5)
+    assert store.alarms("meetings", state="open")
+
+
 # ---------------------------------------------------------------- history, replay, end of an alarm
 
 
@@ -362,6 +388,7 @@ def test_the_overview_says_the_months_rate_its_allowance_and_what_is_open(folder
 
 def test_an_alarm_is_investigated_once_within_what_its_watch_may_spend_in_a_week(folder: Path, store: Store) -> None:
     (folder / "watch.yaml").write_text(FILE + "investigate: {max_usd: 2, budget: 100}\n", encoding="utf-8")
+    _sold(folder)
     home = Home(folder, store)
     with Keeper(home) as keeper:
         while keeper.look():
@@ -379,6 +406,21 @@ def test_an_alarm_is_investigated_once_within_what_its_watch_may_spend_in_a_week
         assert keeper._spent() == 1.5
         keeper.ask_jobs()
         assert len(store.jobs()) == 1
+        for words, dollars in (("a", 0.25), ("b", None)):  # what it cost is not known: all that it may have cost
+            made, _ = store.ask_job([words], title=words, key=words, by="reroll watch", max_usd=dollars or 0.25)
+            store.end_job(made.id, "done", usd=dollars)
+        assert keeper._spent() == 2.0
+        calls(store, "w" * 8, start=time.time() - 5e5, first=508, model_is="m-2")
+        keeper.look()
+        said = [str(one.job) for one in store.alarms("meetings")]
+        assert said == ["not investigated: the $2.00 that watch.yaml allows in 7 days are spent", "asked"]
+        assert len(store.jobs()) == 3
+
+
+def _sold(folder: Path) -> None:
+    """The program's model is one that costs money; it is never called."""
+    path = folder / "program.yaml"
+    path.write_text(re.sub(r"(?m)^model: .*$", "model: openai:gpt-4o", path.read_text("utf-8")), encoding="utf-8")
 
 
 def test_whoever_died_between_asking_and_writing_it_down_does_not_pay_twice(folder: Path, store: Store) -> None:

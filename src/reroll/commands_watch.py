@@ -46,8 +46,8 @@ def watch(once: bool, replay: bool, common: Common) -> int:
             keeper.ready()
             asyncio.run(_once(keeper) if once else _until_ended(keeper))
             shown = overview(store, keeper.told, time.time())
-        assert shown is not None
-        _show(shown, said, common.json, once)
+        if shown is not None:  # ended before its first look
+            _show(shown, said, common.json, once)
     return 0
 
 

@@ -28,7 +28,17 @@ from reroll.watch_budget import Account, account_from, account_json
 from reroll.watch_file import Watched, WatchFile
 from reroll.watch_judging import Judged, Judges
 from reroll.watch_words import called, event_words
-from reroll.watching import Call, Event, Stream, fallen_silent, new_stream, stream_from, stream_json, take
+from reroll.watching import (
+    Call,
+    Event,
+    Stream,
+    begun_anew,
+    fallen_silent,
+    new_stream,
+    stream_from,
+    stream_json,
+    take,
+)
 
 __all__ = ["Held", "Look", "Said", "Watcher", "replay"]
 
@@ -156,7 +166,7 @@ class Watcher:
 
     def _keep(self, round: _Round, until: int) -> bool:
         changed = [held for held in self.streams.values() if held.changed]
-        if until == self.seen and not changed and not round.step.alarms:
+        if until == self.seen and not changed and not round.step.alarms and not round.step.resolved:
             return True
         self.store.add_all_outcomes(round.outcomes)
         round.step.account = self._body()
@@ -225,7 +235,7 @@ class Watcher:
         if before is not None and before.named.get("by") == named["by"]:
             inherited = before.stream.baseline
         if held is not None:
-            held.stream, held.changed = new_stream(terms, inherited), True
+            held.stream, held.changed = begun_anew(held.stream, terms, inherited), True
         else:
             held = self._add(Held(key, named, new_stream(terms, inherited), True))
         told: dict[str, JSON] = {"learn": terms.learn if terms.baseline is None else 0, "rate": terms.baseline}
@@ -304,8 +314,20 @@ class Watcher:
 
     def _hear_silence(self, round: _Round) -> None:
         for held in self.streams.values():
-            if held.named["what"] != "invalid":
+            if held.stream.silent is not None and (held.key, True) in self.open and not self._listens(held):
+                self._resolve_silence(held, round)
+            elif held.named["what"] != "invalid":
                 self._hear(held, round.now, round)
+
+    def _resolve_silence(self, held: Held, round: _Round) -> None:
+        """A stream that a later version took the place of, or that nobody listens for any more, is not silent."""
+        id = self.open.pop((held.key, True))
+        words = f"Over: {called(held.named)} is not listened for any more: another is heard in its place."
+        entry = self.entries.get(held.named["name"])
+        if entry is None or not entry.silence:
+            words = f"Over: {called(held.named)} is not listened for any more: watch.yaml says so."
+        round.step.resolved.append((id, round.now, {"over": words}))
+        self._tell(id, "resolved", {"named": dict(held.named), "time": round.now}, words, round)
 
     def _hear(self, held: Held, now: float, round: _Round) -> None:
         event = fallen_silent(held.stream, now, self.account.run_length)

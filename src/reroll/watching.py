@@ -28,6 +28,7 @@ __all__ = [
     "Stream",
     "Terms",
     "back_below",
+    "begun_anew",
     "fallen_silent",
     "new_stream",
     "spend_of",
@@ -146,6 +147,13 @@ def new_stream(terms: Terms, inherited: Baseline | None = None) -> Stream:
     if terms.baseline is not None:
         return _held(Stream(terms), Baseline(terms.baseline))
     return Stream(terms) if inherited is None else _held(Stream(terms, inherited=True), inherited)
+
+
+def begun_anew(stream: Stream, terms: Terms, inherited: Baseline | None = None) -> Stream:
+    """The stream held against other terms from here on; what was counted stays, and so does an alarm that is open."""
+    fresh = new_stream(terms, inherited)
+    again = replace(stream, terms=terms, learning=(0, 0.0), recent=())
+    return replace(again, baseline=fresh.baseline, drift=fresh.drift, inherited=fresh.inherited)
 
 
 def take(stream: Stream, call: Call, account: Account, told: FalseAlarms) -> tuple[Stream, Account, tuple[Event, ...]]:

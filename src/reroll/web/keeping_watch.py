@@ -30,7 +30,7 @@ EVERY = 2.0  # seconds between looks
 RESTED = 30.0  # seconds before what could not be done is tried again
 STALE = 60.0  # seconds after which an alarm whose job somebody was asking for is taken up
 WEEK_US = 7 * 86400 * 1_000_000
-SPENT_UP = "not investigated: {left} of the {cap} that watch.yaml allows in 7 days are left"
+SPENT_UP = "not investigated: the {cap} that watch.yaml allows in 7 days are spent"
 NO_CASE = "not investigated: the calls are of no case of this project (docs/watching.md says how they become one)"
 
 
@@ -119,10 +119,13 @@ class Keeper:
         cases = {case.id: case for case in (*project.cases, *project.reported)}
         if report is None or report.case_id not in cases:
             return NO_CASE
-        left = cap.max_usd - self._spent()
-        if left <= 0 and not project.program.runs_here:
-            return SPENT_UP.format(left=money(max(0.0, left)), cap=money(cap.max_usd))
-        most = max(0.0, left) if self.home.max_usd is None else min(max(0.0, left), self.home.max_usd)
+        most: float | None = max(0.0, cap.max_usd - self._spent())
+        if project.program.runs_here:
+            most = None  # its calls cost nothing
+        elif not most:
+            return SPENT_UP.format(cap=money(cap.max_usd))
+        if self.home.max_usd is not None:
+            most = self.home.max_usd if most is None else min(most, self.home.max_usd)
         home = Home(self.home.folder, self.home.store, self.home.store_url, max_usd=most, budget=self.home.budget)
         case = cases[report.case_id]
         told = {"case": case.id, "words": report.words, **how_measured(project, case), "budget": str(cap.budget)}
