@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 
 from reroll import store_sql as sql
 from reroll.case import Case, Report
 from reroll.errors import UsageError
 from reroll.keys import known_values
 from reroll.program import Program, Request, content_id
-from reroll.store_base import Database, now_us
+from reroll.store_base import Database, chunks, now_us
 from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_json
 from reroll.store_schema import cases, programs, reports, requests
 from reroll.store_secrets import refuse_keys, refuse_secrets
 
-__all__ = ["Asked", "report_id"]
+__all__ = ["Asked", "report_id", "report_row"]
 
 ADD_REQUEST = sql.insert_new(requests)
+ADD_CASE = insert(cases)
+ADD_CASE = ADD_CASE.on_conflict_do_update(
+    index_elements=[cases.c.id, cases.c.version], set_={"seen_us": ADD_CASE.excluded.seen_us}
+)
 
 
 def report_id(report: Report, program_id: str | None) -> str:
     """The id of a report of a program: their content."""
     return content_id("report1", [report.model_dump(mode="json"), program_id])
+
+
+def report_row(report: Report, program_id: str | None) -> dict[str, Any]:
+    """The row of table reports. Raises: UsageError if the report holds a key in use."""
+    body = report.model_dump(mode="json")
+    refuse_keys(body, "the report")
+    id = report_id(report, program_id)
+    return {
+        "id": id,
+        "program_id": program_id,
+        "case_id": report.case_id,
+        "body": to_json(body),
+        "put_us": now_us(),
+    }
 
 
 class Asked(Database):
@@ -69,17 +89,13 @@ class Asked(Database):
         for case in given:
             body = case.model_dump(mode="json", exclude_defaults=True)
             if keys:
-                refuse_keys(body, f"the case `{case.id}`")
+                refuse_keys(body, f"the case `{case.id}`", keys)
             row = {"id": case.id, "version": content_id("v1", body), "content_id": case.content_id}
             rows.append({**row, "body": to_json(body), "put_us": now, "seen_us": now})
         if not rows:
             return
-        again = update(cases).where(cases.c.id == bindparam("its_id"), cases.c.version == bindparam("its_version"))
         with self._write() as connection:
-            connection.execute(sql.insert_new(cases), rows)
-            connection.execute(
-                again.values(seen_us=now), [{"its_id": r["id"], "its_version": r["version"]} for r in rows]
-            )
+            sql.add_all(connection, ADD_CASE, rows)
 
     def get_case(self, id: str) -> Case:
         """The case as last put. Raises: UsageError if unknown."""
@@ -89,6 +105,16 @@ class Asked(Database):
         if row is None:
             raise UsageError(f"no stored case is called `{id}`", slug="unknown-case")
         return Case.model_validate_json(row.body)
+
+    def cases_of(self, ids: Collection[str]) -> dict[str, Case]:
+        """Those of these cases that are stored, as last put."""
+        out: dict[str, Case] = {}
+        with self._read() as connection:
+            for part in chunks(sorted(ids)):
+                query = select(cases.c.id, cases.c.body).where(cases.c.id.in_(part)).order_by(cases.c.seen_us)
+                newest = {row.id: row.body for row in connection.execute(query)}
+                out.update({id: Case.model_validate_json(body) for id, body in newest.items()})
+        return out
 
     def cases(self) -> list[Case]:
         """Every case as last put."""
@@ -101,13 +127,10 @@ class Asked(Database):
 
         Raises: UsageError if it holds a key in use.
         """
-        body = report.model_dump(mode="json")
-        refuse_keys(body, "the report")
-        id = report_id(report, program_id)
-        row = {"id": id, "program_id": program_id, "case_id": report.case_id, "body": to_json(body)}
+        row = report_row(report, program_id)
         with self._write() as connection:
-            connection.execute(sql.insert_new(reports), {**row, "put_us": now_us()})
-        return id
+            connection.execute(sql.insert_new(reports), row)
+        return str(row["id"])
 
     def reports(self) -> list[StoredReport]:
         """All, in the order they came in."""
@@ -124,22 +147,24 @@ class Asked(Database):
     def put_requests(self, asked: Iterable[tuple[str, Request, str]]) -> None:
         """The same for many, as (id, request, identity), in one transaction: all or none are stored."""
         now, rows = now_us(), []
+        keys = known_values()
         for request_id, request, identity in asked:
-            refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url)
-            refuse_keys([request.model, identity], "the model's name")
+            body = to_json(request.body)
+            refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url, text=body, keys=keys)
+            refuse_keys([request.model, identity], "the model's name", keys)
             row = {
                 "id": request_id,
                 "identity": identity,
                 "model": request.model,
                 "base_url": request.base_url,
-                "body": to_json(request.body),
+                "body": body,
                 "raw": None if request.raw is None else request.raw.encode(errors="surrogatepass"),
                 "put_us": now,
             }
             rows.append(row)
         if rows:
             with self._write() as connection:
-                connection.execute(ADD_REQUEST, rows)
+                sql.add_all(connection, ADD_REQUEST, rows)
 
     def get_request(self, id: str) -> StoredRequest:
         """Raises: UsageError if unknown."""

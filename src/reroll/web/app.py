@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from reroll.web import door, jobs, live
 from reroll.web.access import Access, Guard, Refused
 from reroll.web.glimpse import Glimpses
 from reroll.web.home import Home
+from reroll.web.keeping_watch import keeping_watch
 from reroll.web.pages import PAGES
 from reroll.web.pages_answer import warm
 from reroll.web.view import page
@@ -36,7 +38,7 @@ def create_app(home: Home, access: Access) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
-        async with jobs.pool(home) as pool, live.hub(home) as hub:
+        async with jobs.pool(home) as pool, live.hub(home) as hub, keeping_watch(home, complain):
             app.state.pool, app.state.hub = pool, hub
             warming = asyncio.gather(*(run_in_threadpool(one, home) for one in (app.state.glimpses.warm, warm)))
             yield
@@ -59,6 +61,10 @@ def create_app(home: Home, access: Access) -> Starlette:
     app.state.home, app.state.access, app.state.glimpses = home, access, Glimpses()
     app.add_middleware(Guard, access=access, refuse=went_wrong)
     return app
+
+
+def complain(words: str) -> None:
+    print(f"reroll: {words}", file=sys.stderr, flush=True)
 
 
 def went_wrong(request: Request, error: Exception) -> Response:
