@@ -12,7 +12,7 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case step_forms step_texts steps step_record
+errors numbers json_text sample match params program requirement check case step_forms step_texts steps step_record
 fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race

@@ -62,13 +62,16 @@ PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode  # made once, it is slow
+
+
 def canonical(value: JSON) -> str:
     """The one JSON text of a value: sorted keys, no spaces, so that equal values have equal text.
 
     The order of keys inside `response` and message lists matters to a model, so callers turn
     ordered mappings whose order counts into lists of pairs first (see `Program.content`).
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return CANONICAL(value)
 
 
 def content_id(prefix: str, value: JSON) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from reroll.case import Report
 from reroll.program import Request
-from reroll.sample import Attempt, Completion, Sample, Token, Usage
+from reroll.sample import Attempt, Completion, Sample, Token, Usage, made_often
 from reroll.store_tokens import LONG, pack_text, unpack_text
 
 __all__ = [
@@ -59,7 +59,7 @@ class Origin:
     response: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class NewSample:
     """A sample with its place: `idx` in `series` of `request_id`. `settled` is Unix time; None: now.
 
@@ -192,13 +192,16 @@ def to_us(seconds: float) -> int:
     return round(seconds * 1e6)
 
 
+READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict).encode  # made once, it is slow
+
+
 def to_json(value: Any) -> str:
     """JSON text that any database can hold, key order kept; readable unless it holds half characters.
 
     >>> to_json({"b": "é", "a": chr(0xD83D)})
     '{"b":"\\\\u00e9","a":"\\\\ud83d"}'
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    text = READABLE(value)
     return text if clean(text) == text else json.dumps(value, separators=(",", ":"), default=dict)
 
 
@@ -260,7 +263,7 @@ def sample_row(new: NewSample, id: str, now_us: int) -> dict[str, Any]:
     exact = {}
     for name in TEXTS:
         value = row[name]
-        if value is not None and (shown := clean(value)) != value:
+        if value and (shown := clean(value)) is not value:
             exact[name], row[name] = value, shown
     if sample.seed is not None and not -(2**63) <= sample.seed < 2**63:
         exact["seed"], row["seed"] = sample.seed, None

@@ -11,7 +11,6 @@ from reroll.intake.bodies import (
     as_mapping,
     as_object,
     as_text,
-    compact,
     tokens_of,
     tools_of,
     whole_number,
@@ -20,6 +19,7 @@ from reroll.intake.bodies import call as tool_call
 from reroll.intake.genai import NONE, NOT_ALL, SHAPED
 from reroll.intake.spans import Span
 from reroll.intake.taken import Taken
+from reroll.json_text import json_text
 from reroll.sample import Completion, Usage
 
 __all__ = ["take"]
@@ -121,7 +121,9 @@ def _messages(message: Mapping[str, JSON]) -> Iterator[dict[str, JSON]]:
 def _call(part: Mapping[str, JSON]) -> dict[str, JSON]:
     """A tool call; its arguments are written as the SDK itself writes them where it keeps them as values."""
     given = part.get("input", part.get("args"))
-    return tool_call(part.get("toolCallId"), part.get("toolName"), given if isinstance(given, str) else compact(given))
+    return tool_call(
+        part.get("toolCallId"), part.get("toolName"), given if isinstance(given, str) else json_text(given)
+    )
 
 
 def _result(part: Mapping[str, JSON]) -> str:
@@ -129,7 +131,7 @@ def _result(part: Mapping[str, JSON]) -> str:
     output = part.get("output", part.get("result"))
     about = as_mapping(output)
     said = about["value"] if "value" in about and "type" in about else output
-    return said if isinstance(said, str) else compact(said)
+    return said if isinstance(said, str) else json_text(said)
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------

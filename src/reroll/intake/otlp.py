@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -176,10 +177,13 @@ def _span(value: Mapping[str, JSON]) -> Span:
     )
 
 
+HEXADECIMAL = re.compile("[0-9a-f]{16}|[0-9a-f]{32}")
+
+
 def _id(value: JSON) -> str:
     """Ids are hexadecimal; what went through protobuf's JSON has them in base64."""
     text = value.lower().removeprefix("0x") if isinstance(value, str) else ""
-    if len(text) in (16, 32) and all(c in "0123456789abcdef" for c in text):
+    if HEXADECIMAL.fullmatch(text):
         return text
     try:
         raw = base64.b64decode(str(value), validate=True) if isinstance(value, str) else b""
@@ -215,6 +219,8 @@ def _typed(value: JSON, depth: int) -> JSON:
     """The value that OTLP's {stringValue: …} stands for."""
     if not isinstance(value, dict) or depth > 60:
         return value if not isinstance(value, dict | list) else None
+    if len(value) == 1 and "stringValue" in value:  # nearly always
+        return value["stringValue"]
     for key, inner in value.items():
         name = key.replace("_v", "V")
         if name == "intValue":
