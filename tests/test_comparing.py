@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from reroll.commands_try import TryWhat, _rules
 from reroll.compare import compare_path
 from reroll.paired import log_e_below, stakes
+from reroll.scorecard import Rules
 from reroll.store import Store
 from tests.background import in_background, reroll, write_project
 from tests.fake_server import Act, answer, error
@@ -324,6 +327,13 @@ def test_a_gate_seldom_lets_through_a_change_that_is_as_bad_as_the_margin() -> N
         ties = float(log_e_below(n * stakes(0.0), n, margin))
         assert drop is not None
         assert (drop <= margin) == (ties >= math.log(1 / 0.05))
+
+
+def test_the_margin_of_the_project_is_what_trying_a_fix_calls_harm() -> None:
+    asked = TryWhat((), "one")
+    assert _rules(asked, 0.05, 0.1).margin == 0.1
+    assert _rules(replace(asked, margin=0.03), 0.05, 0.1).margin == 0.03
+    assert _rules(asked, 0.05, None).margin == Rules().margin
 
 
 def test_a_margin_in_the_project_file_is_held_against_its_range(tmp_path: Path, capsys: Any) -> None:

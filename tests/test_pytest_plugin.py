@@ -337,6 +337,19 @@ def test_it(model, reroll_sample):
         assert store.get_request(samples[0].request_id).request.body["messages"][0]["content"] == "Say yes"
 
 
+def test_a_run_that_somebody_stops_keeps_what_was_recorded_until_then(run: Run, pytester: pytest.Pytester) -> None:
+    run("""
+@pytest.mark.reroll
+def test_it(model, reroll_sample):
+    reroll_sample.record(model.ask("y"))
+    if model.calls == 4:
+        pytest.exit("enough")
+""")
+    with stored(pytester) as store:
+        assert len(store.samples()) == 4
+        assert not store.decisions(rule="pytest/1")
+
+
 def test_a_key_that_a_test_lets_slip_is_neither_kept_nor_shown(
     run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

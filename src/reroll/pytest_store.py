@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from reroll.case import Case
 from reroll.check import Outcome
+from reroll.errors import StoreError
 from reroll.program import Program, Request, content_id
 from reroll.pytest_samples import Recorded
 from reroll.pytest_settings import RunSettings
@@ -23,6 +24,7 @@ from reroll.store import NewSample, Store
 __all__ = ["NOWHERE", "Trial", "TrialStore", "opened"]
 
 NOWHERE = "none"
+OPENINGS = 3  # tries to open a store
 SOON = 0.2  # seconds until a trial is written: several quick ones in one transaction
 
 
@@ -42,9 +44,16 @@ def opened(settings: RunSettings, folder: Path) -> Store | None:
         return None
     home = folder / ".reroll"
     if url is None and not home.exists():
-        home.mkdir(parents=True)
+        home.mkdir(parents=True, exist_ok=True)
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
-    store = Store.open(url or home / "store.sqlite", rescue=home)
+    for left in range(OPENINGS - 1, -1, -1):
+        try:
+            store = Store.open(url or home / "store.sqlite", rescue=home)
+            break
+        except StoreError:  # another worker may be making the very file
+            if not left:
+                raise
+            time.sleep(SOON)
     store.take_in()
     return store
 

@@ -103,28 +103,13 @@ class SuiteRun:
 
     def _run(self, item: pytest.Function, nextitem: pytest.Item | None, trials: Trials) -> None:
         own, started = list(item.user_properties), time.time()
-        beside = copy.copy(item)  # stands for a next item of the same class and module: only this one is taken down
-        while True:
-            item.stash[RECORDER] = SampleRecorder(len(trials.done) + 1)
-            _anew(item, own)
-            setup, report = _phase(item, "setup")
-            if not trials.done and not _logged(item, report):
-                break
-            call = None
-            if setup.excinfo is None:
-                call, report = _phase(item, "call")
-                if not trials.done and _left_out(call.excinfo):
-                    _logged(item, report)
-                    break
-            self._count(item, trials, setup, call, report)
-            if trials.over:
+        try:
+            if self._ran(item, trials, own):
                 self._conclude(item, trials, started)
-                break
-            teardown, _ = _phase(item, "teardown", nextitem=beside)
-            if teardown.excinfo is not None:
-                trials.broken = f"the teardown of trial {len(trials.done)} failed: {_words(teardown.excinfo.value)}"
-                self._conclude(item, trials, started)
-                break
+        except BaseException:  # somebody stops the run: what was recorded in this trial was paid for
+            stopped = Trial("invalid", "the run was stopped", tuple(item.stash[RECORDER].recorded))
+            self.store.keep(item.nodeid, len(trials.done), stopped)
+            raise
         stopping = item.session.shouldfail or item.session.shouldstop
         if trials.broken:
             _take_down_to(item, None if stopping else nextitem)
@@ -133,6 +118,29 @@ class SuiteRun:
         del item.stash[RECORDER]
         item._request = False  # type: ignore[assignment]
         item.funcargs = None  # type: ignore[assignment]
+
+    def _ran(self, item: pytest.Function, trials: Trials, own: list[tuple[str, object]]) -> bool:
+        """Whether there is a verdict, once no further trial is needed; False: the first one said that there is none."""
+        beside = copy.copy(item)  # stands for a next item of the same class and module: only this one is taken down
+        while True:
+            item.stash[RECORDER] = SampleRecorder(len(trials.done) + 1)
+            _anew(item, own)
+            setup, report = _phase(item, "setup")
+            if not trials.done and not _logged(item, report):
+                return False
+            call = None
+            if setup.excinfo is None:
+                call, report = _phase(item, "call")
+                if not trials.done and _left_out(call.excinfo):
+                    _logged(item, report)
+                    return False
+            self._count(item, trials, setup, call, report)
+            if trials.over:
+                return True
+            teardown, _ = _phase(item, "teardown", nextitem=beside)
+            if teardown.excinfo is not None:
+                trials.broken = f"the teardown of trial {len(trials.done)} failed: {_words(teardown.excinfo.value)}"
+                return True
 
     def _count(
         self,
@@ -149,6 +157,7 @@ class SuiteRun:
             trials.seconds += call.duration
             trials.quickest = min(trials.quickest, call.duration)
         self.store.keep(item.nodeid, len(trials.done) - 1, trial)
+        item.stash[RECORDER].recorded.clear()  # kept, whatever stops the run from here on
         if trial.outcome != "pass":
             trials.last_failure = without_keys(report.longreprtext)
             trials.sections = list(item._report_sections)
