@@ -75,12 +75,9 @@ class SuiteRun:
         if mark is None or only_shown or getattr(item, "measures_itself", False):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        try:
-            if why := refusal(item):
-                raise UsageError(why, slug="pytest")
-            bounds = gate(rule_of(mark, self.settings.rule), self.tests)
-        except RerollError as error:
-            _refused(item, nextitem, f"reroll: {error} [{error.slug}]")
+        bounds = self._bounds(item, mark)
+        if isinstance(bounds, str):
+            _refused(item, nextitem, bounds)
         else:
             assert isinstance(item, pytest.Function)
             self._run(item, nextitem, Trials(bounds))
@@ -100,6 +97,15 @@ class SuiteRun:
     def pytest_sessionfinish(self) -> None:
         self.store.close()
         getattr(self.config, "workeroutput", self.outcome)["reroll_problem"] = self.store.problem
+
+    def _bounds(self, item: pytest.Item, mark: pytest.Mark) -> Gate | str:
+        """The gate of a marked test, or why it cannot be run."""
+        try:
+            if why := refusal(item):
+                raise UsageError(why, slug="pytest")
+            return gate(rule_of(mark, self.settings.rule), self.tests)
+        except RerollError as error:
+            return f"reroll: {error} [{error.slug}]"
 
     def _run(self, item: pytest.Function, nextitem: pytest.Item | None, trials: Trials) -> None:
         own, started = list(item.user_properties), time.time()
