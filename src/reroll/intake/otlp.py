@@ -13,7 +13,7 @@ from reroll.intake.moments import lasted, moment
 from reroll.intake.spans import Event, Span
 from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
 
-__all__ = ["OTLP", "spans_of", "take_spans"]
+__all__ = ["OTLP", "error_of", "spans_of", "take_spans"]
 
 JSON = Any
 NAME = "OpenTelemetry"
@@ -133,7 +133,7 @@ def _span(value: Mapping[str, JSON]) -> Span:
         events=events,
         start=moment(about.get("startTimeUnixNano", about.get("start_time"))),
         end=moment(about.get("endTimeUnixNano", about.get("end_time"))),
-        error=_error(about.get("status"), events),
+        error=error_of(about.get("status"), events),
     )
 
 
@@ -149,7 +149,8 @@ def _id(value: JSON) -> str:
     return raw.hex() if len(raw) in (8, 16) else text[:64]
 
 
-def _error(status: JSON, events: Sequence[Event]) -> str | None:
+def error_of(status: JSON, events: Sequence[Event]) -> str | None:
+    """What a span's status says went wrong; None where it says nothing of the kind."""
     if not isinstance(status, dict) or status.get("code", status.get("status_code")) not in (
         2,
         "ERROR",
