@@ -11,12 +11,21 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["add_all", "contains", "insert_new", "unindexed"]
+__all__ = ["add_all", "add_up", "contains", "insert_new", "unindexed"]
 
 
 def insert_new(table: Table) -> Insert:
     """INSERT that leaves out rows which break a uniqueness constraint; both databases say ON CONFLICT DO NOTHING."""
     return insert(table).on_conflict_do_nothing()
+
+
+def add_up(table: Table, key: Sequence[str], sums: Sequence[str], newest: Sequence[str]) -> Insert:
+    """INSERT that, where there is a row with this key, adds to its `sums` and renews what is to be the newest."""
+    adding = insert(table)
+    added = {name: table.c[name] + adding.excluded[name] for name in sums}
+    return adding.on_conflict_do_update(
+        index_elements=list(key), set_={**added, **{name: adding.excluded[name] for name in newest}}
+    )
 
 
 _texts: dict[tuple[Insert, str], tuple[str, tuple[str, ...] | None]] = {}  # statements as each database spells them
