@@ -1,7 +1,7 @@
-"""Received batches into samples: read through the same intake as files, a call once however often and wherever it came.
+"""Received batches into samples: read by the same intake as files; a call is taken once, wherever else it also came.
 
-A batch is read by whoever claims it, so several servers share the work and a restart goes on with it. Which batch a call
-belongs to is decided before the call is stored: by that, spans that are sent twice, and a span and a log record about
+A batch is read by whoever claims it, so several servers share the work and a restart goes on with it. Which batch a
+call belongs to is decided before the call is stored. So spans that are sent twice, and a span and a log record about
 one call, are one sample, also where a process is killed between any two steps.
 """
 
@@ -47,7 +47,7 @@ class _Found:
 
 
 class Reader:
-    """Reads what was received. `project`: what it is now, None where its files cannot be read."""
+    """Reads what was received into a store. `project`: what the project is now, None where there is none."""
 
     def __init__(self, store: Store, folder: Path, project: Callable[[], Project | None]) -> None:
         self.store, self.folder, self.project = store, folder, project
@@ -56,40 +56,41 @@ class Reader:
     def read(self) -> bool:
         """Whether there was something: it is read now, or kept with the reason why it cannot be.
 
-        Raises: StoreError where the store cannot be used now; nothing is lost, and it may be called again.
+        Raises: RerollError where the store or the project's files cannot be used now; nothing is lost, and it may be
+        called again.
         """
-        worker = f"{self.name}:{secrets.token_hex(4)}"
+        worker, project = f"{self.name}:{secrets.token_hex(4)}", self.project()
         group = self.store.claim_received(worker, STALE, GROUP)
         if not group:
             return False
         with self._beating(worker, group):
             try:
-                self._take(worker, group)
+                self._take(worker, group, project)
             except StoreError:
                 with suppress(StoreError):
                     self.store.free_received(worker, [one.seq for one in group])
                 raise
             except Exception:  # one of them, whatever it is: the others are not kept waiting
-                self._one_by_one(worker, group)
+                self._one_by_one(worker, group, project)
         return True
 
-    def _one_by_one(self, worker: str, group: Sequence[ReceivedBatch]) -> None:
+    def _one_by_one(self, worker: str, group: Sequence[ReceivedBatch], project: Project | None) -> None:
         for one in group:
             try:
-                self._take(worker, [one])
+                self._take(worker, [one], project)
             except StoreError:
                 raise
             except Exception as error:
                 self.store.spoil_received(worker, one.seq, f"{type(error).__name__}: {error}")
 
-    def _take(self, worker: str, group: Sequence[ReceivedBatch]) -> None:
+    def _take(self, worker: str, group: Sequence[ReceivedBatch], project: Project | None) -> None:
         found = _Found()
         for one in group:
             _look(one, found)
         ours = self.store.first_in((key, seq) for key, seq, _ in found.calls if key is not None)
         mine = [taken for key, seq, taken in found.calls if key is None or ours[key] == seq]
         found.skipped[SAME] += len(found.calls) - len(mine)
-        seen = take_in(mine, store=self.store, folder=self.folder, project=self.project())
+        seen = take_in(mine, store=self.store, folder=self.folder, project=project)
         self.store.end_received(worker, [one.seq for one in group], _counts(group, found, seen))
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
@@ -22,6 +23,7 @@ MOST_REASONS = 60  # that are counted each by itself
 OTHER_REASONS = "was left out for another reason"
 ENDED = f"whoever read it was ended {MOST_TRIES} times while reading it; import the calls from a file instead"
 LOOKED_AT = 64  # batches that one claim looks at
+MOST_BYTES = 2**23  # packed, that are read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ class ReceivedBox(Database):
         now = now_us()
         silent = batches.c.claimed_us < now - round(stale_seconds * 1e6)
         free = and_(batches.c.state == "waiting", or_(batches.c.worker.is_(None), silent))
-        oldest = select(batches.c.seq, batches.c.spans, batches.c.tries).where(free).order_by(batches.c.seq)
+        oldest = (
+            select(batches.c.seq, batches.c.spans, batches.c.size, batches.c.tries).where(free).order_by(batches.c.seq)
+        )
         with self._read() as connection:  # most looks find nothing, and take no lock
             if connection.execute(oldest.limit(1)).one_or_none() is None:
                 return []
@@ -201,9 +205,7 @@ class ReceivedBox(Database):
         here = select(batches.c.state, func.count(), func.sum(batches.c.spans + batches.c.refused))
         unread = select(*STATE).where(batches.c.state == "unreadable").order_by(batches.c.seq.desc())
         with self._read() as connection:
-            kept = {
-                state: (int(n), int(spans)) for state, n, spans in connection.execute(here.group_by(batches.c.state))
-            }
+            states = connection.execute(here.group_by(batches.c.state)).all()
             last = connection.execute(select(func.max(batches.c.came_us))).scalar_one()
             spoilt = tuple(BatchState(*row) for row in connection.execute(unread.limit(most_unreadable)))
             rows = connection.execute(select(counts)).all()
@@ -227,15 +229,15 @@ def _mine(worker: str, seqs: Collection[int]) -> tuple[ColumnElement[bool], ...]
     return batches.c.seq.in_(list(seqs)), batches.c.worker == worker, batches.c.state == "waiting"
 
 
-def _group(rows: Sequence[tuple[int, int, int]], most_spans: int) -> list[int]:
-    """The first of these rows (seq, spans, tries) that are read together."""
+def _group(rows: Sequence[Any], most_spans: int) -> list[int]:
+    """The first of these rows (seq, spans, size, tries) that are read together."""
     chosen: list[int] = []
-    spans = 0
-    for seq, size, tries in rows:
-        if chosen and (tries or spans + size > most_spans):
+    spans = size = 0
+    for seq, holds, bytes_, tries in rows:
+        if chosen and (tries or spans + holds > most_spans or size + bytes_ > MOST_BYTES):
             break
         chosen.append(seq)
-        spans += size
+        spans, size = spans + holds, size + bytes_
         if tries:
             break
     return chosen

@@ -30,10 +30,14 @@ __all__ = [
     "MOST_SPANS",
     "MOST_UNPACKED",
     "Body",
+    "Encoding",
     "Junk",
+    "Signal",
     "TooMuch",
     "in_it",
+    "number",
     "spans_in",
+    "tagged",
     "unpacked",
     "without",
 ]
@@ -47,7 +51,9 @@ MOST_UNPACKED: Mapping[Encoding, int] = {"protobuf": 64 * 2**20, "json": 16 * 2*
 MOST_SPANS = 50_000  # in one request; exporters send 512, Collectors 8,192
 MOST_SPAN = 8 * 2**20  # bytes
 STEP = 2**18  # what is unpacked at a time
-WINDOW = {zstd.DecompressionParameter.window_log_max: 25}  # 32 MiB is all that unpacking zstd may keep in mind
+WINDOW: dict[int, int] = {
+    zstd.DecompressionParameter.window_log_max: 25
+}  # 32 MiB is all that unpacking zstd may keep in mind
 # Both signals are three messages deep: resource_spans = 1, scope_spans = 2, spans = 2, and the same for logs.
 PATH = (1, 2, 2)
 LISTS = {"traces": ("resourceSpans", "scopeSpans", "spans"), "logs": ("resourceLogs", "scopeLogs", "logRecords")}
@@ -134,8 +140,8 @@ def without(body: Body, data: bytes, unwanted: Callable[[bytes], bool]) -> tuple
     if body.encoding == "protobuf":
         places = _slices(data)
         kept = [part for start, end in places if not unwanted(part := data[start:end])]
-        content = b"".join(_tagged(PATH[2], part) for part in kept)
-        return _tagged(PATH[0], _tagged(PATH[1], content)), len(places) - len(kept)
+        content = b"".join(tagged(PATH[2], part) for part in kept)
+        return tagged(PATH[0], tagged(PATH[1], content)), len(places) - len(kept)
     export = _json(body.signal, data)
     items = list(_json_items(body.signal, export))
     good = [one for one in items if not unwanted(json.dumps(one, ensure_ascii=False).encode("utf-8", "replace"))]
@@ -225,13 +231,23 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise Junk("this is no protobuf of an export, or it breaks off")
 
 
-def _tagged(number: int, content: bytes) -> bytes:
-    size, head = len(content), bytearray([number << 3 | 2])
-    while size > 127:
-        head.append(size & 127 | 128)
-        size >>= 7
-    head.append(size)
-    return bytes(head) + content
+def tagged(field: int, content: bytes) -> bytes:
+    """A field of a message as protobuf writes it: a text or a message."""
+    return bytes([field << 3 | 2]) + _written(len(content)) + content
+
+
+def number(field: int, value: int) -> bytes:
+    """A field that is a whole number, not below zero."""
+    return bytes([field << 3]) + _written(value)
+
+
+def _written(value: int) -> bytes:
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
 
 
 @cache
