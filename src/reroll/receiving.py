@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reroll.errors import StoreError
-from reroll.intake.otlp import TWICE as SAME
-from reroll.intake.otlp import take_spans
+from reroll.intake.otlp import NO_CALL, TWICE, take_spans
 from reroll.intake.otlp_bodies import Body, spans_in, unpacked
 from reroll.intake.recording import Recording
 from reroll.intake.taken import Skipped, Taken
@@ -89,7 +88,7 @@ class Reader:
             _look(one, found)
         ours = self.store.first_in((key, seq) for key, seq, _ in found.calls if key is not None)
         mine = [taken for key, seq, taken in found.calls if key is None or ours[key] == seq]
-        found.skipped[SAME] += len(found.calls) - len(mine)
+        found.skipped[TWICE] += len(found.calls) - len(mine)
         seen = take_in(mine, store=self.store, folder=self.folder, project=project)
         self.store.end_received(worker, [one.seq for one in group], _counts(group, found, seen))
 
@@ -115,12 +114,13 @@ def _look(one: ReceivedBatch, found: _Found) -> None:
     """Add what this batch holds. Raises: Junk, TooMuch for one that was damaged since it was acknowledged."""
     body = Body(one.signal, one.encoding, one.packing, one.body)  # type: ignore[arg-type]
     data = unpacked(body)
-    spans, broken = spans_in(body, data)
-    found.skipped[BROKEN] += broken
+    inside = spans_in(body, data)
+    found.skipped[NO_CALL] += inside.others
+    found.skipped[BROKEN] += inside.broken
     found.skipped[HELD_A_KEY] += one.refused
     place = f"received batch {one.seq}"
     same: set[int] = set()
-    for i, span in enumerate(spans):
+    for i, span in enumerate(inside.spans):
         if not span.id:  # told apart by its content and place, so that the same batch sent again is the same
             place = f"received {hashlib.blake2b(data, digest_size=8).hexdigest()}, entry {i}"
         for taken in take_spans(place, (span,), same):

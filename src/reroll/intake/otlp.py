@@ -13,7 +13,7 @@ from reroll.intake.moments import lasted, moment
 from reroll.intake.spans import Event, Span
 from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
 
-__all__ = ["OTLP", "error_of", "spans_of", "take_spans"]
+__all__ = ["NO_CALL", "OTLP", "TWICE", "error_of", "may_be_call", "spans_of", "take_spans"]
 
 JSON = Any
 NAME = "OpenTelemetry"
@@ -22,6 +22,8 @@ NO_MESSAGES = "is a call whose messages were not captured (content capture is sw
 TWICE = "is a call that was taken already (the same span a second time)"
 # A dialect takes a span that it knows, and gives None for all others. The first that knows it has it.
 DIALECTS = (openinference.take, langfuse_spans.take, genai.take)
+# How the attributes begin by which the dialects know a call.
+CALLS_BEGIN = ("gen_ai.", "llm.", "langfuse.", "openinference.")
 KEYS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "batches")
 
 
@@ -56,6 +58,11 @@ def take_spans(where: str, spans: Iterable[Span], seen: set[int]) -> Iterator[Ta
         if isinstance(found, Taken) and span.id:
             seen.add(key)
         yield found
+
+
+def may_be_call(names: Iterable[str]) -> bool:
+    """Whether a span with attributes of these names may be a call of a model; most spans of a product are none."""
+    return any(name.startswith(CALLS_BEGIN) for name in names)
 
 
 def take(span: Span, where: str) -> Taken | Skipped:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from reroll.intake.moments import moment
-from reroll.intake.otlp import error_of, spans_of
+from reroll.intake.otlp import error_of, may_be_call, spans_of
 from reroll.intake.spans import Event, Span
 from reroll.intake.unpacked import loads
 
@@ -31,6 +31,7 @@ __all__ = [
     "MOST_UNPACKED",
     "Body",
     "Encoding",
+    "Found",
     "Junk",
     "Signal",
     "TooMuch",
@@ -78,6 +79,15 @@ class Body:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Spans that may be calls, how many others there were, and how many that cannot be read."""
+
+    spans: tuple[Span, ...]
+    others: int
+    broken: int
+
+
 def unpacked(body: Body) -> bytes:
     """The content as it is. Raises: Junk; TooMuch as soon as it is more than the limit, which is all that it holds."""
     most = MOST_UNPACKED[body.encoding]
@@ -123,16 +133,20 @@ def in_it(body: Body, data: bytes) -> tuple[int, int]:
     return len(slices), sum(_read(reader, data, place) is None for place in slices)
 
 
-def spans_in(body: Body, data: bytes) -> tuple[list[Span], int]:
-    """The spans, and how many cannot be read; log records about one call together are one. Raises: Junk, TooMuch."""
+def spans_in(body: Body, data: bytes) -> Found:
+    """What there is of calls; log records about one call together are one span. Raises: Junk, TooMuch."""
     if body.encoding == "json":
-        return [_known(span) for span in spans_of(_json(body.signal, data))], 0
+        spans = [_known(span) for span in spans_of(_json(body.signal, data))]
+        calls = [span for span in spans if may_be_call(span.attributes)]
+        return Found(tuple(calls), len(spans) - len(calls), 0)
     slices, reader = _slices(data), _reader(body.signal)
     read = [found for place in slices if (found := _read(reader, data, place)) is not None]
+    broken = len(slices) - len(read)
     if body.signal == "traces":
-        return [_span(one) for one in read], len(slices) - len(read)
+        spans = [_span(one) for one in read if may_be_call(pair.key for pair in one.attributes)]
+        return Found(tuple(spans), len(read) - len(spans), broken)
     export = {"resourceLogs": [{"scopeLogs": [{"logRecords": [_record(one) for one in read]}]}]}
-    return [_known(span) for span in spans_of(export)], len(slices) - len(read)
+    return Found(tuple(_known(span) for span in spans_of(export)), 0, broken)
 
 
 def without(body: Body, data: bytes, unwanted: Callable[[bytes], bool]) -> tuple[bytes, int]:
