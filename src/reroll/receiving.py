@@ -30,8 +30,8 @@ from reroll.store_received import ReceivedBatch
 
 __all__ = ["HELD_A_KEY", "Reader"]
 
-STALE = 5.0  # seconds without a sign of life after which another reads a batch
-BEAT = 1.0
+STALE = 3.0  # seconds without a sign of life after which another reads a batch
+BEAT = 0.5
 GROUP = 8192  # spans that are read together: enough that what a group costs by itself is little
 BROKEN = "is a span that cannot be read"
 HELD_A_KEY = "held a key in use, so that it was not kept"
@@ -89,7 +89,8 @@ class Reader:
         ours = self.store.first_in((key, seq) for key, seq, _ in found.calls if key is not None)
         mine = [taken for key, seq, taken in found.calls if key is None or ours[key] == seq]
         found.skipped[TWICE] += len(found.calls) - len(mine)
-        seen = take_in(mine, store=self.store, folder=self.folder, project=project)
+        # Not judged here: a check may be slow, or need a person, and what is stored can be judged at any time.
+        seen = take_in(mine, store=self.store, folder=self.folder, project=project, judged=False)
         self.store.end_received(worker, [one.seq for one in group], _counts(group, found, seen))
 
     @contextmanager

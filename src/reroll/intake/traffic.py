@@ -69,15 +69,16 @@ def take_in(
     turn: int | None = None,
     alpha: float = 0.05,
     keep: Callable[[Call], None] | None = None,
+    judged: bool = True,
 ) -> Recording:
     """What was taken in, after it was stored as imported samples, never counted as fresh runs.
 
     Args: project: whose cases are found again by their messages; checks: for every case, in place of its own;
-        folder: where Python checks lie; keep: is given every call.
+        folder: where Python checks lie; keep: is given every call; judged: whether checks are held against the calls.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
     with Checker(folder) as checker:
-        taker = _Taker(store, checker, project, checks, turn, keep)
+        taker = _Taker(store, checker if judged else None, project, checks, turn, keep)
         for one in calls:
             taker.add(one)
         taker.flush()
@@ -90,7 +91,7 @@ class _Taker:
     def __init__(
         self,
         store: Store,
-        checker: Checker,
+        checker: Checker | None,
         project: Project | None,
         checks: tuple[Check, ...] | None,
         turn: int | None,
@@ -203,7 +204,7 @@ class _Taker:
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
         self.samples += 1
-        if not call.checks and new.sample.reward is None:
+        if self.checker is None or (not call.checks and new.sample.reward is None):
             return
         # Without a check it is judged by what came with it, by which fresh runs cannot be.
         case = call.case if call.checks else call.case.model_copy(update={"checks": REWARD})
