@@ -11,6 +11,7 @@ from reroll.web import (
     pages_inbox,
     pages_learn,
     pages_project,
+    pages_received,
     pages_samples,
     pages_tokens,
     pages_watch,
@@ -28,5 +29,6 @@ PAGES: list[BaseRoute] = [
     *pages_watch.ROUTES,
     *pages_learn.ROUTES,
     *pages_project.ROUTES,
+    *pages_received.ROUTES,
     pages_answer.CASE,
 ]
