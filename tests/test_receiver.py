@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import gzip
@@ -19,7 +20,9 @@ from typing import Any
 
 import pytest
 from backports import zstd
+from starlette.concurrency import run_in_threadpool
 
+from reroll import receiving
 from reroll.errors import StoreError
 from reroll.init import init_project
 from reroll.intake.otlp import DIALECTS, may_be_call
@@ -36,13 +39,18 @@ from reroll.intake.otlp_bodies import (
     without,
 )
 from reroll.intake.spans import Span
+from reroll.intake.traffic import take_in
 from reroll.project import load_project
 from reroll.receiving import Reader
 from reroll.store import Store
 from reroll.store_received import MOST_REASONS, MOST_TRIES, NewBatch
+from reroll.web import reading
+from reroll.web.beside import beside
+from reroll.web.home import Home
+from reroll.web.receiver import Complaints
 from tests import otlp
 from tests.otlp import Exporter, Reply
-from tests.pages import Served, served, until
+from tests.pages import Served, home_in, served, until
 from tests.postgres import either_store, server  # noqa: F401
 
 KEY = "sk-a-key-that-is-in-use-here"
@@ -66,6 +74,7 @@ def exporter(there: tuple[Served, Store, str]) -> Iterator[Exporter]:
     made.close()
 
 
+NINE = otlp.traces(0, 9).SerializeToString()
 FIRST = iter(range(300, 10**9, 3000))
 
 
@@ -294,14 +303,14 @@ def test_a_page_of_another_site_can_send_nothing_by_the_browser_of_somebody_who_
     ("body", "packing", "kind", "status", "words"),
     [
         (b"hello, is this where traces go?", "", "application/x-protobuf", 400, "no protobuf"),
-        (otlp.traces(0, 9).SerializeToString()[:-7], "", "application/x-protobuf", 400, "breaks off"),
-        (gzip.compress(otlp.traces(0, 9).SerializeToString())[:-20], "gzip", "application/x-protobuf", 400, "breaks off"),
-        (zstd.compress(otlp.traces(0, 9).SerializeToString())[:-9], "zstd", "application/x-protobuf", 400, "breaks off"),
-        (otlp.traces(0, 9).SerializeToString(), "gzip", "application/x-protobuf", 400, "no gzip data"),
+        (NINE[:-7], "", "application/x-protobuf", 400, "breaks off"),
+        (gzip.compress(NINE)[:-20], "gzip", "application/x-protobuf", 400, "breaks off"),
+        (zstd.compress(NINE)[:-9], "zstd", "application/x-protobuf", 400, "breaks off"),
+        (NINE, "gzip", "application/x-protobuf", 400, "no gzip data"),
         (gzip.compress(b"\x0a\x00"), "zstd", "application/x-protobuf", 400, "no zstd data"),
         (b"", "br", "application/x-protobuf", 415, "gzip or zstd"),
         (b"", "gzip, gzip", "application/x-protobuf", 415, "gzip or zstd"),
-        (otlp.traces(0, 9).SerializeToString(), "", "application/grpc", 415, "gRPC is not taken"),
+        (NINE, "", "application/grpc", 415, "gRPC is not taken"),
         (b"{}", "", "text/plain", 415, "application/json"),
         (b'{"resourceSpans": [', "", "application/json", 400, "no JSON"),
         (b'{"resourceLogs": []}', "", "application/json", 400, "no list `resourceSpans`"),
@@ -408,7 +417,7 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_read(exporter: Expo
 def test_while_the_store_is_locked_nothing_is_acknowledged_and_what_is_sent_again_gets_in_once(
     there: tuple[Served, Store, str], exporter: Exporter, first: int
 ) -> None:
-    running, store, _ = there
+    store = there[1]
     is_read(store)
     body = otlp.traces(first, 30).SerializeToString()
     with contextlib.closing(sqlite3.connect(store.path or "", isolation_level=None)) as other:
@@ -642,7 +651,7 @@ def test_packed_parts_one_after_the_other_are_one_body() -> None:
     for packing, pack in (("gzip", gzip.compress), ("zstd", zstd.compress)):
         body = Body("traces", "protobuf", packing, b"".join(pack(half) for half in halves))
         assert in_it(body, unpacked(body)) == (30, 0)
-        with pytest.raises(Junk, match="damaged|no"):
+        with pytest.raises(Junk, match="damaged"):
             unpacked(Body("traces", "protobuf", packing, body.data + b"and more"))
 
 
@@ -718,3 +727,136 @@ def test_what_any_dialect_knows_as_a_call_is_not_passed_over(attributes: dict[st
         others = {("x" + name): attributes[name], "http.route": "/", "input.value": "Tea", "request_data": "{}"}
         assert not may_be_call(others)
         assert all(dialect(Span("x", "", "", others), "here") is None for dialect in DIALECTS)
+
+
+# -- pages -------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def let_in(running: Served) -> Iterator[Any]:
+    import httpx
+
+    with httpx.Client(base_url=running.base, follow_redirects=True, timeout=60) as client:
+        assert client.get(running.another_link()).status_code == 200
+        yield client
+
+
+def mark(page: str) -> str:
+    return page.split('name="mark" value="')[1].split('"')[0]
+
+
+def test_the_page_says_what_came_and_what_was_left_out_and_lets_what_cannot_be_read_be_read_again(
+    there: tuple[Served, Store, str], exporter: Exporter, first: int
+) -> None:
+    running, store, token = there
+    assert exporter.send(otlp.traces(first, 9).SerializeToString()).status == 200
+    store.keep_received([BROKEN])
+    is_read(store)
+    with let_in(running) as client:
+        page = client.get("/project").text
+        assert f"{store.received().spans:,}</span>" in page
+        assert "is a span that is no call of a model" in page
+        assert "this is no gzip data" in page
+        assert token not in page
+        sent = client.post("/received/again", data={"mark": mark(page)}, headers={"origin": running.base})
+        assert sent.status_code == 200
+        assert client.post("/received/again", data={"mark": mark(page)}).status_code == 403
+    until(lambda: len(store.received().unreadable) == 1)
+
+
+def test_a_received_call_is_run_again_from_its_page(
+    there: tuple[Served, Store, str], exporter: Exporter, first: int
+) -> None:
+    running, store, _ = there
+    made = otlp.traces(0, 0)
+    otlp.add_span(made, first, otlp.call(first, asked="Tea with Ana tomorrow at noon"))
+    assert exporter.send(made.SerializeToString()).status == 200
+    is_read(store)
+    (id,) = of_calls(store, first, 1)
+    with let_in(running) as client:
+        page = client.get(f"/samples/{id}").text
+        assert "What happens if I run it again?" in page
+        form = page.split('id="again"')[1].split("</form>")[0]
+        fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+        assert fields["sample"] == id
+        assert client.post("/jobs", data=fields, headers={"origin": running.base}).status_code == 200
+    (job,) = store.jobs(limit=1)
+    until(lambda: store.open_question(job.id) is not None or not store.job(job.id).active)
+    assert store.job(job.id).active, store.job(job.id).message
+    drawn = store.samples(source="draw", newest=True, limit=1)[0]
+    (system, user) = store.get_request(drawn.request_id).request.body["messages"]
+    assert (system["content"], user["content"]) == (otlp.SYSTEM, "Tea with Ana tomorrow at noon")
+    store.stop_job(job.id)
+    until(lambda: not store.job(job.id).active)
+
+
+def test_a_batch_that_takes_long_keeps_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def slow_at_first(calls: Any, **told: Any) -> Any:
+        if not begun.is_set():
+            begun.set()
+            assert may_go_on.wait(20)
+        return take_in(calls, **told)
+
+    monkeypatch.setattr(receiving, "take_in", slow_at_first)
+    monkeypatch.setattr(reading, "SLOW", 0.0)
+    monkeypatch.setattr(reading, "EVERY", 0.02)
+
+    async def receive(home: Home) -> None:
+        async with reading.reading(home) as received:
+            await received.keep(batch(0, 3))
+            await run_in_threadpool(until, begun.is_set)
+            await received.keep(batch(3, 3))
+            await run_in_threadpool(until, lambda: home.store.received().stored == 1)
+            assert home.store.received().waiting == 3
+            may_go_on.set()
+            await run_in_threadpool(until, lambda: home.store.received().stored == 2)
+
+    with home_in(tmp_path / "meetings") as home:
+        asyncio.run(receive(home))
+        assert not home.store.received().waiting
+
+
+def test_more_than_is_read_is_not_taken_and_what_waited_in_vain_is_not_kept_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PATIENCE", 0.05)
+    may_go_on = threading.Event()
+
+    async def receive(home: Home) -> None:
+        received = reading.Reading(home)
+        keep = home.store.keep_received
+        with monkeypatch.context() as patched:
+            patched.setattr(home.store, "keep_received", lambda new: (may_go_on.wait(20), keep(new)))
+            async with beside(received.keeping()):
+                for _ in range(2):  # the first is being stored, the second waits behind it
+                    with pytest.raises(reading.Full, match="does not answer"):
+                        await received.keep(batch(0, 3))
+                patched.setattr(reading, "MOST_WAITING", 10)
+                with pytest.raises(reading.Full, match="more comes than is read"):
+                    await received.keep(batch(3, 3))
+                patched.setattr(reading, "MOST_WAITING", 2**20)
+                may_go_on.set()
+                patched.setattr(reading, "PATIENCE", 20.0)
+                await received.keep(batch(6, 3))
+        received.unread = reading.MOST_UNREAD
+        with pytest.raises(reading.Full, match="more comes than is read"):
+            await received.keep(batch(9, 3))
+
+    with home_in(tmp_path / "meetings") as home:
+        asyncio.run(receive(home))
+        assert home.store.received().batches == 2
+
+
+def test_complaints_about_exporters_come_once_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    complaints = Complaints(lambda: now)
+    for now in (0.0, 1.0, 2.0, 61.0):  # noqa: B007
+        complaints.say("401: no")
+    complaints.say("400: another")
+    assert capsys.readouterr().err.splitlines() == [
+        "received traces: 401: no",
+        "received traces: 401: no (3 times)",
+        "received traces: 400: another",
+    ]

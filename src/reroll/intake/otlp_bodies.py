@@ -325,7 +325,7 @@ def _record(message: Any) -> dict[str, JSON]:
         "traceId": message.trace_id.hex(),
         "spanId": message.span_id.hex(),
         "timeUnixNano": message.time_unix_nano or message.observed_time_unix_nano,
-        "eventName": message.event_name,
+        "eventName": getattr(message, "event_name", ""),  # older definitions have none
         "attributes": _attributes(message.attributes),
         "body": _typed(message.body),
     }

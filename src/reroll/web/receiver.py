@@ -55,7 +55,6 @@ MOST_AT_ONCE = 64 * 2**20  # bytes of requests that are received at the same tim
 EACH = 60.0  # seconds between two complaints of a kind
 # What google.rpc.Code calls them.
 CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 503: 14}
-NEEDS = "protobuf is read by opentelemetry-proto, which is not installed here: pip install opentelemetry-proto"
 
 
 class Declined(Exception):
@@ -184,8 +183,6 @@ def _batch(body: Body, sender: str) -> tuple[NewBatch, int]:
         raise Declined(400, str(junk)) from None
     except TooMuch as much:
         raise Declined(413, str(much)) from None
-    except ModuleNotFoundError:
-        raise Declined(415, NEEDS) from None
     return _packed(body, spans - refused, refused, sender), broken
 
 
