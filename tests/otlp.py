@@ -39,7 +39,7 @@ def messages(role: str, text: str) -> str:
 
 def call(i: int, asked: str | None = None, said: str | None = None) -> dict[str, Any]:
     """The attributes of a call of a model, of 1 to 2 KB with its messages."""
-    asked = asked or f"Lunch with guest number {i % 500} next Friday at noon, please"
+    asked = asked or "Lunch with Ana next Friday at noon, please"
     said = said or json.dumps(
         {"date": "2026-11-27", "title": f"Lunch {i % 17}", "minutes": 60, "guests": ["Ana", "Mia"]}
     )
@@ -97,12 +97,15 @@ def span_id(i: int) -> bytes:
     return (i + 1).to_bytes(8, "big")
 
 
-def traces(first: int, count: int, calls: int = 1) -> ExportTraceServiceRequest:
-    """So many spans from number `first` on; of three that follow each other, `calls` are calls of a model."""
+def traces(first: int, count: int, calls: int = 1, guests: int = 500) -> ExportTraceServiceRequest:
+    """So many spans from number `first` on; of three that follow each other, `calls` are calls of a model.
+
+    Their questions are of `guests` kinds.
+    """
     made = ExportTraceServiceRequest()
     for i in range(first, first + count):
         if i % 3 < calls:
-            add_span(made, i, call(i))
+            add_span(made, i, call(i, f"Lunch with guest number {i * 7919 % guests} next Friday at noon, please"))
         else:
             add_span(made, i, step(i), "POST /meetings/{id}")
     return made

@@ -117,7 +117,7 @@ def _look(one: ReceivedBatch, found: _Found) -> None:
     data = unpacked(body)
     inside = spans_in(body, data)
     found.skipped[NO_CALL] += inside.others
-    found.skipped[BROKEN] += inside.broken
+    found.skipped[BROKEN] += inside.broken + one.broken
     found.skipped[HELD_A_KEY] += one.refused
     place = f"received batch {one.seq}"
     same: set[int] = set()
@@ -142,7 +142,7 @@ def _key(taken: Taken) -> bytes | None:
 def _counts(group: Sequence[ReceivedBatch], found: _Found, seen: Recording) -> dict[tuple[str, str], int]:
     counts = {
         ("batches", ""): len(group),
-        ("spans", ""): sum(one.spans + one.refused for one in group),
+        ("spans", ""): sum(one.spans + one.broken + one.refused for one in group),
         ("taken", ""): 0 if seen.intake is None else sum(seen.intake.formats.values()),
         ("stored", ""): seen.stored,
     }

@@ -28,13 +28,15 @@ MOST_BYTES = 2**23  # packed, that are read together
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """What one request brought. spans: how many it holds; refused: how many of what came were not kept."""
+    """What one request brought. spans: how many it holds; broken, refused: how many came besides and are not kept,
+    since they cannot be read, or held a key in use."""
 
     signal: str
     encoding: str
     packing: str
     body: bytes
     spans: int
+    broken: int = 0
     refused: int = 0
     sender: str = ""
 
@@ -49,6 +51,7 @@ class ReceivedBatch:
     packing: str
     body: bytes
     spans: int
+    broken: int
     refused: int
     tries: int
 
@@ -202,7 +205,7 @@ class ReceivedBox(Database):
 
     def received(self, most_unreadable: int = 20) -> Received:
         """What arrived so far, and what became of it."""
-        here = select(batches.c.state, func.count(), func.sum(batches.c.spans + batches.c.refused))
+        here = select(batches.c.state, func.count(), func.sum(batches.c.spans + batches.c.broken + batches.c.refused))
         unread = select(*STATE).where(batches.c.state == "unreadable").order_by(batches.c.seq.desc())
         with self._read() as connection:
             states = connection.execute(here.group_by(batches.c.state)).all()

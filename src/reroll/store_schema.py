@@ -425,7 +425,8 @@ received_batches = Table(
     Column("sender", Text, nullable=False),  # the name of the access token
     Column("state", Text, nullable=False),  # waiting | unreadable
     Column("spans", BigInteger, nullable=False),  # or log records
-    Column("refused", BigInteger, nullable=False),  # spans that were not kept, since they held a key in use
+    Column("broken", BigInteger, nullable=False),  # spans that were not kept: they cannot be read
+    Column("refused", BigInteger, nullable=False),  # the same: they held a key in use
     Column("size", BigInteger, nullable=False),  # bytes of the body
     Column("came_us", BigInteger, nullable=False),
     Column("worker", Text),  # who reads it

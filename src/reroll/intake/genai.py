@@ -38,6 +38,7 @@ PARAMS = {
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
 }
+NAMES_OF = {ours: (f"gen_ai.request.{name}", f"gen_ai.openai.request.{name}") for name, ours in PARAMS.items()}
 NOT_ALL = (
     "A trace of this kind keeps only some parameters; what else was sent (such as logprobs or a schema) is not known."
 )
@@ -116,8 +117,8 @@ def address_of(span: Span) -> str | None:
 
 def _params(span: Span) -> dict[str, JSON]:
     found = {}
-    for theirs, ours in PARAMS.items():
-        value = span.first(f"gen_ai.request.{theirs}", f"gen_ai.openai.request.{theirs}")
+    for ours, names in NAMES_OF.items():
+        value = span.first(*names)
         if value is not None and value != []:
             found[ours] = value
     return found

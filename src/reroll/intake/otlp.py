@@ -13,7 +13,7 @@ from reroll.intake.moments import lasted, moment
 from reroll.intake.spans import Event, Span
 from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
 
-__all__ = ["NO_CALL", "OTLP", "TWICE", "error_of", "may_be_call", "spans_of", "take_spans"]
+__all__ = ["CALLS_BEGIN", "NO_CALL", "OTLP", "TWICE", "error_of", "may_be_call", "spans_of", "take_spans"]
 
 JSON = Any
 NAME = "OpenTelemetry"

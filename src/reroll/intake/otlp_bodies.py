@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from reroll.intake.moments import moment
-from reroll.intake.otlp import error_of, may_be_call, spans_of
+from reroll.intake.otlp import CALLS_BEGIN, error_of, may_be_call, spans_of
 from reroll.intake.spans import Event, Span
 from reroll.intake.unpacked import loads
 
@@ -59,6 +59,7 @@ WINDOW: dict[int, int] = {
 PATH = (1, 2, 2)
 LISTS = {"traces": ("resourceSpans", "scopeSpans", "spans"), "logs": ("resourceLogs", "scopeLogs", "logRecords")}
 NO_ID = "0"
+NAMES = tuple(name.encode() for name in CALLS_BEGIN)
 
 
 class Junk(ValueError):
@@ -129,8 +130,8 @@ def in_it(body: Body, data: bytes) -> tuple[int, int]:
     """How many spans (or log records) there are, and how many of them cannot be read. Raises: Junk, TooMuch."""
     if body.encoding == "json":
         return sum(1 for _ in _json_items(body.signal, _json(body.signal, data))), 0
-    slices, reader = _slices(data), _reader(body.signal)
-    return len(slices), sum(_read(reader, data, place) is None for place in slices)
+    places, reader = _slices(data), _reader(body.signal)
+    return len(places), sum(_read(reader, data[start:end]) is None for start, end in places)
 
 
 def spans_in(body: Body, data: bytes) -> Found:
@@ -139,28 +140,33 @@ def spans_in(body: Body, data: bytes) -> Found:
         spans = [_known(span) for span in spans_of(_json(body.signal, data))]
         calls = [span for span in spans if may_be_call(span.attributes)]
         return Found(tuple(calls), len(spans) - len(calls), 0)
-    slices, reader = _slices(data), _reader(body.signal)
-    read = [found for place in slices if (found := _read(reader, data, place)) is not None]
-    broken = len(slices) - len(read)
+    places, reader = _slices(data), _reader(body.signal)
+    parts = [data[start:end] for start, end in places]
+    if body.signal == "traces":  # whatever has no such name in its bytes has no attribute of that name
+        parts = [part for part in parts if any(name in part for name in NAMES)]
+    read = [found for part in parts if (found := _read(reader, part)) is not None]
+    others, broken = len(places) - len(parts), len(parts) - len(read)
     if body.signal == "traces":
-        spans = [_span(one) for one in read if may_be_call(pair.key for pair in one.attributes)]
-        return Found(tuple(spans), len(read) - len(spans), broken)
+        return Found(tuple(_span(one) for one in read), others, broken)
     export = {"resourceLogs": [{"scopeLogs": [{"logRecords": [_record(one) for one in read]}]}]}
-    return Found(tuple(_known(span) for span in spans_of(export)), 0, broken)
+    return Found(tuple(_known(span) for span in spans_of(export)), others, broken)
 
 
-def without(body: Body, data: bytes, unwanted: Callable[[bytes], bool]) -> tuple[bytes, int]:
-    """The same content without the spans that are not wanted, and how many these were; what is around them goes."""
+def without(body: Body, data: bytes, unwanted: Callable[[bytes], bool]) -> tuple[bytes, int, int]:
+    """The same content without the spans that cannot be read and those that are not wanted, and how many these were.
+
+    What is around the spans goes too.
+    """
     if body.encoding == "protobuf":
-        places = _slices(data)
-        kept = [part for start, end in places if not unwanted(part := data[start:end])]
+        places, reader = _slices(data), _reader(body.signal)
+        whole = [part for start, end in places if _read(reader, part := data[start:end]) is not None]
+        kept = [part for part in whole if not unwanted(part)]
         content = b"".join(tagged(PATH[2], part) for part in kept)
-        return tagged(PATH[0], tagged(PATH[1], content)), len(places) - len(kept)
-    export = _json(body.signal, data)
-    items = list(_json_items(body.signal, export))
+        return tagged(PATH[0], tagged(PATH[1], content)), len(places) - len(whole), len(whole) - len(kept)
+    items = list(_json_items(body.signal, _json(body.signal, data)))
     good = [one for one in items if not unwanted(json.dumps(one, ensure_ascii=False).encode("utf-8", "replace"))]
     outer, middle, inner = LISTS[body.signal]
-    return json.dumps({outer: [{middle: [{inner: good}]}]}).encode(), len(items) - len(good)
+    return json.dumps({outer: [{middle: [{inner: good}]}]}).encode(), 0, len(items) - len(good)
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -276,14 +282,14 @@ def _reader(signal: Signal) -> Any:
     return LogRecord.FromString
 
 
-def _read(reader: Any, data: bytes, place: tuple[int, int]) -> Any:
-    """The message that lies there; None where it cannot be read."""
+def _read(reader: Any, part: bytes) -> Any:
+    """The message that these bytes are; None where they are none, or more than one may have."""
     from google.protobuf.message import DecodeError
 
-    if place[1] - place[0] > MOST_SPAN:
+    if len(part) > MOST_SPAN:
         return None
     try:
-        return reader(data[place[0] : place[1]])
+        return reader(part)
     except DecodeError:
         return None
 
@@ -305,7 +311,11 @@ def _span(message: Any) -> Span:
 
 
 def _attributes(pairs: Sequence[Any]) -> dict[str, JSON]:
-    return {pair.key: _value(pair.value) for pair in pairs}
+    found: dict[str, JSON] = {}
+    for pair in pairs:
+        value = pair.value
+        found[pair.key] = value.string_value or _value(value)  # most are texts, which need no asking what they are
+    return found
 
 
 def _value(value: Any) -> JSON:

@@ -35,11 +35,19 @@ class Span:
 
     def text(self, *names: str) -> str | None:
         """The first of these attributes that is a text with something in it."""
-        return next((v for n in names if isinstance(v := self.attributes.get(n), str) and v), None)
+        for name in names:
+            value = self.attributes.get(name)
+            if value and isinstance(value, str):
+                return value
+        return None
 
     def first(self, *names: str) -> JSON:
         """The first of these attributes that is there."""
-        return next((v for n in names if (v := self.attributes.get(n)) is not None), None)
+        for name in names:
+            value = self.attributes.get(name)
+            if value is not None:
+                return value
+        return None
 
 
 def nested(attributes: Mapping[str, JSON], prefix: str) -> JSON:

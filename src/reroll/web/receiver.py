@@ -45,7 +45,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-__all__ = ["ROUTES", "Complaints"]
+__all__ = ["ROUTES", "Complaints", "kept"]
 
 TYPES: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 NAMES = {encoding: name for name, encoding in TYPES.items()}
@@ -108,13 +108,13 @@ async def _received(request: Request, signal: Signal, encoding: Encoding | None)
     reading: Reading = request.app.state.reading
     body = Body(signal, encoding, packing, await _body(request, reading))
     async with reading.looking:
-        batch, broken = await run_in_threadpool(_batch, body, sender)
-    if batch.spans:
+        batch = await run_in_threadpool(kept, body, sender)
+    if batch.spans or batch.refused:
         try:
             await reading.keep(batch)
         except (Full, StoreError) as busy:
             raise Declined(503, str(busy)) from None
-    return _acknowledged(signal, encoding, broken, batch.refused)
+    return _acknowledged(signal, encoding, batch.broken, batch.refused)
 
 
 async def _sender(request: Request) -> str:
@@ -168,32 +168,28 @@ async def _body(request: Request, reading: Reading) -> bytes:
     return b"".join(pieces)
 
 
-def _batch(body: Body, sender: str) -> tuple[NewBatch, int]:
-    """What is to be kept, and how many of its spans cannot be read. Raises: Declined where none can."""
+def kept(body: Body, sender: str) -> NewBatch:
+    """What is to be kept: all that can be read and holds no key in use. Raises: Declined where nothing can be read."""
     try:
         data = unpacked(body)
         spans, broken = in_it(body, data)
         if spans and broken == spans:
             raise Junk("none of the spans in it can be read")
         refused = 0
-        if any(key.encode() in data for key in known_values().values()):
-            data, refused = without(body, data, _holds_a_key)
+        if broken or any(key.encode() in data for key in known_values().values()):
+            data, broken, refused = without(body, data, _holds_a_key)
             body = Body(body.signal, body.encoding, "", data)
     except Junk as junk:
         raise Declined(400, str(junk)) from None
     except TooMuch as much:
         raise Declined(413, str(much)) from None
-    return _packed(body, spans - refused, refused, sender), broken
+    # As it is kept: packed as it came, else with zstd.
+    data, packing = (body.data, body.packing) if body.packing else (zstd.compress(body.data, 1), "zstd")
+    return NewBatch(body.signal, body.encoding, packing, data, spans - broken - refused, broken, refused, sender)
 
 
 def _holds_a_key(part: bytes) -> bool:
     return any(key.encode() in part for key in known_values().values())
-
-
-def _packed(body: Body, spans: int, refused: int, sender: str) -> NewBatch:
-    """As it is kept: packed as it came, else with zstd."""
-    data, packing = (body.data, body.packing) if body.packing else (zstd.compress(body.data, 1), "zstd")
-    return NewBatch(body.signal, body.encoding, packing, data, spans, refused, sender)
 
 
 # -- replies -----------------------------------------------------------------------------------------------------------

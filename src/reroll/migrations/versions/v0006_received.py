@@ -16,7 +16,7 @@ def upgrade() -> None:
         "received_batches",
         sa.Column("seq", BIG, primary_key=True, autoincrement=True),
         *(sa.Column(name, sa.Text, nullable=False) for name in ("signal", "encoding", "packing", "sender", "state")),
-        *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("spans", "refused", "size", "came_us")),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("spans", "broken", "refused", "size", "came_us")),
         sa.Column("worker", sa.Text),
         sa.Column("claimed_us", sa.BigInteger),
         sa.Column("tries", sa.Integer, nullable=False),
