@@ -116,12 +116,12 @@ def main() -> int:
             if store.received().stored != calls + 1:
                 raise SystemExit(f"{store.received().stored} of {calls + 1} calls were stored")
         alone = read_alone(Path(name) / "alone", sent, packing)
-    thousands = spans / 1000
+    thousands, waits = spans / 1000, [1e3 * one for one in seconds]
     rows = [
         ["spans, calls among them", f"{spans:,}, {calls:,}"],
         ["sent, MB", round(sum(map(len, sent)) / 1e6)],
         ["acknowledged a second, while reading", round(spans / acknowledged)],
-        ["acknowledged after, median and longest, ms", f"{1e3 * statistics.median(seconds):.0f}, {1e3 * max(seconds):.0f}"],
+        ["acknowledged after, median and longest, ms", f"{statistics.median(waits):.0f}, {max(waits):.0f}"],
         ["read into samples a second", round(spans / read)],
         ["CPU of 1,000 spans, acknowledged and read, ms", round(1e3 * cpu / thousands)],
         ["of these: reading (alone, in a process of its own), ms", round(1e3 * alone / thousands)],

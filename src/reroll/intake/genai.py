@@ -135,8 +135,8 @@ def _usage(span: Span) -> Usage:
 
 def _tools(span: Span) -> list[JSON]:
     given = [t for t in as_list(span.first("gen_ai.tool.definitions")) if isinstance(t, dict)]
-    flat = nested(span.attributes, "llm.request.functions")
-    given = given or [f for f in flat if isinstance(f, dict)] if isinstance(flat, list) or given else []
+    flat = [] if given else nested(span.attributes, "llm.request.functions")
+    given = given or ([f for f in flat if isinstance(f, dict)] if isinstance(flat, list) else [])
     found = []
     for tool in given:
         function = as_mapping(tool.get("function")) or tool
