@@ -51,6 +51,7 @@ class Reader:
     def __init__(self, store: Store, folder: Path, project: Callable[[], Project | None]) -> None:
         self.store, self.folder, self.project = store, folder, project
         self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._seen: tuple[Project | None, tuple[set[str], set[str]]] = (None, (set(), set()))
 
     def read(self) -> bool:
         """Whether there was something: it is read now, or kept with the reason why it cannot be.
@@ -90,8 +91,16 @@ class Reader:
         mine = [taken for key, seq, taken in found.calls if key is None or ours[key] == seq]
         found.skipped[TWICE] += len(found.calls) - len(mine)
         # Not judged here: a check may be slow, or need a person, and what is stored can be judged at any time.
-        seen = take_in(mine, store=self.store, folder=self.folder, project=project, judged=False)
+        seen = take_in(
+            mine, store=self.store, folder=self.folder, project=project, judged=False, known=self._known(project)
+        )
         self.store.end_received(worker, [one.seq for one in group], _counts(group, found, seen))
+
+    def _known(self, project: Project | None) -> tuple[set[str], set[str]]:
+        """The requests and cases that were stored since the project last changed: they come again and again."""
+        if self._seen[0] is not project:
+            self._seen = (project, (set(), set()))
+        return self._seen[1]
 
     @contextmanager
     def _beating(self, worker: str, group: Sequence[ReceivedBatch]) -> Iterator[None]:

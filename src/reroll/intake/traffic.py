@@ -70,15 +70,19 @@ def take_in(
     alpha: float = 0.05,
     keep: Callable[[Call], None] | None = None,
     judged: bool = True,
+    known: tuple[set[str], set[str]] | None = None,
 ) -> Recording:
     """What was taken in, after it was stored as imported samples, never counted as fresh runs.
 
     Args: project: whose cases are found again by their messages; checks: for every case, in place of its own;
-        folder: where Python checks lie; keep: is given every call; judged: whether checks are held against the calls.
+        folder: where Python checks lie; keep: is given every call; judged: whether checks are held against the calls;
+        known: ids of requests and cases that are stored and need not be again; those that are stored now are added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
     with Checker(folder) as checker:
         taker = _Taker(store, checker if judged else None, project, checks, turn, keep)
+        if known is not None:
+            taker.asked, taker.cased = known
         for one in calls:
             taker.add(one)
         taker.flush()
