@@ -249,11 +249,23 @@ def schemas() -> dict[str, JSON]:
 
 
 def applied() -> JSON:
-    """What `apply` prints: the fixes, the program's ids before and after, and what differs."""
+    """What `apply` prints: the fixes, the program's ids before and after, what differs; the cases that it was accepted
+    for, and which of them were added to cases.yaml."""
     text = {"type": "string"}
+    names = {"type": "array", "items": text}
     things = {"type": "array", "items": {"type": "object"}}
     return with_more(
-        {}, {"file": text, "written": {"type": "boolean"}, "fixes": things, "before": text, "after": text, "diff": text}
+        {},
+        {
+            "file": text,
+            "written": {"type": "boolean"},
+            "fixes": things,
+            "before": text,
+            "after": text,
+            "diff": text,
+            "tests": names,
+            "added": names,
+        },
     )
 
 

@@ -196,6 +196,24 @@ def test_an_accepted_fix_is_applied_and_remembered_with_what_takes_it_out(tmp_pa
     assert without(said.evidence["undo"], after) == before
 
 
+def test_a_reported_case_that_a_fix_was_accepted_for_is_a_test_of_the_suite_from_then_on(
+    tmp_path: Path, capsys: Any
+) -> None:
+    path = folder(tmp_path / "p")
+    (path / ".reroll").mkdir()
+    case = "cases:\n- id: mail\n  input: {request: Write to Ana}\n  checks:\n  - {contains: Ana}\n"
+    (path / ".reroll" / "reported.yaml").write_text(case)
+    accept(path, TONE)
+    ran = reroll(capsys, "apply", "tone", "--project", path)
+    assert ran.code == 0
+    assert "`mail` added to" in ran.err
+    assert f"`pytest --reroll {path}` holds `mail`" in ran.err
+    project = load_project(path)
+    assert ("mail" in [c.id for c in project.cases], project.reported) == (True, ())
+    with Store.open(path / ".reroll" / "store.sqlite") as store:
+        assert [d.evidence["cases"] for d in store.decisions(rule=APPLIED)] == [["mail"]]
+
+
 @pytest.mark.parametrize(
     ("verdict", "why"),
     [

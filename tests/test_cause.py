@@ -323,5 +323,11 @@ def test_because_is_never_said_of_what_was_not_shown(verdict: str) -> None:
     assert not any("because" in sentence for sentence in said)
 
 
+def test_what_is_only_likely_is_called_by_its_words_too() -> None:
+    unsure = section("undecided", suspects=(("system.1", 0.4), ("serving.load", None)))
+    said = " ".join(cause_sentences(unsure, known={"system.1": named("system.1")}))
+    assert f"likeliest by now: the instruction “{named('system.1').words}” (system.1), 40 %, serving.load." in said
+
+
 def test_undecided_says_how_many_more_calls_would_decide() -> None:
     assert "About 80 more calls would decide." in cause_sentences(section("undecided", calls_needed=80))

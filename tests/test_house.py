@@ -31,13 +31,13 @@ store_schema store_sql store_sqlite store_postgres migrations store_secrets stor
 store_export store_base store_asked
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack
 store_received store_parquet store purse findings job_person
-intake receiving models probing gate engine ray_actor ray_cluster engine_ray
+appending intake receiving models probing gate engine ray_actor ray_cluster engine_ray
 looking training_export grouped labelling runs session keeping branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
-ideas_file appending applying neighbourhood neighbouring
+ideas_file applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping
 controls investigation certifying comparing render
 arguments output options pictures opening asking listening measuring replaying commands commands_compare commands_check

@@ -88,6 +88,7 @@ def pages(folder: Path) -> dict[str, str]:
         "tree": "/cases/next-friday/tree",
         "wordings": "/cases/next-friday/wordings",
         "cause": "/cases/next-friday/cause",
+        "life": "/cases/next-friday/life",
         "fixes": "/cases/next-friday/fixes",
         "ideas": "/ideas",
         "ledger": "/ledger",
@@ -254,6 +255,11 @@ def test_tokens_say_what_else_could_have_stood_there(visit: Tab, world: Path) ->
     assert dud.inner_text() == "20"
     dud.hover()
     assert "“27”" in visit.text("#tip")
+    fared = re.findall(
+        r"(\d+) of (\d+) that went on so were right, (\d+) of (\d+) that went another", visit.text("#tip")
+    )
+    right, runs, others_right, others = map(int, fared[0])
+    assert right / runs < others_right / others
     visit.page.locator(".strip").focus()
     visit.page.keyboard.press("ArrowLeft")
     assert visit.page.locator(".tok.here").inner_text() == "2026-11-"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from reroll.web.pages_tokens import STEPS, Piece
+from reroll.web.pages_tokens import STEPS, Piece, _with_ways
 
 
 def piece(*choices: tuple[str, float]) -> Piece:
@@ -32,3 +32,18 @@ def test_shades_grow_with_entropy_and_have_an_end() -> None:
     alike = [piece(*((str(k), 1 / n) for k in range(n))).by_entropy.shade for n in (2, 4, 8, 64)]
     assert alike == [3, 6, STEPS, STEPS]
     assert piece(("a", 0.999), ("b", 0.001)).by_entropy.shade == 0
+
+
+def test_a_token_says_how_runs_fared_that_went_on_with_it_and_how_the_others_did() -> None:
+    said = [("so a", False), ("so a", False), ("so ab", True), ("so c", True), ("no", True), ("so", False)]
+    first, second = _with_ways([piece(("so", 0.8), ("no", 0.2)), piece((" a", 0.5), (" b", 0.25))], said)
+    assert "“so” 80 %; 2 of 5 stored runs that went on so were right" in first.tip
+    assert "“no” 20 %; 1 of 1 stored run that went on so were right" in first.tip
+    assert "“ a” 50 %; 1 of 3 stored runs that went on so were right" in second.tip
+    assert "“ b” 25 %\n" in second.tip, "nobody went there, so nothing is said"
+    assert "1 of 3 that went on so were right, 1 of 2 that went another way" in second.tip
+
+
+def test_nothing_is_said_of_what_only_the_completion_itself_did() -> None:
+    pieces = _with_ways([piece(("so", 0.8), ("no", 0.2)), piece((" a", 0.5), (" b", 0.5))], [("so a", True)])
+    assert all("stored run" not in one.tip for one in pieces)

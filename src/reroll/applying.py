@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reroll.appending import append_cases, write_cases
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
 from reroll.lever_undo import undo_of
@@ -24,6 +25,8 @@ from reroll.yaml_edit import edited
 __all__ = [
     "APPLIED",
     "Written",
+    "cured_by",
+    "into_suite",
     "program_text",
     "put_in_place",
     "remember_applied",
@@ -64,6 +67,28 @@ def _beaten(evidence: Any) -> bool:
     """Whether that trial went no further with it since another fix did better: that takes nothing back."""
     card = evidence.get("scorecard") if isinstance(evidence, Mapping) else None
     return isinstance(card, Mapping) and bool(card.get("beaten_by"))
+
+
+def cured_by(store: Store, fixes: Sequence[Fix]) -> tuple[str, ...]:
+    """The cases that any of these fixes was accepted for."""
+    ids = {fix.id for fix in fixes}
+    accepted = [d for d in store.decisions(rule=TRIED) if d.verdict == "accept" and _about(d.evidence) in ids]
+    return tuple(dict.fromkeys(d.case_id for d in accepted if d.case_id is not None))
+
+
+def into_suite(project: Project, cases: Sequence[str]) -> tuple[str, ...]:
+    """Writes those of these cases that were only reported into cases.yaml, so that the suite holds them; their ids.
+
+    Raises: FileError where nothing can be added to the file.
+    """
+    new = [case for case in project.reported if case.id in cases and case.checks]
+    path = project.path / "cases.yaml"
+    notes = ["Reported, and mended: here so that it cannot come back unseen."] * len(new)
+    if new and path.exists():
+        append_cases(path, new, notes)
+    elif new:
+        write_cases(path, new, notes)
+    return tuple(case.id for case in new)
 
 
 def _about(evidence: Any) -> str | None:
@@ -170,7 +195,7 @@ def put_in_place(change: Written) -> None:
 
 
 def remember_applied(store: Store, change: Written) -> None:
-    """Keep that the fixes were applied, each with what takes it out again."""
+    """Keep that the fixes were applied, each with what takes it out again and the cases that it was accepted for."""
     for fix, before, after in zip(change.fixes, change.programs, change.programs[1:], strict=False):
         store.add_decision(
             rule=APPLIED,
@@ -182,5 +207,6 @@ def remember_applied(store: Store, change: Written) -> None:
                 "before": before.id,
                 "after": after.id,
                 "undo": undo_of(before, after),
+                "cases": list(cured_by(store, [fix])),
             },
         )

@@ -139,19 +139,23 @@ def _demands(check: Check) -> list[str]:
 # ---------------------------------------------------------------- words
 
 
-def cause_sentences(found: CauseSection, extra: str = "") -> list[str]:
+def cause_sentences(found: CauseSection, extra: str = "", known: Mapping[str, NamedFactor] | None = None) -> list[str]:
     """One to five sentences for a colleague who knows nothing of LLMs; "because" stands for a shown cause only.
 
     extra: what only the caller knows: how a check was found at fault, what is never asked for.
+    known: the parts that were looked at, by their ids, so that a likely one is called by its words.
     """
-    said = {
-        "systematic": _systematic,
-        "bad_luck": _nothing,
-        "not_reproduced": _not_reproduced,
-        "checker": lambda found: [],
-        "expectation": lambda found: [],
-        "undecided": _undecided,
-    }[found.verdict](found)
+    match found.verdict:
+        case "systematic":
+            said = _systematic(found)
+        case "bad_luck":
+            said = _nothing(found)
+        case "not_reproduced":
+            said = _not_reproduced(found)
+        case "undecided":
+            said = _undecided(found, known or {})
+        case _:  # what is at fault, the check or the expectation, is the caller's `extra`
+            said = []
     if found.hunch is not None and found.hunch.held is not None:
         held = "held: it is part of the cause" if found.hunch.held else "did not hold: it is not the cause"
         said.append(f"The hunch ({found.hunch.factor}) {held}.")
@@ -210,12 +214,13 @@ def _not_reproduced(found: CauseSection) -> list[str]:
     return [f"It did not come back: {seen}, so there is no cause to find."]
 
 
-def _undecided(found: CauseSection) -> list[str]:
+def _undecided(found: CauseSection, known: Mapping[str, NamedFactor]) -> list[str]:
     if not found.suspects:
         said = "It is not known yet what carries the failure."
     else:
-        likely = ", ".join(id if share is None else f"{id} ({percent(share)})" for id, share in found.suspects[:3])
-        said = f"It is not known yet what carries the failure; likeliest by now: {likely}."
+        likely = [(_called(known[id]) if id in known else id, share) for id, share in found.suspects[:3]]
+        told = ", ".join(words if share is None else f"{words}, {percent(share)}" for words, share in likely)
+        said = f"It is not known yet what carries the failure; likeliest by now: {told}."
     more = found.calls_needed
     return [said, f"About {counts('more call', more)} would decide." if more else ""]
 

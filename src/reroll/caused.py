@@ -116,7 +116,7 @@ def section_of(state: State) -> CauseSection:
         brief="",
         alpha=round(state.alpha * max(1.0, sum(state.spent.values())), 12),
     )
-    said = cause_sentences(section, _extra(state, verdict))
+    said = cause_sentences(section, _extra(state, verdict), _looked_at(state))
     return replace(section, text=" ".join(said), brief=said[0])
 
 
@@ -204,6 +204,13 @@ def _needed(state: State) -> int | None:
     if state.stages and state.stages[0].found.verdict == "undecided":
         return state.stages[0].found.calls_needed
     return None if state.every else NEXT
+
+
+def _looked_at(state: State) -> dict[str, NamedFactor]:
+    """Every part that was screened, by its id, in the words that are its own."""
+    every = [factor for stage in state.stages for factor in stage.factors]
+    nothing = Est(None, None, None, 0)
+    return {f.id: NamedFactor(f.id, f.cls, state.words.get(f.id, f.words), nothing) for f in every}
 
 
 def _suspects(state: State) -> tuple[tuple[str, float | None], ...]:

@@ -49,6 +49,7 @@ def import_(
     check: str | None = None,
     into: Path | None = None,
     turn: int | None = None,
+    controls: int = 0,
     common: Common = COMMON,
 ) -> int:
     """Read recorded calls in any common format, judge them, and estimate how often each case fails.
@@ -65,7 +66,10 @@ def import_(
         Also write a project folder there; of reroll's own recordings, one whose model is the recording.
     turn
         Which message of the user in a conversation is the case, from 1, or from the end as -1 (default: the last).
+    controls
+        Also add so many of these requests, drawn at random, to the project's cases.yaml as control cases, which a fix
+        must not break; they get the check of --check.
     """
     from reroll import commands_import
 
-    return commands_import.import_((file, *more), check, into, turn, common)
+    return commands_import.import_((file, *more), check, into, turn, controls, common)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from reroll.applying import put_in_place, remember_applied, unaccepted, written
+from reroll.applying import cured_by, into_suite, put_in_place, remember_applied, unaccepted, written
 from reroll.arguments import Common
 from reroll.commands_try import conflicting, fixes_named
 from reroll.errors import UsageError
@@ -25,6 +25,7 @@ def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> 
     change = written(project, fixes)
     before, after = change.programs[0], change.programs[-1]
     shown = diff(before, after)
+    cured: tuple[str, ...] = ()
     for words in order_matters(fixes):
         print(words, file=sys.stderr)
     if not dry_run:
@@ -39,6 +40,8 @@ def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> 
                     print(f"applied anyway: {why}", file=sys.stderr)
             put_in_place(change)
             remember_applied(store, change)
+            cured = cured_by(store, fixes)
+    added = into_suite(project, cured)
     if common.json:
         print_json(
             {
@@ -49,10 +52,20 @@ def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> 
                 "before": before.id,
                 "after": after.id,
                 "diff": shown,
+                "tests": list(cured),
+                "added": list(added),
             }
         )
         return 0
     print(shown)
     said = "would be written into" if dry_run else "written into"
     print(f"{said} {change.path}", file=sys.stderr)
+    if added:
+        print(f"{_named(added)} added to {project.path / 'cases.yaml'}", file=sys.stderr)
+    if cured:
+        print(f"`pytest --reroll {project.path}` holds {_named(cured)}: red if it comes back", file=sys.stderr)
     return 0
+
+
+def _named(cases: Sequence[str]) -> str:
+    return ", ".join(f"`{case}`" for case in cases)

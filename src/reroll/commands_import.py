@@ -20,16 +20,22 @@ from reroll.store import Store
 __all__ = ["import_"]
 
 
-def import_(files: Sequence[Path], check: str | None, into: Path | None, turn: int | None, common: Common) -> int:
+MOST_CONTROLS = 1000  # cases at once, that a person can still look through
+
+
+def import_(
+    files: Sequence[Path], check: str | None, into: Path | None, turn: int | None, controls: int, common: Common
+) -> int:
     from reroll.intake.formats import is_own
 
     checks = None if check is None else read_checks(check, "--check")
     if turn == 0:
         raise UsageError("--turn counts the user's messages from 1, or from the end as -1; got 0", slug="usage")
-    if len(files) == 1 and turn is None and is_own(files[0]):
+    _may_be_controls(controls, checks, into)
+    if len(files) == 1 and turn is None and not controls and is_own(files[0]):
         seen = _recording(files[0], checks, check, into, common)
     else:
-        seen = _traffic(files, checks, into, turn, common)
+        seen = _traffic(files, checks, into, turn, controls, common)
     if common.json:
         print_json(to_json(seen, "reroll.import/1"))
     else:
@@ -39,6 +45,21 @@ def import_(files: Sequence[Path], check: str | None, into: Path | None, turn: i
         if into is not None:
             print(f"Wrote a project to {into}: cd {into} && reroll investigate --case ID", file=sys.stderr)
     return 0
+
+
+def _may_be_controls(controls: int, checks: tuple[Check, ...] | None, into: Path | None) -> None:
+    """Raises: UsageError where no control cases could be made of what comes."""
+    if not 0 <= controls <= MOST_CONTROLS:
+        raise UsageError(
+            f"--controls is a number of cases up to {MOST_CONTROLS}, got {controls}", slug="import-controls"
+        )
+    if controls and into is not None:
+        raise UsageError("--controls adds to the project here, --into makes another one; leave one out", slug="usage")
+    if controls and not checks:
+        raise UsageError(
+            "--controls needs --check: what the answer to any ordinary request has, such as --check 'schema: true'",
+            slug="import-controls",
+        )
 
 
 def _recording(
@@ -58,14 +79,24 @@ def _recording(
 
 
 def _traffic(
-    files: Sequence[Path], checks: tuple[Check, ...] | None, into: Path | None, turn: int | None, common: Common
+    files: Sequence[Path],
+    checks: tuple[Check, ...] | None,
+    into: Path | None,
+    turn: int | None,
+    controls: int,
+    common: Common,
 ) -> Recording:
     from reroll.intake.formats import read_files
     from reroll.intake.founding import Founding
+    from reroll.intake.ordinary import Ordinary
     from reroll.intake.traffic import take_in
 
     home = common.project
-    project = load_project(home) if into is None and (home / "program.yaml").exists() else None
+    here = into is None and (controls > 0 or (home / "program.yaml").exists())
+    project = load_project(home) if here else None
+    ordinary = Ordinary(project, checks or (), controls) if project is not None and controls else None
+    if ordinary is not None:
+        ordinary.may_write()
     founding = None if into is None else Founding(files[0].name.split(".")[0] or "imported")
     if founding is not None and into is not None:
         founding.may_write(into)
@@ -82,9 +113,11 @@ def _traffic(
             checks=checks,
             turn=turn,
             alpha=setting("alpha"),
-            keep=founding.look if founding else None,
+            keep=founding.look if founding else ordinary.look if ordinary else None,
         )
     caveats = found.caveats
+    if ordinary is not None:
+        caveats = (*caveats, *ordinary.write(str(files[0])))
     if founding is not None and into is not None:
         caveats = (*caveats, *founding.write(into))
     intake = found.intake and replace(found.intake, project=str(into) if into else None)

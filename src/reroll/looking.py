@@ -25,6 +25,7 @@ __all__ = [
     "Parted",
     "Whole",
     "environment_facts",
+    "judged_texts",
     "known_case",
     "not_asked",
     "outcomes_of",
@@ -129,6 +130,21 @@ def parted_samples(project: Project, store: Store, case_id: str, least: int = 1)
             tokens, ended = path_of(completion)
             tree.grow(tokens, ended, outcome=outcome, drawn=True, said=completion.text)
     return Parted(case_id, by, len(found), tree.branches(least))
+
+
+def judged_texts(project: Project, store: Store, request_id: str, most: int) -> list[tuple[str, bool]]:
+    """What the newest runs of the very same request said, and whether it was right; those not judged are left out."""
+    runs = store.samples(request_id=request_id, source=RUNS, limit=most, newest=True)
+    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
+    with Checker(project.path, person=not_asked) as checker:
+        said = [
+            (one, overall(outcomes_of(checker, store, project, cases.get(one.case_id), one)).outcome) for one in runs
+        ]
+    return [
+        (one.sample.completion.text, outcome == "pass")
+        for one, outcome in said
+        if one.sample.completion is not None and outcome != "invalid"
+    ]
 
 
 def known_case(store: Store, case_id: str | None) -> None:

@@ -11,7 +11,7 @@ from reroll.errors import UsageError
 from reroll.keys import hide, known_values
 from reroll.store_base import Database, chunks, new_id, now_us
 from reroll.store_rows import clean
-from reroll.store_rows_web import Finding, finding_bytes, finding_json
+from reroll.store_rows_web import Finding, Mark, finding_bytes, finding_json
 from reroll.store_schema import findings, report_marks, reports
 
 __all__ = ["Findings"]
@@ -123,3 +123,12 @@ class Findings(Database):
                 for row in connection.execute(query):
                     said.setdefault(row.report_id, {})[row.what] = row.value
         return said
+
+    def marks_said(self, report_ids: Iterable[str]) -> list[Mark]:
+        """All that was ever said of these reports, in the order in which it was said."""
+        said: list[Mark] = []
+        with self._read() as connection:
+            for part in chunks(list(report_ids)):
+                query = select(report_marks).where(report_marks.c.report_id.in_(part)).order_by(report_marks.c.seq)
+                said += [Mark(row.what, row.value, row.by, row.at_us) for row in connection.execute(query)]
+        return sorted(said, key=lambda one: one.at_us)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from reroll.store_rows import to_json
 from reroll.store_tokens import pack_text, unpack_text
 
-__all__ = ["AccessToken", "Finding", "Job", "JobState", "finding_bytes", "finding_json", "job_from_row"]
+__all__ = ["AccessToken", "Finding", "Job", "JobState", "Mark", "finding_bytes", "finding_json", "job_from_row"]
 
 JSON = Any
 JobState = Literal["waiting", "running", "done", "failed", "stopped"]
@@ -76,6 +76,16 @@ class AccessToken:
     max_usd: float | None
     made_us: int
     revoked_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What somebody said of a report: its `status`, its `owner`, or which it is the `same_as`."""
+
+    what: str
+    value: str
+    by: str
+    at_us: int
 
 
 def job_from_row(row: Mapping[str, JSON]) -> Job:

@@ -10,6 +10,7 @@ from reroll.web import (
     pages_fixes,
     pages_inbox,
     pages_learn,
+    pages_life,
     pages_project,
     pages_received,
     pages_samples,
@@ -21,6 +22,7 @@ __all__ = ["PAGES"]
 
 PAGES: list[BaseRoute] = [
     *pages_inbox.ROUTES,
+    *pages_life.ROUTES,
     *pages_answer.ROUTES,
     *pages_samples.ROUTES,
     *pages_tokens.ROUTES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from reroll.check import overall
 from reroll.errors import RerollError
-from reroll.looking import parted_samples, said_by
-from reroll.numbers import percent
+from reroll.looking import judged_texts, parted_samples, said_by
+from reroll.numbers import counts, percent
 from reroll.render.figures import Figure, fork_tree, two_distributions
 from reroll.sample import Token
 from reroll.store import Store
@@ -30,6 +30,7 @@ __all__ = ["ROUTES", "Piece", "pieces_of"]
 STEPS = 8  # shades of surprise, one for each halving of the probability
 MOST_TOKENS = 4000
 MOST_TREE = 3000  # runs that a tree is made of on a page
+MOST_WAYS = 500  # runs that tell how each token's alternatives fared
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Piece:
     """One token of a strip: its text, its probability, how surprising it was (0 to 8), and what could stand there.
 
     choices: (token, probability, success or None); dud: whether the answer went wrong here.
+    fared: by token, how many stored runs of the same request that had come so far and went on with it were right, and
+    how many runs these were; under "" those that went on otherwise than the completion did.
     """
 
     text: str
@@ -44,6 +47,7 @@ class Piece:
     shade: int
     choices: tuple[tuple[str, float, float | None], ...]
     dud: bool = False
+    fared: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def entropy(self) -> float | None:
@@ -66,14 +70,49 @@ class Piece:
     def tip(self) -> str:
         """What a reader is told who points at it, in a line for each token."""
         lines = [
-            f"“{plain(t, 40)}” {percent(p)}" + (f", then {percent(s)} work out" if s is not None else "")
+            f"“{plain(t, 40)}” {percent(p)}" + (f", then {percent(s)} work out" if s is not None else self._fared(t))
             for t, p, s in self.choices
         ]
+        if lines == [] and self.prob is not None:
+            lines.append(f"taken here in {percent(self.prob)} of runs")
+        lines += [f"of the stored runs that had come so far: {said}" for said in self._parted() if self.fared]
         if self.entropy is not None:
             lines.append(f"entropy at least {self.entropy:.2f} bits")
-        return (
-            "\n".join(lines) if lines else ("" if self.prob is None else f"taken here in {percent(self.prob)} of runs")
-        )
+        return "\n".join(lines)
+
+    def _fared(self, token: str) -> str:
+        """How runs fared that went on with this token; nothing is said where none did."""
+        right, runs = self.fared.get(token, (0, 0))
+        return f"; {right} of {counts('stored run', runs)} that went on so were right" if runs else ""
+
+    def _parted(self) -> list[str]:
+        """How runs fared that went on as the completion did, and those that went another way."""
+        (right, runs), (other, others) = (self.fared.get(key, (0, 0)) for key in (self.text, ""))
+        if not others:
+            return []
+        return [f"{right} of {runs} that went on so were right, {other} of {others} that went another way"]
+
+
+def _with_ways(pieces: Sequence[Piece], said: Sequence[tuple[str, bool]]) -> list[Piece]:
+    """The pieces, each with how the runs fared that had come so far, up to where all others have gone another way.
+
+    said: the text of each run of the same request, and whether it was right.
+    """
+    made, so_far, here = list(pieces), "", list(said)
+    for place, piece in enumerate(pieces):
+        if len(here) < 2:
+            break
+        after = so_far + piece.text
+        tokens = {piece.text, *(token for token, _, _ in piece.choices)} - {""}
+        fared = {token: _counted([one for one in here if one[0].startswith(so_far + token)]) for token in tokens}
+        fared[""] = _counted([one for one in here if not one[0].startswith(after)])
+        made[place] = replace(piece, fared=fared)
+        here, so_far = [one for one in here if one[0].startswith(after)], after
+    return made
+
+
+def _counted(said: Sequence[tuple[str, bool]]) -> tuple[int, int]:
+    return sum(right for _, right in said), len(said)
 
 
 def _shade(p: float | None) -> int:
@@ -154,6 +193,8 @@ def tokens_page(request: Request) -> Response:
         figures["curve"] = lambda width: figured.of_forks(body, width)
     try:
         project = home.project()
+        if source:
+            pieces = _with_ways(pieces, judged_texts(project, home.store, stored.request_id, MOST_WAYS))
         asked = [("surprise", "How unlikely was this?")]
         if not _passed(home.store, stored.id):  # what is right went astray nowhere
             asked.insert(0, ("forks", "Find the token that led it astray"))

@@ -1,0 +1,125 @@
+"""Recorded traffic as control cases of a project: what fits is added, what does not is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reroll.cli import main as reroll
+from reroll.init import init_project
+from reroll.project import load_project
+
+CHECK = "schema: true"
+ANSWER = '{"date": "2026-11-23", "time": "10:00", "duration_min": 30, "attendees": ["Bo"]}'
+Change = Callable[[int, dict[str, Any]], None]
+
+
+def as_it_is(n: int, body: dict[str, Any]) -> None:
+    """The request as the program sends it."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    init_project(tmp_path / "meetings")
+    return tmp_path / "meetings"
+
+
+def traffic(project: Path, calls: int, change: Change = as_it_is) -> Path:
+    """So many calls of the project's own program, each of another request."""
+    program = load_project(project).program
+    rows: list[Mapping[str, Any]] = []
+    for n in range(calls):
+        body = json.loads(json.dumps(program.render({"request": f"Meet Bo at {n} o'clock"}).body))
+        change(n, body)
+        answer = {"choices": [{"message": {"role": "assistant", "content": ANSWER}, "finish_reason": "stop"}]}
+        rows.append({"request": {"model": "m", **body}, "response": answer})
+    file = project.parent / "traffic.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return file
+
+
+def imported(project: Path, file: Path, most: int) -> int:
+    return reroll(["import", str(file), "--controls", str(most), "--check", CHECK, "--project", str(project)])
+
+
+def test_ordinary_requests_become_control_cases_and_the_rest_of_the_file_stays_as_it_is(project: Path) -> None:
+    before = (project / "cases.yaml").read_text()
+    assert imported(project, traffic(project, 30), 8) == 0
+    assert (project / "cases.yaml").read_text().startswith(before)
+    new = [c for c in load_project(project).cases if c.id.startswith("call-")]
+    assert len(new) == len({c.input["request"] for c in new}) == 8
+    assert all(c.set == "control" and [k.kind for k in c.checks] == ["schema"] for c in new)
+    sent = {load_project(project).program.render(c.input, c.history).body["messages"][-1]["content"] for c in new}
+    assert sent < {f"Meet Bo at {n} o'clock" for n in range(30)}
+
+
+def test_which_ones_is_chance_but_the_same_each_time_and_none_comes_twice(project: Path, tmp_path: Path) -> None:
+    file = traffic(project, 30)
+    init_project(tmp_path / "other")
+    for folder in (project, tmp_path / "other"):
+        assert imported(folder, file, 8) == 0
+    assert [c.id for c in load_project(project).cases] == [c.id for c in load_project(tmp_path / "other").cases]
+    assert imported(project, file, 1000) == 0
+    assert len([c for c in load_project(project).cases if c.id.startswith("call-")]) == 30
+
+
+def test_calls_of_another_feature_are_none_and_another_system_message_is_said(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = (project / "program.yaml").read_text()
+    (project / "program.yaml").write_text(program.replace('user: "{request}"', 'user: "Book this: {request}"'))
+
+    def change(n: int, body: dict[str, Any]) -> None:
+        if n < 3:
+            body["messages"][-1]["content"] = f"Translate {n}"
+        if n == 5:
+            body["messages"][0]["content"] = "An older prompt."
+
+    assert imported(project, traffic(project, 10, change), 20) == 0
+    new = [c for c in load_project(project).cases if c.id.startswith("call-")]
+    assert sorted(c.input["request"] for c in new) == [f"Meet Bo at {n} o'clock" for n in range(3, 10)]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "7 control cases added" in said
+    assert "No control case was made of 3 calls of another feature" in said
+    assert "1 control case was recorded with another system message" in said
+
+
+def test_a_turn_of_a_conversation_keeps_what_was_said_before(project: Path) -> None:
+    def change(n: int, body: dict[str, Any]) -> None:
+        body["messages"] += [{"role": "assistant", "content": "Done."}, {"role": "user", "content": f"And at {n}?"}]
+
+    assert imported(project, traffic(project, 1, change), 5) == 0
+    case = next(c for c in load_project(project).cases if c.id.startswith("call-"))
+    assert case.input == {"request": "And at 0?"}
+    assert [m["content"] for m in case.history] == ["Meet Bo at 0 o'clock", "Done."]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--controls", "5"], "--controls needs --check"),
+        (["--controls", "-1", "--check", CHECK], "up to 1000, got -1"),
+        (["--controls", "5", "--check", CHECK, "--into", "new"], "leave one out"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_sentence(
+    project: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reroll(["import", str(traffic(project, 2)), *words, "--project", str(project)]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_where_nothing_fits_the_file_stays_and_the_reason_is_said(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = (project / "program.yaml").read_text()
+    file = traffic(project, 2)
+    (project / "program.yaml").write_text(program.replace('user: "{request}"', 'user: "Book this: {request}"'))
+    before = (project / "cases.yaml").read_bytes()
+    assert imported(project, file, 5) == 2
+    assert "2 calls of another feature" in " ".join(capsys.readouterr().err.split())
+    assert (project / "cases.yaml").read_bytes() == before
