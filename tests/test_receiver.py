@@ -560,8 +560,58 @@ def test_the_calls_of_a_batch_that_cannot_be_read_may_come_by_another(
     first, second = (one.seq for one in store.claim_received("w", 60, 10**6))
     assert store.first_in([(b"k" * 16, second)]) == {b"k" * 16: second}
     assert store.first_in([(b"k" * 16, first), (b"l" * 16, first)]) == {b"k" * 16: second, b"l" * 16: first}
-    store.spoil_received("w", second, "why")
+    store.spoil_received("w", second, "why", [b"k" * 16])
     assert store.first_in([(b"k" * 16, first)]) == {b"k" * 16: first}
+
+
+def test_one_call_that_the_intake_breaks_on_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(calls: Any, **told: Any) -> Any:
+        if any(call.ids["span"] == otlp.span_id(3).hex() for call in calls):
+            raise RuntimeError("something that nobody thought of")
+        return take_in(calls, **told)
+
+    with Store.open(tmp_path / "store.sqlite") as store:
+        reader = Reader(store, tmp_path, lambda: None)
+        store.keep_received([batch(0, 9), batch(9, 9)])
+        with monkeypatch.context() as patched:
+            patched.setattr(receiving, "take_in", breaks)
+            read_all(reader)
+        (spoilt,) = store.received().unreadable
+        assert (spoilt.seq, spoilt.problem) == (1, "RuntimeError: something that nobody thought of")
+        assert len(store.samples()) == 5
+        store.retry_received()  # once whatever was in the way is mended
+        read_all(reader)
+        assert not store.received().unreadable
+        assert len(store.samples()) == 6
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_later_step_of_a_turn_is_no_sample_of_its_own_in_whatever_batch_it_comes(
+    tmp_path: Path, together: bool
+) -> None:
+    asked = {"role": "user", "parts": [{"type": "text", "content": "Lunch with Ana"}]}
+    looked = {"type": "tool_call", "id": "call_1", "name": "look", "arguments": {"who": "Ana"}}
+    found = {"type": "tool_call_response", "id": "call_1", "response": "free at noon"}
+    steps = [
+        ([asked], {"role": "assistant", "parts": [looked], "finish_reason": "tool_call"}),
+        (
+            [asked, {"role": "assistant", "parts": [looked]}, {"role": "tool", "parts": [found]}],
+            {"role": "assistant", "parts": [{"type": "text", "content": "Noon it is"}], "finish_reason": "stop"},
+        ),
+    ]
+    with Store.open(tmp_path / "store.sqlite") as store:
+        made = otlp.traces(0, 0)
+        for i, (said, answer) in enumerate(steps):
+            made = made if together else otlp.traces(0, 0)
+            told = {"gen_ai.input.messages": json.dumps(said), "gen_ai.output.messages": json.dumps([answer])}
+            otlp.add_span(made, i, {**otlp.call(i), **told})
+            if not together or i == 1:
+                store.keep_received([NewBatch("traces", "protobuf", "", made.SerializeToString(), 1)])
+                read_all(Reader(store, tmp_path, lambda: None))
+        assert len(store.samples()) == 1
+        assert any("later step of a turn" in why for why, _ in store.received().skipped)
 
 
 def test_what_somebody_reads_nobody_else_reads_until_there_is_no_sign_of_life(

@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reroll.errors import StoreError
+from reroll.intake.casing import Placed, place
 from reroll.intake.otlp import NO_CALL, TWICE, take_spans
 from reroll.intake.otlp_bodies import Body, spans_in, unpacked
 from reroll.intake.recording import Recording
 from reroll.intake.taken import Skipped, Taken
-from reroll.intake.traffic import take_in
+from reroll.intake.traffic import LATER, take_in
 from reroll.project import Project
 from reroll.store import Store
 from reroll.store_received import ReceivedBatch
@@ -37,11 +38,24 @@ BROKEN = "is a span that cannot be read"
 HELD_A_KEY = "held a key in use, so that it was not kept"
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call with the batch that it is in, and what it is told apart by: its ids, and what it answered to a turn.
+
+    why: what is said of it where it came before.
+    """
+
+    keys: tuple[bytes, ...]
+    seq: int
+    taken: Taken
+    why: str = TWICE
+
+
 @dataclass(slots=True)
 class _Found:
-    """What some batches hold: calls, with what each is told apart by and the batch it is in; and what is no call."""
+    """What some batches hold: calls, and what is none, counted by reason."""
 
-    calls: list[tuple[bytes | None, int, Taken]] = field(default_factory=list)
+    calls: list[_Call] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
@@ -63,38 +77,63 @@ class Reader:
         group = self.store.claim_received(worker, STALE, GROUP)
         if not group:
             return False
-        with self._beating(worker, group):
-            try:
-                self._take(worker, group, project)
-            except StoreError:
-                with suppress(StoreError):
-                    self.store.free_received(worker, [one.seq for one in group])
-                raise
-            except Exception:  # one of them, whatever it is: the others are not kept waiting
-                self._one_by_one(worker, group, project)
+        try:
+            with self._beating(worker, group):
+                self._read(worker, group, project)
+        except StoreError:
+            with suppress(StoreError):
+                self.store.free_received(worker, [one.seq for one in group])
+            raise
         return True
 
-    def _one_by_one(self, worker: str, group: Sequence[ReceivedBatch], project: Project | None) -> None:
-        for one in group:
-            try:
-                self._take(worker, [one], project)
-            except StoreError:
-                raise
-            except Exception as error:
-                self.store.spoil_received(worker, one.seq, f"{type(error).__name__}: {error}")
+    def _read(self, worker: str, group: Sequence[ReceivedBatch], project: Project | None) -> None:
+        try:
+            self._take(worker, group, project)
+        except StoreError:
+            raise
+        except Exception as error:  # one of them, whatever it is: the others are not kept waiting
+            if len(group) > 1:
+                for one in group:
+                    self._read(worker, [one], project)
+            else:
+                self._spoil(worker, group[0], project, error)
 
     def _take(self, worker: str, group: Sequence[ReceivedBatch], project: Project | None) -> None:
         found = _Found()
         for one in group:
             _look(one, found)
-        ours = self.store.first_in((key, seq) for key, seq, _ in found.calls if key is not None)
-        mine = [taken for key, seq, taken in found.calls if key is None or ours[key] == seq]
-        found.skipped[TWICE] += len(found.calls) - len(mine)
-        # Not judged here: a check may be slow, or need a person, and what is stored can be judged at any time.
-        seen = take_in(
-            mine, store=self.store, folder=self.folder, project=project, judged=False, known=self._known(project)
-        )
+        seen = self._store(self._ours(found), project)
         self.store.end_received(worker, [one.seq for one in group], _counts(group, found, seen))
+
+    def _spoil(self, worker: str, one: ReceivedBatch, project: Project | None, error: Exception) -> None:
+        """Keep a batch that cannot be read as a whole; of its calls, each by itself, those are taken that can be."""
+        found, failed = _Found(), list[bytes]()
+        with suppress(ValueError):
+            _look(one, found)
+        for call in self._ours(found):
+            try:
+                self._store([call], project)
+            except StoreError:
+                raise
+            except Exception as alone:
+                error, failed = alone, [*failed, *call.keys]
+        self.store.spoil_received(worker, one.seq, f"{type(error).__name__}: {error}", failed)
+
+    def _ours(self, found: _Found) -> list[_Call]:
+        """The calls that were in no batch before; the others are counted."""
+        first = self.store.first_in((key, call.seq) for call in found.calls for key in call.keys)
+        ours = []
+        for call in found.calls:
+            if all(first[key] == call.seq for key in call.keys):
+                ours.append(call)
+            else:
+                found.skipped[call.why] += 1
+        return ours
+
+    def _store(self, calls: Sequence[_Call], project: Project | None) -> Recording:
+        """Not judged here: a check may be slow, or need a person, and what is stored can be judged at any time."""
+        taken, known = [call.taken for call in calls], self._known(project)
+        return take_in(taken, store=self.store, folder=self.folder, project=project, judged=False, known=known)
 
     def _known(self, project: Project | None) -> tuple[set[str], set[str]]:
         """The requests and cases that were stored since the project last changed: they come again and again."""
@@ -128,24 +167,37 @@ def _look(one: ReceivedBatch, found: _Found) -> None:
     found.skipped[NO_CALL] += inside.others
     found.skipped[BROKEN] += inside.broken + one.broken
     found.skipped[HELD_A_KEY] += one.refused
-    place = f"received batch {one.seq}"
     same: set[int] = set()
     for i, span in enumerate(inside.spans):
+        place = f"received batch {one.seq}"
         if not span.id:  # told apart by its content and place, so that the same batch sent again is the same
             place = f"received {hashlib.blake2b(data, digest_size=8).hexdigest()}, entry {i}"
         for taken in take_spans(place, (span,), same):
             if isinstance(taken, Skipped):
                 found.skipped[taken.why] += 1
             else:
-                found.calls.append((_key(taken), one.seq, taken))
+                found.calls.append(_call(taken, one.seq))
 
 
-def _key(taken: Taken) -> bytes | None:
-    """What a call is told from all others by; None where it has no ids."""
+def _call(taken: Taken, seq: int) -> _Call:
+    """With what it is told apart by. Only where tools were called has the answer to a turn ids of its own."""
     span = taken.ids.get("span")
-    if not span:
-        return None
-    return hashlib.blake2b(f"{taken.ids.get('trace', '')}/{span}".encode(), digest_size=16).digest()
+    keys = [f"{taken.ids.get('trace', '')}/{span}"] if span else []
+    why = TWICE
+    if _uses_tools(taken):
+        placed = place(taken)
+        if isinstance(placed, Placed) and placed.again:
+            keys.append(f"answer {placed.again}")
+            why = LATER if placed.later else TWICE
+    return _Call(tuple(hashlib.blake2b(key.encode(), digest_size=16).digest() for key in keys), seq, taken, why)
+
+
+def _uses_tools(taken: Taken) -> bool:
+    said = taken.completion
+    if said is not None and said.tool_calls:
+        return True
+    messages = taken.body.get("messages")
+    return isinstance(messages, list) and any(isinstance(m, dict) and m.get("tool_calls") for m in messages)
 
 
 def _counts(group: Sequence[ReceivedBatch], found: _Found, seen: Recording) -> dict[tuple[str, str], int]:

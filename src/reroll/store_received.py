@@ -188,14 +188,14 @@ class ReceivedBox(Database):
         with self._write() as connection:
             connection.execute(update(batches).where(*_mine(worker, seqs)).values(free))
 
-    def spoil_received(self, worker: str, seq: int, problem: str) -> None:
-        """It cannot be read: it is kept with its reason. Its calls may come by another batch."""
+    def spoil_received(self, worker: str, seq: int, problem: str, freed: Sequence[bytes] = ()) -> None:
+        """It cannot be read: it is kept with its reason. freed: calls of it that may come by another batch."""
         said = clean(hide(problem, *known_values().values()))
         with self._write() as connection:
             here = update(batches).where(*_mine(worker, [seq]))
             spoilt = connection.execute(here.values(state="unreadable", problem=said, worker=None, claimed_us=None))
-            if spoilt.rowcount:
-                connection.execute(delete(calls).where(calls.c.batch_seq == seq))
+            for part in chunks(freed) if spoilt.rowcount else ():
+                connection.execute(delete(calls).where(calls.c.key.in_(part), calls.c.batch_seq == seq))
 
     def retry_received(self) -> int:
         """How many batches that could not be read are to be read again."""

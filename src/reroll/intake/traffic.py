@@ -26,7 +26,7 @@ from reroll.sample import Usage
 from reroll.store import Store
 from reroll.store_rows import NewSample, several
 
-__all__ = ["Call", "take_in"]
+__all__ = ["LATER", "Call", "take_in"]
 
 JSON = Any
 REWARD = (Check.of("reward", 1),)
