@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from starlette.concurrency import run_in_threadpool
 
@@ -35,7 +36,7 @@ class Reading:
         self.store = home.store
         self.reader = Reader(home.store, home.folder, home.project)
         self.arriving = 0  # bytes of requests that are being received
-        self.looking = asyncio.Semaphore(2)  # so many requests are unpacked at the same time
+        self.looking = ThreadPoolExecutor(1)  # one request is unpacked after the other: that bounds what they take
         self.unread = 0  # bytes, as last seen
         self._waiting: list[tuple[NewBatch, asyncio.Future[None]]] = []
         self._bytes = 0
@@ -105,5 +106,6 @@ class Reading:
 @contextlib.asynccontextmanager
 async def reading(home: Home) -> AsyncIterator[Reading]:
     made = Reading(home)
-    async with beside(made.keeping()), beside(made.reading()):
-        yield made
+    with made.looking:
+        async with beside(made.keeping()), beside(made.reading()):
+            yield made

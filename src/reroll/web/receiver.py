@@ -7,6 +7,7 @@ another site can send anything by somebody's browser.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -107,8 +108,7 @@ async def _received(request: Request, signal: Signal, encoding: Encoding | None)
         raise Declined(415, "send it with Content-Encoding gzip or zstd, or as it is")
     reading: Reading = request.app.state.reading
     body = Body(signal, encoding, packing, await _body(request, reading))
-    async with reading.looking:
-        batch = await run_in_threadpool(kept, body, sender)
+    batch = await asyncio.get_running_loop().run_in_executor(reading.looking, kept, body, sender)
     if batch.spans or batch.refused:
         try:
             await reading.keep(batch)
