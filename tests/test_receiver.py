@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from backports import zstd
 from starlette.concurrency import run_in_threadpool
@@ -65,6 +66,14 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, St
         _, token = store.new_token("app", ("send",))
         with served(folder, OPENAI_API_KEY=KEY) as running:
             yield running, store, token
+
+
+@pytest.fixture(scope="module")
+def inside(there: tuple[Served, Store, str]) -> Iterator[httpx.Client]:
+    """A browser of somebody who opened the link."""
+    with httpx.Client(base_url=there[0].base, follow_redirects=True, timeout=60) as client:
+        assert client.get(there[0].link).status_code == 200
+        yield client
 
 
 @pytest.fixture
@@ -266,8 +275,6 @@ def test_whoever_has_no_token_that_may_send_is_refused_and_no_token_is_logged(
 
 
 def test_a_token_that_may_send_opens_nothing_else(there: tuple[Served, Store, str]) -> None:
-    import httpx
-
     running, _, token = there
     with httpx.Client(base_url=running.base, headers={"authorization": f"Bearer {token}"}) as client:
         for path in ("/", "/samples", "/settings", "/project", "/jobs"):
@@ -280,22 +287,18 @@ def test_a_token_that_may_send_opens_nothing_else(there: tuple[Served, Store, st
 
 
 def test_a_page_of_another_site_can_send_nothing_by_the_browser_of_somebody_who_was_let_in(
-    there: tuple[Served, Store, str], first: int
+    there: tuple[Served, Store, str], inside: httpx.Client, first: int
 ) -> None:
-    import httpx
-
     running, store, _ = there
     body = otlp.traces(first, 3).SerializeToString()
-    with httpx.Client(base_url=running.base) as client:
-        client.get(running.another_link(), follow_redirects=True)
-        assert client.get("/").status_code == 200
-        for kind in ("application/x-protobuf", "text/plain", "application/x-www-form-urlencoded"):
-            for origin in ("http://evil.example", running.base):
-                reply = client.post("/v1/traces", content=body, headers={"content-type": kind, "origin": origin})
-                assert reply.status_code == 401
-        allowed = client.options("/v1/traces", headers={"origin": "http://evil.example"})
-        assert "access-control-allow-origin" not in allowed.headers
-        assert client.post("/v1/traces", content=body, headers={"host": "evil.example"}).status_code == 421
+    assert inside.get("/").status_code == 200
+    for kind in ("application/x-protobuf", "text/plain", "application/x-www-form-urlencoded"):
+        for origin in ("http://evil.example", running.base):
+            reply = inside.post("/v1/traces", content=body, headers={"content-type": kind, "origin": origin})
+            assert reply.status_code == 401
+    allowed = inside.options("/v1/traces", headers={"origin": "http://evil.example"})
+    assert "access-control-allow-origin" not in allowed.headers
+    assert inside.post("/v1/traces", content=body, headers={"host": "evil.example"}).status_code == 421
     assert not of_calls(store, first, 3)
 
 
@@ -785,40 +788,30 @@ def test_what_any_dialect_knows_as_a_call_is_not_passed_over(attributes: dict[st
 # -- pages -------------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def let_in(running: Served) -> Iterator[Any]:
-    import httpx
-
-    with httpx.Client(base_url=running.base, follow_redirects=True, timeout=60) as client:
-        assert client.get(running.another_link()).status_code == 200
-        yield client
-
-
 def mark(page: str) -> str:
     return page.split('name="mark" value="')[1].split('"')[0]
 
 
 def test_the_page_says_what_came_and_what_was_left_out_and_lets_what_cannot_be_read_be_read_again(
-    there: tuple[Served, Store, str], exporter: Exporter, first: int
+    there: tuple[Served, Store, str], inside: httpx.Client, exporter: Exporter, first: int
 ) -> None:
     running, store, token = there
     assert exporter.send(otlp.traces(first, 9).SerializeToString()).status == 200
     store.keep_received([BROKEN])
     is_read(store)
-    with let_in(running) as client:
-        page = client.get("/project").text
-        assert f"{store.received().spans:,}</span>" in page
-        assert "is a span that is no call of a model" in page
-        assert "this is no gzip data" in page
-        assert token not in page
-        sent = client.post("/received/again", data={"mark": mark(page)}, headers={"origin": running.base})
-        assert sent.status_code == 200
-        assert client.post("/received/again", data={"mark": mark(page)}).status_code == 403
+    page = inside.get("/project").text
+    assert f"{store.received().spans:,}</span>" in page
+    assert "is a span that is no call of a model" in page
+    assert "this is no gzip data" in page
+    assert token not in page
+    sent = inside.post("/received/again", data={"mark": mark(page)}, headers={"origin": running.base})
+    assert sent.status_code == 200
+    assert inside.post("/received/again", data={"mark": mark(page)}).status_code == 403
     until(lambda: len(store.received().unreadable) == 1)
 
 
 def test_a_received_call_is_run_again_from_its_page(
-    there: tuple[Served, Store, str], exporter: Exporter, first: int
+    there: tuple[Served, Store, str], inside: httpx.Client, exporter: Exporter, first: int
 ) -> None:
     running, store, _ = there
     made = otlp.traces(0, 0)
@@ -826,13 +819,12 @@ def test_a_received_call_is_run_again_from_its_page(
     assert exporter.send(made.SerializeToString()).status == 200
     is_read(store)
     (id,) = of_calls(store, first, 1)
-    with let_in(running) as client:
-        page = client.get(f"/samples/{id}").text
-        assert "What happens if I run it again?" in page
-        form = page.split('id="again"')[1].split("</form>")[0]
-        fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
-        assert fields["sample"] == id
-        assert client.post("/jobs", data=fields, headers={"origin": running.base}).status_code == 200
+    page = inside.get(f"/samples/{id}").text
+    assert "What happens if I run it again?" in page
+    form = page.split('id="again"')[1].split("</form>")[0]
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    assert fields["sample"] == id
+    assert inside.post("/jobs", data=fields, headers={"origin": running.base}).status_code == 200
     (job,) = store.jobs(limit=1)
     until(lambda: store.open_question(job.id) is not None or not store.job(job.id).active)
     assert store.job(job.id).active, store.job(job.id).message
