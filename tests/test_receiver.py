@@ -444,12 +444,15 @@ def test_a_store_that_is_gone_acknowledges_nothing(
     place = there[0].folder / ".reroll" / "store.sqlite"
     away = place.rename(tmp_path / "elsewhere.sqlite")
     try:
-        refused(exporter.send(otlp.traces(first, 3).SerializeToString()), 503, "was moved or removed")
+        reply = exporter.send(otlp.traces(first, 3).SerializeToString())
+        refused(reply, 503, "the store does not answer")
+        assert str(place).encode() not in reply.body  # where it lies is for whoever runs the server
     finally:
         away.rename(place)
     assert exporter.send(otlp.traces(first, 3).SerializeToString()).status == 200
     is_read(there[1])
     assert len(of_calls(there[1], first, 3)) == 1
+    assert "was moved or removed" in (there[0].folder / "serve.log").read_text()
 
 
 def senders(base: str, token: str, stop: threading.Event) -> tuple[list[threading.Thread], list[int]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -15,7 +16,7 @@ from reroll.store_received import NewBatch
 from reroll.web.beside import beside
 from reroll.web.home import Home
 
-__all__ = ["Full", "Reading", "reading"]
+__all__ = ["Full", "Reading", "in_time", "reading"]
 
 PATIENCE = 4.0  # seconds that a request waits for the store; exporters wait 10 for us
 MOST_WAITING = 64 * 2**20  # bytes that wait for the store
@@ -23,6 +24,18 @@ MOST_UNREAD = 2 * 2**30  # bytes in the store that nobody read yet
 EVERY = 1.0  # seconds between looks for batches that another server, or one before this, left
 SLOW = 5.0  # seconds after which the batches behind a slow group are read beside it
 LANES = 3
+
+
+T = TypeVar("T")
+
+
+async def in_time(answer: Awaitable[T]) -> T:
+    """What the store answers, if it does so soon. Raises: TimeoutError where it does not; it goes on by itself."""
+    asked = asyncio.ensure_future(answer)
+    if not (await asyncio.wait({asked}, timeout=PATIENCE))[0]:
+        asked.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody else hears of it
+        raise TimeoutError
+    return asked.result()
 
 
 class Full(Exception):
@@ -52,7 +65,7 @@ class Reading:
         self._bytes += size
         self._came.set()
         try:
-            await asyncio.wait_for(asyncio.shield(done), PATIENCE)
+            await in_time(done)
         except TimeoutError:
             done.cancel()  # if it still waits, it is not kept
             raise Full("the store does not answer; send it again a little later") from None

@@ -39,7 +39,7 @@ from reroll.keys import known_values
 from reroll.receiving import HELD_A_KEY
 from reroll.store_received import NewBatch
 from reroll.web.access import RECEIVING, Access
-from reroll.web.reading import Full, Reading
+from reroll.web.reading import Full, Reading, in_time
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -51,6 +51,7 @@ __all__ = ["ROUTES", "Complaints", "kept"]
 TYPES: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 NAMES = {encoding: name for name, encoding in TYPES.items()}
 PACKINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+NO_STORE = "the store does not answer; send it again a little later"
 RETRY_SECONDS = "5"
 MOST_AT_ONCE = 64 * 2**20  # bytes of requests that are received at the same time
 EACH = 60.0  # seconds between two complaints of a kind
@@ -59,11 +60,11 @@ CODES = {400: 3, 401: 16, 403: 7, 413: 8, 415: 3, 503: 14}
 
 
 class Declined(Exception):
-    """A request that is not taken: the status, and one sentence."""
+    """A request that is not taken: the status, and one sentence; `said_here` is for whoever runs the server alone."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, said_here: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.said_here = status, said_here or message
 
 
 class Complaints:
@@ -93,7 +94,7 @@ def receive(signal: Signal) -> Callable[[Request], Any]:
         try:
             return await _received(request, signal, encoding)
         except Declined as declined:
-            request.app.state.complaints.say(f"{declined.status}: {declined}")
+            request.app.state.complaints.say(f"{declined.status}: {declined.said_here}")
             return _declined(encoding, declined)
 
     return received
@@ -112,8 +113,10 @@ async def _received(request: Request, signal: Signal, encoding: Encoding | None)
     if batch.spans or batch.refused:
         try:
             await reading.keep(batch)
-        except (Full, StoreError) as busy:
-            raise Declined(503, str(busy)) from None
+        except Full as full:
+            raise Declined(503, str(full)) from None
+        except StoreError as gone:
+            raise Declined(503, NO_STORE, str(gone)) from None
     return _acknowledged(signal, encoding, batch.broken, batch.refused)
 
 
@@ -122,9 +125,11 @@ async def _sender(request: Request) -> str:
     access: Access = request.app.state.access
     secret = _secret(request.headers.get("authorization", ""))
     try:
-        token = None if not secret else await run_in_threadpool(access.store.token_of, secret)
+        token = await in_time(run_in_threadpool(access.store.token_of, secret)) if secret else None
     except StoreError as gone:
-        raise Declined(503, str(gone)) from None
+        raise Declined(503, NO_STORE, str(gone)) from None
+    except TimeoutError:
+        raise Declined(503, NO_STORE) from None
     if token is None:
         came = "an access token that is not in force" if secret else "no access token"
         raise Declined(401, f"a request came with {came}; make one with `reroll token NAME --scope send`")
