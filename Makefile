@@ -21,7 +21,7 @@ serve: .venv/installed ## the pages, on the bundled model and example project
 	$(BIN)/reroll serve --project meetings
 
 # The tests of a file run in one process: they share what is dear to start (a server, a cluster, a port).
-test: .venv/developer postgresql chromium ## every test
+test: .venv/developer .venv-exports/installed postgresql chromium ## every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: .venv/developer ## ruff and mypy, as CI would
@@ -52,6 +52,8 @@ lock: ## resolve the lock files anew (needs uv)
 		--extra build pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra build --extra dev --extra postgres --extra parquet --extra ray --extra gepa --extra slack --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		requirements-exports.in --output-file requirements-exports.lock
 
 postgresql:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { $(POSTGRESQL); }; then \
@@ -66,7 +68,7 @@ chromium:
 	fi
 
 clean: ## forget what was installed and built
-	rm -rf .venv .venv-train .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-exports .venv-train .pytest_cache .mypy_cache .ruff_cache
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("reroll needs Python 3.11 or newer; set PYTHON=python3.12 or the like")'
@@ -78,3 +80,10 @@ clean: ## forget what was installed and built
 .venv/developer: requirements-dev.lock .venv/installed
 	$(PIP) --requirement requirements-dev.lock
 	@touch $@
+
+# The tools whose real exports are imported, apart: they would pull at what reroll itself is tested with.
+.venv-exports/installed: requirements-exports.lock
+	@$(PYTHON) -m venv --clear .venv-exports && \
+		.venv-exports/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps --no-compile \
+		--requirement requirements-exports.lock && touch $@ || \
+		{ rm -rf .venv-exports; echo "The tools could not be installed whose exports are imported; those tests will be skipped"; }

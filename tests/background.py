@@ -10,23 +10,32 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from reroll.cli import main
 from tests.fake_server import Act, FakeServer, answer, serving
 
+T = TypeVar("T")
+
 
 @contextlib.contextmanager
 def in_background(*acts: Act) -> Iterator[tuple[FakeServer, str]]:
     """A running fake server and its address, from a thread."""
+    with in_thread(serving(*acts)) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def in_thread(serving: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """What is served, from a thread."""
     started: threading.Event = threading.Event()
     held: dict[str, Any] = {}
 
     async def serve() -> None:
-        async with serving(*acts) as (server, url):
-            held.update(server=server, url=url, loop=asyncio.get_running_loop(), done=asyncio.Event())
+        async with serving as served:
+            held.update(served=served, loop=asyncio.get_running_loop(), done=asyncio.Event())
             started.set()
             await held["done"].wait()
 
@@ -34,7 +43,7 @@ def in_background(*acts: Act) -> Iterator[tuple[FakeServer, str]]:
     thread.start()
     assert started.wait(20)
     try:
-        yield held["server"], held["url"]
+        yield held["served"]
     finally:
         held["loop"].call_soon_threadsafe(held["done"].set)
         thread.join(20)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
 
+from reroll.compare import compare_path
+from reroll.paired import log_e_below, stakes
 from reroll.store import Store
 from tests.background import in_background, reroll, write_project
 from tests.fake_server import Act, answer, error
@@ -288,3 +292,40 @@ def test_cases_reported_because_the_baseline_failed_are_no_population(tmp_path: 
         project = write_project(tmp_path, url, cases=CASES)
         found = compare(capsys, project, "system.role=x", "--about", "population", "--set", "case", "--json").json
     assert any("favour every other variant" in c for c in found["caveats"])
+
+
+def test_a_gate_lets_through_what_is_not_worse_by_the_margin_of_the_project(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    with in_background(by_role({"Be kind.": 0.15, "Be strict.": 0.05}, seed=4)) as (_, url):
+        project = write_project(tmp_path / "project", url, program="margin: 0.1\n", cases=CASES)
+        found = compare(capsys, project, "system.role=Be strict.", "--gate", "--json")
+        page = compare(capsys, project, "system.role=Be strict.", "--gate")
+        asked = compare(capsys, project, "system.role=Be strict.", "--json").json["pairs"][0]
+    pair = found.json["pairs"][0]
+    assert (found.code, page.code, pair["verdict"], pair["margin"]) == (0, 0, "undecided", 0.1)
+    assert pair["smallest_drop"] <= 0.1
+    assert "is not worse by 10 points or more" in page.out
+    assert "| 🟢 not worse | system.role&#61;Be strict. |" in summary.read_text()
+    assert asked["verdict"] != "undecided", "without a gate the same comparison goes on to a verdict"
+
+
+def test_a_gate_seldom_lets_through_a_change_that_is_as_bad_as_the_margin() -> None:
+    """What rules a worsening out at any look of 400 runs; `smallest_drop` is where these bets reach 1 / alpha."""
+    rng, margin = np.random.default_rng(6), 0.15
+    worse = (rng.random((400, 200)) < 0.1 + margin).astype(float) - (rng.random((400, 200)) < 0.1)
+    bets = log_e_below(np.cumsum(stakes(worse), axis=1), np.arange(1, 201), margin)
+    through = (bets >= math.log(1 / 0.05)).any(axis=1)
+    assert through.mean() <= 0.05
+    for n in range(10, 60, 7):
+        drop = compare_path([("pass", "pass")] * n, 0.05, margin).smallest_drop
+        ties = float(log_e_below(n * stakes(0.0), n, margin))
+        assert drop is not None
+        assert (drop <= margin) == (ties >= math.log(1 / 0.05))
+
+
+def test_a_margin_in_the_project_file_is_held_against_its_range(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, "http://127.0.0.1:9", program="margin: 5\n", cases=CASES)
+    assert "program.yaml:5: `margin`" in compare(capsys, project, "system.role=x").complaint

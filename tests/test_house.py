@@ -12,11 +12,11 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers sample match params program requirement check case step_forms step_texts steps step_record
+errors numbers json_text sample match params program requirement check case step_forms step_texts steps step_record
 fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
-verdict walks drift_rule drift population shrinkage variation wording_rounds paraphrase
+verdict suite_gate walks drift_rule drift population shrinkage variation wording_rounds paraphrase
 moments pinned swapping manners neighbours lookalikes compare beta judge audit
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
@@ -30,9 +30,10 @@ settings keys strict_yaml yaml_edit complaints init project wording person check
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack
-store_received store_parquet store purse findings job_person
+store_received store_parquet store_origins store purse findings job_person
 appending intake receiving models probing gate engine ray_actor ray_cluster engine_ray
-looking training_export grouped labelling runs session keeping branching reading astray conversing exploring
+looking training_export evaluations evaluations_sent table_export
+grouped labelling runs session keeping branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused causing
@@ -40,11 +41,14 @@ foretold phrased placing following phrasing reworded rewording writing proposing
 ideas_file applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping
 controls investigation certifying comparing render
-arguments output options pictures opening asking listening measuring replaying commands commands_compare commands_check
+arguments output job_summary options
+pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
-commands_files commands_import commands_ledger commands_ideas
+commands_files commands_export commands_import commands_ledger commands_ideas
 lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record slack commands_slack
-fake_faults fake_server commands_fake exits cli_files cli_fixes cli_serve cli_record cli_slack cli working
+fake_faults fake_server commands_fake
+pytest_settings pytest_results pytest_samples pytest_store pytest_trials pytest_cases pytest_summary pytest_plugin
+exits cli_files cli_fixes cli_serve cli_record cli_slack cli working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

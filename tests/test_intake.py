@@ -734,8 +734,22 @@ ODD = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
     max_leaves=20,
 )
+AI_SDK = {
+    "ai.operationId": "ai.generateText.doGenerate",
+    "ai.model.id": "m",
+    "ai.settings.temperature": 0.5,
+    "ai.prompt.messages": '[{"role": "user", "content": [{"type": "text", "text": "hi"}]}]',
+    "ai.prompt.tools": ['{"type": "function", "name": "look", "inputSchema": {}}'],
+    "ai.prompt.toolChoice": '{"type": "auto"}',
+    "ai.response.text": "ho",
+    "ai.response.toolCalls": '[{"toolCallId": "c", "toolName": "look", "input": {}}]',
+    "ai.response.providerMetadata": '{"openai": {"logprobs": [{"token": "ho", "logprob": -1}]}}',
+}
+EVALUATED = {"gen_ai.evaluation.name": "right", "gen_ai.evaluation.score.label": "pass"}
+RECORD = {"eventName": "gen_ai.evaluation.result", "traceId": "1" * 32, "spanId": "2" * 16, "attributes": EVALUATED}
 GOOD = (
     {"request": REQUEST, "response": ANSWER}, export(span(GENAI)), export(span(INFERENCE)), OBSERVATION, SAMPLE,
+    export(span(AI_SDK)), {"resourceLogs": [{"scopeLogs": [{"logRecords": [RECORD]}]}]},
     {**HEADER, "samples": [SAMPLE]}, PROMPTFOO, TRAJECTORY, BATCHED, RETURNED, OWN, REQUEST,
 )  # fmt: skip
 

@@ -321,11 +321,11 @@ def test_what_a_reader_does_is_answered_at_once(play: Playground) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_whole_tour_by_clicking(width: int, tmp_path: Path) -> None:
+def test_the_whole_tour_by_clicking_which_fits_a_telephone_too(tmp_path: Path) -> None:
     folder = tmp_path / "meetings"
     run("init", str(folder))
-    with served(folder) as server, browser() as chromium, tab(chromium, server.link, width=width) as visit:
+    been = []
+    with served(folder) as server, browser() as chromium, tab(chromium, server.link) as visit:
         visit.go("/learn")
         visit.is_accessible()
         visit.page.click("a.button:has-text('Begin')")
@@ -348,14 +348,18 @@ def test_the_whole_tour_by_clicking(width: int, tmp_path: Path) -> None:
                 visit.page.wait_for_selector(".seen .lead:has-text('Yours fails in')")
                 assert visit.page.input_value("input[name=own]").startswith("<b>Ana</b>")
             visit.fits()
-            if width == 1280:
-                visit.is_accessible()  # the guess and what was seen
+            visit.is_accessible()  # the guess and what was seen
+            been.append(visit.page.url.removeprefix(server.base))
             visit.page.click("a.button:has-text('Next'), a.button:has-text('To the end')")
         visit.page.wait_for_selector("text=Hold what you know loosely")
         assert "built in for teaching" in visit.text()
         assert visit.page.locator(".tally li").count() == len(LESSONS)
         visit.is_accessible()
+        visit.page.set_viewport_size({"width": 390, "height": 844})
         visit.fits()
+        for address in been:
+            visit.go(address)
+            visit.fits()
         visit.is_clean()
 
 

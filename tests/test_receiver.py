@@ -777,6 +777,7 @@ def test_without_unwanted_spans_the_others_are_as_they_were() -> None:
         {"gen_ai.input.messages": "[]"},
         {"gen_ai.prompt.0.content": "Tea"},
         {"llm.request.type": "chat"},
+        {"ai.operationId": "ai.generateText.doGenerate"},
     ],
 )
 def test_what_any_dialect_knows_as_a_call_is_not_passed_over(attributes: dict[str, str]) -> None:

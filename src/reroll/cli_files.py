@@ -12,6 +12,8 @@ from reroll.arguments import Common, ExportFormat
 __all__ = ["export", "import_"]
 
 COMMON = Common()
+# A hyphen is stdout; what else begins with one is an option in the place of a file, and turned away.
+FileOrStdout = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 
 
 def export(
@@ -20,26 +22,36 @@ def export(
     *,
     out: Path | None = None,
     parquet: Path | None = None,
+    csv: FileOrStdout = None,
+    evaluations: FileOrStdout = None,
+    to: str | None = None,
     form: Annotated[ExportFormat, Parameter(name="--format")] = "recorded",
     common: Common = COMMON,
 ) -> int:
-    """Write stored samples as recorded completions or as training data, one JSON object a line.
+    """Write stored samples as recorded completions, training data, a table, or OpenTelemetry's evaluation events.
 
     Parameters
     ----------
     case
         Only this case.
     out
-        The file to write; default: stdout.
+        The file to write, one JSON object a line; default: stdout.
     parquet
         Write a Parquet file instead, with the same columns.
+    csv
+        Write a table for spreadsheets instead, a row a sample with its outcome; - is stdout.
+    evaluations
+        Write what the checks said instead, as evaluation events in OpenTelemetry's JSON; - is stdout.
+    to
+        Send those events to this collector over OTLP/HTTP, such as http://127.0.0.1:4318.
     form
         recorded completions, which `import` reads; rft: prompts and graded answers, for reinforcement fine-tuning;
         preference: of one prompt a passing and a failing answer.
     """
-    from reroll import commands_files
+    from reroll import commands_export
 
-    return commands_files.export(case, out, parquet, form, common)
+    told = commands_export.Export(out, parquet, csv, evaluations, to, form)
+    return commands_export.export(case, told, common)
 
 
 def import_(

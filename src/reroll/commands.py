@@ -57,8 +57,8 @@ def investigate(
     forks, cause, fixes = besides
     if margin is not None and fixes is False:
         raise UsageError("--margin says what harm a fix may do, and --no-fixes leaves fixes out", slug="try")
-    harm = margin_of(margin, Rules().margin)
     goal, project = target_of(target), project_of(common, told)
+    harm = margin_of(margin, project.program.margin or Rules().margin)
     with store_of(common, project) as store:
         call = request_of(told, project, store)
         report, project, case = _report(told, project, store, spending, call)

@@ -10,6 +10,7 @@ from reroll.answer import Comparison, to_json
 from reroll.arguments import About, CaseSet, Certify, Common, Pictures, Spending
 from reroll.comparing import Compare, compare_variants
 from reroll.errors import UsageError
+from reroll.job_summary import comparison_table, into_summary
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of
@@ -43,9 +44,12 @@ def compare(
     names = _names(variants, project)
     programs = [variant_of(project, name) for name in names]
     _differ(names, programs)
+    margin = project.program.margin if margin is None else margin
     _fits(about, margin, repeats, len(names), spending)
     kind, cases = chosen_cases(Certify(tuple(case), about=about, sets=tuple(sets)), project)
-    asked = Compare(tuple(names), cases, "population" if kind == "population" else "suite", margin, repeats)
+    asked = Compare(
+        tuple(names), cases, "population" if kind == "population" else "suite", margin, repeats, spending.gate
+    )
     projects = [replace(project, program=program) for program in programs]
     with store_of(common, project) as store:
         found = with_sessions(
@@ -58,14 +62,16 @@ def compare(
         common,
         pictures,
     )
+    if spending.gate:
+        into_summary(comparison_table(found))
     if not found.finished:
         return BROKE_OFF
     return _gate(found) if spending.gate else 0
 
 
 def _gate(found: Comparison) -> int:
-    """Whether anything is shown to be worse than the first, or still open."""
-    codes = {GATES[pair.verdict] for pair in found.pairs}
+    """Whether anything is shown to be worse than the first, or still open; harm below the margin is none."""
+    codes = {0 if pair.harmless else GATES[pair.verdict] for pair in found.pairs}
     return 1 if 1 in codes else 3 if 3 in codes else 0
 
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from reroll.answer import to_json
-from reroll.arguments import Common, ExportFormat, Pictures
+from reroll.arguments import Common, Pictures
 from reroll.errors import UsageError
-from reroll.numbers import counts
 from reroll.opening import model_of, project_of, run, store_of
-from reroll.output import console, fitting, print_json
+from reroll.output import console, print_json
 from reroll.pictures import can_be_drawn, nothing_to_draw, present
 from reroll.program import Program
 from reroll.project import Project
 from reroll.settings import setting
 from reroll.store import Store
-from reroll.store_rows import Source
-from reroll.store_rows import to_json as row_json
 
-__all__ = ["doctor", "export", "init", "replay", "samples", "show", "show_request"]
-
-EXPORTED: tuple[Source, ...] = ("draw", "imported", "reported")
+__all__ = ["doctor", "init", "replay", "samples", "show", "show_request"]
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -129,63 +123,6 @@ def replay(sample: str, common: Common) -> int:
         new, answered = replaying.replay(project, store, sample)
     show(new, common, Pictures())
     return 0 if answered else 4
-
-
-def export(case: str | None, out: Path | None, parquet: Path | None, form: ExportFormat, common: Common) -> int:
-    from reroll.looking import known_case
-
-    if parquet is not None and form != "recorded":
-        raise UsageError(f"--format {form} is written as JSON lines; take --out instead of --parquet")
-    if out is not None and parquet is not None:
-        raise UsageError("export writes one file; give --out or --parquet, not both")
-    if common.json and out is None and parquet is None:
-        raise UsageError("export prints JSON lines as it is; leave --json out, or name a file with --out")
-    project = project_of(common)
-    with store_of(common, project, create=False) as store:
-        known_case(store, case)
-        if form != "recorded":
-            from reroll.training_export import training_lines
-
-            lines = training_lines(project, store, case, form)
-        else:
-            lines = store.export(case_id=case, source=EXPORTED)
-        if parquet is not None:
-            n, out = _export_parquet(store, case, parquet), parquet
-        else:
-            n = _export(lines, sys.stdout) if out is None else _export_to(lines, out)
-    if common.json:
-        print_json({"schema": "reroll.export/1", "file": str(out), "samples": n})
-    elif out is not None:
-        what = "pair" if form == "preference" else "sample"
-        print(f"wrote {counts(what, n)} to {out}", file=sys.stderr)
-    return 0
-
-
-def _export_to(lines: Iterable[dict[str, Any]], out: Path) -> int:
-    try:
-        with out.open("w", encoding="utf-8") as stream:
-            return _export(lines, stream)
-    except OSError as error:
-        problem = (error.strerror or str(error)).lower()
-        raise UsageError(f"{out} cannot be written: {problem}; choose another --out", slug="out") from None
-
-
-def _export_parquet(store: Store, case: str | None, out: Path) -> int:
-    from reroll.store_parquet import write_parquet
-
-    try:
-        return write_parquet(store.export(case_id=case, source=EXPORTED), out)
-    except OSError as error:
-        problem = (error.strerror or str(error)).lower()
-        raise UsageError(f"{out} cannot be written: {problem}; choose another --parquet", slug="out") from None
-
-
-def _export(lines: Iterable[dict[str, Any]], stream: TextIO) -> int:
-    n = 0
-    for row in lines:
-        stream.write(fitting(row_json(row), stream.encoding) + "\n")
-        n += 1
-    return n
 
 
 # -- making ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,6 +45,9 @@ def import_(
         show_recording(seen, console())
         if into is not None:
             print(f"Wrote a project to {into}: cd {into} && reroll investigate --case ID", file=sys.stderr)
+        elif seen.intake is not None and seen.stored and len(files) == 1:
+            again = f"reroll investigate --request {shlex.quote(str(files[0]))}#1 --expect 'contains: WORDS'"
+            print(f"Once more, as often as it takes: {again}", file=sys.stderr)
     return 0
 
 

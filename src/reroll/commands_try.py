@@ -63,7 +63,7 @@ def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictur
     fixes = fixes_named(project, what.fixes, ideas) if what.fixes or not what.wanted else []
     fixed = [(fix, replace(project, program=fitting(fix, project.program))) for fix in fixes]
     sets = sets_of(project, case)
-    rules = _rules(what, options_of(spending).alpha)
+    rules = _rules(what, options_of(spending).alpha, project.program.margin)
     with store_of(common, project) as store:
 
         async def work(sessions: Sequence[Session]) -> Tried:
@@ -122,8 +122,8 @@ def named_again(found: Tried, ideas: Mapping[str, Idea]) -> Tried:
     return replace(found, fixes=cards)
 
 
-def _rules(what: TryWhat, alpha: float) -> Rules:
-    usual = Rules()
+def _rules(what: TryWhat, alpha: float, margin: float | None) -> Rules:
+    usual = Rules() if margin is None else Rules(margin=margin)
     return Rules(
         alpha=alpha,
         margin=margin_of(what.margin, usual.margin),

@@ -36,7 +36,8 @@ _FIRST = 4  # pairs; fewer never decide
 class Compare:
     """What is compared and how: `about` a fixed suite (cases drawn at random) or the population (new cases).
 
-    `margin`: what still counts as no different; `repeats`: pairs per case, where it is about the population.
+    `margin`: what still counts as no different; `repeats`: pairs per case, where it is about the population;
+    `gate`: of two, it is enough to know that the second one is not worse by the margin.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Compare:
     about: Literal["suite", "population"] = "suite"
     margin: float | None = None
     repeats: int = 1
+    gate: bool = False
 
 
 class _Table:
@@ -198,7 +200,8 @@ def _decided(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> bool
     if len(table.asked.names) > 2:
         return table.best(rounds).verdict == "best"
     a, b = table.asked.names
-    return _compared(table, rounds, a, b, table.sessions[0].options.alpha).verdict != "undecided"
+    found = _compared(table, rounds, a, b, table.sessions[0].options.alpha)
+    return found.verdict != "undecided" or (table.asked.gate and _pair(a, b, found, over=False).harmless)
 
 
 def _compared(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]], a: str, b: str, alpha: float) -> Compared:

@@ -56,7 +56,15 @@ def hide(value: T, *secrets: str | None) -> T:
 
 def holds(value: Any, secret: str) -> bool:
     """Whether a text anywhere in this value has the secret, however it is escaped."""
-    return bool(hide(value, secret) != value)
+    return len(secret) >= SHORTEST and _has(value, secret)
+
+
+def _has(value: Any, secret: str) -> bool:
+    if isinstance(value, str):
+        return secret in value or (ESCAPED.search(value) is not None and _spellings(secret).search(value) is not None)
+    if isinstance(value, Mapping):
+        return any(_has(name, secret) or _has(inner, secret) for name, inner in value.items())
+    return isinstance(value, list | tuple) and any(_has(inner, secret) for inner in value)
 
 
 def _hide(value: Any, secrets: list[str]) -> Any:

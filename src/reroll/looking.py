@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -25,6 +25,7 @@ __all__ = [
     "Parted",
     "Whole",
     "environment_facts",
+    "judged_samples",
     "judged_texts",
     "known_case",
     "not_asked",
@@ -39,6 +40,7 @@ __all__ = [
 # What a list shows: branches, gone on with from a given beginning, are no runs of the case.
 LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "cut", "replay")
 RUNS: tuple[Source, ...] = ("draw", "imported")
+PAGE = 500  # samples that are in memory at once
 REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")
 
 
@@ -196,6 +198,18 @@ def outcomes_of(
     if all(i in have for i in ids):
         return [have[i] for i in ids]
     return checker.judge(case, project.program, stored.sample)
+
+
+def judged_samples(
+    project: Project, store: Store, case_id: str | None, source: Collection[Source], *, payload: bool = False
+) -> Iterator[list[tuple[StoredSample, list[Outcome]]]]:
+    """Every sample of these sources with what the checks as they are now say of it, in seq order, page by page."""
+    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
+    after = 0
+    with Checker(project.path, person=not_asked) as checker:
+        while page := store.samples(case_id=case_id, source=source, limit=PAGE, after=after, payload=payload):
+            after = page[-1].seq
+            yield [(one, outcomes_of(checker, store, project, cases.get(one.case_id), one)) for one in page]
 
 
 def not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:

@@ -45,11 +45,24 @@ FORMS = (
 JSON = Any  # what json.loads returns
 
 # What does not change the output, and so is no part of a program's identity.
-NOT_OUTPUT = {"program", "effects", "neutral", "alternatives", "replicas", "target", "reference_rate", "prevalence"}
+NOT_OUTPUT = {
+    "program",
+    "effects",
+    "neutral",
+    "alternatives",
+    "replicas",
+    "target",
+    "reference_rate",
+    "prevalence",
+    "margin",
+}
 
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # A sentence ends at .!? before white space; the white space stays with it, so joining is exact.
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
+
+
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode  # made once, it is slow
 
 
 def canonical(value: JSON) -> str:
@@ -58,7 +71,7 @@ def canonical(value: JSON) -> str:
     The order of keys inside `response` and message lists matters to a model, so callers turn
     ordered mappings whose order counts into lists of pairs first (see `Program.content`).
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return CANONICAL(value)
 
 
 def content_id(prefix: str, value: JSON) -> str:
@@ -235,6 +248,7 @@ class Program(BaseModel):
     target: float | None = Field(None, gt=0, lt=1, description="The success rate to certify, e.g. 0.99.")
     reference_rate: float | None = Field(None, gt=0, lt=1, description="Usual failure rate; default: control cases.")
     prevalence: float | None = Field(None, ge=0, le=1)
+    margin: float | None = Field(None, ge=0.001, le=0.5, description="A rise of the failure rate that is harm.")
 
     @field_validator("examples")
     @classmethod

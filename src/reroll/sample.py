@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, dataclass_transform
 
-__all__ = ["Attempt", "Completion", "Sample", "Token", "Usage", "served"]
+__all__ = ["Attempt", "Completion", "Sample", "Token", "Usage", "made_often", "served"]
 
 
-@dataclass(frozen=True, slots=True)
+C = TypeVar("C")
+
+
+@dataclass_transform(frozen_default=True)
+def made_often(cls: type[C]) -> type[C]:
+    """A dataclass that is frozen for the type checker only: making one takes a quarter of the time."""
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
+
+@made_often
 class Token:
     """One sampled token; `logprob` in nats as the server reported it, before temperature.
 
@@ -24,7 +33,7 @@ class Token:
     top_ids: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Completion:
     """What the model wrote. `finish_reason` is the server's word: stop, length, tool_calls, ..."""
 
@@ -50,7 +59,7 @@ class Attempt:
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Usage:
     """Tokens and money of one draw, all its attempts together; None means not known, never 0.
 
@@ -72,7 +81,7 @@ def served(model: str | None, fingerprint: str | None) -> str:
     return " ".join(part for part in (model, fingerprint) if part)
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Sample:
     """One settled draw. It has a completion, an error, or (a recorded conversation) a reward.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 
 from reroll import store_sql as sql
 from reroll.case import Case, Report
@@ -19,6 +20,10 @@ from reroll.store_secrets import refuse_keys, refuse_secrets
 __all__ = ["Asked", "report_id"]
 
 ADD_REQUEST = sql.insert_new(requests)
+ADD_CASE = insert(cases)
+ADD_CASE = ADD_CASE.on_conflict_do_update(
+    index_elements=[cases.c.id, cases.c.version], set_={"seen_us": ADD_CASE.excluded.seen_us}
+)
 
 
 def report_id(report: Report, program_id: str | None) -> str:
@@ -69,17 +74,13 @@ class Asked(Database):
         for case in given:
             body = case.model_dump(mode="json", exclude_defaults=True)
             if keys:
-                refuse_keys(body, f"the case `{case.id}`")
+                refuse_keys(body, f"the case `{case.id}`", keys)
             row = {"id": case.id, "version": content_id("v1", body), "content_id": case.content_id}
             rows.append({**row, "body": to_json(body), "put_us": now, "seen_us": now})
         if not rows:
             return
-        again = update(cases).where(cases.c.id == bindparam("its_id"), cases.c.version == bindparam("its_version"))
         with self._write() as connection:
-            connection.execute(sql.insert_new(cases), rows)
-            connection.execute(
-                again.values(seen_us=now), [{"its_id": r["id"], "its_version": r["version"]} for r in rows]
-            )
+            sql.add_all(connection, ADD_CASE, rows)
 
     def get_case(self, id: str) -> Case:
         """The case as last put. Raises: UsageError if unknown."""
@@ -124,22 +125,24 @@ class Asked(Database):
     def put_requests(self, asked: Iterable[tuple[str, Request, str]]) -> None:
         """The same for many, as (id, request, identity), in one transaction: all or none are stored."""
         now, rows = now_us(), []
+        keys = known_values()
         for request_id, request, identity in asked:
-            refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url)
-            refuse_keys([request.model, identity], "the model's name")
+            body = to_json(request.body)
+            refuse_secrets(request.body, "the request", raw=request.raw, url=request.base_url, text=body, keys=keys)
+            refuse_keys([request.model, identity], "the model's name", keys)
             row = {
                 "id": request_id,
                 "identity": identity,
                 "model": request.model,
                 "base_url": request.base_url,
-                "body": to_json(request.body),
+                "body": body,
                 "raw": None if request.raw is None else request.raw.encode(errors="surrogatepass"),
                 "put_us": now,
             }
             rows.append(row)
         if rows:
             with self._write() as connection:
-                connection.execute(ADD_REQUEST, rows)
+                sql.add_all(connection, ADD_REQUEST, rows)
 
     def get_request(self, id: str) -> StoredRequest:
         """Raises: UsageError if unknown."""

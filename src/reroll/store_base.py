@@ -20,7 +20,7 @@ from reroll import store_postgres, store_sqlite
 from reroll.errors import StoreError
 from reroll.store_prefixes import Beginnings
 
-__all__ = ["Database", "chunks", "new_id", "now_us"]
+__all__ = ["Database", "chunks", "new_id", "new_ids", "now_us"]
 
 # Crockford's letters, with no i, l, o, u to be misread, in the place of those of RFC 4648.
 CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
@@ -187,7 +187,13 @@ def now_us() -> int:
 
 def new_id(prefix: str) -> str:
     """A short id that says nothing but can be pasted: 60 random bits."""
-    return f"{prefix}_{base64.b32encode(secrets.token_bytes(8)).translate(CROCKFORD)[:12].decode()}"
+    return new_ids(prefix, 1)[0]
+
+
+def new_ids(prefix: str, count: int) -> list[str]:
+    """So many of them, in the order of the alphabet: an index of random ids is filled far faster from one end."""
+    letters = base64.b32encode(secrets.token_bytes(15 * (count // 2 + 1))).translate(CROCKFORD).decode()
+    return sorted([f"{prefix}_{letters[at : at + 12]}" for at in range(0, 12 * count, 12)])
 
 
 def chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -11,7 +11,19 @@ from reroll import migrations, store_schema
 from reroll.errors import StoreError
 from reroll.settings import setting
 
-__all__ = ["ERRORS", "READ", "WALKS", "connect", "explain", "flush", "gone", "known_url", "name_of", "prepare"]
+__all__ = [
+    "ERRORS",
+    "READ",
+    "WALKS",
+    "connect",
+    "expect_many",
+    "explain",
+    "flush",
+    "gone",
+    "known_url",
+    "name_of",
+    "prepare",
+]
 
 ERRORS = (DBAPIError,)  # what `explain` explains
 # Execution options of a connection that only reads: one unchanging view, and no lock.
@@ -95,6 +107,10 @@ def _state(error: DBAPIError) -> str:
     if "database" in words and "does not exist" in words:
         return "3D000"
     return "08000" if error.connection_invalidated or isinstance(error, OperationalError) else ""
+
+
+def expect_many(_: Connection) -> None:
+    """The server has memory of its own."""
 
 
 def gone(error: BaseException) -> bool:

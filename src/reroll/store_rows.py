@@ -14,13 +14,14 @@ import numpy as np
 
 from reroll.case import Report
 from reroll.program import Request
-from reroll.sample import Attempt, Completion, Sample, Token, Usage
+from reroll.sample import Attempt, Completion, Sample, Token, Usage, made_often
 from reroll.store_tokens import LONG, pack_text, unpack_text
 
 __all__ = [
     "ATTEMPT",
     "Decision",
     "NewSample",
+    "Origin",
     "Rates",
     "Seqs",
     "Source",
@@ -50,6 +51,15 @@ Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "re
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a call was recorded: its trace and span, and the server's own name for its answer; "" where not known."""
+
+    trace: str = ""
+    span: str = ""
+    response: str = ""
+
+
+@made_often
 class NewSample:
     """A sample with its place: `idx` in `series` of `request_id`. `settled` is Unix time; None: now.
 
@@ -66,6 +76,7 @@ class NewSample:
     source: Source = "draw"
     settled: float | None = None
     choice: int = 0
+    origin: Origin | None = None
 
 
 def several(new: NewSample) -> list[NewSample]:
@@ -181,13 +192,16 @@ def to_us(seconds: float) -> int:
     return round(seconds * 1e6)
 
 
+READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=dict).encode  # made once, it is slow
+
+
 def to_json(value: Any) -> str:
     """JSON text that any database can hold, key order kept; readable unless it holds half characters.
 
     >>> to_json({"b": "é", "a": chr(0xD83D)})
     '{"b":"\\\\u00e9","a":"\\\\ud83d"}'
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+    text = READABLE(value)
     return text if clean(text) == text else json.dumps(value, separators=(",", ":"), default=dict)
 
 
@@ -249,7 +263,7 @@ def sample_row(new: NewSample, id: str, now_us: int) -> dict[str, Any]:
     exact = {}
     for name in TEXTS:
         value = row[name]
-        if value is not None and (shown := clean(value)) != value:
+        if value and (shown := clean(value)) is not value:
             exact[name], row[name] = value, shown
     if sample.seed is not None and not -(2**63) <= sample.seed < 2**63:
         exact["seed"], row["seed"] = sample.seed, None

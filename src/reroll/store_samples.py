@@ -6,12 +6,12 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, tuple_, update
 
 from reroll import store_sql as sql
 from reroll.errors import StoreError, UsageError
 from reroll.sample import Attempt, Sample, Token
-from reroll.store_base import CHUNK, Database, chunks, new_id, now_us
+from reroll.store_base import CHUNK, Database, chunks, new_ids, now_us
 from reroll.store_rows import (
     ATTEMPT,
     NewSample,
@@ -37,7 +37,7 @@ __all__ = ["LAST_SEQ", "Sampled", "conditions"]
 # Built once: building costs more than SQLite needs to run them.
 LAST_SEQ = select(func.max(samples.c.seq))
 NEWER = select(samples.c.id, samples.c.seq).where(samples.c.seq > bindparam("before"))
-AT_SLOT = select(samples.c.id).where(*(samples.c[name] == bindparam(name) for name in ("request_id", "series", "idx")))
+SLOT = tuple(samples.c[name] for name in ("request_id", "series", "idx"))
 MOVED = (
     update(series_table)
     .where(series_table.c.request_id == bindparam("id"), series_table.c.series == bindparam("name"))
@@ -70,8 +70,12 @@ def _drawn(by_index: bool) -> Select[Any]:
 
 DRAWN = {by_index: _drawn(by_index) for by_index in (False, True)}
 
+MANY = 1000  # rows at once that are worth memory of their own
 LOOKED_AT = 50  # earlier samples of a request whose beginnings a new process learns
 TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples were taken in
+
+
+Slot = tuple[str, str, int]  # request_id, series, idx
 
 
 class Sampled(Database):
@@ -198,22 +202,25 @@ class Sampled(Database):
     def _put(self, new: Sequence[NewSample]) -> list[tuple[str, bool]]:
         self._look_back(new)
         now = now_us()
-        rows = [sample_row(one, new_id("s"), now) for one in new]
+        rows = [sample_row(one, id, now) for one, id in zip(new, new_ids("s", len(new)), strict=True)]
         if not rows:
             return []
         with self._write() as connection:
+            if len(rows) >= MANY:
+                self._sql.expect_many(connection)
             if len(rows) == 1:  # the usual batch, worth a way of its own
                 seq = connection.execute(ADD_ONE, rows[0]).scalar_one_or_none()
                 seqs = {} if seq is None else {rows[0]["id"]: seq}
             else:
                 before = connection.execute(LAST_SEQ).scalar_one() or 0
-                sql.add_all(connection, ADD_SAMPLE, rows)
+                if sql.add_all(connection, ADD_SAMPLE, rows) == len(rows) and not any(map(_has_parts, new)):
+                    return [(row["id"], True) for row in rows]
                 seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
             fresh = [(seqs[row["id"]], one) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
             begun = self._add_parts(connection, fresh)
-            stored = [(row["id"], True) if row["id"] in seqs else (self._at(connection, row), False) for row in rows]
+            taken = self._at(connection, [row for row in rows if row["id"] not in seqs])
         self._beginnings.learn(begun)
-        return stored
+        return [(row["id"], True) if row["id"] in seqs else (taken[_slot(row)], False) for row in rows]
 
     def _look_back(self, new: Sequence[NewSample]) -> None:
         """Know how earlier samples of these requests begin: those that other processes stored before this one."""
@@ -250,10 +257,13 @@ class Sampled(Database):
         return begun
 
     @staticmethod
-    def _at(connection: Connection, row: Mapping[str, Any]) -> str:
-        """The id of the sample in this row's slot."""
-        slot = {name: row[name] for name in ("request_id", "series", "idx")}
-        return str(connection.execute(AT_SLOT, slot).scalar_one())
+    def _at(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[Slot, str]:
+        """The ids of the samples in the slots of these rows, by slot."""
+        found: dict[Slot, str] = {}
+        for part in chunks([_slot(row) for row in rows]):
+            here = select(samples.c.id, *SLOT).where(tuple_(*SLOT).in_(part))
+            found |= {(request_id, name, idx): id for id, request_id, name, idx in connection.execute(here)}
+        return found
 
     def samples(
         self, *, payload: bool = False, limit: int | None = None, newest: bool = False, **where: Unpack[Where]
@@ -382,6 +392,16 @@ class Sampled(Database):
                     tries[seq].append(attempt_from(*one))
             tokens, raws = _payloads(connection, rows) if payload else ({}, {})
         return [from_row(row, tries[row["seq"]], tokens.get(row["seq"], ()), raws.get(row["seq"])) for row in rows]
+
+
+def _slot(row: Mapping[str, Any]) -> Slot:
+    return row["request_id"], row["series"], row["idx"]
+
+
+def _has_parts(new: NewSample) -> bool:
+    """Whether rows of other tables hang on its row."""
+    sample = new.sample
+    return bool(sample.attempts or sample.raw is not None or (sample.completion and sample.completion.tokens))
 
 
 def _payloads(

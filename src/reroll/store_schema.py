@@ -11,7 +11,8 @@ Version history
     0003  what a model can do (probes); cached prompt tokens; several samples of one call (samples.choice)
     0004  for the pages: findings, jobs and what they ask people, marks on reports, access tokens
     0005  for Slack: what came in, what was asked for in which thread, what goes out
-    0006  what exporters send: batches, calls that were taken, counts
+    0006  where imported samples were made (origins)
+    0007  what exporters send: batches, calls that were taken, counts
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ VERSIONS: tuple[str, ...] = (
     "0004",
     "0005",
     "0006",
+    "0007",
 )  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
@@ -240,6 +242,17 @@ decisions = Table(
     Column("evidence", Text, nullable=False),  # JSON
     Column("made_us", BigInteger, nullable=False),
     sqlite_autoincrement=True,
+)
+
+# Where an imported sample was made, so that what is said of it can be put beside it there. "" where not known.
+origins = Table(
+    "origins",
+    metadata,
+    Column("sample_id", Text, primary_key=True, nullable=False),
+    Column("trace", Text, nullable=False),  # of the call's span; hexadecimal where it is OpenTelemetry's
+    Column("span", Text, nullable=False),
+    Column("response", Text, nullable=False),  # the server's own name for its answer
+    sqlite_with_rowid=False,
 )
 
 # What a model was found to be able to do. Append-only, so that it can be said what changed since.

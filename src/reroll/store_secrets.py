@@ -13,19 +13,30 @@ from reroll.keys import hide, holds, known_values
 __all__ = ["refuse_keys", "refuse_secrets"]
 
 NAMES = {"authorization", "proxy-authorization", "api-key", "apikey", "x-api-key", "x-goog-api-key"}
+PARTS = ("authorization", "apikey", "api-key", "api_key")  # one of these is in each name
 
 
-def refuse_secrets(value: Any, what: str, *, raw: str | None = None, url: str | None = None) -> None:
+def refuse_secrets(
+    value: Any,
+    what: str,
+    *,
+    raw: str | None = None,
+    url: str | None = None,
+    text: str | None = None,
+    keys: Mapping[str, str] | None = None,
+) -> None:
     """Return if neither the value, the raw JSON text nor the address holds a key or token.
 
     Only text counts: a tool may well have a parameter called `api_key`, described by a mapping.
     Keys that are in use, as the environment has them, are found in any text.
 
+    Args: text: the value as JSON, where it is at hand, which spares a look at each of its names;
+        keys: those in use, by variable, where they are at hand.
     Raises: UsageError that names where, never the secret.
     """
-    refuse_keys([value, raw, url], what)
-    found = next(_places(value, ""), None)
-    if raw is not None and found is None:
+    refuse_keys([value, raw, url], what, keys)
+    found = next(_places(value, ""), None) if text is None or _may_name(text) else None
+    if raw is not None and found is None and _may_name(raw):
         try:
             found = next(_places(json.loads(raw), ""), None)
         except ValueError:
@@ -42,18 +53,24 @@ def refuse_secrets(value: Any, what: str, *, raw: str | None = None, url: str | 
         )
 
 
-def refuse_keys(value: Any, what: str) -> None:
+def refuse_keys(value: Any, what: str, keys: Mapping[str, str] | None = None) -> None:
     """Return unless a key that is in use, as the environment has it, is in some text of the value.
 
     Raises: UsageError that names the variable, never the key.
     """
-    for variable, key in known_values().items():
+    for variable, key in (known_values() if keys is None else keys).items():
         if holds([value, what], key):
             raise UsageError(
                 f"{hide(what, key)} holds the very key that the environment variable {variable} has, which reroll "
                 "does not store; take it out, calls read it from there",
                 slug="secret-in-request",
             )
+
+
+def _may_name(text: str) -> bool:
+    """False only where no name in this JSON is that of a secret; escapes may spell anything."""
+    low = text.lower()
+    return "\\u" in low or any(part in low for part in PARTS)
 
 
 def _is_secret(name: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -28,13 +29,16 @@ def add_up(table: Table, key: Sequence[str], sums: Sequence[str], newest: Sequen
     )
 
 
+MOST_VALUES = 32_000  # in one statement of SQLite's, which takes 32,766
+FEWEST = 32  # rows for which a statement of their own is worth while
 _texts: dict[tuple[Insert, str], tuple[str, tuple[str, ...] | None]] = {}  # statements as each database spells them
 
 
-def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows that all have the same names; values are such as the driver takes (numbers, text, bytes, None).
 
     Goes to the driver directly: SQLAlchemy works on every value of every row, which costs more than SQLite does.
+    Returns how many were inserted.
     """
     known = _texts.get((statement, connection.dialect.name))
     if known is None:
@@ -43,9 +47,29 @@ def add_all(connection: Connection, statement: Insert, rows: Sequence[Mapping[st
         known = _texts[statement, connection.dialect.name] = str(compiled), names
     text, names = known
     if names is None:
-        connection.exec_driver_sql(text, [dict(row) for row in rows])
-    else:
-        connection.exec_driver_sql(text, list(map(itemgetter(*names), rows)))
+        return connection.exec_driver_sql(text, [dict(row) for row in rows]).rowcount
+    values = list(map(itemgetter(*names), rows))
+    added, at = 0, 0
+    for size, many in _larger(text, len(names), len(values)):
+        added += connection.exec_driver_sql(many, tuple(chain.from_iterable(values[at : at + size]))).rowcount
+        at += size
+    return added + (connection.exec_driver_sql(text, values[at:]).rowcount if at < len(values) else 0)
+
+
+def _larger(text: str, width: int, rows: int) -> Iterator[tuple[int, str]]:
+    """Statements for many rows each, and for how many, as far as that is worth while; the rest is up to `text`.
+
+    Python's other threads run during a statement of SQLite's. After each row of an `executemany` the driver would
+    want Python's lock back, and wait for it up to 5 ms where others compute.
+    """
+    begin, values, end = text.partition(f"({', '.join('?' * width)})")
+    size = 1 << (MOST_VALUES // width).bit_length() - 1  # powers of two: few statements, which SQLite keeps prepared
+    while values and size >= FEWEST:
+        if size > rows:
+            size //= 2
+            continue
+        yield size, f"{begin}{', '.join([values] * size)}{end}"
+        rows -= size
 
 
 class unindexed(FunctionElement[Any]):

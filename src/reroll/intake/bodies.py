@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reroll.intake.logprobs import read_tokens
 from reroll.intake.taken import API
-from reroll.sample import Completion, Token, Usage
+from reroll.json_text import json_text, json_value
+from reroll.sample import Completion, Token, Usage, made_often
 
 __all__ = [
     "Answered",
@@ -21,7 +21,6 @@ __all__ = [
     "as_object",
     "as_text",
     "call",
-    "compact",
     "is_request",
     "joined",
     "messages_of",
@@ -35,11 +34,9 @@ __all__ = [
 JSON = Any
 MOST_TOKENS = 10**9
 UNKNOWN = Usage()
-# Made once: json.dumps makes an encoder for each call.
-compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Answered:
     """What an answer's body says: completions (the first, then others), or an error, or that it says neither."""
 
@@ -65,12 +62,19 @@ def is_request(value: JSON) -> bool:
     return has and isinstance(value.get("prompt", value.get("input")), str | list) and "output" not in value
 
 
+ENDINGS: tuple[tuple[str, API], ...] = (
+    ("/chat/completions", "chat"),
+    ("/responses", "responses"),
+    ("/messages", "messages"),
+)
+
+
 def api_of(body: Mapping[str, JSON], url: str | None = None) -> API:
     """The family that a request body belongs to: from its address where that is known, else from its shape."""
-    path = (url or "").partition("?")[0].rstrip("/")
-    for ending, api in (("/chat/completions", "chat"), ("/responses", "responses"), ("/messages", "messages")):
+    path = url.partition("?")[0].rstrip("/") if url else ""
+    for ending, api in ENDINGS if path else ():
         if path.endswith(ending):
-            return api  # type: ignore[return-value]
+            return api
     if "messages" in body:
         system = "system" in body or str(body.get("model", "")).startswith("claude")
         return "messages" if system or "anthropic_version" in body else "chat"
@@ -79,7 +83,7 @@ def api_of(body: Mapping[str, JSON], url: str | None = None) -> API:
 
 def request_text(body: Mapping[str, JSON]) -> str:
     """The text of a body, its keys in their order."""
-    return compact(body)
+    return json_text(body)
 
 
 def messages_of(body: Mapping[str, JSON], api: API) -> list[dict[str, JSON]]:
@@ -100,8 +104,10 @@ def messages_of(body: Mapping[str, JSON], api: API) -> list[dict[str, JSON]]:
 
 def _plain(message: Mapping[str, JSON]) -> dict[str, JSON]:
     """The message without its empty keys, and with its text as one text where it is nothing but text."""
+    role, content = message.get("role"), message.get("content")
+    if len(message) == 2 and type(role) is str and type(content) is str:
+        return {"role": role, "content": content}
     found = {k: v for k, v in message.items() if (v is not None and v != []) or k == "content"}
-    content = found.get("content")
     if isinstance(content, list) and content and all(_is_text(part) for part in content):
         found["content"] = joined(content)
     return {"role": str(found.pop("role", "user")), **found}
@@ -246,6 +252,8 @@ def _name(value: JSON) -> str | None:
 
 def whole_number(value: JSON) -> int | None:
     """A count, None for anything that can be none."""
+    if value is None or (type(value) is int and 0 <= value <= MOST_TOKENS):
+        return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -377,8 +385,8 @@ def as_json(value: JSON) -> JSON:
     if not BEGINS.match(value):
         return None
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return json_value(value, odd_numbers=True)
+    except ValueError:
         return None
 
 

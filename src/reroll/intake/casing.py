@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reroll.case import Case
 from reroll.check import Check
-from reroll.intake.bodies import as_mapping, compact, joined, messages_of
+from reroll.intake.bodies import as_mapping, joined, messages_of
 from reroll.intake.genai import merged
 from reroll.intake.taken import Skipped, Taken
+from reroll.json_text import json_bytes
 from reroll.match import clean
 from reroll.program import Program
-from reroll.sample import Completion, Sample
+from reroll.sample import Completion, Sample, made_often
 
-__all__ = ["Placed", "case_of", "key_of", "keys_of_project", "params_of", "place", "sample_of"]
+__all__ = ["Placed", "again_of", "case_of", "key_of", "keys_of_project", "params_of", "place", "sample_of"]
 
 JSON = Any
 SYSTEM = ("system", "developer")
@@ -28,7 +28,7 @@ NO_PARAMS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Placed:
     """A call at its place in a conversation.
 
@@ -53,18 +53,19 @@ class Placed:
 def key_of(messages: Sequence[Mapping[str, JSON]]) -> str:
     """The identity of rendered messages: who says what, whichever form the API has for it."""
     said = [
-        ["system" if m.get("role") in SYSTEM else m.get("role"), m.get("content") or "", m.get("tool_calls") or 0]
+        ["system" if (role := m.get("role")) in SYSTEM else role, m.get("content") or "", m.get("tool_calls") or 0]
         for m in messages
     ]
-    text = compact(said)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return hashlib.blake2b(json_bytes(said), digest_size=8).hexdigest()
 
 
 def place(taken: Taken, turn: int | None = None) -> Placed | Skipped:
     """The call at its turn: number `turn` of the user's messages, from 1, or the last; a negative one from the end."""
     messages = messages_of(taken.body, taken.api)
-    first = next((i for i, m in enumerate(messages) if m["role"] not in SYSTEM), len(messages))
-    system = "\n".join(joined(m.get("content")) for m in messages[:first]) if first else None
+    first = 0
+    while first < len(messages) and messages[first]["role"] in SYSTEM:
+        first += 1
+    system = "\n".join([joined(m.get("content")) for m in messages[:first]]) if first else None
     asked = [i for i, m in enumerate(messages) if m["role"] == "user" and i >= first]
     if not asked:
         return Skipped(taken.format, taken.where, "has no message of a user")
@@ -84,7 +85,14 @@ def place(taken: Taken, turn: int | None = None) -> Placed | Skipped:
     key = key_of(messages[: at + 1])
     said = answered or taken.completion
     return Placed(
-        taken, key, system, tuple(messages[first:at]), request, _again(taken, key, said), answered, answered is not None
+        taken,
+        key,
+        system,
+        tuple(messages[first:at]),
+        request,
+        again_of(taken, key, said),
+        answered,
+        answered is not None,
     )
 
 
@@ -101,12 +109,12 @@ def _answer(message: Mapping[str, JSON]) -> Completion:
     return merged([dict(message)], "tool_calls" if message.get("tool_calls") else "unknown")
 
 
-def _again(taken: Taken, key: str, said: Completion | None) -> str | None:
+def again_of(taken: Taken, key: str, said: Completion | None) -> str | None:
     """Calls of tools have ids of their own, so an equal answer with equal ids is the same answer, seen twice."""
-    ids = [str(call.get("id")) for call in said.tool_calls if call.get("id")] if said else []
-    if ids:
-        return " ".join([key, *ids])
-    return None
+    if said is None or not said.tool_calls:
+        return None
+    ids = [str(call.get("id")) for call in said.tool_calls if call.get("id")]
+    return " ".join([key, *ids]) if ids else None
 
 
 def case_of(placed: Placed, id: str, checks: tuple[Check, ...]) -> Case:

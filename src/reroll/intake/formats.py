@@ -28,8 +28,8 @@ FORMATS: tuple[Format, ...] = (OTLP, INSPECT, PROMPTFOO, TAU, LANGFUSE, BATCH, O
 LOOKED_AT = 50  # values from the beginning of a file
 READ = (
     "request and response as JSON, a curl command, an OpenAI batch, an OpenTelemetry export (gen_ai, OpenInference, "
-    "Langfuse), Langfuse's export, Inspect's .eval, promptfoo's output, tau-bench's trajectories, and reroll's own "
-    "recorded completions"
+    "AI SDK, Langfuse), Langfuse's export, Inspect's .eval, promptfoo's output, tau-bench's trajectories, and "
+    "reroll's own recorded completions"
 )
 
 

@@ -22,7 +22,7 @@ from reroll.intake.spans import Span, nested
 from reroll.intake.taken import Taken
 from reroll.sample import Completion, Usage
 
-__all__ = ["address_of", "merged", "take"]
+__all__ = ["NONE", "NOT_ALL", "SHAPED", "address_of", "merged", "take"]
 
 JSON = Any
 NAME = "OpenTelemetry"
@@ -37,12 +37,15 @@ PARAMS = {
     "stop_sequences": "stop",
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
+    "choice.count": "n",
 }
 NAMES_OF = {ours: (f"gen_ai.request.{name}", f"gen_ai.openai.request.{name}") for name, ours in PARAMS.items()}
 NOT_ALL = (
     "A trace of this kind keeps only some parameters; what else was sent (such as logprobs or a schema) is not known."
 )
 NONE = "The trace keeps no parameter; the server's defaults would be used."
+SHAPED = "An answer in the form of JSON was asked for; whether with a schema, and which, the trace does not keep."
+SPACED = "The trace keeps the arguments of earlier tool calls as values: how their JSON was spaced is not known."
 
 
 def take(span: Span, where: str) -> Taken | Literal["no messages"] | None:
@@ -76,8 +79,17 @@ def take(span: Span, where: str) -> Taken | Literal["no messages"] | None:
         usage=_usage(span),
         model=span.text("gen_ai.response.model"),
         fingerprint=span.text("gen_ai.openai.response.system_fingerprint", "openai.response.system_fingerprint"),
-        guessed=(NOT_ALL if params else NONE,),
+        ids={"response": span.text("gen_ai.response.id") or ""},
+        guessed=(NOT_ALL if params else NONE, *_unsure(span, messages)),
     )
+
+
+def _unsure(span: Span, messages: list[dict[str, JSON]]) -> Iterator[str]:
+    """What a trace says of the request in part only."""
+    if span.text("gen_ai.output.type") == "json":
+        yield SHAPED
+    if any("tool_calls" in m for m in messages) and _given(span) is not None:
+        yield SPACED
 
 
 def _is_call(span: Span) -> bool:
@@ -151,11 +163,10 @@ def _tools(span: Span) -> list[JSON]:
 
 def _messages(span: Span) -> list[dict[str, JSON]]:
     """From the attributes, else from those of the details event, else one event a message, else the flat form."""
-    for told in (span.attributes, *(e.attributes for e in span.events)):
+    if (told := _given(span)) is not None:
         system = _parts_text(as_json(told.get("gen_ai.system_instructions")))
         found = [m for one in as_list(told.get("gen_ai.input.messages")) for m in _of_parts(one)]
-        if found:
-            return ([{"role": "system", "content": system}] if system else []) + found
+        return ([{"role": "system", "content": system}] if system else []) + found
     if found := list(_of_events(span)):
         return found
     flat = nested(span.attributes, "gen_ai.prompt")
@@ -167,6 +178,12 @@ def _messages(span: Span) -> list[dict[str, JSON]]:
             turns = [dict(m) for m in as_list(prompt) if isinstance(m, dict)]
             return turns or ([{"role": "user", "content": as_text(prompt)}] if prompt else [])
     return []
+
+
+def _given(span: Span) -> Mapping[str, JSON] | None:
+    """The attributes, of the span or of an event of it, that hold the messages in their present form."""
+    told = (span.attributes, *(e.attributes for e in span.events))
+    return next((t for t in told if any(isinstance(m, dict) for m in as_list(t.get("gen_ai.input.messages")))), None)
 
 
 def _parts_text(value: JSON) -> str:
@@ -194,8 +211,10 @@ def _of_parts(message: JSON) -> Iterator[dict[str, JSON]]:
             yield {"role": "tool", "tool_call_id": as_text(part.get("id")), "content": as_text(said)}
     calls = [call(p.get("id"), p.get("name"), p.get("arguments")) for p in kept if p.get("type") == "tool_call"]
     text = _parts_text(kept)
+    name = {"name": message["name"]} if isinstance(message.get("name"), str) and message["name"] else {}
     if text or calls or not any(p.get("type") == "tool_call_response" for p in kept):
-        yield {"role": role, "content": text or (None if calls else ""), **({"tool_calls": calls} if calls else {})}
+        more = {**name, **({"tool_calls": calls} if calls else {})}
+        yield {"role": role, "content": text or (None if calls else ""), **more}
 
 
 def _flat(message: Mapping[str, JSON]) -> dict[str, JSON]:

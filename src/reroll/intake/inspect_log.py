@@ -59,7 +59,7 @@ def _taken(sample: Mapping[str, JSON], where: str, header: Mapping[str, JSON]) -
     if len(answers) == 1:
         taken = _exact(sample, output, where) or _rebuilt(given[: answers[0]], sample, output, where, header)
     else:
-        taken = _rebuilt(given, sample, output, where, header)
+        taken = (None if answers else _failed(sample, where)) or _rebuilt(given, sample, output, where, header)
         taken = replace(taken, completion=None, whole=True) if answers else taken
     if not taken.body.get("messages") and taken.api == "chat":
         return Skipped(NAME, where, "is a sample without messages")
@@ -67,9 +67,10 @@ def _taken(sample: Mapping[str, JSON], where: str, header: Mapping[str, JSON]) -
     rewards = [m.value for m in marks if isinstance(m.value, float) and 0 <= m.value <= 1]
     reward = rewards[0] if len(rewards) == 1 else None
     several = ("The sample has several scores, and none of them is taken for its outcome.",) if len(rewards) > 1 else ()
-    error = as_text(as_mapping(sample.get("error")).get("message")) or None
+    # What the sample says of a failed call names an object in memory, another one each time.
+    error = taken.error or as_text(as_mapping(sample.get("error")).get("message")) or None
     if taken.completion is None and reward is None:
-        error = error or taken.error or "the sample has no output"
+        error = error or "the sample has no output"
     target = sample.get("target")
     return replace(
         taken,
@@ -110,6 +111,19 @@ def _exact(sample: Mapping[str, JSON], output: Mapping[str, JSON], where: str) -
             best = taken.completion if taken.completion is not None else said
             return replace(taken, completion=best, usage=_usage(output))
     return None
+
+
+def _failed(sample: Mapping[str, JSON], where: str) -> Taken | None:
+    """The raw call at which a sample without an answer ended; None where it ended otherwise, or none was kept."""
+    if not as_mapping(sample.get("error")):
+        return None
+    called = [as_mapping(e) for e in as_list(sample.get("events")) if as_mapping(e).get("event") == "model"]
+    last = called[-1] if called else {}
+    request = _request(as_mapping(last.get("call")), as_mapping(sample.get("events_data")))
+    if not last.get("error") or not request or not is_request(request):
+        return None
+    taken = taken_from(NAME, where, request, None, None, False)
+    return replace(taken, error=as_text(last["error"])[:2000])
 
 
 def _request(called: Mapping[str, JSON], pool: Mapping[str, JSON]) -> dict[str, JSON] | None:

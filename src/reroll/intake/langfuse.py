@@ -36,6 +36,7 @@ INVENTED: Mapping[str, tuple[JSON, ...]] = {
     "n": (1,),
 }
 NOT_ALL = "Langfuse keeps only some parameters; what else was sent (such as logprobs or a schema) is not known."
+ANSWERED = "Langfuse names the model as the one that answered does; the request may have used another name for it."
 NONE = "The observation keeps no parameter that somebody set; the server's defaults would be used."
 
 
@@ -145,19 +146,24 @@ def taken_from_observation(value: Mapping[str, JSON], where: str) -> Taken | Non
     if not messages or not all(isinstance(m.get("role"), str) for m in messages):
         return None
     params, guessed = _params(as_object(_get(value, "modelParameters", "model_parameters")) or {})
+    about = as_object(value.get("metadata")) or {}
+    if shape := as_object(about.get("response_format")):
+        asked["response_format"] = shape
     model = _get(value, "model", "providedModelName", "provided_model_name")
     body = {**({"model": model} if isinstance(model, str) and model else {}), "messages": messages, **params, **asked}
-    completion, error = _answer(value)
+    completions, error = _answers(value, about)
+    answered = (ANSWERED,) if completions and model else ()
     return Taken(
         format=NAME,
         where=where,
         body=body,
         fidelity="partly" if params else "messages",
-        completion=completion,
+        completion=completions[0] if completions else None,
+        others=tuple(completions[1:]),
         error=error,
         usage=_usage(as_object(_get(value, "usageDetails", "usage_details", "usage")) or {}),
         model=model if isinstance(model, str) else None,
-        guessed=(*guessed, NOT_ALL if params else NONE),
+        guessed=(*guessed, NOT_ALL if params else NONE, *answered),
     )
 
 
@@ -191,25 +197,34 @@ def _number(value: JSON) -> JSON:
     return int(number) if number.is_integer() and "." not in value else number
 
 
-def _answer(value: Mapping[str, JSON]) -> tuple[Completion | None, str | None]:
+def _answers(value: Mapping[str, JSON], about: Mapping[str, JSON]) -> tuple[list[Completion], str | None]:
+    """The completions of a generation, or why there is none; several where several were asked for."""
     failed = str(value.get("level", "")).upper() == "ERROR"
     output = value.get("output")
     if failed or output in (None, ""):
-        return None, as_text(_get(value, "statusMessage", "status_message")) or "the answer was not kept"
-    whole = as_object(output)
+        return [], as_text(_get(value, "statusMessage", "status_message")) or "the answer was not kept"
+    reason = as_text(about.get("finish_reason")).strip('"') or "unknown"
+    several = [m for m in as_list(output) if isinstance(m, dict) and m.get("role") == "assistant"]
+    if several and len(several) == len(as_list(output)):
+        whole: dict[str, JSON] | None = {"choices": [{"message": m} for m in several]}
+    else:
+        whole = as_object(output)
     if whole is not None and whole.keys() & {"choices", "content", "tool_calls", "output"}:
         message = whole if "choices" in whole or "output" in whole else {"choices": [{"message": whole}]}
         said = read_answer(message)
-        return said.completion, said.error
-    return Completion(as_text(output), "unknown"), None
+        kept = [c for c in (said.completion, *said.others) if isinstance(c, Completion)]
+        return [replace(c, finish_reason=reason) if c.finish_reason == "unknown" else c for c in kept], said.error
+    return [Completion(as_text(output), reason)], None
 
 
 def _usage(given: Mapping[str, JSON]) -> Usage:
+    """The tokens; in the export under Langfuse's names, in a span under those of the API."""
+    details = as_mapping(given.get("prompt_tokens_details"))
     return Usage(
         whole_number(_get(given, "input", "promptTokens", "prompt_tokens")),
         whole_number(_get(given, "output", "completionTokens", "completion_tokens")),
         None,
-        whole_number(_get(given, "input_cached_tokens", "cache_read_input_tokens")),
+        whole_number(_get({**details, **given}, "input_cached_tokens", "cache_read_input_tokens", "cached_tokens")),
     )
 
 

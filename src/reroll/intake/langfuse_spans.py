@@ -28,4 +28,6 @@ def take(span: Span, where: str) -> Taken | Literal["no messages"] | None:
         "level": "langfuse.observation.level",
     }
     found = {key: span.attributes.get(name) for key, name in names.items()}
+    about = "langfuse.observation.metadata."
+    found["metadata"] = {k.removeprefix(about): v for k, v in span.attributes.items() if k.startswith(about)}
     return taken_from_observation({**found, "type": "GENERATION"}, where) or "no messages"

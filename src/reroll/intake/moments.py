@@ -18,6 +18,8 @@ def moment(value: Any) -> float | None:
     >>> moment("2026-11-27T12:00:00Z") == moment(1795780800000) == moment("1795780800000000000")
     True
     """
+    if type(value) in (int, float) and EARLIEST <= value <= LATEST:
+        return float(value)
     if isinstance(value, str):
         text = value.strip()
         if text.isascii() and text.isdigit() and len(text) < 25:

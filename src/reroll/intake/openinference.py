@@ -121,4 +121,5 @@ def _answered(taken: Taken, span: Span) -> Taken:
         usage=said.usage if said and said.usage.prompt_tokens is not None else counted,
         model=(said.model if said else None) or span.text("llm.model_name"),
         fingerprint=said.fingerprint if said else None,
+        ids={**taken.ids, "response": (said.id if said else None) or ""},
     )

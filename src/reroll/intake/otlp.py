@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reroll.intake import genai, langfuse_spans, openinference
+from reroll.intake import ai_sdk, genai, langfuse_spans, openinference
 from reroll.intake.moments import lasted, moment
 from reroll.intake.spans import Event, Span
 from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
@@ -19,11 +20,13 @@ JSON = Any
 NAME = "OpenTelemetry"
 NO_CALL = "is a span that is no call of a model"
 NO_MESSAGES = "is a call whose messages were not captured (content capture is switched off where it was recorded)"
+EVALUATION = "gen_ai.evaluation.result"
+OF_NONE = "is an evaluation of a call that is in none of the files, or comes before it there: name this file first"
 TWICE = "is a call that was taken already (the same span a second time)"
 # A dialect takes a span that it knows, and gives None for all others. The first that knows it has it.
-DIALECTS = (openinference.take, langfuse_spans.take, genai.take)
+DIALECTS = (openinference.take, langfuse_spans.take, ai_sdk.take, genai.take)
 # How the attributes begin by which the dialects know a call.
-CALLS_BEGIN = ("gen_ai.", "llm.", "langfuse.", "openinference.")
+CALLS_BEGIN = ("gen_ai.", "llm.", "langfuse.", "openinference.", "ai.operationId")
 KEYS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "batches")
 
 
@@ -39,11 +42,35 @@ def _is_span(value: Mapping[str, JSON]) -> bool:
 
 def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
     seen: set[int] = set()
+    waiting: dict[tuple[str, str], _Evaluated] = {}
     for one in values:
         spans = list(spans_of(one.value)) if isinstance(one.value, dict) else []
         if not spans:
             yield Skipped(NAME, one.where, "holds no span")
-        yield from take_spans(one.where, spans, seen)
+        for span in [s for s in spans if _is_evaluation(s)]:
+            waiting.setdefault((span.trace, span.id), _Evaluated(one.where, [])).events.extend(span.events)
+        calls = (s for s in spans if not _is_evaluation(s))
+        yield from take_spans(one.where, (_evaluated(s, waiting) for s in calls), seen)
+    yield from (Skipped(NAME, f"{left.where}, span {span}", OF_NONE) for (_, span), left in waiting.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """Evaluations that were read before the call that they are about, and where."""
+
+    where: str
+    events: list[Event]
+
+
+def _is_evaluation(span: Span) -> bool:
+    """Whether these are log records that say how a call was judged, and nothing else of it."""
+    return span.name == "log" and all(e.name == EVALUATION for e in span.events)
+
+
+def _evaluated(span: Span, waiting: dict[tuple[str, str], _Evaluated]) -> Span:
+    """The span with the evaluations of it that came before it."""
+    found = waiting.pop((span.trace, span.id), None)
+    return replace(span, events=(*span.events, *found.events)) if found else span
 
 
 def take_spans(where: str, spans: Iterable[Span], seen: set[int]) -> Iterator[Taken | Skipped]:
@@ -89,6 +116,7 @@ def _finished(taken: Taken, span: Span) -> Taken:
         started=span.start,
         seconds=seconds,
         ids={k: v for k, v in {**taken.ids, **ids, "session": session or ""}.items() if v},
+        reward=taken.reward if taken.reward is not None else _verdict(span, bool(taken.others)),
         marks=(*taken.marks, *_evaluations(span)),
         guessed=(*taken.guessed, *skew),
     )
@@ -96,12 +124,24 @@ def _finished(taken: Taken, span: Span) -> Taken:
 
 def _evaluations(span: Span) -> Iterator[Mark]:
     for event in span.events:
-        if event.name == "gen_ai.evaluation.result":
+        if event.name == EVALUATION:
             said = event.attributes
             value = said.get("gen_ai.evaluation.score.value", said.get("gen_ai.evaluation.score.label"))
             good = isinstance(value, int | float | str) and not isinstance(value, bool)
             name = said.get("gen_ai.evaluation.name", "evaluation")
             yield Mark(str(name), value if good else None, str(said.get("gen_ai.evaluation.explanation") or ""))
+
+
+def _verdict(span: Span, several: bool) -> float | None:
+    """1 where every evaluation says pass, 0 where one says fail; None where they speak of something else.
+
+    A score by itself is none: whether much of it is good, only its name says. Of `several` completions it is not
+    known which one an evaluation is about, so there all must say the same.
+    """
+    labels = [str(e.attributes.get("gen_ai.evaluation.score.label")) for e in span.events if e.name == EVALUATION]
+    if not labels or not set(labels) <= {"pass", "fail"} or (several and len(set(labels)) > 1):
+        return None
+    return float("fail" not in labels)
 
 
 # -- the export's JSON -------------------------------------------------------------------------------------------------
@@ -144,10 +184,13 @@ def _span(value: Mapping[str, JSON]) -> Span:
     )
 
 
+HEXADECIMAL = re.compile("[0-9a-f]{16}|[0-9a-f]{32}")
+
+
 def _id(value: JSON) -> str:
     """Ids are hexadecimal; what went through protobuf's JSON has them in base64."""
     text = value.lower().removeprefix("0x") if isinstance(value, str) else ""
-    if len(text) in (16, 32) and all(c in "0123456789abcdef" for c in text):
+    if HEXADECIMAL.fullmatch(text):
         return text
     try:
         raw = base64.b64decode(str(value), validate=True) if isinstance(value, str) else b""
@@ -184,6 +227,8 @@ def _typed(value: JSON, depth: int) -> JSON:
     """The value that OTLP's {stringValue: …} stands for."""
     if not isinstance(value, dict) or depth > 60:
         return value if not isinstance(value, dict | list) else None
+    if len(value) == 1 and "stringValue" in value:  # nearly always
+        return value["stringValue"]
     for key, inner in value.items():
         name = key.replace("_v", "V")
         if name == "intValue":

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from reroll.intake.moments import moment
 from reroll.intake.otlp import CALLS_BEGIN, error_of, may_be_call, spans_of
 from reroll.intake.spans import Event, Span
-from reroll.intake.unpacked import loads
+from reroll.json_text import json_value
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -178,7 +178,7 @@ def without(body: Body, data: bytes, unwanted: Callable[[bytes], bool]) -> tuple
 
 def _json(signal: Signal, data: bytes) -> Mapping[str, JSON]:
     try:
-        found = loads(data.decode("utf-8-sig"))
+        found = json_value(data.decode("utf-8-sig"))
     except ValueError:
         raise Junk("this is no JSON in UTF-8") from None
     wanted = LISTS[signal][0]

@@ -23,7 +23,8 @@ def _looks_like(first: Sequence[JSON]) -> bool:
 
 def _request(value: Mapping[str, JSON]) -> tuple[dict[str, JSON], str | None] | None:
     """The body of the request and where it was sent; None where there is none."""
-    request = as_object(value.get("request"))
+    given = value.get("request")
+    request = given if type(given) is dict else as_object(given)
     if request is None:
         return None
     address = request.get("url") or value.get("url")
@@ -104,6 +105,8 @@ IDS = {"trace_id": "trace", "span_id": "span", "session_id": "session", "case_id
 
 
 def _ids(value: Mapping[str, JSON]) -> dict[str, str]:
+    if IDS.keys().isdisjoint(value):
+        return {}
     return {name: value[key] for key, name in IDS.items() if isinstance(value.get(key), str) and value[key]}
 
 

@@ -14,8 +14,14 @@ __all__ = ["PROMPTFOO"]
 
 JSON = Any
 NAME = "promptfoo"
-NOT_ALL = "promptfoo keeps the parameters of its configuration; what a provider adds by itself is not known."
-NONE = "promptfoo's configuration sets no parameter; the provider's defaults would be used."
+NOT_ALL = (
+    "promptfoo keeps the parameters of its configuration, not those that it adds by itself "
+    "(such as max_tokens 1024 and temperature 0 for OpenAI's models of chat)."
+)
+NONE = (
+    "promptfoo's configuration sets no parameter; what promptfoo adds by itself is not known "
+    "(such as max_tokens 1024 and temperature 0 for OpenAI's models of chat)."
+)
 # Keys of a provider's configuration that say how promptfoo calls it, and are no parameters of the model.
 NO_PARAMS = {
     "apiKey", "apiHost", "apiBaseUrl", "apiKeyEnvar", "organization", "headers", "cost", "passthrough", "prefix",
@@ -71,7 +77,9 @@ def _taken(
     id = as_text(provider.get("id"))
     api, model = _model(id)
     given = {**settings.get(id, {}), **settings.get(as_text(provider.get("label")), {})}
-    params = {k: v for k, v in given.items() if k not in NO_PARAMS and v is not None}
+    # What passes through is sent as it stands, over the other parameters.
+    said = {**given, **as_mapping(given.get("passthrough"))}
+    params = {k: v for k, v in said.items() if k not in NO_PARAMS and v is not None}
     completion, error = _answer(row, response)
     usage = as_mapping(row.get("tokenUsage") or response.get("tokenUsage"))
     base = given.get("apiBaseUrl")
@@ -86,9 +94,9 @@ def _taken(
         error=error,
         reward=_reward(row),
         started=when,
-        ids={"case": _name(row)} if _name(row) else {},
+        ids={k: v for k, v in (("case", _name(row)), ("record", as_text(row.get("id")))) if v},
         marks=tuple(_marks(row)),
-        usage=Usage(whole_number(usage.get("prompt")), whole_number(usage.get("completion"))),
+        usage=_usage(usage),
         guessed=(NOT_ALL if params else NONE,),
     )
 
@@ -110,6 +118,11 @@ def _answer(row: Mapping[str, JSON], response: Mapping[str, JSON]) -> tuple[Comp
     if calls and len(calls) == len(as_list(output)):
         return Completion("", "tool_calls", tuple(dict(c) for c in calls)), None
     return Completion(as_text(output), reason if isinstance(reason, str) else "unknown"), None
+
+
+def _usage(given: Mapping[str, JSON]) -> Usage:
+    cached = whole_number(as_mapping(given.get("completionDetails")).get("cacheReadInputTokens"))
+    return Usage(whole_number(given.get("prompt")), whole_number(given.get("completion")), None, cached)
 
 
 def _reward(row: Mapping[str, JSON]) -> float | None:

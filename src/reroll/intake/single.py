@@ -10,7 +10,7 @@ from typing import Any
 
 from reroll.errors import FileError, UsageError
 from reroll.intake.addressing import KINDS, UNKNOWN_MODEL, model_ref
-from reroll.intake.bodies import messages_of, request_text, tools_of
+from reroll.intake.bodies import joined, messages_of, request_text, tools_of
 from reroll.intake.casing import params_of, place
 from reroll.intake.formats import read_files
 from reroll.intake.taken import FIDELITY_WORDS, Skipped, Taken
@@ -24,6 +24,7 @@ __all__ = ["Single", "single_call", "single_stored"]
 
 JSON = Any
 STORED = "It is sent as it was stored: what the trace or log did not keep of it is not known."
+NAMED, SHOWN = 10, 40  # calls of a file that are listed, and how many characters of each
 FAMILY: Mapping[str, str] = {**{kind: api for api, kind in KINDS.items()}, "gguf": "chat", "bundled": "chat"}
 
 
@@ -113,12 +114,14 @@ def _chosen(path: Path) -> Taken:
     if number and not wanted:
         raise UsageError(f"write {name}#2 for the second call of the file, got #{number}", slug="which-call")
     kept: Taken | None = None
-    count, why = 0, Counter[str]()
+    count, why, first_ones = 0, Counter[str](), list[str]()
     for one in read_files([Path(name)]):
         if isinstance(one, Skipped):
             why[f"{one.where} {one.why}"] += 1
             continue
         count += 1
+        if count <= NAMED and wanted is None:
+            first_ones.append(f"#{count} {_asked(one)}")
         if wanted in (None, count):
             kept = kept or one
         if count == wanted:
@@ -129,8 +132,18 @@ def _chosen(path: Path) -> Taken:
             raise FileError(Path(name), f"holds only {counts('call', count)}", slug="which-call")
         raise FileError(Path(name), f"no call of a model was found in it{first}", slug="import-file")
     if wanted is None and count > 1:
-        raise UsageError(f"{name} holds {count} calls; name one by its number, as in {name}#1", slug="which-call")
+        these = ", ".join(first_ones) + (", …" if count > NAMED else "")
+        raise UsageError(
+            f"{name} holds {count} calls; name one by its number, as in {name}#1: {these}", slug="which-call"
+        )
     return kept
+
+
+def _asked(taken: Taken) -> str:
+    """The beginning of what the user said last, in quotation marks."""
+    said = [joined(m.get("content")) for m in messages_of(taken.body, taken.api) if m.get("role") == "user"]
+    words = " ".join(clean(said[-1]).split()) if said else ""
+    return f"“{words if len(words) <= SHOWN else words[: SHOWN - 1] + '…'}”"
 
 
 def _text(taken: Taken, model: str) -> tuple[str, list[str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from reroll.sample import made_often
 
 __all__ = ["Event", "Span", "nested"]
 
@@ -14,13 +15,13 @@ DEEPEST = 12  # no dialect nests its keys deeper
 NUMBER = re.compile(r"[0-9]{1,4}")
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Event:
     name: str
     attributes: Mapping[str, JSON]
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Span:
     """Ids in hexadecimal, times in Unix seconds; `error` is what its status says."""
 
@@ -36,16 +37,14 @@ class Span:
     def text(self, *names: str) -> str | None:
         """The first of these attributes that is a text with something in it."""
         for name in names:
-            value = self.attributes.get(name)
-            if value and isinstance(value, str):
+            if isinstance(value := self.attributes.get(name), str) and value:
                 return value
         return None
 
     def first(self, *names: str) -> JSON:
         """The first of these attributes that is there."""
         for name in names:
-            value = self.attributes.get(name)
-            if value is not None:
+            if (value := self.attributes.get(name)) is not None:
                 return value
         return None
 

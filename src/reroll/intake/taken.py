@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from reroll.sample import Completion, Usage
+from reroll.sample import Completion, Usage, made_often
 
 __all__ = ["API", "FIDELITY_WORDS", "Fidelity", "Format", "Mark", "Skipped", "Taken", "Value"]
 
@@ -33,7 +33,7 @@ class Mark:
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Taken:
     """One call. It has a completion, an error, a reward (a whole conversation), or none: only the request.
 
@@ -78,7 +78,7 @@ class Skipped:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Value:
     """One JSON value of a file (or, for `curl`, a text), and where it stands."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +18,33 @@ from reroll.check import Check, overall
 from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
-from reroll.intake.bodies import compact, messages_of, tools_of
-from reroll.intake.casing import Placed, case_of, keys_of_project, params_of, place, sample_of
+from reroll.intake.bodies import messages_of, tools_of
+from reroll.intake.casing import Placed, again_of, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
 from reroll.intake.taken import Skipped, Taken
+from reroll.json_text import json_bytes
 from reroll.program import Program, Request
 from reroll.project import Project
-from reroll.sample import Usage
+from reroll.sample import Usage, made_often
 from reroll.store import Store
-from reroll.store_rows import NewSample, several
+from reroll.store_rows import NewSample, Origin, several
 
 __all__ = ["LATER", "Call", "take_in"]
 
 JSON = Any
 REWARD = (Check.of("reward", 1),)
 REMEMBERED = 200_000  # requests and cases that need not be stored again
-BATCH = 2000  # calls stored in one transaction
+BATCH, BATCH_BYTES = 5000, 2**25  # calls stored in one transaction, and how much their requests may be together
+SAME_BYTES = 2**24  # of requests whose places are remembered
 NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
 PLACES = 3  # of what was left out, so many places are named
 MOST_SENTENCES = 40
 TWICE = "was taken already (the same call a second time)"
+HELD = "holds a key in use or a token, which is not stored"
 LATER = "is a later step of a turn that was taken already (what came after the tools had been called)"
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Call:
     """One call that was taken: its place, and its case with its checks; `own` where the project has that case."""
 
@@ -57,6 +62,38 @@ class Call:
             return case_of(self.placed, self.id, self.checks)
         except ValidationError as error:
             raise UsageError(f"{self.placed.taken.where}: {error.errors()[0]['msg']}", slug="import-check") from None
+
+
+Asked = tuple[str, Request, str]  # id, request, identity: as `Store.put_requests` takes it
+
+
+@made_often
+class _Same:
+    """What is the same for all calls with one request, which often comes again: its place, its program, its id."""
+
+    key: str
+    system: str | None
+    history: tuple[Mapping[str, JSON], ...]
+    request: str
+    program: Program
+    program_id: str
+    id: str
+    size: int
+
+    def placed(self, taken: Taken) -> Placed:
+        return Placed(
+            taken, self.key, self.system, self.history, self.request, again_of(taken, self.key, taken.completion)
+        )
+
+
+@made_often
+class _Waiting:
+    """What is to be stored of a call: its samples; its request and its case only where they are not stored yet."""
+
+    where: str
+    new: list[NewSample]
+    asked: Asked | None
+    call: Call | None
 
 
 def take_in(
@@ -79,18 +116,19 @@ def take_in(
         known: ids of requests and cases that are stored and need not be again; those that are stored now are added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder) as checker:
-        taker = _Taker(store, checker if judged else None, project, checks, turn, keep)
+    with Checker(folder) as checker, ThreadPoolExecutor(1) as beside:
+        taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside)
         if known is not None:
             taker.asked, taker.cased = known
         for one in calls:
             taker.add(one)
         taker.flush()
+        taker.settle()
     return taker.found(alpha)
 
 
 class _Taker:
-    """Takes calls one by one, and stores them in batches; keeps counts, not calls."""
+    """Takes calls one by one, and has them stored in batches, while the next are read; keeps counts, not calls."""
 
     def __init__(
         self,
@@ -100,6 +138,7 @@ class _Taker:
         checks: tuple[Check, ...] | None,
         turn: int | None,
         keep: Callable[[Call], None] | None,
+        beside: Executor,
     ) -> None:
         self.store, self.checker, self.checks, self.turn, self.keep = store, checker, checks, turn, keep
         self.own = keys_of_project(project.program, project.cases) if project else {}
@@ -109,6 +148,8 @@ class _Taker:
         self.asked: set[str] = set()
         self.cased: set[str] = set()
         self.programs: dict[str, tuple[Program, str]] = {}
+        self.same: dict[bytes, _Same] = {}
+        self.same_bytes = 0
         self.formats: Counter[str] = Counter()
         self.fidelity: Counter[str] = Counter()
         self.guessed: Counter[str] = Counter()
@@ -117,30 +158,44 @@ class _Taker:
         self.words: dict[tuple[str, str | None], dict[str, list[str]]] = {}
         self.matched = self.unanswered = self.samples = self.stored = 0
         self.check_names: dict[str, None] = {}
-        self.waiting: list[tuple[Call, NewSample | None, tuple[str, Request, str]]] = []
+        self.waiting: list[_Waiting] = []
+        self.bytes = 0
+        self.beside = beside
+        self.storing: Future[list[str]] | None = None
 
     def add(self, one: Taken | Skipped) -> None:
-        placed = place(one, self.turn) if isinstance(one, Taken) else one
+        if isinstance(one, Skipped):
+            self.leave(one.where, one.why)
+            return
+        mark = _mark(one)
+        same = self.same.get(mark)
+        placed = place(one, self.turn) if same is None else same.placed(one)
         if isinstance(placed, Skipped):
             self.leave(placed.where, placed.why)
             return
-        if why := self._seen_before(placed):
+        series = _series(placed.taken)
+        if why := self._seen_before(placed, series):
             self.leave(placed.taken.where, why)
+            return
+        try:
+            same = same or self._same(placed, mark)
+        except UsageError as error:
+            self._must_be_secret(error)
+            self.leave(placed.taken.where, HELD)
             return
         call = self._call(placed)
         self._count(call)
-        self.waiting.append((call, *self._rows(call)))
-        if len(self.waiting) >= BATCH:
+        self.waiting.append(self._rows(call, series, same))
+        if len(self.waiting) >= BATCH or self.bytes >= BATCH_BYTES:
             self.flush()
 
     def leave(self, where: str, why: str) -> None:
         count, places = self.left.get(why, (0, ()))
         self.left[why] = (count + 1, places if len(places) >= PLACES else (*places, where))
 
-    def _seen_before(self, placed: Placed) -> str:
+    def _seen_before(self, placed: Placed, series: str) -> str:
         """Why this call is one that was taken already; empty where it was not."""
-        ids = placed.taken.ids
-        marks = [hash((placed.key, _series(placed.taken)))] if "record" in ids else []
+        marks = [hash((placed.key, series))] if "record" in placed.taken.ids else []
         again = hash(placed.again) if placed.again else None
         if any(mark in self.seen for mark in marks):
             return TWICE
@@ -154,7 +209,7 @@ class _Taker:
             self.matched += 1
             own = own if self.checks is None else own.model_copy(update={"checks": self.checks})
             return Call(placed, own.id, own.checks, own)
-        short = int.from_bytes(hashlib.blake2b(placed.key.encode(), digest_size=8).digest())
+        short = hash(placed.key)
         if short not in self.made:
             name = placed.taken.ids.get("case")
             named = name if name and name not in self.taken_ids else None
@@ -189,22 +244,43 @@ class _Taker:
             self.programs[kind] = made, made.id
         return self.programs[kind]
 
-    def _rows(self, call: Call) -> tuple[NewSample | None, tuple[str, Request, str]]:
-        taken = call.placed.taken
+    def _same(self, placed: Placed, mark: bytes) -> _Same:
+        taken = placed.taken
         program, program_id = self._program(taken)
         request = _request(taken, program)
-        identity = f"imported:{program.model}"
-        request_id = _request_id(request, identity)
-        asked = (request_id, request, identity)
+        text = json_bytes([_identity(program), request.base_url, request.body, request.raw])
+        here = placed.key, placed.system, placed.history, placed.request
+        same = _Same(*here, program, program_id, _request_id(text), len(text))
+        if mark and placed.answered is None and not placed.whole:
+            if self.same_bytes > SAME_BYTES:
+                self.same.clear()
+                self.same_bytes = 0
+            self.same[mark] = same
+            self.same_bytes += len(mark) + len(text)
+        return same
+
+    def _rows(self, call: Call, series: str, same: _Same) -> _Waiting:
+        taken, id = call.placed.taken, same.id
+        asked = None if id in self.asked else (id, _request(taken, same.program), _identity(same.program))
+        self.bytes += same.size if asked else 0
+        new_case = None if call.id in self.cased else call
         if taken.completion is None and taken.error is None and taken.reward is None and not call.placed.answered:
             self.unanswered += 1
-            return None, asked
+            return _Waiting(taken.where, [], asked, new_case)
         sample = sample_of(call.placed)
         first = NewSample(
-            sample, request_id, _series(taken), 0, program_id, call.id, source="imported", settled=taken.started
+            sample,
+            id,
+            series,
+            0,
+            same.program_id,
+            call.id,
+            source="imported",
+            settled=taken.started,
+            origin=_origin(taken),
         )
-        self._judge(call, program, first)
-        return first, asked
+        self._judge(call, same.program, first)
+        return _Waiting(taken.where, _with_others(taken, first), asked, new_case)
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
         self.samples += 1
@@ -219,33 +295,48 @@ class _Taker:
         arm.setdefault(call.case.id, []).append(outcome)
 
     def flush(self) -> None:
-        """Store what waits. A call whose request or case holds a key in use is left out, and the others are stored."""
-        waiting, self.waiting = self.waiting, []
+        """Have stored what waits, once what was given before is stored. Raises: RerollError of that."""
+        self.settle()
+        waiting, self.waiting, self.bytes = self.waiting, [], 0
+        self.storing = self.beside.submit(self._store_most, waiting)
+
+    def settle(self) -> None:
+        """Wait until all that was given is stored, and count what could not be. Raises: RerollError of that."""
+        storing, self.storing = self.storing, None
+        for where in storing.result() if storing is not None else ():
+            self.leave(where, HELD)
+
+    def _store_most(self, waiting: list[_Waiting]) -> list[str]:
+        """Stored but for calls whose request or case holds a key in use; where those stand."""
         try:
             self._store(waiting)
         except UsageError as error:
-            if error.slug != "secret-in-request":
-                raise
-            for one in waiting:
-                try:
-                    self._store([one])
-                except UsageError as secret:
-                    if secret.slug != "secret-in-request":
-                        raise
-                    self.leave(one[0].placed.taken.where, "holds a key in use or a token, which is not stored")
+            self._must_be_secret(error)
+            if len(waiting) == 1:
+                return [waiting[0].where]
+            half = len(waiting) // 2
+            return self._store_most(waiting[:half]) + self._store_most(waiting[half:])
+        return []
 
-    def _store(self, waiting: list[tuple[Call, NewSample | None, tuple[str, Request, str]]]) -> None:
+    @staticmethod
+    def _must_be_secret(error: UsageError) -> None:
+        if error.slug != "secret-in-request":
+            raise error
+
+    def _store(self, waiting: list[_Waiting]) -> None:
         """What was stored a moment ago is not stored again: the same question comes often."""
-        requests = {asked[0]: asked for _, _, asked in waiting if asked[0] not in self.asked}
-        cases = {call.id: call for call, _, _ in waiting if call.id not in self.cased}
+        requests = {one.asked[0]: one.asked for one in waiting if one.asked}
+        cases = {one.call.id: one.call for one in waiting if one.call}
         self.store.put_requests(requests.values())
         self.store.put_cases(call.case for call in cases.values())
         for known, new_ones in ((self.asked, requests), (self.cased, cases)):
             if len(known) > REMEMBERED:
                 known.clear()
             known.update(new_ones)
-        new = [one for call, first, _ in waiting if first for one in _with_others(call.placed.taken, first)]
-        self.stored += sum(is_new for _, is_new in self.store.put_samples(new))
+        new = [sample for one in waiting for sample in one.new]
+        stored = self.store.put_samples(new)
+        self.stored += sum([is_new for _, is_new in stored])
+        self.store.put_origins((id, one.origin) for (id, _), one in zip(stored, new, strict=True) if one.origin)
 
     def found(self, alpha: float) -> Recording:
         arms: list[Arm] = [
@@ -276,10 +367,31 @@ def _request(taken: Taken, program: Program) -> Request:
     return Request(program.model, program.base_url, body, taken.raw if taken.fidelity == "exact" else None)
 
 
-def _request_id(request: Request, identity: str) -> str:
+def _mark(taken: Taken) -> bytes:
+    """Equal for two calls only if their requests are in all that is looked at of them; empty where that is not told."""
+    if taken.whole:
+        return b""
+    answering = None if taken.body.get("model") else taken.model
+    said: Any = (taken.body, taken.raw, taken.api, taken.fidelity, taken.url, taken.provider, answering)
+    try:
+        return marshal.dumps(said, 2)
+    except ValueError:
+        return b""
+
+
+def _identity(program: Program) -> str:
+    return f"imported:{program.model}"
+
+
+def _request_id(text: bytes) -> str:
     """The id of an imported request: like that of one that is drawn, and never the same as one."""
-    text = compact([identity, request.base_url, request.body, request.raw])
-    return f"r1:{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+    return f"r1:{hashlib.blake2b(text, digest_size=8).hexdigest()}"
+
+
+def _origin(taken: Taken) -> Origin | None:
+    """Where the call was traced; None where it was not."""
+    ids = taken.ids
+    return Origin(ids["trace"], ids.get("span", ""), ids.get("response", "")) if ids.get("trace") else None
 
 
 def _series(taken: Taken) -> str:

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from reroll.errors import FileError
 from reroll.intake.taken import Skipped, Value
+from reroll.json_text import json_value
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -30,7 +31,7 @@ MOST_VALUE = 100 * 2**20
 # More than this, and more than so many times what was packed, is no recording but a bomb.
 SUSPICIOUS = 2**28
 MOST_RATIO = 500
-DECODER = json.JSONDecoder(parse_constant=str)  # made once: json.loads makes one for each text
+DECODER = json.JSONDecoder(parse_constant=str)  # says where a value ends that others follow
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -102,7 +103,7 @@ def values_of(path: Path, source: IO[bytes]) -> Iterator[Value | Skipped]:
         yield Value(f"{path}:{number}", None, _whole(path, text, lines))
         return
     try:
-        value = loads(text)
+        value = json_value(text)
     except ValueError:
         yield from _over_lines(path, number, text, lines)
         return
@@ -111,14 +112,6 @@ def values_of(path: Path, source: IO[bytes]) -> Iterator[Value | Skipped]:
     else:
         yield Value(f"{path}:{number}", value, text)
     yield from _line_by_line(path, lines)
-
-
-def loads(text: str) -> JSON:
-    """The JSON value of a text; NaN and infinities, which JSON has not, as text. Raises: ValueError."""
-    try:
-        return DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
 
 
 def beginning(source: IO[bytes]) -> bytes:
@@ -228,17 +221,18 @@ def _items(path: Path, values: list[JSON]) -> Iterator[Value]:
 
 
 def _line_by_line(path: Path, lines: Iterable[Line | Skipped]) -> Iterator[Value | Skipped]:
+    name = str(path)
     for line in lines:
         if isinstance(line, Skipped):
             yield line
             continue
         number, text = line
-        if not text.strip():
+        if text.isspace():
             continue
         try:
-            value = loads(text)
+            value = json_value(text)
         except ValueError:
             breaks = "is no JSON; does the file break off here?" if not text.endswith("\n") else "is no JSON"
-            yield Skipped("", f"{path}:{number}", breaks)
+            yield Skipped("", f"{name}:{number}", breaks)
             continue
-        yield Value(f"{path}:{number}", value, text)
+        yield Value(f"{name}:{number}", value, text)

@@ -10,7 +10,8 @@ from typing import IO, Any
 
 from reroll.errors import FileError
 from reroll.intake.taken import Skipped, Value
-from reroll.intake.unpacked import MOST_VALUE, beginning, loads
+from reroll.intake.unpacked import MOST_VALUE, beginning
+from reroll.json_text import json_value
 
 if sys.version_info >= (3, 14):
     import zipfile
@@ -60,6 +61,6 @@ def _member(path: Path, archive: Any, name: str) -> Value | Skipped:
     if len(data) > MOST_VALUE:
         return Skipped("", where, f"unpacks to more than {MOST_VALUE // 2**20} MiB, the most that a record may take")
     try:
-        return Value(where, loads(data.decode("utf-8-sig")))
+        return Value(where, json_value(data.decode("utf-8-sig")))
     except ValueError:
         return Skipped("", where, "is no JSON")

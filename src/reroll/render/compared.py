@@ -64,6 +64,8 @@ def _headline(found: Comparison) -> tuple[str, str]:
         "no_different": f"No different, to within {points(pair.margin, signed=False)}",
         "undecided": "Not enough pairs to tell",
     }
+    if pair.verdict == "undecided" and pair.harmless:
+        return "pass", f"{brief(pair.b)} is not worse by {points(pair.margin, signed=False)} or more"
     return _kind(found), words[pair.verdict]
 
 

@@ -1,0 +1,243 @@
+"""What checks said goes out as evaluation events, to a file or a collector, and comes back as scores."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from reroll.store import Store
+from reroll.store_rows import Origin
+from tests import postgres
+from tests.background import in_background, in_thread, in_turn, reroll, write_project
+from tests.test_ai_sdk import said, span
+
+server, store = postgres.server, postgres.either_store
+SECRET = "hunter2-hunter2"
+
+
+def traced(folder: Path) -> Path:
+    """Three calls in a trace: one right, one wrong, one that failed."""
+    spans = []
+    for n, (text, more) in enumerate((("yes", {}), ("no", {}), (None, {"status": {"code": 2, "message": "No: 500"}}))):
+        asked = json.dumps([{"role": "user", "content": said(f"Say yes, {n}")}])
+        answer = {"ai.response.text": text, "ai.response.id": f"chatcmpl-{n}"} if text else {}
+        spans.append(span("ai.generateText.doGenerate", {"ai.prompt.messages": asked, **answer}, **more))
+    file = folder / "spans.json"
+    file.write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}))
+    return file
+
+
+def imported(capsys: Any, folder: Path, *files: Path, check: str | None = "contains: 'yes'") -> Path:
+    project = write_project(folder, "http://127.0.0.1:1")
+    checks = ["--check", check] if check else []
+    assert reroll(capsys, "import", *files, *checks, "--project", project).code == 0
+    return project
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    """The log records of exports, each with its attributes as a mapping."""
+    found = []
+    for line in text.splitlines():
+        for resource in json.loads(line)["resourceLogs"]:
+            for record in resource["scopeLogs"][0]["logRecords"]:
+                about = {a["key"]: next(iter(a["value"].values())) for a in record["attributes"]}
+                found.append({**record, "attributes": about})
+    return found
+
+
+# -- to a file, and back -----------------------------------------------------------------------------------------------
+
+
+def test_an_event_says_what_a_check_said_at_the_span_of_the_call(tmp_path: Path, capsys: Any) -> None:
+    file = traced(tmp_path)
+    project = imported(capsys, tmp_path / "a", file)
+    found = records(reroll(capsys, "export", "--evaluations", "-", "--project", project).out)
+    spans = json.loads(file.read_text())["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert [(r["traceId"], r["spanId"]) for r in found] == [(s["traceId"], s["spanId"]) for s in spans]
+    assert {r["eventName"] for r in found} == {"gen_ai.evaluation.result"}
+    about = [r["attributes"] for r in found]
+    assert [a["gen_ai.evaluation.score.label"] for a in about] == ["pass", "fail", "invalid"]
+    assert [a.get("gen_ai.evaluation.score.value") for a in about] == [1.0, 0.0, None]
+    assert [a.get("gen_ai.response.id") for a in about] == ["chatcmpl-0", "chatcmpl-1", None]
+    assert {a["gen_ai.evaluation.name"] for a in about} == {"contains-1"}
+    assert about[1]["gen_ai.evaluation.explanation"] == "does not contain 'yes'"
+    assert [a.get("error.type") for a in about] == [None, None, "_OTHER"]
+
+
+def test_what_went_out_comes_back_as_scores_of_the_same_calls(tmp_path: Path, capsys: Any) -> None:
+    file, out = traced(tmp_path), tmp_path / "evaluations.jsonl"
+    first = imported(capsys, tmp_path / "a", file)
+    assert reroll(capsys, "export", "--evaluations", out, "--project", first).code == 0
+    other = write_project(tmp_path / "b", "http://127.0.0.1:1")
+    told = reroll(capsys, "import", out, file, "--project", other, "--json").json
+    assert told["intake"]["marked"] == {"contains-1": 3}
+    assert told["intake"]["left_out"] == []
+    # Without a check, what came with a call judges it, and so goes out once more.
+    again = records(reroll(capsys, "export", "--evaluations", "-", "--project", other).out)
+    was = [r for r in records(out.read_text()) if r["attributes"]["gen_ai.evaluation.score.label"] != "invalid"]
+    labels = [
+        [(r["spanId"], r["attributes"]["gen_ai.evaluation.score.label"]) for r in found] for found in (was, again)
+    ]
+    assert labels[0] == labels[1]
+
+
+def test_an_evaluation_whose_call_is_nowhere_is_left_out_and_said(tmp_path: Path, capsys: Any) -> None:
+    file, out = traced(tmp_path), tmp_path / "evaluations.jsonl"
+    first = imported(capsys, tmp_path / "a", file)
+    reroll(capsys, "export", "--evaluations", out, "--project", first)
+    other = write_project(tmp_path / "b", "http://127.0.0.1:1")
+    told = reroll(capsys, "import", file, out, "--project", other, "--json").json  # the wrong way round
+    (left,) = told["intake"]["left_out"]
+    assert (left["count"], told["samples"]) == (3, 3)
+    assert "name this file first" in left["why"]
+
+
+def test_a_score_by_itself_is_no_verdict(tmp_path: Path, capsys: Any) -> None:
+    file, out = traced(tmp_path), tmp_path / "evaluations.jsonl"
+    first = imported(capsys, tmp_path / "a", file)
+    reroll(capsys, "export", "--evaluations", out, "--project", first)
+    out.write_text(out.read_text().replace('"stringValue":"fail"', '"stringValue":"low"'))
+    other = imported(capsys, tmp_path / "b", out, file, check=None)
+    lines = reroll(capsys, "export", "--project", other).out.splitlines()
+    assert [json.loads(line).get("reward") for line in lines] == [1.0, None, None]
+
+
+def test_what_was_drawn_here_has_the_servers_own_name_and_no_trace(tmp_path: Path, capsys: Any) -> None:
+    with in_background(in_turn("yes", "no")) as (_, url):
+        project = write_project(tmp_path, url)
+        reroll(capsys, "rerun", "greet", "--budget", 4, "--project", project)
+    found = records(reroll(capsys, "export", "greet", "--evaluations", "-", "--project", project).out)
+    assert [r["attributes"]["gen_ai.evaluation.score.label"] for r in found] == ["pass", "fail"] * (len(found) // 2)
+    assert len(found) == len(reroll(capsys, "samples", "--project", project, "--json").json["samples"]) > 0
+    assert {r["attributes"]["gen_ai.response.id"] for r in found} == {"x"}
+    assert not any("traceId" in r for r in found)
+
+
+def test_where_a_sample_was_made_is_kept_once(store: Store) -> None:
+    store.put_origins([("s_1", Origin("a" * 32, "b" * 16, "r\0\ud83d")), ("s_2", Origin("c"))])
+    store.put_origins([("s_1", Origin("d"))])
+    found = store.origins(["s_1", "s_2", "s_3"])
+    assert found.keys() == {"s_1", "s_2"}
+    assert (found["s_1"].trace, found["s_1"].span) == ("a" * 32, "b" * 16)
+    assert found["s_2"] == Origin("c", "", "")
+
+
+# -- to a collector ----------------------------------------------------------------------------------------------------
+
+Answer = Callable[[int], web.Response]
+
+
+class Collector:
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.bodies.append(await request.json())
+        self.headers.append(dict(request.headers))
+        return self.answer(len(self.bodies))
+
+
+@contextlib.asynccontextmanager
+async def collecting(answer: Answer = lambda n: web.json_response({})) -> AsyncIterator[tuple[Collector, str]]:
+    collector = Collector(answer)
+    app = web.Application()
+    app.router.add_post("/v1/logs", collector.take)
+    runner = web.AppRunner(app, shutdown_timeout=0.05)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield collector, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def project(tmp_path: Path, capsys: Any, monkeypatch: Any) -> Path:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{SECRET},x-team=a")
+    return imported(capsys, tmp_path / "p", traced(tmp_path))
+
+
+def test_events_are_sent_with_the_headers_of_the_environment(project: Path, capsys: Any) -> None:
+    with in_thread(collecting()) as (collector, url):
+        ran = reroll(capsys, "export", "--to", url, "--project", project)
+    assert (ran.code, len(collector.bodies)) == (0, 1)
+    assert "sent 3 evaluations of 3 samples" in ran.err
+    assert collector.headers[0]["Authorization"] == f"Bearer {SECRET}"
+    written = reroll(capsys, "export", "--evaluations", "-", "--project", project).out
+    sent = records("\n".join(json.dumps(b) for b in collector.bodies))
+    assert [r["attributes"] for r in sent] == [r["attributes"] for r in records(written)]
+
+
+def test_a_busy_collector_is_asked_again_when_it_says(project: Path, capsys: Any) -> None:
+    def busy(n: int) -> web.Response:
+        return web.Response(status=503, headers={"Retry-After": "0"}) if n < 3 else web.json_response({})
+
+    with in_thread(collecting(busy)) as (collector, url):
+        assert reroll(capsys, "export", "--to", url, "--project", project).code == 0
+    assert len(collector.bodies) == 3
+    assert collector.bodies[0] == collector.bodies[2]
+
+
+def test_a_refusal_is_said_without_the_key_that_the_collector_repeats(project: Path, capsys: Any) -> None:
+    def refuse(n: int) -> web.Response:
+        return web.json_response({"code": 16, "message": f"bad token {SECRET}"}, status=401)
+
+    with in_thread(collecting(refuse)) as (collector, url):
+        complaint = reroll(capsys, "export", "--to", f"{url}/v1/logs", "--project", project).complaint
+    assert len(collector.bodies) == 1  # it will not get better by itself
+    assert "answered HTTP 401: bad token [secret]" in complaint
+    assert SECRET not in complaint
+
+
+def test_keys_do_not_follow_a_redirect(project: Path, capsys: Any) -> None:
+    with in_thread(collecting()) as (other, there):
+
+        def away(n: int) -> web.Response:
+            return web.Response(status=307, headers={"Location": f"{there}/v1/logs"})
+
+        with in_thread(collecting(away)) as (_, url):
+            assert "HTTP 307" in reroll(capsys, "export", "--to", url, "--project", project).complaint
+    assert other.bodies == []
+
+
+def test_what_a_collector_refused_of_an_export_is_counted(project: Path, capsys: Any) -> None:
+    said = {"partialSuccess": {"rejectedLogRecords": "2", "errorMessage": "too old"}}
+    with in_thread(collecting(lambda n: web.json_response(said))) as (_, url):
+        ran = reroll(capsys, "export", "--to", url, "--project", project, "--json")
+    assert (ran.code, ran.json["samples"]) == (4, 3)
+    assert "refused 2 evaluations: too old" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--to", "collector"], "wants the address of a collector"),
+        (["--to", f"http://me:{SECRET}@127.0.0.1:1"], "without user, password or query"),
+        (["--to", "http://127.0.0.1:99999"], "wants the address of a collector"),
+        (["--to", "http://127.0.0.1:1", "--csv", "x.csv"], "give --csv or --to"),
+        (["--evaluations", "-", "--json"], "name a file"),
+        (["--evaluations", "--json"], "wants a file, or -"),
+        (["--evaluations", "x", "--format", "rft"], "take --out"),
+        (["--evaluations", "/nowhere/x"], "choose another --evaluations"),
+        (["tea", "--evaluations", "-"], "no sample of case `tea`"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(words: list[str], complaint: str, project: Path, capsys: Any) -> None:
+    said = reroll(capsys, "export", *words, "--project", project).complaint
+    assert complaint in said
+    assert SECRET not in said
+
+
+def test_headers_that_are_none_are_not_repeated(project: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization: Bearer {SECRET}")
+    said = reroll(capsys, "export", "--to", "http://127.0.0.1:1", "--project", project).complaint
+    assert "OTEL_EXPORTER_OTLP_HEADERS wants NAME=VALUE" in said
+    assert SECRET not in said
