@@ -389,7 +389,7 @@ def test_cached(reroll_sample):
     reroll_sample.record("A long answer that no model would give twice in the very same words.")
 """)
     found.assert_outcomes(passed=2)
-    found.stdout.fnmatch_lines(["*no trial took a thousandth of a second; does this test call a model?"])
+    found.stdout.fnmatch_lines(["*a trial took less than a thousandth of a second; does this test call a model?"])
     found.stdout.fnmatch_lines(["*all 16 completions are the same; does a cache answer in place of the model?"])
 
 
