@@ -236,6 +236,11 @@ def test_what_cannot_be_is_said_in_a_sentence(words: list[str], complaint: str, 
     assert SECRET not in said
 
 
+def test_a_collector_that_is_not_there_is_said_at_once(project: Path, capsys: Any) -> None:
+    said = reroll(capsys, "export", "--to", "http://127.0.0.1:1", "--project", project).complaint
+    assert "http://127.0.0.1:1/v1/logs cannot be reached: connection refused" in said
+
+
 def test_headers_that_are_none_are_not_repeated(project: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization: Bearer {SECRET}")
     said = reroll(capsys, "export", "--to", "http://127.0.0.1:1", "--project", project).complaint

@@ -16,11 +16,12 @@ errors numbers json_text sample match params program requirement check case step
 fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
-verdict suite_gate walks drift_rule drift population shrinkage variation wording_rounds paraphrase
+verdict suite_gate walks drift_rule drift recovery watch_budget watching
+population shrinkage variation wording_rounds paraphrase
 moments pinned swapping manners neighbours lookalikes compare beta judge audit
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
-answer conclude words explain cause streamed
+answer conclude words watch_words explain cause streamed
 forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
 describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard in_reach
@@ -30,9 +31,10 @@ settings keys strict_yaml yaml_edit complaints init project wording person check
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack
-store_received store_parquet store_origins store purse findings job_person
+store_received store_parquet store_origins store_watch store purse findings job_person
 appending intake receiving models probing gate engine ray_actor ray_cluster engine_ray
-looking training_export evaluations evaluations_sent table_export
+looking watch_file watch_judging watch_rounds watch_overview webhook
+training_export evaluations evaluations_sent table_export
 grouped labelling runs session keeping branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
@@ -45,10 +47,11 @@ arguments output job_summary options
 pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause
 commands_files commands_export commands_import commands_ledger commands_ideas
-lesson_reading playground lessons lesson_steps web serving commands_serve recorder commands_record slack commands_slack
+lesson_reading playground lessons lesson_steps web serving commands_watch commands_serve
+recorder commands_record slack commands_slack
 fake_faults fake_server commands_fake
 pytest_settings pytest_results pytest_samples pytest_store pytest_trials pytest_cases pytest_summary pytest_plugin
-exits cli_files cli_fixes cli_serve cli_record cli_slack cli working
+exits cli_files cli_fixes cli_serve cli_record cli_slack cli_watch cli working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -57,6 +57,13 @@ def test_ordinary_requests_become_control_cases_and_the_rest_of_the_file_stays_a
     assert sent < {f"Meet Bo at {n} o'clock" for n in range(30)}
 
 
+def test_the_traffic_is_judged_by_the_form_that_the_program_asks_for(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert imported(project, traffic(project, 3), 3) == 0
+    assert "fails 0 % of the time" in " ".join(capsys.readouterr().out.split())
+
+
 def test_which_ones_is_chance_but_the_same_each_time_and_none_comes_twice(project: Path, tmp_path: Path) -> None:
     file = traffic(project, 30)
     init_project(tmp_path / "other")

@@ -12,6 +12,7 @@ from reroll.check import Check
 from reroll.init import init_project
 from reroll.project import REPORTED, load_project
 from reroll.store import Store
+from reroll.store_watch import NewAlarm, WatchStep
 from reroll.web.pages_life import Step, moments_of, steps_of
 
 CASE = Case(id="mail", input={"request": "Write to Ana"}, checks=(Check.of("contains", "Ana"),))
@@ -45,7 +46,7 @@ def decided(store: Store, rule: str, verdict: str, **evidence: object) -> None:
 def test_what_was_only_reported_says_what_each_next_step_takes(store: Store, folder: Path) -> None:
     store.put_report(Report(words="It forgot Ana", case_id=CASE.id, by="lena"))
     found = steps(store, folder)
-    assert [one.done for one in found.values()] == [True, False, False, False, False]
+    assert [one.done for one in found.values()] == [True, False, False, False, False, False]
     assert found["Reported"].said == "1 report, the first by lena"
     assert "reroll apply" in found["Held by a test"].said
 
@@ -79,3 +80,16 @@ def test_each_step_is_done_when_it_was_seen_to_be_done(store: Store, folder: Pat
 def test_a_fix_that_was_applied_for_another_case_mends_nothing_here(store: Store, folder: Path) -> None:
     decided(store, APPLIED, "applied", cases=["another"])
     assert not steps(store, folder)["Mended"].done
+
+
+def test_an_alarm_of_the_watch_is_a_step_that_is_done_when_it_is_shown_to_be_over(store: Store, folder: Path) -> None:
+    assert "watch.yaml" in steps(store, folder)["Watched"].said
+    report = Report(words="Since 12:00, 3 of 4 calls failed.", case_id=CASE.id, by="reroll watch")
+    store.watch("w", {})
+    alarm = NewAlarm("wa1:0", "k", "worse", "open", 5.0, {"words": report.words}, (report, None))
+    assert store.keep_look("w", 0, 1, WatchStep({}, alarms=[alarm]))
+    assert steps(store, folder)["Watched"] == Step("Watched", False, report.words, "/watch")
+    over = WatchStep({}, resolved=[("wa1:0", 9e9, {"over": "Over: it is back."})])
+    assert store.keep_look("w", 1, 2, over)
+    assert steps(store, folder)["Watched"] == Step("Watched", True, "Over: it is back.", "/watch")
+    assert moments_of(store, CASE, store.reports())[0].said == "Over: it is back."

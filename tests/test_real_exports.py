@@ -46,13 +46,14 @@ class Export:
         return [t for t in found if isinstance(t, Taken)], [s for s in found if isinstance(s, Skipped)]
 
 
-def run(*words: object) -> None:
-    """Run a script with the Python of the real tools. Nothing of this environment comes along."""
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+def run(*words: object) -> str:
+    """What a script prints that runs with the Python of the real tools. Nothing of this environment comes along."""
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")}
     env |= {"OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     command = [str(PYTHON), *map(str, words)]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240)
     assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_an_export_is_imported_and_nothing_is_missing(
 @pytest.mark.parametrize("kind", [".eval", ".json"])
 def test_a_log_of_inspect_holds_the_very_requests_and_the_scores(kind: str, logs: dict[str, Export]) -> None:
     taken, skipped = logs[kind].read()
-    assert (len(taken), skipped) == (4 if kind == ".eval" else 2, [])
+    assert (len(taken), skipped) == (2 if kind == ".eval" else 1, [])
     assert {t.fidelity for t in taken} == {"exact"}
     assert {t.api for t in taken} == {"chat" if kind == ".eval" else "responses"}
     sent = [json.loads(b) for b in logs[kind].sent]
@@ -195,7 +196,20 @@ def test_a_log_of_inspect_holds_the_very_requests_and_the_scores(kind: str, logs
     good = [t for t in taken if t.ids["case"] == "which-day"]
     assert {(t.completion.text, t.reward, t.expected) for t in good if t.completion} == {("Friday", 1.0, "Friday")}
     assert [t.logprob for t in good[0].completion.tokens] == [-0.25, -0.0625]  # type: ignore[union-attr]
-    assert [t.error for t in taken if t.ids["case"] == "broken"] == [ERRORS["broken"]] * (2 * (kind == ".eval"))
+    assert [t.error for t in taken if t.ids["case"] == "broken"] == [ERRORS["broken"]] * (kind == ".eval")
+
+
+@installed
+def test_evaluations_of_imported_calls_are_what_opentelemetry_reads_at_their_spans(
+    exports: dict[str, Export], tmp_path: Path, capsys: Any
+) -> None:
+    project = write_project(tmp_path, "http://127.0.0.1:1")
+    export, out = exports["genai"], tmp_path / "evaluations.jsonl"
+    reroll(capsys, "import", export.file, "--check", "contains: Friday", "--project", project)
+    reroll(capsys, "export", "--evaluations", out, "--project", project)
+    found = json.loads(run(HERE / "understood.py", out))
+    assert (found["records"], found["unknown"]) == (9, [])
+    assert set(found["spans"]) == {t.ids["span"] for t in export.read()[0]}
 
 
 # -- once more ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from reroll.cli_fixes import apply, ideas, ledger, neighbours, try_fixes
 from reroll.cli_record import record
 from reroll.cli_serve import serve, token
 from reroll.cli_slack import slack
+from reroll.cli_watch import watch
 from reroll.errors import UsageError
 from reroll.exits import ended
 from reroll.output import let_go, show_anything
@@ -513,6 +514,7 @@ app.command(serve)
 app.command(token)
 app.command(record)
 app.command(slack)
+app.command(watch)
 app.command(export)
 app.command(import_, name="import")
 

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
-from reroll.drift_rule import ODDS, WEIGHTS, DriftRule, Watches
+from reroll.drift_rule import ODDS, WEIGHTS, DriftRule, Watches, drift_rule
 
 __all__ = [
     "Alarm",
     "Change",
     "DriftState",
+    "at_run_length",
     "change",
     "first_alarm",
     "from_json",
@@ -161,6 +162,28 @@ def change(state: DriftState) -> Change | None:
     return _change(state.n, state.ratios, state.since, state.losses)
 
 
+def at_run_length(state: DriftState, run_length: float) -> DriftState:
+    """The same past under another run length: from here on a call spends 1 / run_length of a false alarm.
+
+    What S has reached of the old run length it has reached of the new one.  So S / run_length, less all that was
+    spent, stays a martingale at the baseline: with the theorem's threshold the mean number of false alarms is at most
+    what was spent, however the run length changes, if it never looks at an outcome that is still to come.
+
+    >>> from reroll.drift_rule import drift_rule
+    >>> half = step(start(drift_rule(0.01, run_length=1000, watches="loss")), 0.5)
+    >>> round(at_run_length(half, 4000).statistic / half.statistic, 6)
+    4.0
+    """
+    if run_length == state.rule.run_length:
+        return state
+    grown = run_length / state.rule.run_length
+    rule = _rule(state.rule.baseline, run_length, state.rule.watches)
+    return replace(state, rule=rule, bets=tuple(bet * grown for bet in state.bets))
+
+
+_rule = lru_cache(maxsize=4096)(drift_rule)
+
+
 class _Ordered(Protocol):
     def __lt__(self, other: Any, /) -> bool: ...
 
@@ -196,7 +219,12 @@ def to_json(state: DriftState) -> dict[str, Any]:
     >>> from_json(to_json(start(drift_rule(0.01)))) == start(drift_rule(0.01))
     True
     """
-    return {"schema": SCHEMA, **asdict(state)}
+    kept = {name: getattr(state, name) for name in DriftState.__dataclass_fields__}  # asdict copies every number
+    return {"schema": SCHEMA, **kept, "rule": _flat(state.rule), "last": state.last and asdict(state.last)}
+
+
+def _flat(rule: DriftRule) -> dict[str, Any]:
+    return {name: getattr(rule, name) for name in DriftRule.__dataclass_fields__}
 
 
 def from_json(stored: Mapping[str, Any]) -> DriftState:

@@ -124,7 +124,9 @@ async def _post(
                 asked = retry_after(got.headers.get("Retry-After"), got.headers.get("Date"))
                 wait = wait if asked is None else min(asked, LONGEST_WAIT)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            problem = f"cannot be reached ({_hidden(str(error) or type(error).__name__, secrets)})"
+            problem = f"cannot be reached: {_why(error)}"
+            if not before:  # a wrong address will not get better by itself
+                break
         if n < TRIES:
             await asyncio.sleep(wait)
     sent = f"{before} events were sent before; " if before else ""
@@ -132,6 +134,16 @@ async def _post(
         f"the collector at {address} {problem}; {sent}look at --to and {HEADERS[1]}, and run the command again",
         slug="evaluations-refused",
     )
+
+
+def _why(error: Exception) -> str:
+    """Why there was no answer, in the system's words where it has some."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT:g} s"
+    number = getattr(getattr(error, "os_error", error), "errno", None) or 0
+    if number > 0:
+        return os.strerror(number).lower()
+    return "it has no such name" if "DNS" in type(error).__name__ else "the connection broke off"
 
 
 def _said(text: str, secrets: tuple[str, ...]) -> str:

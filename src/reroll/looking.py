@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -194,7 +194,16 @@ def outcomes_of(
     if case is None or not case.checks:
         return []
     ids = checker.ids(case, project.program)
-    have = store.outcomes([stored.id], ids).get(stored.id, {})
+    return _under(checker, project, case, stored, store.outcomes([stored.id], ids).get(stored.id, {}))
+
+
+def _under(
+    checker: Checker, project: Project, case: Case | None, stored: StoredSample, have: Mapping[str, Outcome]
+) -> list[Outcome]:
+    """The outcomes under the checks as they are now: from those that are stored, by id, or judged on the spot."""
+    if case is None or not case.checks:
+        return []
+    ids = checker.ids(case, project.program)
     if all(i in have for i in ids):
         return [have[i] for i in ids]
     return checker.judge(case, project.program, stored.sample)
@@ -209,7 +218,8 @@ def judged_samples(
     with Checker(project.path, person=not_asked) as checker:
         while page := store.samples(case_id=case_id, source=source, limit=PAGE, after=after, payload=payload):
             after = page[-1].seq
-            yield [(one, outcomes_of(checker, store, project, cases.get(one.case_id), one)) for one in page]
+            have = store.outcomes([one.id for one in page])
+            yield [(one, _under(checker, project, cases.get(one.case_id), one, have.get(one.id, {}))) for one in page]
 
 
 def not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
@@ -12,12 +13,12 @@ from reroll.case import Case, Report
 from reroll.errors import UsageError
 from reroll.keys import known_values
 from reroll.program import Program, Request, content_id
-from reroll.store_base import Database, now_us
+from reroll.store_base import Database, chunks, now_us
 from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_json
 from reroll.store_schema import cases, programs, reports, requests
 from reroll.store_secrets import refuse_keys, refuse_secrets
 
-__all__ = ["Asked", "report_id"]
+__all__ = ["Asked", "report_id", "report_row"]
 
 ADD_REQUEST = sql.insert_new(requests)
 ADD_CASE = insert(cases)
@@ -29,6 +30,20 @@ ADD_CASE = ADD_CASE.on_conflict_do_update(
 def report_id(report: Report, program_id: str | None) -> str:
     """The id of a report of a program: their content."""
     return content_id("report1", [report.model_dump(mode="json"), program_id])
+
+
+def report_row(report: Report, program_id: str | None) -> dict[str, Any]:
+    """The row of table reports. Raises: UsageError if the report holds a key in use."""
+    body = report.model_dump(mode="json")
+    refuse_keys(body, "the report")
+    id = report_id(report, program_id)
+    return {
+        "id": id,
+        "program_id": program_id,
+        "case_id": report.case_id,
+        "body": to_json(body),
+        "put_us": now_us(),
+    }
 
 
 class Asked(Database):
@@ -91,6 +106,16 @@ class Asked(Database):
             raise UsageError(f"no stored case is called `{id}`", slug="unknown-case")
         return Case.model_validate_json(row.body)
 
+    def cases_of(self, ids: Collection[str]) -> dict[str, Case]:
+        """Those of these cases that are stored, as last put."""
+        out: dict[str, Case] = {}
+        with self._read() as connection:
+            for part in chunks(sorted(ids)):
+                query = select(cases.c.id, cases.c.body).where(cases.c.id.in_(part)).order_by(cases.c.seen_us)
+                newest = {row.id: row.body for row in connection.execute(query)}
+                out.update({id: Case.model_validate_json(body) for id, body in newest.items()})
+        return out
+
     def cases(self) -> list[Case]:
         """Every case as last put."""
         with self._read() as connection:
@@ -102,13 +127,10 @@ class Asked(Database):
 
         Raises: UsageError if it holds a key in use.
         """
-        body = report.model_dump(mode="json")
-        refuse_keys(body, "the report")
-        id = report_id(report, program_id)
-        row = {"id": id, "program_id": program_id, "case_id": report.case_id, "body": to_json(body)}
+        row = report_row(report, program_id)
         with self._write() as connection:
-            connection.execute(sql.insert_new(reports), {**row, "put_us": now_us()})
-        return id
+            connection.execute(sql.insert_new(reports), row)
+        return str(row["id"])
 
     def reports(self) -> list[StoredReport]:
         """All, in the order they came in."""

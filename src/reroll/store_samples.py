@@ -193,7 +193,8 @@ class Sampled(Database):
         taken = 0
         with type(self).open(self._rescue) as kept:
             while page := kept.samples(payload=True, limit=CHUNK, after=kept.reserved(*TAKEN)):
-                names = NewSample.__dataclass_fields__
+                # Where a call was traced is kept apart from its sample, and only of calls that were imported.
+                names = [name for name in NewSample.__dataclass_fields__ if name != "origin"]
                 new = [NewSample(**{name: getattr(one, name) for name in names}) for one in page]
                 taken += sum(is_new for _, is_new in self.put_samples(new))
                 kept.reserve(*TAKEN, page[-1].seq - kept.reserved(*TAKEN))

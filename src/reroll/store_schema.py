@@ -3,7 +3,8 @@
 Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only where the content
 is open-ended. Nothing here is ever overwritten but `programs.body` (a program's name and targets,
 no part of its identity), `cases.seen_us`, the counters in `series`, and where a job, a Slack message,
-a measurement asked for on Slack and a received batch stand. Only received batches are ever removed: once they are read.
+a measurement asked for on Slack, a watch, its streams, its alarms, what is told of them and a received batch
+stand. Only received batches are ever removed: once they are read.
 
 Version history
     0001  the first
@@ -12,7 +13,8 @@ Version history
     0004  for the pages: findings, jobs and what they ask people, marks on reports, access tokens
     0005  for Slack: what came in, what was asked for in which thread, what goes out
     0006  where imported samples were made (origins)
-    0007  what exporters send: batches, calls that were taken, counts
+    0007  for watching production: how far it looked, streams, alarms, what is told of them
+    0008  what exporters send: batches, calls that were taken, counts
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ VERSIONS: tuple[str, ...] = (
     "0005",
     "0006",
     "0007",
+    "0008",
 )  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
@@ -426,6 +429,69 @@ slack_outbox = Table(
     sqlite_autoincrement=True,
 )
 Index("slack_outbox_state", slack_outbox.c.state, slack_outbox.c.seq)
+
+# Who watches production, and how far they looked: what is `seen` was counted in the streams, in the same transaction.
+watches = Table(
+    "watches",
+    metadata,
+    Column("name", Text, primary_key=True),  # as its watch.yaml calls it
+    Column("seen", BigInteger, nullable=False),  # samples.seq up to which everything was counted
+    Column("history", BigInteger, nullable=False),  # the newest seq when it began: alarms up to there tell nobody
+    Column("body", Text, nullable=False),  # JSON: the account of false alarms
+    Column("began_us", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+)
+
+# The state of every watched stream.
+watch_streams = Table(
+    "watch_streams",
+    metadata,
+    Column("watch", Text, nullable=False),
+    Column("key", Text, nullable=False),  # content id of what `named` says
+    Column("named", Text, nullable=False),  # JSON: name, what is watched, program, version, model
+    Column("body", Text, nullable=False),  # JSON: all that its past has to say
+    Column("changed_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("watch", "key"),
+)
+
+# What was raised, and whether it is over.
+watch_alarms = Table(
+    "watch_alarms",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # content id of watch, stream and the call that raised it
+    Column("watch", Text, nullable=False),
+    Column("stream", Text, nullable=False),  # watch_streams.key
+    Column("kind", Text, nullable=False),  # worse | invalid | silent
+    Column("state", Text, nullable=False),  # open | resolved | history
+    Column("body", Text, nullable=False),  # JSON: words, numbers, the samples that raised it
+    Column("report_id", Text),
+    Column("job_id", Text),  # the job that investigates it
+    Column("job", Text),  # wanted | asked | why there is none; null: none is wanted
+    Column("raised_us", BigInteger, nullable=False),
+    Column("resolved_us", BigInteger),
+    Column("claimed_us", BigInteger),  # when somebody took it to ask for its job
+    sqlite_autoincrement=True,
+)
+Index("watch_alarms_state", watch_alarms.c.watch, watch_alarms.c.state)
+
+# What a webhook is told: kept until it has it. `key` is what it says: the same is never said twice.
+watch_posts = Table(
+    "watch_posts",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("watch", Text, nullable=False),
+    Column("body", Text, nullable=False),  # JSON; "" once delivered
+    Column("state", Text, nullable=False),  # waiting | sending | sent | refused
+    Column("tries", Integer, nullable=False),
+    Column("next_us", BigInteger, nullable=False),  # not before
+    Column("problem", Text, nullable=False),  # what went wrong last; "" if nothing did
+    Column("made_us", BigInteger, nullable=False),
+    Column("sent_us", BigInteger),
+    sqlite_autoincrement=True,
+)
+Index("watch_posts_state", watch_posts.c.watch, watch_posts.c.state, watch_posts.c.seq)
 
 # What an exporter sent, kept before it is acknowledged and removed once it is read; what could not be read stays.
 received_batches = Table(

@@ -12,12 +12,18 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["add_all", "add_up", "contains", "insert_new", "unindexed"]
+__all__ = ["add_all", "add_up", "contains", "insert_new", "insert_or_change", "unindexed"]
 
 
 def insert_new(table: Table) -> Insert:
     """INSERT that leaves out rows which break a uniqueness constraint; both databases say ON CONFLICT DO NOTHING."""
     return insert(table).on_conflict_do_nothing()
+
+
+def insert_or_change(table: Table, key: Sequence[str], names: Sequence[str]) -> Insert:
+    """INSERT in which a row whose `key` is there already changes that one's columns `names`."""
+    adding = insert(table)
+    return adding.on_conflict_do_update(index_elements=list(key), set_={name: adding.excluded[name] for name in names})
 
 
 def add_up(table: Table, key: Sequence[str], sums: Sequence[str], newest: Sequence[str]) -> Insert:

@@ -10,7 +10,7 @@ import sys
 
 def main(model_url: str, folder: str) -> None:
     from calls import ASKED, MODEL, SET, SYSTEM
-    from inspect_ai import Epochs, Task, eval
+    from inspect_ai import Task, eval
     from inspect_ai.dataset import Sample
     from inspect_ai.model import ChatMessageSystem, ChatMessageUser, GenerateConfig
     from inspect_ai.scorer import includes
@@ -29,7 +29,7 @@ def main(model_url: str, folder: str) -> None:
     # A failed call is tried again for seconds whatever is set, so only one evaluation has one.
     for form, responses, dataset in (("eval", False, [good, bad]), ("json", True, [good])):
         eval(
-            Task(dataset=dataset, solver=[generate()], scorer=includes(), epochs=Epochs(2), name="days"),
+            Task(dataset=dataset, solver=[generate()], scorer=includes(), name="days"),
             model=f"openai/{MODEL}",
             model_base_url=model_url,
             model_args={"responses_api": responses},

@@ -142,6 +142,7 @@ class _Taker:
     ) -> None:
         self.store, self.checker, self.checks, self.turn, self.keep = store, checker, checks, turn, keep
         self.own = keys_of_project(project.program, project.cases) if project else {}
+        self.program = project.program if project else None  # whose form `schema: true` asks for
         self.taken_ids = {case.id for case in project.cases} if project else set()
         self.made: dict[int, str | None] = {}  # by key; the name of the case where it is not made of the key
         self.seen: set[int] = set()
@@ -288,7 +289,7 @@ class _Taker:
             return
         # Without a check it is judged by what came with it, by which fresh runs cannot be.
         case = call.case if call.checks else call.case.model_copy(update={"checks": REWARD})
-        outcome = overall(self.checker.judge(case, program, new.sample)).outcome
+        outcome = overall(self.checker.judge(case, self.program or program, new.sample)).outcome
         self.check_names.update(dict.fromkeys(case.check_names()))
         taken = call.placed.taken
         arm = self.words.setdefault(("baseline", str(taken.body.get("model") or taken.model or "") or None), {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from reroll.web import door, jobs, live, receiver
 from reroll.web.access import Access, Guard, Refused
 from reroll.web.glimpse import Glimpses
 from reroll.web.home import Home
+from reroll.web.keeping_watch import keeping_watch
 from reroll.web.pages import PAGES
 from reroll.web.pages_answer import warm
 from reroll.web.reading import reading
@@ -37,7 +39,12 @@ def create_app(home: Home, access: Access) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
-        async with jobs.pool(home) as pool, live.hub(home) as hub, reading(home) as received:
+        async with (
+            jobs.pool(home) as pool,
+            live.hub(home) as hub,
+            reading(home) as received,
+            keeping_watch(home, complain),
+        ):
             app.state.pool, app.state.hub, app.state.reading = pool, hub, received
             warming = asyncio.gather(*(run_in_threadpool(one, home) for one in (app.state.glimpses.warm, warm)))
             yield
@@ -62,6 +69,10 @@ def create_app(home: Home, access: Access) -> Starlette:
     app.state.complaints = receiver.Complaints()
     app.add_middleware(Guard, access=access, refuse=went_wrong)
     return app
+
+
+def complain(words: str) -> None:
+    print(f"reroll: {words}", file=sys.stderr, flush=True)
 
 
 def went_wrong(request: Request, error: Exception) -> Response:

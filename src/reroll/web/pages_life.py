@@ -96,6 +96,7 @@ def steps_of(store: Store, project: Project | None, case: Case, reports: Sequenc
         ),
         Step("Mended", bool(applied), _mended(tried, applied), f"/cases/{at}/fixes"),
         _held(project, case, decisions),
+        _watched(store, reports),
     ]
 
 
@@ -118,6 +119,18 @@ def _held(project: Project | None, case: Case, decisions: Sequence[Decision]) ->
     return Step("Held by a test", True, f"`pytest --reroll .` runs it{came}.")
 
 
+def _watched(store: Store, reports: Sequence[StoredReport]) -> Step:
+    """Whether an alarm of a watch was about it, and whether that is shown to be over."""
+    alarms = store.alarms_of([one.id for one in reports])
+    if not alarms:
+        return Step(
+            "Watched", False, "No alarm in production was about it; `watch.yaml` says what is watched.", "/watch"
+        )
+    still = next((one for one in alarms if one.state == "open"), None)
+    said = alarms[0].body.get("over") if still is None else still.body.get("words")
+    return Step("Watched", still is None, str(said or ""), "/watch")
+
+
 def moments_of(store: Store, case: Case, reports: Sequence[StoredReport]) -> list[Moment]:
     """All that happened to a case, the newest first."""
     made = [
@@ -138,6 +151,11 @@ def moments_of(store: Store, case: Case, reports: Sequence[StoredReport]) -> lis
     made += [
         Moment(round(d.made * 1e6), f"The test of the suite was {d.verdict}")
         for d in store.decisions(rule=SUITE, case_id=case.id)
+    ]
+    made += [
+        Moment(one.resolved_us, str(one.body.get("over") or ""), "/watch")
+        for one in store.alarms_of([one.id for one in reports])
+        if one.resolved_us is not None
     ]
     return sorted(made, key=lambda one: -one.at_us)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,8 +14,12 @@ from starlette.routing import Route
 from reroll.case import Case
 from reroll.drift import first_alarm
 from reroll.drift_rule import drift_rule
-from reroll.errors import RerollError
+from reroll.errors import RerollError, StoreError
+from reroll.project import Project
 from reroll.render.figures import stream
+from reroll.watch_file import read_watch
+from reroll.watch_overview import Overview, Row, overview
+from reroll.watching import DAY
 from reroll.web import figured
 from reroll.web.glimpse import Glimpse
 from reroll.web.home import Home
@@ -53,7 +58,8 @@ def watch_page(request: Request) -> Response:
     try:
         project = home.project()
     except RerollError:
-        return page(request, "watch.html", streams=[], target=None)
+        return page(request, "watch.html", streams=[], target=None, shown=None, unread="")
+    shown, unread = _overview(home, project)
     target = project.program.target or 0.99
     known = {c.case_id: c.n for c in home.store.case_counts()}
     every = [c for c in (*project.cases, *project.reported) if known.get(c.id, 0) >= LEAST and c.checks]
@@ -61,7 +67,39 @@ def watch_page(request: Request) -> Response:
         found for c in every if (found := _stream(request.app.state.glimpses.of(home, c), c, 1 - target)) is not None
     ]
     draws: dict[str, figured.Draw] = {f"stream-{one.case.id}": partial(_draw, one) for one in streams}
-    return page(request, "watch.html", figures=draws, streams=streams, target=target)
+    rows = [] if shown is None else [row for row in shown.rows if row.what != "invalid" or row.state == "open"]
+    draws |= {_figure_name(row): partial(_draw_days, row) for row in rows if len(row.days) > 1}
+    return page(
+        request,
+        "watch.html",
+        figures=draws,
+        streams=streams,
+        target=target,
+        shown=shown,
+        unread=unread,
+        rows=rows,
+    )
+
+
+def _overview(home: Home, project: Project) -> tuple[Overview | None, str]:
+    """How the project's watch stands, and why that cannot be said."""
+    try:
+        return overview(home.store, read_watch(project), time.time()), ""
+    except StoreError:
+        raise
+    except (RerollError, ValueError) as error:
+        return None, str(error)
+
+
+def _figure_name(row: Row) -> str:
+    return f"watch-{row.key.partition(':')[2]}"
+
+
+def _draw_days(row: Row, width: int) -> Any:
+    days = [(day.day * DAY, round(day.losses), day.n) for day in row.days]
+    alarms = [] if row.alarm_since is None else [(row.alarm_since // DAY * DAY, "alarm")]
+    title = f"{row.called}: the share of each day's calls that {'was lost' if row.what == 'loss' else 'failed'}"
+    return stream(_figure_name(row), days, alarms, row.baseline, named="normal, at most", title=title, width=width)
 
 
 def _stream(glimpse: Glimpse, case: Case, allowed: float) -> Stream | None:

@@ -26,6 +26,7 @@ from reroll.render.figures import Figure
 from reroll.render.ink import visible
 from reroll.store import Store
 from reroll.store_rows_web import Job
+from reroll.watch_words import moment_words
 from reroll.web.access import Refused, Visitor
 
 __all__ = ["Drawn", "environment", "marked", "page", "plain", "prose"]
@@ -156,6 +157,7 @@ def environment() -> Environment:
         counted=lambda n, thing: counts(thing, n),
         with_words=with_words,
         described=described,
+        moment=moment_words,
     )
     made.globals.update(version=__version__, interval=interval_words, figure_file=figure_file)
     return made
