@@ -50,7 +50,7 @@ def token(
     name: str | None = None,
     /,
     *,
-    scope: Annotated[tuple[Literal["read", "run"], ...], Parameter(negative="", consume_multiple=False)] = (),
+    scope: Annotated[tuple[Literal["read", "run", "send"], ...], Parameter(negative="", consume_multiple=False)] = (),
     max_usd: float | None = None,
     revoke: str | None = None,
     common: Common = COMMON,
@@ -62,7 +62,8 @@ def token(
     name
         Who or what it is for; without a name the tokens are listed.
     scope
-        read: see the pages (default); run: also start what makes calls. May be repeated.
+        read: see the pages (default); run: also start what makes calls; send: send traces, and see nothing. May be
+        repeated.
     max_usd
         What all jobs that it starts may cost together.
     revoke

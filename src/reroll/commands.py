@@ -60,7 +60,7 @@ def investigate(
     goal, project = target_of(target), project_of(common, told)
     harm = margin_of(margin, project.program.margin or Rules().margin)
     with store_of(common, project) as store:
-        call = request_of(told, project)
+        call = request_of(told, project, store)
         report, project, case = _report(told, project, store, spending, call)
         fidelity = call.taken.fidelity if call else "exact" if told.sample is not None else "rebuilt"
         known = call.caveats if call else ()

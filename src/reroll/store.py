@@ -4,7 +4,8 @@ What a method was given is durable when it returns: it survives a crash or kill 
 Several processes may use one file at once; so may several threads use one `Store`.
 
 store_base.py opens; store_asked.py, store_samples.py, store_concluded.py, store_probes.py, store_findings.py,
-store_jobs.py, store_glance.py, store_slack.py, store_watch.py and store_origins.py hold most methods;
+store_jobs.py, store_glance.py, store_slack.py, store_watch.py, store_origins.py and store_received.py hold most
+methods;
 store_schema.py says what each column means; store_sqlite.py and store_postgres.py have what is each one's own.
 """
 
@@ -25,6 +26,7 @@ from reroll.store_glance import Glances
 from reroll.store_jobs import Jobs
 from reroll.store_origins import Origins
 from reroll.store_probes import Probes
+from reroll.store_received import ReceivedBox
 from reroll.store_rows import (
     Decision,
     NewSample,
@@ -83,7 +85,7 @@ def rates_query(walks: bool) -> Executable:
     return select(variants.c.variant, *counts).where(variants.c.variant.is_not(None))
 
 
-class Store(Asked, Concluded, Probes, Findings, Jobs, Glances, SlackBox, Origins, WatchBox):
+class Store(Asked, Concluded, Probes, Findings, Jobs, Glances, SlackBox, Origins, WatchBox, ReceivedBox):
     """One open database. Make it with `Store.open`; it is a context manager."""
 
     def spend(self, **where: Unpack[Where]) -> Spend:

@@ -190,13 +190,16 @@ class Jobs(Database):
     # -- access tokens -------------------------------------------------------------------------------------------------
 
     def new_token(self, name: str, scopes: Sequence[str], max_usd: float | None = None) -> tuple[str, str]:
-        """Its id, and the secret, which is shown this once: only its hash is kept."""
+        """Its id, and the secret, which is shown this once: only its hash is kept.
+
+        Whoever may do anything may read, but for a program that may only `send`.
+        """
         secret = f"rr_{secrets.token_urlsafe(24)}"
         row = {
             "id": new_id("t"),
             "hash": _hash(secret),
             "name": clean(name),
-            "scopes": to_json(sorted({"read", *scopes})),
+            "scopes": to_json(sorted({*scopes} if {*scopes} == {"send"} else {"read", *scopes})),
             "max_usd": max_usd,
             "made_us": now_us(),
         }

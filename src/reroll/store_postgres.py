@@ -11,7 +11,19 @@ from reroll import migrations, store_schema
 from reroll.errors import StoreError
 from reroll.settings import setting
 
-__all__ = ["ERRORS", "READ", "WALKS", "connect", "expect_many", "explain", "gone", "known_url", "name_of", "prepare"]
+__all__ = [
+    "ERRORS",
+    "READ",
+    "WALKS",
+    "connect",
+    "expect_many",
+    "explain",
+    "flush",
+    "gone",
+    "known_url",
+    "name_of",
+    "prepare",
+]
 
 ERRORS = (DBAPIError,)  # what `explain` explains
 # Execution options of a connection that only reads: one unchanging view, and no lock.
@@ -62,6 +74,10 @@ def connect(url: URL, busy_seconds: float) -> Engine:
             connection.exec_driver_sql(LOCK)
 
     return engine
+
+
+def flush(_: URL) -> None:
+    """What was committed is on the server's disk: it says so only then."""
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only where the content
 is open-ended. Nothing here is ever overwritten but `programs.body` (a program's name and targets,
 no part of its identity), `cases.seen_us`, the counters in `series`, and where a job, a Slack message,
-a measurement asked for on Slack, a watch, its streams, its alarms and what is told of them stand.
+a measurement asked for on Slack, a watch, its streams, its alarms, what is told of them and a received batch
+stand. Only received batches are ever removed: once they are read.
 
 Version history
     0001  the first
@@ -13,6 +14,7 @@ Version history
     0005  for Slack: what came in, what was asked for in which thread, what goes out
     0006  where imported samples were made (origins)
     0007  for watching production: how far it looked, streams, alarms, what is told of them
+    0008  what exporters send: batches, calls that were taken, counts
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ VERSIONS: tuple[str, ...] = (
     "0005",
     "0006",
     "0007",
+    "0008",
 )  # oldest first; the last is what this code reads and writes
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
@@ -489,3 +492,54 @@ watch_posts = Table(
     sqlite_autoincrement=True,
 )
 Index("watch_posts_state", watch_posts.c.watch, watch_posts.c.state, watch_posts.c.seq)
+
+# What an exporter sent, kept before it is acknowledged and removed once it is read; what could not be read stays.
+received_batches = Table(
+    "received_batches",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("signal", Text, nullable=False),  # traces | logs
+    Column("encoding", Text, nullable=False),  # protobuf | json
+    Column("packing", Text, nullable=False),  # gzip | zstd | "" for neither
+    Column("sender", Text, nullable=False),  # the name of the access token
+    Column("state", Text, nullable=False),  # waiting | unreadable
+    Column("spans", BigInteger, nullable=False),  # or log records
+    Column("broken", BigInteger, nullable=False),  # spans that were not kept: they cannot be read
+    Column("refused", BigInteger, nullable=False),  # the same: they held a key in use
+    Column("size", BigInteger, nullable=False),  # bytes of the body
+    Column("came_us", BigInteger, nullable=False),
+    Column("worker", Text),  # who reads it
+    Column("claimed_us", BigInteger),  # the worker's last sign of life
+    Column("tries", Integer, nullable=False),
+    Column("problem", Text, nullable=False),  # why it could not be read; "" while nothing went wrong
+    Column("body", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index(
+    "received_batches_state",
+    received_batches.c.state,
+    received_batches.c.seq,
+    received_batches.c.size,
+    received_batches.c.spans,
+)
+
+# The calls that came by themselves, by trace and span: the batch that a call was first in has it, whatever comes later.
+received_calls = Table(
+    "received_calls",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, nullable=False),  # of 16 bytes
+    Column("batch_seq", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What became of the spans of all batches that were read.
+received_counts = Table(
+    "received_counts",
+    metadata,
+    Column("what", Text, nullable=False),  # batches | spans | taken | stored | skipped
+    Column("why", Text, nullable=False),  # of those that were skipped; "" for the others
+    Column("n", BigInteger, nullable=False),
+    Column("last_us", BigInteger, nullable=False),
+    PrimaryKeyConstraint("what", "why"),
+    sqlite_with_rowid=False,
+)

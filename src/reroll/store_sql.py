@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-__all__ = ["add_all", "contains", "insert_new", "insert_or_change", "unindexed"]
+__all__ = ["add_all", "add_up", "contains", "insert_new", "insert_or_change", "unindexed"]
 
 
 def insert_new(table: Table) -> Insert:
@@ -24,6 +24,15 @@ def insert_or_change(table: Table, key: Sequence[str], names: Sequence[str]) -> 
     """INSERT in which a row whose `key` is there already changes that one's columns `names`."""
     adding = insert(table)
     return adding.on_conflict_do_update(index_elements=list(key), set_={name: adding.excluded[name] for name in names})
+
+
+def add_up(table: Table, key: Sequence[str], sums: Sequence[str], newest: Sequence[str]) -> Insert:
+    """INSERT that, where there is a row with this key, adds to its `sums` and renews what is to be the newest."""
+    adding = insert(table)
+    added = {name: table.c[name] + adding.excluded[name] for name in sums}
+    return adding.on_conflict_do_update(
+        index_elements=list(key), set_={**added, **{name: adding.excluded[name] for name in newest}}
+    )
 
 
 MOST_VALUES = 32_000  # in one statement of SQLite's, which takes 32,766

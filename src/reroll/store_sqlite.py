@@ -16,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 from reroll import migrations, store_schema
 from reroll.errors import StoreError
 
-__all__ = ["ERRORS", "READ", "WALKS", "connect", "expect_many", "explain", "gone", "prepare"]
+__all__ = ["ERRORS", "READ", "WALKS", "connect", "expect_many", "explain", "flush", "gone", "prepare"]
 
 ERRORS = (DBAPIError, sqlite3.Error)  # what `explain` explains
 READ = {"reroll_begin": "BEGIN"}  # execution options of a connection that only reads
@@ -61,6 +61,27 @@ def expect_many(connection: Connection) -> None:
 def gone(_: BaseException) -> bool:
     """A file does not come and go."""
     return False
+
+
+def flush(path: Path | None) -> None:
+    """What was committed is on the disk, not only with the operating system. Raises: sqlite3.Error where it is not.
+
+    Committing in WAL mode with synchronous=NORMAL leaves that to the next checkpoint, which syncs before it moves on.
+    """
+    if path is None:
+        return
+    try:
+        log = os.open(f"{path}-wal", os.O_RDONLY)
+    except FileNotFoundError:  # a checkpoint moved it all into the file, synced
+        return
+    try:
+        os.fsync(log)
+    except OSError as error:
+        failed = sqlite3.OperationalError(f"disk I/O error: {error.strerror}")
+        failed.sqlite_errorname = "SQLITE_IOERR"
+        raise failed from None
+    finally:
+        os.close(log)
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

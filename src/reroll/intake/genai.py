@@ -39,6 +39,7 @@ PARAMS = {
     "presence_penalty": "presence_penalty",
     "choice.count": "n",
 }
+NAMES_OF = {ours: (f"gen_ai.request.{name}", f"gen_ai.openai.request.{name}") for name, ours in PARAMS.items()}
 NOT_ALL = (
     "A trace of this kind keeps only some parameters; what else was sent (such as logprobs or a schema) is not known."
 )
@@ -128,8 +129,8 @@ def address_of(span: Span) -> str | None:
 
 def _params(span: Span) -> dict[str, JSON]:
     found = {}
-    for theirs, ours in PARAMS.items():
-        value = span.first(f"gen_ai.request.{theirs}", f"gen_ai.openai.request.{theirs}")
+    for ours, names in NAMES_OF.items():
+        value = span.first(*names)
         if value is not None and value != []:
             found[ours] = value
     return found
@@ -146,8 +147,8 @@ def _usage(span: Span) -> Usage:
 
 def _tools(span: Span) -> list[JSON]:
     given = [t for t in as_list(span.first("gen_ai.tool.definitions")) if isinstance(t, dict)]
-    flat = nested(span.attributes, "llm.request.functions")
-    given = given or [f for f in flat if isinstance(f, dict)] if isinstance(flat, list) or given else []
+    flat = [] if given else nested(span.attributes, "llm.request.functions")
+    given = given or ([f for f in flat if isinstance(f, dict)] if isinstance(flat, list) else [])
     found = []
     for tool in given:
         function = as_mapping(tool.get("function")) or tool

@@ -17,6 +17,7 @@ __all__ = ["take"]
 
 JSON = Any
 NAME = "OpenInference"
+MESSAGES = ("llm.input_messages.", "llm.output_messages.")
 REBUILT = "The request was put together from the span's messages and `llm.invocation_parameters`."
 NO_PARAMS = "The span keeps no parameters; the server's defaults would be used."
 
@@ -24,7 +25,7 @@ NO_PARAMS = "The span keeps no parameters; the server's defaults would be used."
 def take(span: Span, where: str) -> Taken | Literal["no messages"] | None:
     """The call of this span; None for a span that is none."""
     kind = span.text("openinference.span.kind")
-    if kind is None and not any(k.startswith(("llm.input_messages.", "llm.output_messages.")) for k in span.attributes):
+    if kind is None and not any(name.startswith(MESSAGES) for name in span.attributes):
         return None
     if kind not in (None, "LLM"):
         return None

@@ -14,7 +14,7 @@ from reroll.intake.moments import lasted, moment
 from reroll.intake.spans import Event, Span
 from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
 
-__all__ = ["OTLP", "spans_of", "take_spans"]
+__all__ = ["CALLS_BEGIN", "NO_CALL", "OTLP", "TWICE", "error_of", "may_be_call", "spans_of", "take_spans"]
 
 JSON = Any
 NAME = "OpenTelemetry"
@@ -25,6 +25,8 @@ OF_NONE = "is an evaluation of a call that is in none of the files, or comes bef
 TWICE = "is a call that was taken already (the same span a second time)"
 # A dialect takes a span that it knows, and gives None for all others. The first that knows it has it.
 DIALECTS = (openinference.take, langfuse_spans.take, ai_sdk.take, genai.take)
+# How the attributes begin by which the dialects know a call.
+CALLS_BEGIN = ("gen_ai.", "llm.", "langfuse.", "openinference.", "ai.operationId")
 KEYS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "batches")
 
 
@@ -83,6 +85,11 @@ def take_spans(where: str, spans: Iterable[Span], seen: set[int]) -> Iterator[Ta
         if isinstance(found, Taken) and span.id:
             seen.add(key)
         yield found
+
+
+def may_be_call(names: Iterable[str]) -> bool:
+    """Whether a span with attributes of these names may be a call of a model; most spans of a product are none."""
+    return any(name.startswith(CALLS_BEGIN) for name in names)
 
 
 def take(span: Span, where: str) -> Taken | Skipped:
@@ -173,7 +180,7 @@ def _span(value: Mapping[str, JSON]) -> Span:
         events=events,
         start=moment(about.get("startTimeUnixNano", about.get("start_time"))),
         end=moment(about.get("endTimeUnixNano", about.get("end_time"))),
-        error=_error(about.get("status"), events),
+        error=error_of(about.get("status"), events),
     )
 
 
@@ -192,7 +199,8 @@ def _id(value: JSON) -> str:
     return raw.hex() if len(raw) in (8, 16) else text[:64]
 
 
-def _error(status: JSON, events: Sequence[Event]) -> str | None:
+def error_of(status: JSON, events: Sequence[Event]) -> str | None:
+    """What a span's status says went wrong; None where it says nothing of the kind."""
     if not isinstance(status, dict) or status.get("code", status.get("status_code")) not in (
         2,
         "ERROR",

@@ -10,7 +10,7 @@ from pathlib import Path
 from reroll.case import Case, Report
 from reroll.check import Check
 from reroll.errors import FileError, UsageError
-from reroll.intake.single import Single, single_call
+from reroll.intake.single import Single, single_call, single_stored
 from reroll.match import clean
 from reroll.project import Project, read_checks
 from reroll.store import Store
@@ -49,7 +49,7 @@ def read_report(
     Raises: UsageError when the words fit no case or several and nobody can be asked, when no
     check says what a right answer is, or when the named case, file or sample does not exist.
     """
-    call = call or request_of(told, project)
+    call = call or request_of(told, project, store)
     project, case = _find(told, project, store, ask, call)
     if told.expect is not None:
         case = case.model_copy(update={"checks": read_checks(told.expect, "--expect")})
@@ -143,16 +143,24 @@ def inputs_from(pairs: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def request_of(told: Told, project: Project) -> Single | None:
-    """The recorded call that the report names by its file, with what is not known of it; None where it names none.
+def request_of(told: Told, project: Project, store: Store) -> Single | None:
+    """The recorded call that the report names by its file, or by its sample, with what is not known of it.
+
+    None where it names none: a sample that the project's program drew is a run of one of its cases.
 
     Raises: FileError; UsageError where nothing says which call or which model.
     """
-    if told.request is None:
-        return None
     own = project.program
     model = told.model or (own.model if (project.path / "program.yaml").exists() else None)
-    return single_call(told.request, model, told.base_url or own.base_url)
+    if told.request is not None:
+        return single_call(told.request, model, told.base_url or own.base_url)
+    if told.sample is None:
+        return None
+    stored = store.sample(told.sample)
+    if stored.source != "imported" or any(case.id == stored.case_id for case in project.cases):
+        return None
+    request = store.get_request(stored.request_id).request
+    return single_stored(stored, request, model, told.base_url or own.base_url)
 
 
 def _read(path: Path) -> str:

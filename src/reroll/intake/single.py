@@ -17,11 +17,13 @@ from reroll.intake.taken import FIDELITY_WORDS, Skipped, Taken
 from reroll.match import clean
 from reroll.numbers import counts
 from reroll.params import bad_param
-from reroll.program import Program
+from reroll.program import Program, Request
+from reroll.store import StoredSample
 
-__all__ = ["Single", "single_call"]
+__all__ = ["Single", "single_call", "single_stored"]
 
 JSON = Any
+STORED = "It is sent as it was stored: what the trace or log did not keep of it is not known."
 NAMED, SHOWN = 10, 40  # calls of a file that are listed, and how many characters of each
 FAMILY: Mapping[str, str] = {**{kind: api for api, kind in KINDS.items()}, "gguf": "chat", "bundled": "chat"}
 
@@ -42,13 +44,34 @@ def single_call(path: Path, model: str | None = None, base_url: str | None = Non
     """
     taken = _one_turn(_chosen(path))
     named, place = model_ref(taken)
+    return _single(taken, named, place, path, _stem(path), model, base_url)
+
+
+def single_stored(
+    stored: StoredSample, request: Request, model: str | None = None, base_url: str | None = None
+) -> Single:
+    """The call of a sample that came from recorded traffic; without a model, to the one that it names.
+
+    Raises: UsageError where nothing says which model.
+    """
+    named, place = request.model, request.base_url
+    sent = {"model": named.partition(":")[2], **request.body}
+    taken = Taken("stored", stored.id, sent, "partly", completion=stored.sample.completion, guessed=(STORED,))
+    found = _single(taken, named, place, stored.id, stored.id, model, base_url)
+    other = [f"It was recorded on {named}, and is sent to {model} here."] if model not in (None, named) else []
+    return replace(found, caveats=(*found.caveats, *other))
+
+
+def _single(
+    taken: Taken, named: str, place: str | None, where: object, name: str, model: str | None, base_url: str | None
+) -> Single:
     model = model or (None if named == UNKNOWN_MODEL else named)
     if model is None:
-        raise UsageError(f"{path} names no model; say which with --model, such as openai:NAME", slug="no-model")
+        raise UsageError(f"{where} names no model; say which with --model, such as openai:NAME", slug="no-model")
     text, left = _text(taken, model)
     served = base_url or (place if model == named else None)
     program = Program(
-        program=_stem(path),
+        program=name,
         model=model,
         base_url=served if model.startswith(("openai", "anthropic")) else None,
         raw=text,

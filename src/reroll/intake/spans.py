@@ -56,10 +56,11 @@ def nested(attributes: Mapping[str, JSON], prefix: str) -> JSON:
     [{'b': 1}, {'b': 2}]
     """
     tree: dict[str, JSON] = {}
+    begin = prefix + "."
     for key, value in attributes.items():
-        if not key.startswith(prefix + "."):
+        if not key.startswith(begin):
             continue
-        at, path = tree, key[len(prefix) + 1 :].split(".", DEEPEST)
+        at, path = tree, key[len(begin) :].split(".", DEEPEST)
         for name in path[:-1]:
             if not isinstance(at.get(name), dict):
                 at[name] = {}

@@ -29,7 +29,7 @@ from reroll.sample import Usage, made_often
 from reroll.store import Store
 from reroll.store_rows import NewSample, Origin, several
 
-__all__ = ["Call", "take_in"]
+__all__ = ["LATER", "Call", "take_in"]
 
 JSON = Any
 REWARD = (Check.of("reward", 1),)
@@ -106,15 +106,20 @@ def take_in(
     turn: int | None = None,
     alpha: float = 0.05,
     keep: Callable[[Call], None] | None = None,
+    judged: bool = True,
+    known: tuple[set[str], set[str]] | None = None,
 ) -> Recording:
     """What was taken in, after it was stored as imported samples, never counted as fresh runs.
 
     Args: project: whose cases are found again by their messages; checks: for every case, in place of its own;
-        folder: where Python checks lie; keep: is given every call.
+        folder: where Python checks lie; keep: is given every call; judged: whether checks are held against the calls;
+        known: ids of requests and cases that are stored and need not be again; those that are stored now are added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
     with Checker(folder) as checker, ThreadPoolExecutor(1) as beside:
-        taker = _Taker(store, checker, project, checks, turn, keep, beside)
+        taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside)
+        if known is not None:
+            taker.asked, taker.cased = known
         for one in calls:
             taker.add(one)
         taker.flush()
@@ -128,7 +133,7 @@ class _Taker:
     def __init__(
         self,
         store: Store,
-        checker: Checker,
+        checker: Checker | None,
         project: Project | None,
         checks: tuple[Check, ...] | None,
         turn: int | None,
@@ -280,7 +285,7 @@ class _Taker:
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
         self.samples += 1
-        if not call.checks and new.sample.reward is None:
+        if self.checker is None or (not call.checks and new.sample.reward is None):
             return
         # Without a check it is judged by what came with it, by which fresh runs cannot be.
         case = call.case if call.checks else call.case.model_copy(update={"checks": REWARD})

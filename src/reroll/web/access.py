@@ -10,7 +10,7 @@ import hmac
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from starlette.datastructures import FormData, Headers, MutableHeaders
@@ -22,10 +22,16 @@ from reroll.errors import RerollError
 from reroll.store import Store
 from reroll.web.passes import SESSION_SECONDS, Passes
 
-__all__ = ["COOKIE", "Access", "Guard", "Refused", "Visitor", "form_of", "let_in", "local", "visitor_of"]
+__all__ = ["COOKIE", "RECEIVING", "Access", "Guard", "Refused", "Visitor", "form_of", "let_in", "local", "visitor_of"]
 
 COOKIE = "reroll"
 OPEN = ("/static/", "/healthz")
+# Where exporters send what, the last as Langfuse's SDK does. Who may is said there (receiver.py): a token, no cookie.
+RECEIVING: Mapping[str, Literal["traces", "logs"]] = {
+    "/v1/traces": "traces",
+    "/v1/logs": "logs",
+    "/api/public/otel/v1/traces": "traces",
+}
 MOST_BODY = 1 << 20
 READING = ("GET", "HEAD")
 POLICY = (
@@ -59,6 +65,10 @@ class Visitor:
     session: str
     token: str | None = None
     by_header: bool = False  # a program, not a browser: it sends no form marks
+
+    @property
+    def may_read(self) -> bool:
+        return "read" in self.scopes
 
     @property
     def may_run(self) -> bool:
@@ -128,7 +138,7 @@ class Guard:
         host = _parts(f"//{headers.get('host', '')}").hostname or ""
         if "*" not in access.hosts and host not in access.hosts:
             raise Refused(421, f"this server does not answer to `{host[:80]}`; open it by the address it printed")
-        if path.startswith(OPEN):
+        if path.startswith(OPEN) or path in RECEIVING:
             return None
         if int(headers.get("content-length") or 0) > MOST_BODY:
             raise Refused(413, "that is more than a million characters; leave out what is not needed and send it again")
@@ -138,6 +148,8 @@ class Guard:
         who = access.visitor(headers, request.cookies)
         if who is None and path != "/enter":
             raise Refused(401, "this page is for people who were let in")
+        if who is not None and not who.may_read:
+            raise Refused(403, "your access lets you send traces, and nothing else; ask for another to see the pages")
         request.scope["reroll.visitor"] = who
         if request.method in READING:
             return None

@@ -18,13 +18,14 @@ from starlette.staticfiles import StaticFiles
 
 from reroll.errors import RerollError, StoreError
 from reroll.render.figures import PAGE_CSS
-from reroll.web import door, jobs, live
+from reroll.web import door, jobs, live, receiver
 from reroll.web.access import Access, Guard, Refused
 from reroll.web.glimpse import Glimpses
 from reroll.web.home import Home
 from reroll.web.keeping_watch import keeping_watch
 from reroll.web.pages import PAGES
 from reroll.web.pages_answer import warm
+from reroll.web.reading import reading
 from reroll.web.view import page
 
 __all__ = ["create_app"]
@@ -38,8 +39,13 @@ def create_app(home: Home, access: Access) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
-        async with jobs.pool(home) as pool, live.hub(home) as hub, keeping_watch(home, complain):
-            app.state.pool, app.state.hub = pool, hub
+        async with (
+            jobs.pool(home) as pool,
+            live.hub(home) as hub,
+            reading(home) as received,
+            keeping_watch(home, complain),
+        ):
+            app.state.pool, app.state.hub, app.state.reading = pool, hub, received
             warming = asyncio.gather(*(run_in_threadpool(one, home) for one in (app.state.glimpses.warm, warm)))
             yield
             warming.cancel()
@@ -51,6 +57,7 @@ def create_app(home: Home, access: Access) -> Starlette:
         *door.ROUTES,
         *jobs.ROUTES,
         *live.ROUTES,
+        *receiver.ROUTES,
         *PAGES,
     ]
     app = Starlette(
@@ -59,6 +66,7 @@ def create_app(home: Home, access: Access) -> Starlette:
         exception_handlers={Exception: went_wrong, HTTPException: went_wrong, RerollError: went_wrong},
     )
     app.state.home, app.state.access, app.state.glimpses = home, access, Glimpses()
+    app.state.complaints = receiver.Complaints()
     app.add_middleware(Guard, access=access, refuse=went_wrong)
     return app
 

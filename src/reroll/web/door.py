@@ -20,6 +20,8 @@ async def enter(request: Request) -> Response:
     token = access.store.token_of(str(form.get("token", "")).strip())
     if token is None:
         raise Refused(401, "no such access token is in force here; ask whoever runs this server for one")
+    if "read" not in token.scopes:
+        raise Refused(403, "this access token may send traces, and nothing else; ask for another to see the pages")
     reply = RedirectResponse("/", 303)
     let_in(reply, access.passes.session(access.clock(), token.name, token.id), request)
     return reply

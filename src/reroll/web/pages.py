@@ -12,6 +12,7 @@ from reroll.web import (
     pages_learn,
     pages_life,
     pages_project,
+    pages_received,
     pages_samples,
     pages_tokens,
     pages_watch,
@@ -30,5 +31,6 @@ PAGES: list[BaseRoute] = [
     *pages_watch.ROUTES,
     *pages_learn.ROUTES,
     *pages_project.ROUTES,
+    *pages_received.ROUTES,
     pages_answer.CASE,
 ]

@@ -15,6 +15,7 @@ from reroll.render.said import CAN
 from reroll.settings import SETTINGS
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.home import Home
+from reroll.web.pages_received import shown
 from reroll.web.view import page
 
 __all__ = ["ROUTES"]
@@ -44,6 +45,7 @@ def project_page(request: Request) -> Response:
         spend=spend,
         models=[(identity, _abilities(home, identity)) for identity in identities],
         home=home,
+        arrived=shown(request),
     )
 
 
@@ -103,7 +105,7 @@ async def token_new(request: Request) -> Response:
         most = _money(cap) if cap else None
     except UsageError as error:
         return await run_in_threadpool(_settings, request, "", str(error))
-    scopes = ("read", "run") if form.get("run") else ("read",)
+    scopes = ("send",) if form.get("send") else ("read", "run") if form.get("run") else ("read",)
     _, secret = await run_in_threadpool(home.store.new_token, name, scopes, most)
     return await run_in_threadpool(_settings, request, secret)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,9 +21,11 @@ from reroll.errors import RerollError
 from reroll.grouped import grouped_samples
 from reroll.labelling import append_label
 from reroll.looking import not_asked, outcomes_of, said_by, whole_sample
+from reroll.project import Project
 from reroll.render.figures import outcome_strip
 from reroll.store import StoredSample
 from reroll.web.access import Refused, form_of, visitor_of
+from reroll.web.actions import PERSON_BUDGET, offer
 from reroll.web.glimpse import Glimpse, checks_ids
 from reroll.web.home import Home
 from reroll.web.pages_answer import case_named
@@ -145,7 +147,22 @@ def sample_page(request: Request) -> Response:
         label={label.sample: label for label in project.labels}.get(stored.id),
         filters=request.url.query,
         checked=bool(whole.outcomes),
+        **_again(home, project, stored),
     )
+
+
+def _again(home: Home, project: Project, stored: StoredSample) -> dict[str, Any]:
+    """How what was recorded elsewhere is run again: by its case's page, or by a button, where the case is not ours."""
+    if stored.source != "imported":
+        return {}
+    if any(case.id == stored.case_id for case in (*project.cases, *project.reported)):
+        return {"again_at": f"/cases/{quote(stored.case_id, safe='')}#again"}
+    label = f"Run it again, up to {PERSON_BUDGET} times"
+    told = {"sample": stored.id, "forks": "no", "cause": "no", "fixes": "no"}
+    return {
+        "again": offer(home, project, "investigate", label=label, budget=PERSON_BUDGET, **told),
+        "model": project.program.model,
+    }
 
 
 def _case(home: Home, id: str) -> Case | None:
