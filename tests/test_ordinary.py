@@ -64,6 +64,15 @@ def test_the_traffic_is_judged_by_the_form_that_the_program_asks_for(
     assert "fails 0 % of the time" in " ".join(capsys.readouterr().out.split())
 
 
+def test_what_only_a_person_can_judge_is_taken_in_without_asking_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asks = "cases:\n- id: bo\n  input: {request: Meet Bo at 1 o'clock}\n  checks:\n  - person: Is it right?\n"
+    (project / "cases.yaml").write_text(asks)
+    assert reroll(["import", str(traffic(project, 2)), "--project", str(project)]) == 0
+    assert "Stored 2 samples" in " ".join(capsys.readouterr().out.split())
+
+
 def test_which_ones_is_chance_but_the_same_each_time_and_none_comes_twice(project: Path, tmp_path: Path) -> None:
     file = traffic(project, 30)
     init_project(tmp_path / "other")

@@ -29,13 +29,18 @@ from reroll.sample import Sample
 from reroll.step_texts import Broken
 from reroll.strict_yaml import read_text
 
-__all__ = ["Checker"]
+__all__ = ["Checker", "not_asked"]
 
 WORKER = Path(__file__).with_name("check_process.py")
 SECONDS = 5.0  # per check
 LOAD_SECONDS = 30.0  # to start the child, and to load the user's file with all that it imports
 MEMORY = 2 << 30  # bytes of address space; libraries such as numpy reserve much more than they use
 LONGEST_REPLY = 1 << 20
+
+
+def not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+    """What a check of a person says where nobody is asked: nothing."""
+    return Outcome("invalid", "no person has judged this yet")
 
 
 class Overran(Exception):

@@ -8,8 +8,7 @@ from pathlib import Path
 from reroll.answer import to_json
 from reroll.arguments import Common, Spending
 from reroll.asking import person_of
-from reroll.check import Check, Outcome, Surroundings
-from reroll.checking import Checker
+from reroll.checking import Checker, not_asked
 from reroll.errors import UsageError
 from reroll.labelling import (
     CheckMeasured,
@@ -27,7 +26,6 @@ from reroll.opening import project_of, store_of
 from reroll.options import options_of
 from reroll.output import console, print_json
 from reroll.project import read_labels
-from reroll.sample import Sample
 from reroll.settings import setting
 from reroll.store import Store
 
@@ -58,7 +56,7 @@ def check(
         )
     with (
         store_of(common, project, create=False) as store,
-        Checker(project.path, seconds=setting("check_timeout"), person=_not_asked) as checker,
+        Checker(project.path, seconds=setting("check_timeout"), person=not_asked) as checker,
     ):
         seen = judged_samples(checker, project, store, cases)
         if not seen:
@@ -129,7 +127,3 @@ def as_json(found: CheckMeasured) -> dict[str, object]:
         "cases": to_json(found.cases),
         "caveats": list(found.caveats),
     }
-
-
-def _not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
-    return Outcome("invalid", "no person has judged this yet")

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from reroll.case import Case
-from reroll.check import Check, Outcome, Surroundings, overall
-from reroll.checking import Checker
+from reroll.check import Outcome, overall
+from reroll.checking import Checker, not_asked
 from reroll.errors import UsageError
 from reroll.grouping import Group, Grouping, Observed, Paths
 from reroll.looking import known_case
 from reroll.project import Project
-from reroll.sample import Sample
 from reroll.store import Store, StoredSample
 from reroll.store_rows import Source
 
@@ -47,7 +46,7 @@ def grouped_samples(project: Project, store: Store, case_id: str | None, alpha: 
     known_case(store, case_id)
     cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     grouping, counted = Grouping(), 0
-    with Checker(project.path, person=_not_asked) as checker:
+    with Checker(project.path, person=not_asked) as checker:
         for id in [case_id] if case_id is not None else sorted(cases):
             case = cases.get(id)
             if case is None or not (case.checks or case_id is not None):
@@ -116,7 +115,3 @@ def _pages(store: Store, id: str, *, payload: bool = True) -> Iterator[list[Stor
         if len(page) < PAGE:
             return
         after = page[-1].seq
-
-
-def _not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
-    return Outcome("invalid", "no person has judged this yet")

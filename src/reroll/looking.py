@@ -11,8 +11,8 @@ from typing import Any, Literal
 from reroll import __version__
 from reroll.answer import ShownSample
 from reroll.case import Case
-from reroll.check import Check, Outcome, Surroundings, overall
-from reroll.checking import Checker
+from reroll.check import Outcome, overall
+from reroll.checking import Checker, not_asked
 from reroll.errors import UsageError
 from reroll.project import Project
 from reroll.sample import Sample, Token
@@ -28,7 +28,6 @@ __all__ = [
     "judged_samples",
     "judged_texts",
     "known_case",
-    "not_asked",
     "outcomes_of",
     "parted_samples",
     "said_by",
@@ -220,11 +219,6 @@ def judged_samples(
             after = page[-1].seq
             have = store.outcomes([one.id for one in page])
             yield [(one, _under(checker, project, cases.get(one.case_id), one, have.get(one.id, {}))) for one in page]
-
-
-def not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
-    """What a check of a person says where nobody is asked: nothing."""
-    return Outcome("invalid", "no person has judged this yet")
 
 
 def shown(stored: StoredSample, outcomes: Sequence[Outcome]) -> ShownSample:

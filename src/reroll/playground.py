@@ -18,12 +18,11 @@ from typing import Any, TypeVar
 
 from reroll.case import Case
 from reroll.check import overall
-from reroll.checking import Checker
+from reroll.checking import Checker, not_asked
 from reroll.fix import Fix
 from reroll.init import EXAMPLE
 from reroll.lesson_reading import Foretold, Place, Reading, Turns, read
 from reroll.levers import apply
-from reroll.looking import not_asked
 from reroll.models.local import LocalModel
 from reroll.models.model import Capabilities, Draw, Model
 from reroll.models.registry import open_model

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reroll.check import overall
-from reroll.checking import Checker
+from reroll.checking import Checker, not_asked
 from reroll.errors import UsageError
-from reroll.looking import not_asked, outcomes_of
+from reroll.looking import outcomes_of
 from reroll.program import canonical
 from reroll.project import Project
 from reroll.store import Store

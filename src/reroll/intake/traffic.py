@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from reroll.case import Case
 from reroll.check import Check, overall
-from reroll.checking import Checker
+from reroll.checking import Checker, not_asked
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
 from reroll.intake.bodies import messages_of, tools_of
@@ -116,7 +116,7 @@ def take_in(
         known: ids of requests and cases that are stored and need not be again; those that are stored now are added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder) as checker, ThreadPoolExecutor(1) as beside:
+    with Checker(folder, person=not_asked) as checker, ThreadPoolExecutor(1) as beside:
         taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside)
         if known is not None:
             taker.asked, taker.cased = known

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from reroll.case import Case
-from reroll.checking import Checker
+from reroll.checking import Checker, not_asked
 from reroll.errors import RerollError
-from reroll.looking import not_asked
 from reroll.store import Store
 from reroll.store_glance import BETWEEN, Told
 from reroll.web.home import Home

@@ -16,11 +16,11 @@ from starlette.routing import Route
 
 from reroll.case import Case, Label
 from reroll.check import Outcome, overall
-from reroll.checking import Checker
+from reroll.checking import Checker, not_asked
 from reroll.errors import RerollError
 from reroll.grouped import grouped_samples
 from reroll.labelling import append_label
-from reroll.looking import not_asked, outcomes_of, said_by, whole_sample
+from reroll.looking import outcomes_of, said_by, whole_sample
 from reroll.project import Project
 from reroll.render.figures import outcome_strip
 from reroll.store import StoredSample
