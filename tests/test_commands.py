@@ -173,6 +173,7 @@ def test_a_request_file_is_sent_byte_for_byte(tmp_path: Path, capsys: Any) -> No
             "--model", "openai:tiny", "--expect", "contains: yes", "--json",
         )  # fmt: skip
     assert ran.json["report"]["fidelity"] == "exact"
+    assert ran.json["cause"]["not_examined"].startswith("`reroll investigate` of the same request")  # no case to name
     assert {b.decode() for b in server.bodies} == {sent}
 
 

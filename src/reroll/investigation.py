@@ -250,6 +250,9 @@ def _surprise(asked: Asked) -> NotExamined:
     """How unlikely the reported completion is: offered, where there is one."""
     if asked.report.sample is not None:
         offer = f"`reroll surprise {asked.report.sample}` says"
+    elif asked.report.saw and asked.fidelity != "rebuilt":
+        why = "the request is no case of this project; `reroll import` with --into makes one where that can be asked"
+        return NotExamined(why, Price(None, None))
     elif asked.report.saw:
         offer = f"`reroll surprise {asked.case.id} --saw FILE`, with what was seen in a file, says"
     else:

@@ -321,7 +321,9 @@ def _cause(answer: Answer, pen: Pen) -> Lines:
     """Why it fails: the sentences, the words that carry it, and what was looked at."""
     if not isinstance(answer.cause, CauseSection):
         return []
-    more = pen.wrap(pen.text(f"`reroll cause {answer.case.get('id')}` goes on from here.", "dim"), 3)
+    own = answer.report.get("fidelity") == "rebuilt"  # else only the request itself finds it again
+    goes_on = f"`reroll cause {answer.case.get('id')}` goes on from here." if own else ""
+    more = pen.wrap(pen.text(goes_on, "dim"), 3) if own else []
     return titled("Why it fails", [*cause_lines(answer.cause, pen)[1:], *more], pen)
 
 
