@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,13 +67,19 @@ class _Test:
     run: str
 
     @property
-    def program(self) -> Program:
-        file = self.nodeid.partition("::")[0]
-        return Program(program=file, model=f"pytest:{file}")
+    def program(self) -> tuple[Program, str]:
+        """The program that stands for the test's file, and its id."""
+        return _program(self.nodeid.partition("::")[0])
 
     @property
     def checks_id(self) -> str:
         return content_id("k1", ["pytest", self.nodeid])
+
+
+@lru_cache(maxsize=1024)
+def _program(file: str) -> tuple[Program, str]:
+    made = Program(program=file, model=f"pytest:{file}")
+    return made, made.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +175,7 @@ class TrialStore:
             return
         test = work[0].test
         self._introduce(store, test)
-        program = test.program
-        ids = store.add_samples([self._new(store, program, one) for one in work])
+        ids = store.add_samples([self._new(store, one) for one in work])
         said = {
             id: [(test.checks_id, Outcome(one.trial.outcome, one.trial.reason, "test"))]
             for id, one in zip(ids, work, strict=True)
@@ -180,15 +186,16 @@ class TrialStore:
 
     def _introduce(self, store: Store, test: _Test) -> None:
         """Store its program and case, each once."""
-        program = test.program
-        if program.id not in self._known:
+        program, program_id = test.program
+        if program_id not in self._known:
             store.put_program(program)
         if test.nodeid not in self._known:
             store.put_case(Case(id=test.nodeid))
-        self._known |= {program.id, test.nodeid}
+        self._known |= {program_id, test.nodeid}
 
-    def _new(self, store: Store, program: Program, work: _Work) -> NewSample:
+    def _new(self, store: Store, work: _Work) -> NewSample:
         trial, nodeid = work.trial, work.test.nodeid
+        program, program_id = work.test.program
         assert trial is not None
         last = trial.recorded[-1] if trial.recorded else None
         request = Request(program.model, None, {"messages": list(last.messages) if last else []})
@@ -197,7 +204,7 @@ class TrialStore:
             store.put_request(request_id, request, last.model if last else program.model)
             self._known.add(request_id)
         series = f"pytest {work.test.run}"
-        return NewSample(_sample(trial), request_id, series, work.number, program.id, nodeid)
+        return NewSample(_sample(trial), request_id, series, work.number, program_id, nodeid)
 
     def _decide(self, store: Store, test: _Test, result: Mapping[str, Any]) -> None:
         self._introduce(store, test)
@@ -212,7 +219,7 @@ class TrialStore:
             target=result["target"],
             horizon=result["budget"],
             stop_reason=result["reason"] or result["shade"],
-            program_id=test.program.id,
+            program_id=test.program[1],
             case_id=test.nodeid,
         )
 
