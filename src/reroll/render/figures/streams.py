@@ -63,7 +63,8 @@ def stream(
         marks.append(line(x(at), room - 2, x(at), y(0), "line-accent thin"))
         marks.append(path([(x(at) - 5, room - 4), (x(at) + 5, room - 4), (x(at), room + 4)], "accent", closed=True))
     at_times, words = time_ticks(low, high, max(2, int((width - left) / 90)))
-    marks += [*below(x, floor + 14, words, at_times), *names]
+    whole = [at for at in at_times if x(at) + width_of(words(at), "tick") / 2 <= width]  # none is cut off
+    marks += [*below(x, floor + 14, words, whole), *names]
     if target is not None:
         said = share_words(target)
         called = cut(inert(named), width * 0.4, "note")
