@@ -14,6 +14,7 @@ from typing import Any
 from reroll.appending import append_cases, write_cases
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
+from reroll.ledger import APPLIED, TRIED
 from reroll.lever_undo import undo_of
 from reroll.levers import fitting
 from reroll.program import Program
@@ -33,9 +34,6 @@ __all__ = [
     "unaccepted",
     "written",
 ]
-
-TRIED = "fix/1"  # the rule under which a fix is accepted or not
-APPLIED = "applied/1"
 
 
 @dataclass(frozen=True, slots=True)

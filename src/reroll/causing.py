@@ -126,7 +126,7 @@ async def why_it_fails(
     session = sessions[0]
     if not any(word == "fail" for word in runs.words()):
         return NotExamined("no run failed", Price(None, None))
-    own = any(case.id == one.id for one in (*session.project.cases, *session.project.reported))
+    own = session.project.has(case.id)
     # A request that was only handed over is found again by that alone.
     command = f"`reroll cause {case.id}`" if own else "`reroll investigate` of the same request, with --cause,"
     offer = NotExamined(f"{command} finds which part of the request carries it", Price(TYPICAL, None))

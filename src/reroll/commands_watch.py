@@ -13,7 +13,7 @@ from reroll.arguments import Common
 from reroll.checking import Checker
 from reroll.errors import UsageError
 from reroll.opening import on_stop, project_of, store_of
-from reroll.output import print_json
+from reroll.output import complain, print_json
 from reroll.project import Project
 from reroll.settings import setting
 from reroll.store import Store
@@ -42,7 +42,7 @@ def watch(once: bool, replay: bool, common: Common) -> int:
             return _replay(project, store, common.json)
         home = Home(common.project, store, setting("store", common.store))
         said: list[Said] = []
-        with Keeper(home, said.append if common.json else _print, _complain) as keeper:
+        with Keeper(home, said.append if common.json else _print, complain) as keeper:
             keeper.ready()
             asyncio.run(_once(keeper) if once else _until_ended(keeper))
             shown = overview(store, keeper.told, time.time())
@@ -112,7 +112,3 @@ def _json(one: Said) -> dict[str, JSON]:
 
 def _print(one: Said) -> None:
     print(f"{moment_words(one.event.time)}  {one.words}", flush=True)
-
-
-def _complain(words: str) -> None:
-    print(f"reroll: {words}", file=sys.stderr, flush=True)

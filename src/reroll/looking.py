@@ -86,18 +86,9 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
     """
     known_case(store, case_id)
     found = store.samples(case_id=case_id, limit=limit, newest=True, source=LISTED)
-    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     with Checker(project.path, person=not_asked) as checker:
-        return [
-            Listed(
-                s.case_id,
-                s.variant,
-                s.source,
-                s.settled,
-                shown(s, outcomes_of(checker, store, project, cases.get(s.case_id), s)),
-            )
-            for s in found
-        ]
+        judged = _judged(checker, store, project, _cases(store, project), found)
+    return [Listed(s.case_id, s.variant, s.source, s.settled, shown(s, outcomes)) for s, outcomes in judged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +110,25 @@ def parted_samples(project: Project, store: Store, case_id: str, least: int = 1)
     runs = store.samples(case_id=case_id, source=RUNS, payload=True)
     # What was drawn with its request changed, for a cause or an audit, says nothing of where this one parts.
     found = [s for s in runs if s.sample.completion is not None and s.variant.split()[0] not in ("cause", "audit")]
-    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     said = [s.sample.completion for s in found if s.sample.completion is not None]
     by: Literal["tokens", "words"] = "tokens" if said and all(c.tokens for c in said) else "words"
     tree = Tree(case_id)
     with Checker(project.path, person=not_asked) as checker:
-        for one, completion in zip(found, said, strict=True):
-            outcome = overall(outcomes_of(checker, store, project, cases.get(case_id), one)).outcome
-            if by == "words":
-                completion = replace(completion, tokens=tuple(map(Token, steps_of(replace(completion, tokens=())))))
-            tokens, ended = path_of(completion)
-            tree.grow(tokens, ended, outcome=outcome, drawn=True, said=completion.text)
+        judged = _judged(checker, store, project, _cases(store, project), found)
+    for (_, outcomes), completion in zip(judged, said, strict=True):
+        if by == "words":
+            completion = replace(completion, tokens=tuple(map(Token, steps_of(replace(completion, tokens=())))))
+        tokens, ended = path_of(completion)
+        tree.grow(tokens, ended, outcome=overall(outcomes).outcome, drawn=True, said=completion.text)
     return Parted(case_id, by, len(found), tree.branches(least))
 
 
 def judged_texts(project: Project, store: Store, request_id: str, most: int) -> list[tuple[str, bool]]:
     """What the newest runs of the very same request said, and whether it was right; those not judged are left out."""
     runs = store.samples(request_id=request_id, source=RUNS, limit=most, newest=True)
-    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     with Checker(project.path, person=not_asked) as checker:
-        said = [
-            (one, overall(outcomes_of(checker, store, project, cases.get(one.case_id), one)).outcome) for one in runs
-        ]
+        judged = _judged(checker, store, project, _cases(store, project), runs)
+    said = [(one, overall(outcomes).outcome) for one, outcomes in judged]
     return [
         (one.sample.completion.text, outcome == "pass")
         for one, outcome in said
@@ -161,7 +149,7 @@ def known_case(store: Store, case_id: str | None) -> None:
 def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
     """One sample by its id or the beginning of it. Raises: UsageError if none or several fit."""
     stored = store.sample(sample_id)
-    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
+    cases = _cases(store, project)
     request = store.get_request(stored.request_id)
     with Checker(project.path, person=not_asked) as checker:
         outcomes = outcomes_of(checker, store, project, cases.get(stored.case_id), stored)
@@ -212,13 +200,24 @@ def judged_samples(
     project: Project, store: Store, case_id: str | None, source: Collection[Source], *, payload: bool = False
 ) -> Iterator[list[tuple[StoredSample, list[Outcome]]]]:
     """Every sample of these sources with what the checks as they are now say of it, in seq order, page by page."""
-    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
-    after = 0
+    cases, after = _cases(store, project), 0
     with Checker(project.path, person=not_asked) as checker:
         while page := store.samples(case_id=case_id, source=source, limit=PAGE, after=after, payload=payload):
             after = page[-1].seq
-            have = store.outcomes([one.id for one in page])
-            yield [(one, _under(checker, project, cases.get(one.case_id), one, have.get(one.id, {}))) for one in page]
+            yield _judged(checker, store, project, cases, page)
+
+
+def _cases(store: Store, project: Project) -> dict[str, Case]:
+    """Every case by its id: as the project has it now, else as it was stored."""
+    return {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
+
+
+def _judged(
+    checker: Checker, store: Store, project: Project, cases: Mapping[str, Case], found: Sequence[StoredSample]
+) -> list[tuple[StoredSample, list[Outcome]]]:
+    """These samples, each with its outcomes under the checks as they are now; what is stored is asked for at once."""
+    have = store.outcomes([one.id for one in found])
+    return [(one, _under(checker, project, cases.get(one.case_id), one, have.get(one.id, {}))) for one in found]
 
 
 def shown(stored: StoredSample, outcomes: Sequence[Outcome]) -> ShownSample:

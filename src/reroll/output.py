@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "fitting", "let_go", "print_json", "show_anything"]
+__all__ = ["complain", "console", "fitting", "let_go", "print_json", "show_anything"]
 
 PIECES = 20_000  # names, numbers and marks of JSON that are written at once
+
+
+def complain(words: str) -> None:
+    """Say on stderr what goes wrong while something goes on."""
+    print(f"reroll: {words}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from reroll.applying import APPLIED
 from reroll.case import Case
 from reroll.evidence import Est
 from reroll.fix import Fix
-from reroll.ledger import WORTH
+from reroll.ledger import TRIED, WORTH
 from reroll.lever_undo import without
 from reroll.models.stepped import SteppedModel, around
 from reroll.paired import difference_interval
@@ -19,7 +19,6 @@ from reroll.reduction import Pairs
 from reroll.scored import Worth
 from reroll.session import Session
 from reroll.trial import Trial
-from reroll.tried import FIX
 
 __all__ = ["Earlier", "earlier_fixes", "worths"]
 
@@ -41,7 +40,7 @@ def earlier_fixes(session: Session, fixed: Program, case: Case) -> list[Earlier]
     cases = session.project.cases
     tried_on = {
         str(one.evidence["fix"].get("id")): one.case_id
-        for one in session.store.decisions(rule=FIX)
+        for one in session.store.decisions(rule=TRIED)
         if isinstance(one.evidence, Mapping) and isinstance(one.evidence.get("fix"), Mapping)
     }
     out: dict[str, Earlier] = {}

@@ -79,6 +79,10 @@ class Project:
     labels: tuple[Label, ...] = ()
     reported: tuple[Case, ...] = ()  # came in through the pages: of no suite, but found by their ids
 
+    def has(self, case_id: str) -> bool:
+        """Whether this is one of its cases, of the suite or reported."""
+        return any(case.id == case_id for case in (*self.cases, *self.reported))
+
     def case(self, case_id: str) -> Case:
         """The case of this id. Raises: UsageError naming the nearest one."""
         for case in (*self.cases, *self.reported):

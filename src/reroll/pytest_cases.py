@@ -28,7 +28,7 @@ from reroll.runs import Runs
 from reroll.session import Options, Session, Slots, Spent, checks_of, judged, slots, too_dear
 from reroll.settings import setting
 from reroll.store import Store
-from reroll.suite_gate import Gate, first_shown, gate, soonest, spoilt
+from reroll.suite_gate import RULE, Gate, first_shown, gate, soonest, spoilt
 
 __all__ = ["CaseFolders", "CaseItem", "ProjectFolder"]
 
@@ -220,7 +220,7 @@ def _why(runs: Runs) -> str:
 
 def _keep(session: Session, at: Slots, runs: Runs, result: Result) -> None:
     session.store.add_decision(
-        rule="pytest/1",
+        rule=RULE,
         question="test",
         verdict=result["shade"],
         evidence=dict(result),

@@ -21,6 +21,7 @@ from reroll.pytest_settings import RunSettings
 from reroll.sample import Sample, Usage
 from reroll.settings import setting
 from reroll.store import NewSample, Store
+from reroll.suite_gate import RULE
 
 __all__ = ["NOWHERE", "Trial", "TrialStore", "opened"]
 
@@ -209,7 +210,7 @@ class TrialStore:
     def _decide(self, store: Store, test: _Test, result: Mapping[str, Any]) -> None:
         self._introduce(store, test)
         store.add_decision(
-            rule="pytest/1",
+            rule=RULE,
             question="test",
             verdict=result["shade"],
             evidence=dict(result),

@@ -27,6 +27,7 @@ from reroll.outcomes import FAIL, PASS, codes_of
 from reroll.verdict import rounded_claim
 
 __all__ = [
+    "RULE",
     "Gate",
     "Rule",
     "Shade",
@@ -42,6 +43,7 @@ __all__ = [
 
 Shade = Literal["green", "red", "yellow", "invalid"]
 
+RULE = "pytest/1"  # of the decisions that it makes
 SPOILT_IN_A_ROW = 3
 SPOILT_SHARE = 5  # one trial in so many; from the third invalid one on
 _MOST = 100_000  # trials of one test: walks of both boundaries, hours of calls

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reroll.check import overall
-from reroll.checking import Checker, not_asked
 from reroll.errors import UsageError
-from reroll.looking import outcomes_of
+from reroll.looking import judged_samples
 from reroll.program import canonical
 from reroll.project import Project
 from reroll.store import Store
@@ -71,25 +70,18 @@ def _pairs(one: _Prompt) -> Iterator[JSON]:
 
 def _graded(project: Project, store: Store, case_id: str | None) -> Iterator[tuple[StoredSample, str, JSON, JSON]]:
     """Runs that pass or fail: each with its outcome, its prompt, and the message that it answered."""
-    cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     requests: dict[str, JSON | None] = {}
-    after = 0
-    with Checker(project.path, person=not_asked) as checker:
-        while page := store.samples(case_id=case_id, source=RUNS, limit=PAGE, after=after):
-            after = page[-1].seq
-            for stored in page:
-                if stored.request_id not in requests:
-                    requests[stored.request_id] = _prompt(store, stored.request_id)
-                prompt, completion = requests[stored.request_id], stored.sample.completion
-                if prompt is None or completion is None:
-                    continue
-                outcomes = outcomes_of(checker, store, project, cases.get(stored.case_id), stored)
-                outcome = overall(outcomes).outcome if outcomes else "invalid"
-                if outcome == "invalid":
-                    continue
-                calls = [dict(call) for call in completion.tool_calls]
-                said = {"role": "assistant", "content": completion.text or None}
-                yield stored, outcome, prompt, said | ({"tool_calls": calls} if calls else {})
+    for page in judged_samples(project, store, case_id, RUNS):
+        for stored, outcomes in page:
+            if stored.request_id not in requests:
+                requests[stored.request_id] = _prompt(store, stored.request_id)
+            prompt, completion = requests[stored.request_id], stored.sample.completion
+            outcome = overall(outcomes).outcome if outcomes else "invalid"
+            if prompt is None or completion is None or outcome == "invalid":
+                continue
+            calls = [dict(call) for call in completion.tool_calls]
+            said = {"role": "assistant", "content": completion.text or None}
+            yield stored, outcome, prompt, said | ({"tool_calls": calls} if calls else {})
 
 
 def _prompt(store: Store, request_id: str) -> JSON | None:

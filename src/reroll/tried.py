@@ -16,6 +16,7 @@ from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.grouping import Facts, facts_of
 from reroll.in_reach import nearest_end
+from reroll.ledger import TRIED
 from reroll.levers import diff
 from reroll.numbers import counts
 from reroll.paired import difference_interval
@@ -36,9 +37,8 @@ from reroll.step_record import taken
 from reroll.trial import Trial, Variant
 from reroll.trying import Asked, Course, Status
 
-__all__ = ["FIX", "concluded", "remember_fixes"]
+__all__ = ["concluded", "remember_fixes"]
 
-FIX = "fix/1"
 LOOKED_AT = 200  # runs of each set that are read whole for tokens, times and kinds of failure
 TWICE = 2  # a kind of failure that came once may be anything
 
@@ -284,7 +284,7 @@ def _tried_before(asked: Asked) -> int:
     """How many other fixes were tried on this case, by the store."""
     mine = {fix.id for _, fix, _ in asked.fixed}
     case = asked.sets.case[0].id
-    known = [one.evidence for one in asked.baseline.store.decisions(rule=FIX) if one.case_id == case]
+    known = [one.evidence for one in asked.baseline.store.decisions(rule=TRIED) if one.case_id == case]
     return len({str(one["fix"]["id"]) for one in known if isinstance(one, dict) and "fix" in one} - mine)
 
 
@@ -299,7 +299,7 @@ def remember_fixes(asked: Asked, found: Tried, trials: Sequence[Trial]) -> None:
     seqs = sorted({seq for t in trials for v in t.all for runs in v.runs.values() for one in runs for seq in one.seqs})
     for card, (_, fix, _) in zip(found.fixes, asked.fixed, strict=True):
         session.store.add_decision(
-            rule=FIX,
+            rule=TRIED,
             question="fix",
             case_id=found.case,
             program_id=session.project.program.id,

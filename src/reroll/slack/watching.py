@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from reroll.applying import APPLIED
 from reroll.errors import RerollError, StoreError
 from reroll.job_person import PATIENCE
+from reroll.ledger import APPLIED, TRIED
 from reroll.numbers import counts
 from reroll.slack import limits, shown
 from reroll.slack.delivery import Delivery
@@ -172,7 +172,7 @@ class Watching:
         applied = [one for one in store.decisions(rule=APPLIED) if one.id not in self.applied]
         if not applied:
             return
-        cases = {d.evidence["fix"]["id"]: d.case_id for d in store.decisions(rule="fix/1") if _fix(d.evidence)}
+        cases = {d.evidence["fix"]["id"]: d.case_id for d in store.decisions(rule=TRIED) if _fix(d.evidence)}
         for decision in applied:
             self.applied.add(decision.id)
             fix = _fix(decision.evidence)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from reroll.errors import RerollError, StoreError
+from reroll.output import complain
 from reroll.render.figures import PAGE_CSS
 from reroll.web import door, jobs, live, receiver
 from reroll.web.access import Access, Guard, Refused
@@ -69,10 +69,6 @@ def create_app(home: Home, access: Access) -> Starlette:
     app.state.complaints = receiver.Complaints()
     app.add_middleware(Guard, access=access, refuse=went_wrong)
     return app
-
-
-def complain(words: str) -> None:
-    print(f"reroll: {words}", file=sys.stderr, flush=True)
 
 
 def went_wrong(request: Request, error: Exception) -> Response:

@@ -25,7 +25,7 @@ from reroll.web.home import Home
 from reroll.web.view import WIDE, environment, page
 from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
-__all__ = ["CASE", "ROUTES", "can_be_fixed", "case_named", "sent", "warm", "words_of"]
+__all__ = ["CASE", "ROUTES", "can_be_fixed", "case_named", "project_now", "sent", "warm", "words_of"]
 
 KIND = {"worse_than_reference": "fail", "bad_luck": "pass", "not_reproduced": "pass", "undecided": "invalid"}
 STATUSES = ("open", "looking into it", "mended", "works as meant", "cannot be mended")
@@ -124,7 +124,7 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         figures["again"] = lambda width: figured.of_again(again, width)
     if "forks" in known.found:
         figures["curve"] = lambda width: figured.of_forks(known.found["forks"][1], width)
-    project = _project(home)
+    project = project_now(home)
     return page(
         request,
         "answer.html",
@@ -169,7 +169,8 @@ def _section(job: Job, known: Gathered) -> str:
     return "" if known.answer is None else AT.get(job.words[0], "")
 
 
-def _project(home: Home) -> Project | None:
+def project_now(home: Home) -> Project | None:
+    """The project; None while its files cannot be read."""
     try:
         return home.project()
     except RerollError:
@@ -192,7 +193,7 @@ def _sentences(known: Gathered) -> dict[str, str]:
 
 def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[str, Offer]:
     """What may be done from here, each with its price."""
-    if all(c.id != case.id for c in (*project.cases, *project.reported)):  # it is only in the store
+    if not project.has(case.id):  # it is only in the store
         return {}
     made = {
         "again": offer(

@@ -11,23 +11,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reroll.applying import APPLIED
 from reroll.case import Case
-from reroll.errors import RerollError, UsageError
+from reroll.errors import UsageError
+from reroll.ledger import APPLIED, TRIED
 from reroll.numbers import counts
 from reroll.project import Project
 from reroll.store import Store, StoredReport
 from reroll.store_rows import Decision
+from reroll.suite_gate import RULE
 from reroll.web.gathered import gathered
 from reroll.web.home import Home
-from reroll.web.pages_answer import case_named
+from reroll.web.pages_answer import case_named, project_now
 from reroll.web.view import page
 
 __all__ = ["ROUTES", "Moment", "Step", "moments_of", "steps_of"]
 
 MOST = 200  # moments on a page
-SUITE = "pytest/1"  # the rule under which a test of the suite was held
-MEASURED = ("investigate", "rerun", "certify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +64,7 @@ def of_case(request: Request) -> Response:
 def _life(request: Request, case: Case) -> Response:
     home: Home = request.app.state.home
     mine = [one for one in home.store.reports() if one.report.case_id == case.id and one.report.words]
-    try:
-        project = home.project()
-    except RerollError:
-        project = None
-    steps, moments = steps_of(home.store, project, case, mine), moments_of(home.store, case, mine)
+    steps, moments = steps_of(home.store, project_now(home), case, mine), moments_of(home.store, case, mine)
     return page(request, "life.html", case=case, steps=steps, moments=moments[:MOST])
 
 
@@ -77,7 +72,7 @@ def steps_of(store: Store, project: Project | None, case: Case, reports: Sequenc
     """The six steps from a report to a test and a watch, in their order."""
     at = quote(case.id, safe="")
     known, decisions = gathered(store, case.id), store.decisions(case_id=case.id)
-    tried, applied = [d for d in decisions if d.rule == "fix/1"], _applied(store, case)
+    tried, applied = [d for d in decisions if d.rule == TRIED], _applied(store, case)
     by = reports[0].report.by if reports else None
     said = f"{counts('report', len(reports))}, the first by {by}" if by else counts("report", len(reports))
     return [
@@ -114,7 +109,7 @@ def _held(project: Project | None, case: Case, decisions: Sequence[Decision]) ->
     suite = project is not None and any(one.id == case.id for one in project.cases)
     if not suite or not case.checks:
         return Step("Held by a test", False, "It is in no suite: `reroll apply` puts it there with its fix.")
-    last = next((d for d in reversed(decisions) if d.rule == SUITE), None)
+    last = next((d for d in reversed(decisions) if d.rule == RULE), None)
     came = f"; the last run was {last.verdict}" if last else ", and was not run so yet"
     return Step("Held by a test", True, f"`pytest --reroll .` runs it{came}.")
 
@@ -150,7 +145,7 @@ def moments_of(store: Store, case: Case, reports: Sequence[StoredReport]) -> lis
     made += [Moment(round(d.made * 1e6), f"The fix {_fix(d)} was applied") for d in _applied(store, case)]
     made += [
         Moment(round(d.made * 1e6), f"The test of the suite was {d.verdict}")
-        for d in store.decisions(rule=SUITE, case_id=case.id)
+        for d in store.decisions(rule=RULE, case_id=case.id)
     ]
     made += [
         Moment(one.resolved_us, str(one.body.get("over") or ""), "/watch")
