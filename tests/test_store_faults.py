@@ -111,6 +111,30 @@ def test_making_a_store_waits_while_another_process_is_making_it(
     assert len(waits) == 3
 
 
+def test_threads_that_make_several_stores_at_once_put_every_table_into_its_own(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.sqlite" for n in range(8)]
+    start = threading.Barrier(len(paths))
+    failed: list[BaseException] = []
+
+    def make(path: Path) -> None:
+        start.wait()
+        try:
+            Store.open(path).close()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=make, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    for path in paths:
+        with closing(sqlite3.connect(path)) as made:
+            tables = {name for (name,) in made.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert tables >= set(store_schema.metadata.tables), path
+
+
 @pytest.mark.parametrize("after", [1, 7, 30])
 def test_killing_a_writer_loses_no_acknowledged_sample_and_no_index_is_used_twice(tmp_path: Path, after: int) -> None:
     path = tmp_path / "store.sqlite"

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from reroll.case import Case
 from reroll.check import Outcome
-from reroll.errors import StoreError
 from reroll.program import Program, Request, content_id
 from reroll.pytest_samples import Recorded
 from reroll.pytest_settings import RunSettings
@@ -26,7 +25,6 @@ from reroll.suite_gate import RULE
 __all__ = ["NOWHERE", "Trial", "TrialStore", "opened"]
 
 NOWHERE = "none"
-OPENINGS = 3  # tries to open a store
 SOON = 0.2  # seconds until a trial is written: several quick ones in one transaction
 
 
@@ -48,14 +46,7 @@ def opened(settings: RunSettings, folder: Path) -> Store | None:
     if url is None and not home.exists():
         home.mkdir(parents=True, exist_ok=True)
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
-    for left in range(OPENINGS - 1, -1, -1):
-        try:
-            store = Store.open(url or home / "store.sqlite", rescue=home)
-            break
-        except StoreError:  # another worker may be making the very file
-            if not left:
-                raise
-            time.sleep(SOON)
+    store = Store.open(url or home / "store.sqlite", rescue=home)
     store.take_in()
     return store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -9,11 +10,13 @@ from sqlalchemy import Connection
 __all__ = ["HERE", "upgrade"]
 
 HERE = Path(__file__).parent
+ONE_AT_A_TIME = threading.Lock()  # `alembic.op`, which every migration uses, is one object for the whole process
 
 
 def upgrade(connection: Connection, version: str | None, head: str, version_table: str, folder: Path = HERE) -> None:
     """Run every migration after `version` (None: all) up to `head`, inside the caller's transaction.
 
+    Threads that bring several databases up at once take turns: else the tables of one would land in another.
     Uses Alembic's parts rather than its command, which would want an env.py and an ini file.
     """
     from alembic.operations import Operations
@@ -23,7 +26,7 @@ def upgrade(connection: Connection, version: str | None, head: str, version_tabl
     script = ScriptDirectory(str(folder))
     context = MigrationContext.configure(connection, opts={"version_table": version_table})
     steps = list(script.iterate_revisions(head, version or "base"))
-    with Operations.context(context):
+    with ONE_AT_A_TIME, Operations.context(context):
         for step in reversed(steps):
             step.module.upgrade()
             context.stamp(script, step.revision)
