@@ -232,6 +232,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--folder", help="where to write (default: the system's temporary folder)")
+    parser.add_argument("--out", type=Path, help="also write the JSON there")
     args = parser.parse_args()
     kept = Report.of("store", args)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
