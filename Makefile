@@ -33,8 +33,11 @@ format: .venv/developer ## rewrite files to the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/developer ## rerun the numbers that the docs state
+bench: .venv/developer ## rerun every number of the docs and write their page (hours; --resume goes on)
 	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/developer ## the same in small, in under ten minutes
+	$(BIN)/python -m benchmarks --quick
 
 screenshots: .venv/developer chromium ## draw the pages for the docs again
 	$(BIN)/python docs/screenshots.py
