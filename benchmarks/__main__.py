@@ -1,67 +1,111 @@
-"""Run every benchmark of this folder and write what it prints: `python -m benchmarks [NAME ...]`.
+"""Run the benchmarks, keep each number in results.json and write docs/benchmarks.md: `python -m benchmarks [NAME ...]`.
 
-Markdown goes to the terminal and to benchmarks/out/NAME.md. A benchmark is a script that prints
-Markdown and one JSON block with machine, date and command.
+    python -m benchmarks               all of them, hours; says first how long (`make bench`)
+    python -m benchmarks NAME ...      these
+    python -m benchmarks --resume      goes on where the last one stopped
+    python -m benchmarks --quick       each in small, in under ten minutes; kept apart (`make bench-quick`)
+    python -m benchmarks --page        writes the page from what is kept, measures nothing
+    python -m benchmarks --take FILE   keeps what a script printed that was run by hand
+
+A quick row says that a benchmark runs, and about what it finds: it goes to benchmarks/out/quick.json and never
+replaces a full one.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+from benchmarks._page import write_page
+from benchmarks._plan import PLAN, scripts
+from benchmarks._report import commit
+from benchmarks._results import read, rows_of, taken, with_rows, write
 
 HERE = Path(__file__).parent
+OUT = HERE / "out"
 
 
 def main() -> int:
-    wanted = sys.argv[1:]
-    scripts = sorted(p for p in HERE.glob("*.py") if not p.name.startswith("_"))
-    unknown = set(wanted) - {p.stem for p in scripts}
-    if unknown:
-        print(
-            f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(p.stem for p in scripts)}",
-            file=sys.stderr,
-        )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--take", type=Path, nargs="+", metavar="FILE", default=[])
+    args = parser.parse_args()
+    if unknown := sorted(set(args.names) - set(PLAN)):
+        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(PLAN)}", file=sys.stderr)
         return 2
-    out = HERE / "out"
-    out.mkdir(exist_ok=True)
-    failed = []
-    for script in scripts:
-        if wanted and script.stem not in wanted:
+    for path in args.take:
+        write(with_rows(read(), rows_of(taken(path.read_text(encoding="utf-8"))), whole=False))
+    if args.page or args.take:
+        write_page()
+        return 0
+    OUT.mkdir(exist_ok=True)
+    return run_all([n for n in PLAN if not args.names or n in args.names], quick=args.quick, resume=args.resume)
+
+
+def run_all(names: list[str], *, quick: bool, resume: bool) -> int:
+    """Each script in a process of its own, one after another; what is done is written down at once."""
+    done = _done(quick) if resume else {}
+    names = [n for n in names if done.get(n) != commit() and (not quick or PLAN[n].quick is not None)]
+    total = sum(PLAN[n].seconds[quick] for n in names)
+    print(f"{len(names)} benchmarks, about {total / 60:.0f} minutes on two idle cores.\n", flush=True)
+    failed, found = [], []
+    for name in names:
+        report = run_one(name, quick=quick)
+        if report is None:
+            failed.append(name)
             continue
-        print(f"# {script.stem}\n", flush=True)
-        started = time.perf_counter()
-        run = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=False)
-        print(run.stdout)
-        (out / f"{script.stem}.md").write_text(run.stdout, encoding="utf-8")
-        print(f"({script.stem}: {time.perf_counter() - started:.0f} s)\n", flush=True)
-        if run.returncode:
-            failed.append(script.stem)
-    summary = _bars(out)
-    print(summary)
-    (out / "_bars.md").write_text(summary, encoding="utf-8")
+        found += rows_of(report)
+        if not quick:
+            write(with_rows(read(), rows_of(report), whole=True))
+            write_page()
+        _done(quick, {**_done(quick), name: commit()})
+    if quick:
+        old = read(OUT / "quick.json")
+        write({**with_rows(old, found, whole=True), "quick": True}, OUT / "quick.json")
+        missed = [row for row in found if row["met"] is False]
+        print(f"{len(found)} rows in small, kept in benchmarks/out/quick.json; {len(missed)} miss their bar there:")
+        print("\n".join(f"- {row['id']}: {row['ours']:.4g}" for row in missed))
     if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+        print(f"gave no rows: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _bars(out: Path) -> str:
-    """Every promise beside what was last measured, from what the benchmarks printed."""
-    lines = ["# Bars", "", "| benchmark | question | measured | bar | met |", "|---|---|---|---|---|"]
-    for page in sorted(out.glob("[!_]*.md")):
-        blocks = page.read_text(encoding="utf-8").split("```json\n")
-        if len(blocks) < 2:
-            continue
-        for bar in json.loads(blocks[-1].split("\n```")[0]).get("bars", []):
-            sign = "≤" if bar["most"] else "≥"
-            met = "yes" if bar["met"] else "**no**"
-            lines.append(
-                f"| {page.stem} | {bar['question']} | {bar['measured']:.4g} | {sign} {bar['bar']:.4g} | {met} |"
-            )
-    return "\n".join(lines) + "\n"
+def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
+    """What the script reports; None where it gave no rows. A missed bar is a row, not a failure of the run."""
+    job = PLAN[name]
+    told = job.quick if quick and job.quick is not None else job.full
+    print(f"# {name} {' '.join(told)}".rstrip() + "\n", flush=True)
+    started, cpu = time.perf_counter(), sum(os.times()[:4])
+    command = [sys.executable, str(HERE / f"{name}.py"), *told]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    print(run.stdout)
+    (OUT / f"{name}{'.quick' if quick else ''}.md").write_text(run.stdout, encoding="utf-8")
+    wall, cpu = time.perf_counter() - started, sum(os.times()[:4]) - cpu
+    print(f"({name}: {wall:.0f} s, {cpu:.0f} s of CPU)\n", flush=True)
+    try:
+        report = taken(run.stdout)
+    except ValueError:
+        return None
+    return report if report["rows"] else None
+
+
+def _done(quick: bool, now: dict[str, str] | None = None) -> dict[str, str]:
+    """Which benchmarks have been run, and of which version; `now` replaces it."""
+    path = OUT / ("done.quick.json" if quick else "done.json")
+    if now is not None:
+        path.write_text(json.dumps(now), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 if __name__ == "__main__":
+    assert set(PLAN) == set(scripts()), "benchmarks/_plan.py and the scripts differ"
     raise SystemExit(main())

@@ -1,4 +1,4 @@
-"""The head of every benchmark's JSON block, Markdown tables, and how a measured number meets its bar."""
+"""What every benchmark prints: Markdown tables, rows of one shape that say whether a bar is met, one JSON block."""
 
 from __future__ import annotations
 
@@ -7,29 +7,71 @@ import datetime
 import json
 import os
 import platform
+import re
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Bar", "Report", "bars_table", "table"]
+__all__ = ["Report", "Row", "bars_table", "circumstances", "machine", "table"]
+
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One promise and what was measured. `measured` and `bar` in the same unit; `most`: the bar is an upper one."""
+class Row:
+    """One measured number. `ours`, the best peer's and the bound are in the same unit, `unit`.
 
-    question: str
-    measured: float
-    bar: float
+    `most`: the bound, a bar that was set, is an upper one; None where nothing was promised. Where `ours` is counted in
+    multiples of what no method can beat, `limit` says of which limit.
+    """
+
+    what: str
+    ours: float
+    bound: float | None
     most: bool = True
+    unit: str = ""
+    peer: tuple[str, float] | None = None
+    limit: str = ""
 
     @property
-    def met(self) -> bool:
-        return self.measured <= self.bar if self.most else self.measured >= self.bar
+    def met(self) -> bool | None:
+        if self.bound is None:
+            return None
+        return self.ours <= self.bound if self.most else self.ours >= self.bound
+
+    def named(self, script: str) -> dict[str, Any]:
+        """As the JSON has it; `id` is made of the script and of what was measured."""
+        ratio = None if not self.bound else self.ours / self.bound
+        return {
+            "id": f"{script}/{slug(self.what)}",
+            "what": self.what,
+            "ours": _short(self.ours),
+            "unit": self.unit,
+            "peer": None if self.peer is None else {"name": self.peer[0], "value": _short(self.peer[1])},
+            "bound": None if self.bound is None else {"value": _short(self.bound), "most": self.most},
+            "limit": self.limit or None,
+            "ratio": _short(ratio),
+            "met": self.met,
+        }
+
+
+def slug(text: str) -> str:
+    """A name for a row that its words give, and that stays while they stay.
+
+    >>> slug("certify 99 % at 0.1%: calls, times the limit")
+    'certify-99-at-0.1-calls-times-the-limit'
+    """
+    text = text.replace("±", "+-").replace("<", "below ").lower()
+    return re.sub(r"[^a-z0-9.+=^-]+", "-", text).strip("-.")
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{float(value):.6g}")
 
 
 class Report:
@@ -40,36 +82,117 @@ class Report:
         for option, default in options.items():
             parser.add_argument(f"--{option}", type=int, default=default)
         parser.add_argument("--out", type=Path, help="also write the JSON there")
-        self.args = parser.parse_args()
-        self.started = time.perf_counter()
-        self.bars: list[Bar] = []
-        self.report: dict[str, Any] = {
-            "schema": f"reroll.benchmark.{name}/1",
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(["python", f"benchmarks/{name}.py", *sys.argv[1:]]),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
-            f"{platform.python_version()}",
-            **{option: getattr(self.args, option) for option in options},
-        }
+        self._begin(name, parser.parse_args())
+        self.report |= {option: getattr(self.args, option) for option in options}
+
+    @classmethod
+    def of(cls, name: str, args: argparse.Namespace) -> Report:
+        """For a script that reads its options itself."""
+        report = cls.__new__(cls)
+        report._begin(name, args)
+        return report
+
+    def _begin(self, name: str, args: argparse.Namespace) -> None:
+        self.name, self.args = name, args
+        self.started, self.cpu = time.perf_counter(), _cpu()
+        self.rows: list[Row] = []
+        command = shlex.join(["python", f"benchmarks/{name}.py", *_told()])
+        self.report: dict[str, Any] = {"schema": f"reroll.benchmark.{name}/2", **circumstances(command)}
 
     def add(self, name: str, title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table now, keep its cells for the JSON."""
         print(f"### {title}\n\n{table(head, rows)}\n", flush=True)
         self.report[name] = [dict(zip(head, row, strict=True)) for row in rows]
 
-    def bar(self, question: str, measured: float, bar: float, *, most: bool = True) -> None:
-        self.bars.append(Bar(question, measured, bar, most))
+    def bar(
+        self,
+        what: str,
+        ours: float,
+        bar: float,
+        *,
+        most: bool = True,
+        unit: str = "",
+        peer: tuple[str, float] | None = None,
+        limit: str = "",
+    ) -> None:
+        """A number that something was promised of."""
+        self.rows.append(Row(what, float(ours), float(bar), most, unit, peer, limit))
+
+    def number(self, what: str, ours: float, *, unit: str = "", peer: tuple[str, float] | None = None) -> None:
+        """A number that nothing was promised of."""
+        self.rows.append(Row(what, float(ours), None, True, unit, peer))
 
     def finish(self) -> int:
-        self.report["bars"] = [asdict(b) | {"met": b.met} for b in self.bars]
         self.report["seconds"] = round(time.perf_counter() - self.started, 1)
-        if self.bars:
-            print(f"### Bars\n\n{bars_table(self.bars)}\n")
-        text = json.dumps(self.report, indent=1)
+        self.report["cpu_seconds"] = round(_cpu() - self.cpu, 1)
+        self.report["load_at_the_end"] = _load()
+        self.report["rows"] = [row.named(self.name) for row in self.rows]
+        if self.rows:
+            print(f"### Bars\n\n{bars_table(self.rows)}\n")
+        text = json.dumps(self.report, indent=1, default=str)
         print(f"```json\n{text}\n```")
-        if self.args.out:
-            self.args.out.write_text(text + "\n", encoding="utf-8")
-        return 0 if all(b.met for b in self.bars) else 1
+        if out := getattr(self.args, "out", None):
+            Path(out).write_text(text + "\n", encoding="utf-8")
+        return 1 if any(row.met is False for row in self.rows) else 0
+
+
+def _told() -> list[str]:
+    """The arguments, without the one that only says where to write."""
+    words, kept = iter(sys.argv[1:]), []
+    for word in words:
+        if word == "--out":
+            next(words, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return kept
+
+
+def circumstances(command: str) -> dict[str, Any]:
+    """When, where and of which version: what every number needs beside it."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "machine": machine(),
+        "load": _load(),
+        "commit": commit(),
+    }
+
+
+def machine() -> str:
+    """Operating system, cores, processor and Python, in words."""
+    cpu = ""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [s.split(":", 1)[1].strip() for s in info.read_text().splitlines() if s.startswith("model name")]
+        cpu = f" ({names[0]})" if names else ""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores{cpu}, Python {platform.python_version()}"
+
+
+def commit() -> str:
+    """The version that was measured, marked where files differ from it; empty where there is no git."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=9", "HEAD"], cwd=HERE, capture_output=True, text=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no", "--", "../src"],
+            cwd=HERE,
+            capture_output=True,
+            text=True,
+        )
+    except OSError:
+        return ""
+    if head.returncode:
+        return ""
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _load() -> float | None:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of those that it started and waited for."""
+    took = os.times()
+    return took.user + took.system + took.children_user + took.children_system
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -77,9 +200,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
 
 
-def bars_table(bars: Sequence[Bar]) -> str:
-    rows = [
-        [b.question, f"{b.measured:.4g}", f"{'≤' if b.most else '≥'} {b.bar:.4g}", "yes" if b.met else "**no**"]
-        for b in bars
+def bars_table(rows: Sequence[Row]) -> str:
+    cells = [
+        [
+            r.what,
+            f"{r.ours:.4g} {r.unit}".strip(),
+            "–" if r.bound is None else f"{'≤' if r.most else '≥'} {r.bound:.4g}",
+            {True: "yes", False: "**no**", None: "–"}[r.met],
+            "–" if r.peer is None else f"{r.peer[0]}: {r.peer[1]:.4g}",
+        ]
+        for r in rows
     ]
-    return table(["question", "measured", "bar", "met"], rows)
+    return table(["question", "measured", "bar", "met", "best peer"], cells)

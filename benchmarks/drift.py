@@ -118,7 +118,7 @@ def capped_calls(rule: DriftRule, rate: float, runs: int, rng: np.random.Generat
 
 def ours(report: Report, runs: int) -> None:
     rng = np.random.default_rng(1)
-    rows = []
+    rows, beyond = [], 0.0
     for baseline, run_length, rises in SETTINGS:
         rule = drift_rule(baseline, run_length)
         mean, error, calls, calls_error = (
@@ -130,7 +130,12 @@ def ours(report: Report, runs: int) -> None:
             delay, _ = mean_calls(rule, rise * baseline, runs, rng)
             cells.append(f"{rise:g}x: {delay:.0f} / {best:.0f} = {delay / best:.2f}")
             if (baseline, run_length) == (P0, RUN_LENGTH):
-                report.bar(f"delay at a rise of {rise:g} times / the exact limit", delay / best, 1.25)
+                report.bar(
+                    f"delay at a rise of {rise:g} times / the exact limit",
+                    delay / best,
+                    1.25,
+                    limit="tuned CUSUM that knows the rise",
+                )
         rows.append(
             [
                 f"{baseline:.1%}",
@@ -142,6 +147,9 @@ def ours(report: Report, runs: int) -> None:
             ]
         )
         report.bar(f"run length at {baseline:.1%} / the stated {run_length:,}", mean / run_length, 1.0, most=False)
+        if (baseline, run_length) != (P0, RUN_LENGTH):
+            beyond = max(beyond, *(float(cell.rsplit("= ", 1)[1]) for cell in cells))
+    report.bar("delay / the exact limit at other baselines and run lengths, worst", beyond, 1.25)
     head = ["baseline", "stated", "threshold", "run length (as mean S)", "counted", "delay / limit = ratio"]
     report.add("known_baseline", "Baseline known", head, rows)
 

@@ -1,4 +1,4 @@
-"""What an inquiry finds in planted worlds, at how many calls, beside leave-one-out and random designs with ridge.
+"""What an inquiry finds in planted worlds, at how many calls, beside what others do.
 
     python benchmarks/inquiry.py [--runs N] [--peers N] [--out X.json]
 
@@ -9,7 +9,6 @@ The second half of the table is outside the family that the screen assumes.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from _inquiry_peers import PEERS
 from _report import Report
 from reroll.inquiry import Found, Inquiry
 
@@ -186,49 +186,6 @@ def row(kind: str, runs: int, n: int = N) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def leave_one_out(w: World, rng: np.random.Generator, k: int = 10) -> tuple[tuple[int, ...], int]:
-    """Each factor neutral k times against 2k calls as reported; Fisher's test, Holm over the factors."""
-    drawn = rng.random(2 * k)
-    failed = int(sum(drawn[j] < w.fails(frozenset(), j) for j in range(2 * k)))
-    ps = []
-    for i in range(w.n):
-        p = [w.fails(frozenset([i]), 2 * k + i * k + j) for j in range(k)]
-        ps.append(fisher(int((rng.random(k) < np.array(p)).sum()), k, failed, 2 * k))
-    return holm(ps), 2 * k + w.n * k
-
-
-def random_ridge(w: World, rng: np.random.Generator, calls: int = 300) -> tuple[tuple[int, ...], int]:
-    """Random designs of mixed density, a ridge logistic regression, one-sided z with Holm."""
-    present = rng.random((calls, w.n)) >= np.resize([0.1, 0.3, 0.5], calls)[:, None]
-    p = [w.fails(frozenset(np.flatnonzero(~x).tolist()), j) for j, x in enumerate(present)]
-    y = (rng.random(calls) < np.array(p)).astype(float)
-    x = np.concatenate([np.ones((calls, 1)), present - present.mean(0)], 1)
-    ridge = np.diag([1e-3] + [1 / 1.5**2] * w.n)
-    beta = np.zeros(w.n + 1)
-    for _ in range(12):
-        mean = logistic(x @ beta)
-        curve = (x * np.maximum(mean * (1 - mean), 1e-6)[:, None]).T @ x + ridge
-        beta = beta + np.clip(np.linalg.solve(curve, x.T @ (y - mean) - ridge @ beta), -3, 3)
-    z = beta[1:] / np.sqrt(np.diag(np.linalg.inv(curve))[1:])
-    return holm([0.5 * math.erfc(v / math.sqrt(2)) for v in z]), calls
-
-
-def fisher(k1: int, n1: int, k2: int, n2: int) -> float:
-    """One-sided p-value that the first rate is the lower one."""
-    k = k1 + k2
-    ways = [math.comb(n1, i) * math.comb(n2, k - i) for i in range(max(0, k - n2), k1 + 1)]
-    return sum(ways) / math.comb(n1 + n2, k)
-
-
-def holm(ps: list[float]) -> tuple[int, ...]:
-    named: list[int] = []
-    for rank, i in enumerate(np.argsort(ps)):
-        if ps[i] > ALPHA / (len(ps) - rank):
-            break
-        named.append(int(i))
-    return tuple(sorted(named))
-
-
 def peer(method: Callable[..., tuple[tuple[int, ...], int]], kind: str, runs: int) -> tuple[float, float, float]:
     """Cured, falsely accused, calls."""
     cured = accused = calls = 0.0
@@ -276,31 +233,42 @@ def main() -> int:
             plain, _, n = kind.partition("@")
             rows[kind] = row(plain, runs, int(n or N))
         report.add(name, f"{title}: {runs} seeded inquiries a row", head, [shown(rows[kind]) for kind in kinds])
-    table = []
+    table, found = [], {}
     for kind in COMPARED:
         mine = rows[kind]
         cells = [f"{mine['cured']:.2f} / {mine['accused']:.2f} / {mine['calls'] + mine['map']:.0f}"]
-        for method in (leave_one_out, random_ridge):
-            cured, accused, calls = peer(method, kind, report.args.peers)
+        for name, method in PEERS.items():
+            cured, accused, calls = found[kind, name] = peer(method, kind, report.args.peers)
             cells.append(f"{cured:.2f} / {accused:.2f} / {calls:.0f}")
         table.append([kind, *cells])
     report.add(
         "peers",
         "Beside others: cured / falsely accused / calls (control calls included)",
-        ["world", "inquiry", "leave one out, 10 each", "random designs, ridge"],
+        ["world", "inquiry", *PEERS],
         table,
     )
-    bars(report, rows)
+    bars(report, rows, found)
     return report.finish()
 
 
-def bars(report: Report, rows: dict[str, dict[str, Any]]) -> None:
+def bars(
+    report: Report, rows: dict[str, dict[str, Any]], theirs: dict[tuple[str, str], tuple[float, float, float]]
+) -> None:
     def share(key: str, kinds: list[str]) -> float:
         return float(np.mean([rows[k][key] for k in kinds]))
 
     every = np.concatenate([rows[k]["all"] for k in FAMILY])
     nulls = [k for k in FAMILY if k.startswith("null")]
     covered, named = (sum(rows[k][key] for k in rows) for key in ("covered", "shown"))
+    for kind in COMPARED:
+        worst = kind.startswith("null")
+        if worst:
+            name = min(PEERS, key=lambda m: theirs[kind, m][1])
+            what, mine, peer = "falsely accused", rows[kind]["accused"], theirs[kind, name][1]
+        else:
+            name = max(PEERS, key=lambda m: theirs[kind, m][0])
+            what, mine, peer = "cured", rows[kind]["cured"], theirs[kind, name][0]
+        report.number(f"{kind} among 30: {what}, beside the best of the others", mine, peer=(name, peer))
     report.bar("a strong single factor among 30: found", rows["single"]["exact"], 0.95, most=False)
     report.bar("its mean calls", rows["single"]["calls"], 150)
     report.bar("the same cue twice: found", rows["or"]["exact"], 0.90, most=False)

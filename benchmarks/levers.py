@@ -162,7 +162,7 @@ def judge(report: Report, exact: list[Sets], found: list[dict[str, Any]]) -> Non
     }
     print(f"measured minus exact effect: {report.report['deviation']}\n")
     report.bar(
-        f"exact rates and effects inside the ranges that the scorecard states ({stated})",
+        "exact rates and effects inside the ranges that the scorecard states",
         1 - off / stated,
         0.95,
         most=False,

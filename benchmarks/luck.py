@@ -9,17 +9,15 @@ table is an A/A test: the case is as good as its controls; "worse" would be wron
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
-import platform
 import random
-import shlex
 import statistics
 import sys
-import time
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks._report import Report
 from reroll.balance import LOOK_FIRST, controls_wanted, reference_limit
 from reroll.evidence import Evidence
 from reroll.plan import Plan, next_draws
@@ -92,36 +90,27 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--out")
     args = parser.parse_args()
-    started = time.perf_counter()
+    kept = Report.of("luck", args)
     pairs = [(p, r) for p in (1.0, 0.5, 0.35, 0.2, 0.1) for r in (0.0, 0.02)]
     power = [row(p, r, args.runs, upfront=u) for p, r in pairs for u in (False, True)]
     nothing_wrong = [row(r, r, args.runs, upfront=u) for r in (0.0, 0.01, 0.02, 0.05, 0.1) for u in (False, True)]
-    report = {
-        "schema": "reroll.benchmark.luck/1",
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "benchmarks/luck.py", *sys.argv[1:]]),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "runs": args.runs,
-        "alpha": ALPHA,
-        "first_report": power,
-        "nothing_wrong": nothing_wrong,
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    kept.report |= {"runs": args.runs, "alpha": ALPHA, "first_report": power, "nothing_wrong": nothing_wrong}
     print(f"### Calls for a first report, case and controls together ({args.runs} seeded runs each)\n")
     print(table(power))
     print("\n### Nothing is wrong: the case is as good as the controls\n")
     print(table(nothing_wrong))
-    text = json.dumps(report, indent=1)
-    print(f"\n```json\n{text}\n```")
-    if args.out:
-        with open(args.out, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+    for x, first in zip(power[::2], power[1::2], strict=True):
+        what = f"first report, the case fails {x['case_fails']:.0%}, controls {x['controls_fail']:.0%}: calls"
+        kept.number(what, x["calls"], unit="calls", peer=("a hundred control calls first", first["calls"]))
+    wrong = max(x["worse_than_reference"] for x in nothing_wrong[::2])
+    kept.bar("nothing wrong: called worse, the worst of five rates", wrong, ALPHA)
+    return kept.finish()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

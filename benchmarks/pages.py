@@ -196,6 +196,7 @@ def main() -> None:
         report.bar("any page with that many samples, s", max(row[1] for row in rows), 1.0)
         report.bar("a live update after its outcome, s", middle, 0.3)
         report.bar("memory over 10,000 updates, MB", grew, 5.0)
+        report.number(f"{READERS} readers at once: slowest page, s", max(many), unit="s")
     sys.exit(report.finish())
 
 

@@ -115,6 +115,9 @@ def costs(report: Report) -> None:
         cells(JOBS[peer].name, n, width, {"failed": why} if why else cost(peer, n, width))
     head = ["what", "calls", "asked in flight", "CPU ms a call", "start-up CPU s", "CPU s in all", "wall s in all"]
     report.add("cost", f"Cost of a call at {LATENCY} ms", [*head, "wall over ideal", "peak MB", "most in flight"], rows)
+    for (what, width), got in found.items():
+        if "failed" not in got:
+            report.number(f"CPU ms a call of {what}, {width} in flight", got["ms"], unit="ms")
     inside, ours = found["reroll, from inside", 1000], found[JOBS["reroll"].name, 200]
     if "failed" not in inside:
         report.bar("CPU ms a call, from inside, 1,000 in flight", inside["ms"], 0.4)  # as in runner.py

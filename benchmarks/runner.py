@@ -176,10 +176,12 @@ def loops(report: Report, calls: int) -> None:
             rows.append([kind, n, ms, width, f"not run: {found['failed'][:80]}", "–", "–"])
             continue
         rows.append([kind, n, ms, width, f"{found['ms']:.3f}", f"{found['ideal']:.2f}", f"{found['mb']:.0f}"])
+        if kind == "bare aiohttp":
+            report.number("CPU ms a call, bare aiohttp, at 500 ms and 1000 in flight", found["ms"], unit="ms")
         if kind == "reroll":
             where = f"at {ms} ms and {width} in flight"
             if ms == 500:
-                report.bar(f"CPU ms a call, {where}", found["ms"], 0.4)
+                report.bar(f"CPU ms a call, {where}", found["ms"], 0.4, unit="ms")
                 report.bar(f"memory in MB, {where}", found["mb"], 150)
             report.bar(f"wall over ideal, {where}", found["ideal"], 1.3 if ms == 500 else 1.5)
     head = ["what", "calls", "latency ms", "in flight", "CPU ms a call", "wall over ideal", "peak MB"]

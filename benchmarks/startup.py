@@ -11,10 +11,8 @@ over rounds. The first round fills the disk cache and is not counted.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import shlex
 import statistics
 import subprocess
@@ -23,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from _report import Report
 
 ROOT = Path(__file__).parent.parent
 BARS = {"reroll --help": 0.5, "import reroll": 0.3, "reroll demo": 60.0}  # seconds
@@ -111,8 +111,7 @@ def installed() -> dict[str, Any]:
 
 def markdown(report: dict[str, Any]) -> str:
     lines = [
-        f"{report['date']}, {report['machine']}, Python {report['python']}, load average {report['load'][0]} at the "
-        f"start, `{report['command']}`",
+        f"{report['date']}, {report['machine']}, load average {report['load']} at the start, `{report['command']}`",
         "",
         "| | median s (range) | bar s | times `python -c pass` |",
         "|---|---|---|---|",
@@ -135,34 +134,28 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11, help="of help and import; the demo runs a third of it")
     parser.add_argument("--no-install", action="store_true", help="do not measure an installation")
     parser.add_argument("--out", help="also write the JSON to this file")
     args = parser.parse_args()
     reroll = [sys.executable, "-m", "reroll.cli"]
-    report: dict[str, Any] = {
-        "schema": "reroll.benchmark.startup/1",
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "benchmarks/startup.py", *sys.argv[1:]]),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load": [round(one, 2) for one in os.getloadavg()],
-        "python": platform.python_version(),
-        "starts": [
-            beside_nothing("reroll --help", [*reroll, "--help"], args.rounds),
-            beside_nothing("import reroll", [sys.executable, "-c", "import reroll"], args.rounds),
-            beside_nothing("reroll demo", [*reroll, "demo", "--quiet"], max(1, args.rounds // 3)),
-        ],
-        "size": None if args.no_install else installed(),
-        "load_at_the_end": [],
-    }
-    report["load_at_the_end"] = [round(one, 2) for one in os.getloadavg()]
-    text = json.dumps(report, indent=1)
-    print(f"{markdown(report)}\n\n```json\n{text}\n```")
-    if args.out:
-        Path(args.out).write_text(text + "\n", encoding="utf-8")
+    kept = Report.of("startup", args)
+    report = kept.report
+    report["starts"] = [
+        beside_nothing("reroll --help", [*reroll, "--help"], args.rounds),
+        beside_nothing("import reroll", [sys.executable, "-c", "import reroll"], args.rounds),
+        beside_nothing("reroll demo", [*reroll, "demo", "--quiet"], max(1, args.rounds // 3)),
+    ]
+    report["size"] = None if args.no_install else installed()
+    for start in report["starts"]:
+        kept.bar(f"seconds of {start['what']}, median", start["seconds"], start["bar_seconds"], unit="s")
+    if report["size"]:
+        kept.bar("MB of an installed core", report["size"]["core_mb"], BAR_MB, unit="MB")
+    print(markdown(report) + "\n")
+    return kept.finish()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -11,22 +11,18 @@ interleaved rounds.  About half a minute on one core.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import random
-import shlex
 import sqlite3
 import statistics
 import struct
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from _report import Report
 from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store import NewSample, Store
 
@@ -232,36 +228,38 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(str(v) for v in row.values()) + " |" for row in rows]) + "\n"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--folder", help="where to write (default: the system's temporary folder)")
+    parser.add_argument("--out", type=Path, help="also write the JSON there")
     args = parser.parse_args()
-    started = time.perf_counter()
+    kept = Report.of("store", args)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         writes, rest = cells(Path(folder), args.rows), other(Path(folder), args.rows)
     import sqlalchemy
 
-    report = {
-        "schema": "reroll.benchmark.store/1",
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "benchmarks/store.py", *sys.argv[1:]]),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "load": [round(one, 2) for one in os.getloadavg()],
-        "python": platform.python_version(),
+    kept.report |= {
         "sqlite": sqlite3.sqlite_version,
         "sqlalchemy": sqlalchemy.__version__,
-        "rows": args.rows,
+        "samples": args.rows,
         "writes": writes,
         "other": rest,
-        "seconds": round(time.perf_counter() - started, 1),
     }
     print("### Writing samples, a commit per batch\n")
     print(table(writes))
     print("### Everything else\n")
     print(table([{"what": name, "measured": value} for name, value in rest.items()]))
-    print(f"```json\n{json.dumps(report, indent=1)}\n```")
+    for row in writes:
+        what = f"{row['sample']}, batches of {row['batch']}"
+        bare = ("bare sqlite3", row["bare CPU us/row"])
+        kept.number(f"CPU µs to store a sample: {what}", row["CPU us/row"], unit="µs", peer=bare)
+    bytes_of = {row["sample"]: row["bytes/row"] for row in writes}
+    kept.bar("bytes of a sample with 60 logprobs", bytes_of["text + 60 logprobs"], 1536, unit="B")
+    for name, value in rest.items():
+        kept.number(name, value)
+    return kept.finish()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

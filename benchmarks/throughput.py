@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -26,6 +24,7 @@ from typing import Any
 
 import aiohttp
 
+from _report import Report
 from reroll.engine import run_draws
 from reroll.models.model import Draw
 from reroll.models.openai import OpenAIModel
@@ -207,29 +206,9 @@ async def wire_cost(calls: int, tokens: int, concurrency: int, rounds: int) -> d
     }
 
 
-def machine() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": " ".join(["python", *sys.argv]),
-        "cpu": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "load_average": [round(x, 2) for x in os.getloadavg()],
-    }
-
-
-def markdown(result: dict[str, Any]) -> str:
-    host = result["machine"]
+def markdown(result: dict[str, Any], told: dict[str, Any]) -> str:
     lines = [
-        f"{host['date']}, {host['cores']} cores ({host['cpu']}), Python {host['python']}, "
-        f"load average at the end {host['load_average'][0]}, `{host['command']}`",
+        f"{told['date']}, {told['machine']}, load average {told['load']}, `{told['command']}`",
         "",
         f"Bundled model through the engine (bar: {BAR}/s on 2 idle cores)",
         "",
@@ -264,11 +243,10 @@ async def measure(seconds: float, calls: int, rounds: int) -> dict[str, Any]:
             await wire_cost(calls, 0, 200, rounds),
             await wire_cost(max(calls // 3, 5), 60, 8, rounds),
         ],
-        "machine": machine(),
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--calls", type=int, default=3000)
@@ -282,13 +260,19 @@ def main() -> None:
         from asyncio import run
     if args.serve is not None:
         run(serve_fake(args.serve))
-        return
+        return 0
+    kept = Report.of("throughput", args)
     result = run(measure(args.seconds, args.calls, args.rounds))
-    block = json.dumps(result, indent=1)
-    print(f"{markdown(result)}\n\n```json\n{block}\n```")
-    if args.out:
-        args.out.write_text(block + "\n", encoding="utf-8")
+    kept.report |= result
+    print(markdown(result, kept.report) + "\n")
+    plain, read = result["bundled"]
+    kept.bar("completions a second of the bundled model", plain["per_second"], BAR, most=False, unit="1/s")
+    kept.number("completions a second of the bundled model, with logprobs", read["per_second"], unit="1/s")
+    for one in result["wire"]:
+        what = f"CPU µs of a call on the wire, {one['concurrency']} in flight, {one['logprobs']} logprobs"
+        kept.number(what, one["ours_us"], unit="µs", peer=("bare aiohttp", one["bare_us"]))
+    return kept.finish()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -261,9 +261,10 @@ def against_rivals(report: Report, n: int) -> tuple[list[World], list[World]]:
                "of exhaustive", "CPU s"], rows)  # fmt: skip
     rate, false, share, tokens = scores["reroll, certified"]
     other = scores["PTS, log-prob midpoint, 64"]
-    report.bar("60 tokens: hit", rate, 0.95, most=False)
-    report.bar("60 tokens: false claims", false, 0.02)
-    report.bar("60 tokens: share of exhaustive tokens", float(share), 0.025)
+    pts64 = "PTS, log-prob midpoint, 64"
+    report.bar("60 tokens: hit", rate, 0.95, most=False, peer=(pts64, float(other[0])))
+    report.bar("60 tokens: false claims", false, 0.02, peer=(pts64, float(other[1])))
+    report.bar("60 tokens: share of exhaustive tokens", float(share), 0.025, peer=(pts64, float(other[2])))
     report.bar("60 tokens: hit, less that of PTS log-prob 64", rate - other[0], 0.0, most=False)
     report.bar("60 tokens: tokens / those of PTS log-prob 64, cases with a dud", float(tokens / other[3]), 1 / 3)
     return duds, none

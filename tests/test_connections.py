@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from reroll.models import connections
+from reroll.models import connections, http_bytes
 from reroll.models.connections import Connections, Unreachable
 from reroll.models.http_bytes import BrokenOff, Garbled, Incoming, request_head
 from reroll.models.model import Draw
@@ -93,11 +93,28 @@ def test_a_response_reads_alike_wherever_it_is_cut(name: str) -> None:
         (sized(b"yes", b"Content-Encoding: br"), "a body packed as br, which nobody asked for"),
         (sized(b"yes", b"Content-Encoding: gzip"), "a body that is not the gzip it says"),
         (sized(gzip.compress(b"yes", mtime=0)[:-4], b"Content-Encoding: gzip"), "a body that is not the gzip it says"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 268435457\r\n\r\n", "a body of more than 256 MiB"),
     ],
 )
 def test_what_is_no_response_is_refused_in_words(data: bytes, words: str) -> None:
     with pytest.raises(Garbled, match=f"^{words}$"):
         Incoming().feed(data)
+
+
+def test_a_bomb_is_refused_as_soon_as_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_bytes, "MOST_BODY", 100_000)
+    bomb = gzip.compress(bytes(100_001), mtime=0)
+    assert len(bomb) < 200
+    with pytest.raises(Garbled, match="a body of more than"):
+        Incoming().feed(sized(bomb, b"Content-Encoding: gzip"))
+    got = Incoming()
+    assert got.feed(sized(gzip.compress(bytes(100_000), mtime=0), b"Content-Encoding: gzip"))
+    assert len(got.body) == 100_000
+    endless = Incoming()
+    endless.feed(b"HTTP/1.1 200 OK\r\n\r\n")
+    endless.feed(bytes(150_000))
+    with pytest.raises(Garbled, match="a body of more than"):
+        endless.feed(bytes(50_000))
 
 
 def test_a_line_break_cannot_add_a_header() -> None:

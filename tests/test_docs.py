@@ -47,7 +47,7 @@ from reroll.settings import SETTINGS
 SOURCE = Path(reroll.__file__).parent
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 
 
 def by_name(path: Path) -> str:
@@ -143,22 +143,41 @@ def test_what_is_generated_is_current(generate: ModuleType) -> None:
     assert not generate.stale(), "run python docs/generate.py --write"
 
 
-def test_every_command_has_a_section_with_its_help(generate: ModuleType) -> None:
-    page = read(DOCS / "commands.md")
-    for name in generate.commands():
-        assert f"\n## {name}\n" in page
-        assert f"| [`{name}`](#{name}) |" in page
-    assert set(generate.blocks()) == {match["name"] for match in generate.BLOCK.finditer(page)}
+def test_every_block_that_the_code_writes_has_its_place(generate: ModuleType) -> None:
+    known = generate.blocks()
+    assert sorted(name for name in generate.held() if name in known) == sorted(known)
 
 
-def test_every_setting_is_documented() -> None:
-    page = read(DOCS / "commands.md")
-    for setting in SETTINGS.values():
-        assert f"| `{setting.env}` |" in page
+def test_every_command_has_a_page_and_a_place_in_the_index(generate: ModuleType) -> None:
+    rows = re.findall(r"^\| \[`([a-z-]+)`\]\(commands/([a-z-]+)\.md\) \| (.+) \|$", read(DOCS / "commands.md"), re.M)
+    assert sorted(name for name, _, _ in rows) == sorted(name for name in app if not name.startswith("-"))
+    assert {page.stem for page in (DOCS / "commands").iterdir()} == {name for name, _, _ in rows}
+    for name, page, question in rows:
+        assert name == page
+        text = read(DOCS / "commands" / f"{page}.md")
+        assert text.startswith(f"# reroll {name}\n\n*{question}*\n"), "the page answers the question of the index"
+        headings = re.findall(r"^## (.+)$", text, re.M)
+        assert headings[-4:] == ["Options", "Exit codes", "JSON", "Related"], name
+
+
+ELSEWHERE = {
+    "REROLL_DATA",  # where the tests look for recorded completions
+    "REROLL_WATCH_SECRET",  # a name that a watch.yaml gives
+}
+
+
+def test_every_setting_is_documented_and_every_documented_setting_exists() -> None:
+    known = {setting.env for setting in SETTINGS.values()}
+    assert set(re.findall(r"^\| `(REROLL_[A-Z_]+)` \|", read(DOCS / "settings.md"), re.M)) == known
+    source = "".join(read(path) for path in SOURCE.rglob("*.py"))
+    for page in PAGES:
+        for name in set(re.findall(r"\bREROLL_[A-Z_]+\b", read(page))) - known:
+            assert name in source or name in ELSEWHERE, f"{page.name}: {name}"
 
 
 def test_every_key_of_an_answer_is_explained() -> None:
-    explained = set(re.findall(r"`([a-z_]+)`", read(DOCS / "commands.md").partition("\n## JSON\n")[2]))
+    commands = "".join(read(page).partition("\n## JSON\n")[2] for page in (DOCS / "commands").glob("*.md"))
+    explained = set(re.findall(r"`([a-z_]+)`", read(DOCS / "json.md") + commands))
     for kind in (
         Answer, LuckSection, CertifySection, Certified, CheckClaim, CaseRate, Comparison, VariantRate, Pair, Rate,
         Reference, Est, Cost, ShownSample,
@@ -256,7 +275,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 def test_the_index_has_every_page() -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)\)", read(DOCS / "index.md")))
-    assert linked == {p.name for p in DOCS.glob("*.md")} - {"index.md"}
+    assert linked == {p.name for p in DOCS.glob("*.md")} - {"index.md"}  # docs/commands.md has the rest
 
 
 def test_every_benchmark_has_its_numbers_on_the_page() -> None:

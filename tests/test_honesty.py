@@ -228,11 +228,11 @@ def test_a_call_that_never_came_back_is_mentioned(tmp_path: Path, capsys: Any) -
 
 
 def test_a_model_named_on_the_command_line_is_the_one_that_is_called(tmp_path: Path) -> None:
-    from reroll.intake.single import single_call
+    from reroll.intake.single import Served, single_call
 
     file = tmp_path / "r.json"
     file.write_text(json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}))
-    assert single_call(file, "bundled").program.model == "bundled"
+    assert single_call(file, Served("bundled")).program.model == "bundled"
     assert single_call(file).program.model == "openai:gpt-4o"
 
 

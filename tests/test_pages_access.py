@@ -208,6 +208,37 @@ def test_a_proxy_that_knows_the_secret_says_who_it_is_and_nobody_else_can(client
     assert client.get("/", headers={"x-reroll-proxy": SECRET}).status_code == 401
 
 
+def test_whoever_comes_by_the_proxy_gets_no_cookie_and_gives_no_access_tokens(client: TestClient, home: Home) -> None:
+    said = {"x-forwarded-user": "ana", "x-reroll-proxy": SECRET, "origin": BASE}
+    page = client.get("/settings", headers=said).text
+    form = {"mark": page.split('name="mark" value="')[1].split('"')[0], "name": "the boss"}
+    assert "you are ana" in page
+    assert client.post("/name", data=form, headers=said).status_code == 303
+    assert client.cookies.get("reroll") is None
+    assert client.post("/settings/tokens", data={**form, "run": "yes"}, headers=said).status_code == 403
+    assert home.store.tokens() == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [
+        ({"origin": BASE}, False),  # on this machine
+        ({"origin": BASE, "sec-fetch-site": "same-origin"}, False),
+        ({"host": "reroll.test", "origin": "https://reroll.test"}, True),  # a proxy with TLS before us
+        ({"host": "reroll.test", "origin": "http://reroll.test"}, False),
+    ],
+    ids=str,
+)
+def test_over_tls_the_cookie_goes_nowhere_without_it(
+    home: Home, access: Access, headers: dict[str, str], secure: bool
+) -> None:
+    _, secret = home.store.new_token("ana", ("read",))
+    known = Access(access.passes, access.store, (*access.hosts, "reroll.test"), clock=access.clock)
+    client = TestClient(create_app(home, known), base_url=BASE, follow_redirects=False)
+    cookie = client.post("/enter", data={"token": secret}, headers=headers).headers["set-cookie"]
+    assert ("Secure" in cookie) == secure
+
+
 def test_no_other_machine_is_let_in_unless_something_says_who_may(home: Home) -> None:
     with pytest.raises(UsageError, match="nothing says who may"):
         access_of(home, Serving("0.0.0.0", 0, ("reroll.example.org",), None))
@@ -245,6 +276,58 @@ def test_a_form_from_another_site_starts_nothing(inside: TestClient, home: Home,
     form = {"mark": mark(inside), "do": "rerun", "case": "next-friday"}
     assert inside.post("/jobs", data=form, headers=headers).status_code == 403
     assert home.store.jobs() == []
+
+
+# An access token of its own opens these; no cookie does.
+FOR_EXPORTERS = {"/v1/traces", "/v1/logs", "/api/public/otel/v1/traces"}
+
+
+def paths(client: TestClient, method: str) -> list[str]:
+    """Every address of the pages that takes this method, with something in the place of its names."""
+    routes = [r for r in client.app.routes if method in (getattr(r, "methods", None) or ())]  # type: ignore[attr-defined]
+    return [re.sub(r"\{\w+(:\w+)?\}", "1", route.path) for route in routes]
+
+
+def test_every_form_is_refused_from_another_site_without_a_mark_and_to_strangers(
+    client: TestClient, access: Access, clock: Clock
+) -> None:
+    posts = [path for path in paths(client, "POST") if path not in FOR_EXPORTERS]
+    assert len(posts) > 12
+    for path in set(posts) - {"/enter"}:
+        assert client.post(path, data={"mark": "x"}, headers={"origin": BASE}).status_code == 401, path
+    client.get(f"/?token={access.passes.link(clock.now)}")
+    good = mark(client)
+    for path in posts:
+        elsewhere = client.post(path, data={"mark": good}, headers={"origin": "http://evil.example"})
+        assert elsewhere.status_code == 403, path
+        assert client.post(path, data={"mark": good}).status_code == 403, path
+        assert client.post(path, headers={"origin": BASE, "host": "evil.example"}).status_code == 421, path
+        assert client.post(path, data={"mark": "x"}, headers={"origin": BASE}).status_code == 403, path
+
+
+def test_every_page_is_for_those_who_were_let_in_and_says_what_it_may_load(
+    client: TestClient, access: Access, clock: Clock
+) -> None:
+    pages = [path for path in paths(client, "GET") if not path.startswith(("/static", "/healthz"))]
+    assert len(pages) > 20
+    for path in pages:
+        assert client.get(path).status_code == 401, path
+    client.get(f"/?token={access.passes.link(clock.now)}")
+    for path in pages:
+        reply = client.get(path)
+        # No hub runs beside this server, so its events break: what nobody foresaw has the headers too.
+        assert reply.status_code in ((500,) if path == "/events" else (200, 303, 404)), path
+        assert reply.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'"), path
+        assert client.get(path, headers={"host": "evil.example"}).status_code == 421, path
+
+
+@pytest.mark.parametrize("kind", ["serving.pin", "model.pin"])
+def test_no_page_says_where_calls_go(inside: TestClient, home: Home, kind: str) -> None:
+    post(inside, "/ideas", idea="elsewhere", by="ana", case="next-friday")
+    reply = post(inside, "/ideas/1/fix", yaml=f"kind: {kind}\ntext: http://169.254.169.254/latest\n")
+    assert reply.status_code == 422  # type: ignore[attr-defined]
+    assert "never on a page" in html.unescape(reply.text)  # type: ignore[attr-defined]
+    assert not list((home.folder / "fixes").glob("idea-*"))
 
 
 def test_a_form_without_our_mark_starts_nothing(inside: TestClient, home: Home) -> None:

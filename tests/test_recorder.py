@@ -254,6 +254,32 @@ def test_another_host_name_is_refused_so_that_no_web_page_can_call_it(tmp_path: 
     assert asyncio.run(go()) == (421, 0)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://localhost:3000"}, 200),  # the product's own pages, while it is made
+    ],
+    ids=str,
+)
+def test_calls_that_a_page_of_another_site_invents_are_neither_passed_on_nor_recorded(
+    tmp_path: Path, headers: dict[str, str], status: int
+) -> None:
+    async def go() -> tuple[int, int]:
+        async with (
+            serving(answer("hi")) as (server, url),
+            recording(f"{url}/v1", tmp_path / "c.jsonl") as (here, _),
+            aiohttp.ClientSession() as session,
+            session.post(f"{here}/v1/chat/completions", json=ASK, headers=headers) as reply,
+        ):
+            return reply.status, server.calls
+
+    assert asyncio.run(go()) == (status, int(status == 200))
+    assert len(rows(tmp_path / "c.jsonl")) == int(status == 200)
+
+
 @pytest.mark.parametrize("url", ["api.openai.com", "ftp://x", "http://", "https://u:p@h/v1", "https://h/v1?key=x"])
 def test_an_upstream_that_is_no_address_is_said_in_a_sentence(url: str) -> None:
     with pytest.raises(UsageError, match="no address of a server"):

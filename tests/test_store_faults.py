@@ -328,6 +328,20 @@ def test_a_backup_holds_what_is_still_in_the_write_ahead_log_and_replaces_no_oth
         assert [s.id for s in backup.samples()] == [id]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
+def test_what_customers_wrote_is_for_the_owner_of_the_store_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        old_store(str(tmp_path / "new" / "store.sqlite"), "0001")
+        with Store.open(tmp_path / "new" / "store.sqlite"):
+            made = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()}
+    finally:
+        os.umask(before)
+    assert {path.name.partition("-")[0] for path in made} >= {"store.sqlite", "store.backup"}
+    assert set(made.values()) == {0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     ids = fill(path)

@@ -547,7 +547,7 @@ def fake_server(*, told: Faked = FAKED) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code says how it went (docs/commands.md). No traceback for users' errors.
+    """Run one command; the exit code says how it went (docs/options.md). No traceback for users' errors.
 
     What nobody foresaw ends with 4, never with a 0 or 1 that a gate would take for a verdict.
     """

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
-__all__ = ["AZURE_VARIABLE", "HIDDEN", "HOST_KEYS", "SLACK_VARIABLES", "hide", "holds", "known_values"]
+__all__ = [
+    "AZURE_VARIABLE",
+    "HIDDEN",
+    "HOST_KEYS",
+    "SLACK_VARIABLES",
+    "hide",
+    "holds",
+    "is_loopback",
+    "is_vendors",
+    "known_values",
+]
 
 T = TypeVar("T")
 
@@ -29,7 +41,7 @@ HOST_KEYS: Mapping[str, str] = {
 }
 AZURE_VARIABLE = "AZURE_OPENAI_API_KEY"
 SLACK_VARIABLES = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET")
-VARIABLES = ("REROLL_API_KEY", AZURE_VARIABLE, *HOST_KEYS.values(), *SLACK_VARIABLES)
+VARIABLES = ("REROLL_API_KEY", "REROLL_PROXY_SECRET", AZURE_VARIABLE, *HOST_KEYS.values(), *SLACK_VARIABLES)
 
 HIDDEN = "[secret]"
 SHORTEST = 8  # characters; what is shorter (`none`, `ollama`) stands in for a key where none is needed
@@ -41,6 +53,35 @@ def known_values(environment: Mapping[str, str] | None = None) -> dict[str, str]
     given = os.environ if environment is None else environment
     found = {name: given.get(name, "").strip() for name in VARIABLES}
     return {name: value for name, value in found.items() if len(value) >= SHORTEST}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is this very machine; a name that only begins like an address of it is not.
+
+    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1", "api.localhost", "127.evil.example")]
+    [True, True, True, True, False]
+    """
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_vendors(address: str, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the address, over TLS, is that of a vendor whose key we know, or has the host of OPENAI_BASE_URL.
+
+    Anybody can have a host at Azure, so none of those is.
+
+    >>> [is_vendors(url, {}) for url in ("https://api.openai.com/v1", "http://api.openai.com/v1", "https://x.example")]
+    [True, False, False]
+    """
+    given = os.environ if environment is None else environment
+    parts, own = urlsplit(address), urlsplit(given.get("OPENAI_BASE_URL", ""))
+    if own.hostname is not None and (parts.scheme, parts.netloc) == (own.scheme, own.netloc):
+        return True
+    return parts.scheme == "https" and parts.hostname in HOST_KEYS and parts.port in (None, 443)
 
 
 def hide(value: T, *secrets: str | None) -> T:

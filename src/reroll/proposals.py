@@ -21,7 +21,16 @@ from reroll.program import Program, canonical
 from reroll.sample import Sample
 from reroll.suggestion import Suggestion, named
 
-__all__ = ["Unusable", "asks_for_changes", "asks_for_idea", "catalogue", "complaints", "read_changes", "withheld"]
+__all__ = [
+    "NEVER",
+    "Unusable",
+    "asks_for_changes",
+    "asks_for_idea",
+    "catalogue",
+    "complaints",
+    "read_changes",
+    "withheld",
+]
 
 JSON = Any
 # A reply must not decide where requests are sent, nor name code; and what is hard-coded needs no model to think of it.

@@ -44,7 +44,7 @@ def opened(settings: RunSettings, folder: Path) -> Store | None:
         return None
     home = folder / ".reroll"
     if url is None and not home.exists():
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
     store = Store.open(url or home / "store.sqlite", rescue=home)
     store.take_in()

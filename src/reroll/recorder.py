@@ -94,6 +94,8 @@ class Recorder:
         host = urlsplit(f"//{request.host}").hostname or ""
         if not is_loopback(host):
             return _refusal(421, "this proxy is for this machine alone; use 127.0.0.1 in the address")
+        if not _of_this_machine(request.headers.get("origin"), request.headers.get("sec-fetch-site")):
+            return _refusal(403, "a page of another site sent this; calls that it invents are not recorded")
         assert self._session is not None
         body = await request.read()
         url = self.address(request.rel_url.raw_path)
@@ -158,6 +160,16 @@ class Recorder:
                 self.kept += 1
             except OSError:
                 self.lost += 1
+
+
+def _of_this_machine(origin: str | None, site: str | None) -> bool:
+    """Whether a call comes from a program, or from a page that this machine serves; browsers always say whose it is."""
+    if origin is not None:
+        try:
+            return is_loopback(urlsplit(origin).hostname or "")
+        except ValueError:
+            return False
+    return site in (None, "same-origin", "none")
 
 
 def _append(file: int, line: bytes) -> None:

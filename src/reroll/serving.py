@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
@@ -104,7 +105,8 @@ def run_app(app: Starlette, taken: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[taken])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is ended; uvicorn raises it again when it is done
+        uvicorn.Server(config).run(sockets=[taken])
 
 
 def listening_at(host: str, port: int) -> socket.socket:

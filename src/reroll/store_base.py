@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,6 +60,7 @@ class Database:
         place = _place(url)
         if isinstance(place, Path) and not os.path.exists(place):  # Path.exists raises where we may not look
             _make_folder(place, create)
+            _make_private(place)
         kept = None if rescue is None or not isinstance(place, URL) else rescue / f"unsent-{_digest(place)}.sqlite"
         store = cls(place, busy_seconds, kept)
         try:
@@ -147,12 +148,21 @@ def _make_folder(path: Path, create: bool) -> None:
     if not create:
         raise StoreError(f"there is no store at {path}; check --store or --project", slug="store-missing")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
             f"the folder {path.parent} of the store cannot be made ({error.strerror}); choose another --store",
             slug="store-not-writable",
         ) from error
+
+
+def _make_private(path: Path) -> None:
+    """The file, empty, for its owner alone: it holds what customers wrote. SQLite gives its log the same rights.
+
+    Where it cannot be made, SQLite says so in its own way.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def _place(url: str | Path) -> Path | URL | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,8 @@ def back_up(path: Path, version: str) -> Path:
     copies = (path.with_name(f"{path.stem}.backup-{version}{f'-{n}' if n else ''}.sqlite") for n in range(1000))
     to = next(copy for copy in copies if not copy.exists())
     part = to.with_name(f"{to.name}.{os.getpid()}.part")
+    with suppress(OSError):  # for its owner alone, as the store is; what is in the way, SQLite says
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT, 0o600))
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as target:
         source.backup(target)
     part.rename(to)

@@ -10,7 +10,7 @@ from pathlib import Path
 from reroll.case import Case, Report
 from reroll.check import Check
 from reroll.errors import FileError, UsageError
-from reroll.intake.single import Single, single_call, single_stored
+from reroll.intake.single import Served, Single, single_call, single_stored
 from reroll.match import clean
 from reroll.project import Project, read_checks
 from reroll.store import Store
@@ -151,16 +151,17 @@ def request_of(told: Told, project: Project, store: Store) -> Single | None:
     Raises: FileError; UsageError where nothing says which call or which model.
     """
     own = project.program
-    model = told.model or (own.model if (project.path / "program.yaml").exists() else None)
+    ours = told.model is None and (project.path / "program.yaml").exists()
+    served = Served(own.model if ours else told.model, told.base_url or own.base_url, ours)
     if told.request is not None:
-        return single_call(told.request, model, told.base_url or own.base_url)
+        return single_call(told.request, served)
     if told.sample is None:
         return None
     stored = store.sample(told.sample)
     if stored.source != "imported" or any(case.id == stored.case_id for case in project.cases):
         return None
     request = store.get_request(stored.request_id).request
-    return single_stored(stored, request, model, told.base_url or own.base_url)
+    return single_stored(stored, request, served)
 
 
 def _read(path: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from reroll.errors import FileError, UsageError
 from reroll.intake.addressing import KINDS, UNKNOWN_MODEL, model_ref
@@ -14,13 +15,14 @@ from reroll.intake.bodies import joined, messages_of, request_text, tools_of
 from reroll.intake.casing import params_of, place
 from reroll.intake.formats import read_files
 from reroll.intake.taken import FIDELITY_WORDS, Skipped, Taken
+from reroll.keys import is_loopback, is_vendors
 from reroll.match import clean
 from reroll.numbers import counts
 from reroll.params import bad_param
 from reroll.program import Program, Request
 from reroll.store import StoredSample
 
-__all__ = ["Single", "single_call", "single_stored"]
+__all__ = ["Served", "Single", "single_call", "single_stored"]
 
 JSON = Any
 STORED = "It is sent as it was stored: what the trace or log did not keep of it is not known."
@@ -37,45 +39,74 @@ class Single:
     caveats: tuple[str, ...]
 
 
-def single_call(path: Path, model: str | None = None, base_url: str | None = None) -> Single:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The model that somebody here named, and its address if it is not the vendor's; None: nobody did."""
+
+    model: str | None = None
+    base_url: str | None = None
+    whole: bool = False  # without an address it is the vendor's, never the report's
+
+
+def single_call(path: Path, served: Served = Served()) -> Single:
     """The call of a file that holds one, or number N of FILE#N; without a model, to the one that it names.
 
-    Raises: FileError, UsageError where there is none, are several, or nothing says which model.
+    Raises: FileError, UsageError where there is none, are several, nothing says which model, or the file alone says
+    where it is.
     """
     taken = _one_turn(_chosen(path))
     named, place = model_ref(taken)
-    return _single(taken, named, place, path, _stem(path), model, base_url)
+    here = place is not None and is_loopback(urlsplit(place).hostname or "")
+    return _single(taken, named, place, path, _stem(path), served, place if here else None)
 
 
 def single_stored(
-    stored: StoredSample, request: Request, model: str | None = None, base_url: str | None = None
+    stored: StoredSample,
+    request: Request,
+    served: Served = Served(),
 ) -> Single:
     """The call of a sample that came from recorded traffic; without a model, to the one that it names.
 
-    Raises: UsageError where nothing says which model.
+    Raises: UsageError where nothing says which model, or the traffic alone says where it is: whoever may send traces
+    must not be able to say where calls go, and with them a key.
     """
     named, place = request.model, request.base_url
     sent = {"model": named.partition(":")[2], **request.body}
     taken = Taken("stored", stored.id, sent, "partly", completion=stored.sample.completion, guessed=(STORED,))
-    found = _single(taken, named, place, stored.id, stored.id, model, base_url)
+    found = _single(taken, named, place, stored.id, stored.id, served, None)
+    model = served.model
     other = [f"It was recorded on {named}, and is sent to {model} here."] if model not in (None, named) else []
     return replace(found, caveats=(*found.caveats, *other))
 
 
 def _single(
-    taken: Taken, named: str, place: str | None, where: object, name: str, model: str | None, base_url: str | None
+    taken: Taken, named: str, place: str | None, where: object, name: str, served: Served, trusted: str | None
 ) -> Single:
-    model = model or (None if named == UNKNOWN_MODEL else named)
+    """trusted: the place, where it may be called though only the report names it."""
+    model = served.model or (None if named == UNKNOWN_MODEL else named)
     if model is None:
         raise UsageError(f"{where} names no model; say which with --model, such as openai:NAME", slug="no-model")
     text, left = _text(taken, model)
-    served = base_url or (place if model == named else None)
+    address = served.base_url
+    elsewhere: list[str] = []
+    if address is None and place is not None and model == named:
+        if served.whole:
+            elsewhere = [f"It was recorded at {place}, and is sent to the project's model where the project has it."]
+        elif place == trusted or is_vendors(place):
+            address = place
+        else:
+            raise UsageError(
+                f"only {where} says that calls go to {place}, and a key would go there with them; if that is right, "
+                f"say so with --base-url {place}",
+                slug="reported-address",
+            )
     program = Program(
         program=name,
         model=model,
-        base_url=served if model.startswith(("openai", "anthropic")) else None,
+        base_url=address if model.startswith(("openai", "anthropic")) else None,
         raw=text,
     )
+    left += elsewhere
     caveats = [] if taken.fidelity == "exact" else [f"Of the request that was reported, {_words(taken)}."]
     return Single(program, taken, (*caveats, *taken.guessed, *left))
 

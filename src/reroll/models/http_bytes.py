@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Mapping
 
-__all__ = ["BrokenOff", "Garbled", "Incoming", "request_head"]
+__all__ = ["MOST_BODY", "TOO_LONG", "BrokenOff", "Garbled", "Incoming", "request_head"]
 
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
@@ -14,6 +14,8 @@ NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 UNSENDABLE = re.compile(r"[\r\n\0]")
 DIGITS, HEX = re.compile(r"[0-9]{1,18}"), re.compile(r"[0-9A-Fa-f]{1,15}")
 LONGEST_HEAD = 1 << 16  # bytes
+MOST_BODY = 1 << 28  # bytes, as they come and unpacked: more than any answer has, and no more than fits in memory
+TOO_LONG = f"a body of more than {MOST_BODY // 2**20} MiB"
 NO_BODY = (204, 304)
 
 
@@ -43,7 +45,7 @@ class Incoming:
     Interim responses (1xx) are passed over. `keeps`: whether the connection may be used again.
     """
 
-    __slots__ = ("_buffer", "_chunked", "_length", "_parts", "_trailers", "body", "headers", "keeps", "status")
+    __slots__ = ("_buffer", "_chunked", "_length", "_parts", "_size", "_trailers", "body", "headers", "keeps", "status")
 
     def __init__(self) -> None:
         self.status, self.body, self.keeps = 0, b"", False
@@ -52,9 +54,13 @@ class Incoming:
         self._length: int | None = None  # of the body; None: it goes on to the end of the connection
         self._chunked = self._trailers = False
         self._parts: list[bytes] = []
+        self._size = 0  # bytes that came
 
     def feed(self, data: bytes) -> bool:
         """Whether the response is whole with this piece. Raises: Garbled, also for more than a response."""
+        self._size += len(data)
+        if self._size > MOST_BODY + LONGEST_HEAD:
+            raise Garbled(TOO_LONG)
         self._buffer += data
         while not self.status:
             if not self._take_head():
@@ -123,6 +129,8 @@ class Incoming:
             if not DIGITS.fullmatch(length):
                 raise Garbled("a body whose end cannot be told")
             self._length = int(length)
+            if self._length > MOST_BODY:
+                raise Garbled(TOO_LONG)
         said = self.headers.get("connection", "").lower()
         kept = "keep-alive" in said if closes else "close" not in said
         self.keeps = kept and (self._chunked or self._length is not None)
@@ -166,9 +174,11 @@ def _unpacked(body: bytes, coding: str) -> bytes:
     for window in (47, -15):  # gzip or zlib, whichever it is; some servers send deflate without zlib's header
         unpack = zlib.decompressobj(window)
         try:
-            whole = unpack.decompress(body)
+            whole = unpack.decompress(body, MOST_BODY + 1)
         except zlib.error:
             continue
+        if len(whole) > MOST_BODY:
+            raise Garbled(TOO_LONG)
         if not unpack.eof:
             break
         return whole

@@ -9,7 +9,7 @@ import aiohttp
 from yarl import URL
 
 from reroll.models.connections import Unreachable
-from reroll.models.http_bytes import BrokenOff, Garbled, Incoming
+from reroll.models.http_bytes import MOST_BODY, TOO_LONG, BrokenOff, Garbled, Incoming
 
 __all__ = ["Proxied"]
 
@@ -36,7 +36,7 @@ class Proxied:
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as response:
                 got = Incoming()
-                got.status, got.body = response.status, await response.read()
+                got.status, got.body = response.status, await _within(response)
                 got.headers = {name.lower(): value for name, value in response.headers.items()}
                 return got
         except aiohttp.ClientError as error:
@@ -44,6 +44,16 @@ class Proxied:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+async def _within(response: aiohttp.ClientResponse) -> bytes:
+    """The body, unpacked. Raises: Garbled where it is longer than any is."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MOST_BODY:
+            raise Garbled(TOO_LONG)
+    return bytes(body)
 
 
 def _as_ours(error: aiohttp.ClientError) -> OSError:

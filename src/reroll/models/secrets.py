@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from reroll.errors import UsageError
-from reroll.keys import AZURE_VARIABLE, HIDDEN, HOST_KEYS, hide
+from reroll.keys import AZURE_VARIABLE, HIDDEN, HOST_KEYS, hide, is_loopback
 
 __all__ = ["HOST_KEYS", "Key", "find_key", "is_loopback", "scrub", "scrub_body"]
 
@@ -36,30 +35,17 @@ class Key:
     source: str | None = None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether this host is this very machine; a name that only begins like an address of it is not.
-
-    >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1", "api.localhost", "127.evil.example")]
-    [True, True, True, True, False]
-    """
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def find_key(base_url: str, environment: Mapping[str, str]) -> Key:
     """The key that may be sent to this address, and the variable that would hold it.
 
-    REROLL_API_KEY wins everywhere. A vendor's variable goes to that vendor's host only;
+    REROLL_API_KEY wins everywhere. A vendor's variable goes to that vendor's host only, over TLS;
     OPENAI_API_KEY also to the host of OPENAI_BASE_URL. `variable` is None where no key is known
     to be needed: this machine, and hosts that we do not know. Raises: UsageError for a broken key.
     """
-    host = urlsplit(base_url).hostname or ""
-    variable = HOST_KEYS.get(host)
-    if variable is None and host.endswith(AZURE):
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    variable = HOST_KEYS.get(host) if parts.scheme == "https" else None
+    if variable is None and host.endswith(AZURE) and parts.scheme == "https":
         variable = AZURE_VARIABLE
     own = urlsplit(environment.get("OPENAI_BASE_URL", "")).hostname
     if variable is None and own == host and not is_loopback(host):

@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reroll.errors import RerollError
+from reroll.keys import is_loopback
 from reroll.store import Store
 from reroll.web.passes import SESSION_SECONDS, Passes
 
@@ -65,6 +66,12 @@ class Visitor:
     session: str
     token: str | None = None
     by_header: bool = False  # a program, not a browser: it sends no form marks
+    by_proxy: bool = False  # the proxy says who it is, with every request
+
+    @property
+    def runs_the_server(self) -> bool:
+        """Whether they came by the link that the terminal printed."""
+        return self.token is None and not self.by_proxy
 
     @property
     def may_read(self) -> bool:
@@ -94,7 +101,7 @@ class Access:
         secret = headers.get("x-reroll-proxy", "")
         if self.proxy_secret and hmac.compare_digest(secret.encode("utf-8", "replace"), self.proxy_secret.encode()):
             name = headers.get("x-forwarded-user") or headers.get("x-forwarded-email") or ""
-            return Visitor(name, ("read", "run"), f"proxy:{name}") if name else None
+            return Visitor(name, ("read", "run"), f"proxy:{name}", by_proxy=True) if name else None
         cookie = cookies.get(COOKIE, "")
         said = self.passes.read(cookie, self.clock()) if cookie else None
         if said is None:
@@ -106,9 +113,10 @@ class Access:
 
 
 class Guard:
-    """Stands before every page. Wraps an ASGI app; replies of its own are made by `refuse`."""
+    """Stands before every page. Wraps an ASGI app; replies of its own, and those to what nobody foresaw, are made by
+    `refuse`."""
 
-    def __init__(self, app: ASGIApp, access: Access, refuse: Callable[[Request, Refused], Response]) -> None:
+    def __init__(self, app: ASGIApp, access: Access, refuse: Callable[[Request, Exception], Response]) -> None:
         self.app, self.access, self.refuse = app, access, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,8 +125,12 @@ class Guard:
             return
         request = Request(scope, receive)
 
+        begun = False
+
         async def sending(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -130,7 +142,13 @@ class Guard:
             through = self._through(request)
         except Refused as refused:
             through = self.refuse(request, refused)
-        await (self.app if through is None else through)(scope, receive, sending)
+        try:
+            await (self.app if through is None else through)(scope, receive, sending)
+        except Exception as error:
+            # Whoever is outside of us would answer without our headers; what is raised again, it only logs.
+            if not begun:
+                await self.refuse(request, error)(scope, receive, sending)
+            raise
 
     def _through(self, request: Request) -> Response | None:
         """None where the request may go on; a reply where it is answered here. Raises: Refused."""
@@ -175,7 +193,14 @@ def let_in(reply: Response, cookie: str, request: Request) -> None:
 
     `lax`: a link to a page, say in a chat, opens it for whoever was let in; forms of other sites come without it.
     """
-    secure = request.url.scheme == "https"
+    # Behind a proxy with TLS the scheme here is http. A form says where its page is, and only over TLS or on this
+    # machine does a browser say from which site a request comes.
+    headers, host = request.headers, request.url.hostname or ""
+    secure = (
+        request.url.scheme == "https"
+        or headers.get("origin", "").startswith("https://")
+        or ("sec-fetch-site" in headers and not is_loopback(host))
+    )
     reply.set_cookie(COOKIE, cookie, max_age=SESSION_SECONDS, httponly=True, samesite="lax", secure=secure)
 
 

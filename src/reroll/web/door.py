@@ -33,7 +33,7 @@ async def name(request: Request) -> Response:
     said = " ".join(str(form.get("name", "")).split())[:MOST_NAME]
     access: Access = request.app.state.access
     reply = RedirectResponse(local(str(form.get("back", ""))) or "/settings", 303)
-    if who.token is None:
+    if who.runs_the_server:  # no cookie for others: it would outlive what let them in, or be another's name
         let_in(reply, access.passes.session(access.clock(), said, of=who.session), request)
     return reply
 

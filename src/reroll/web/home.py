@@ -71,7 +71,7 @@ def secret_of(folder: Path) -> bytes:
     try:
         if path.exists():
             return _read(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = secrets.token_hex(32)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
             out.write(json.dumps({"secret": made}) + "\n")

@@ -21,6 +21,7 @@ from reroll.ideas import Board, Idea, board_of, same_person
 from reroll.ideas_file import add_idea, change_idea, keep_fix, read_ideas
 from reroll.levers import fitting
 from reroll.project import Project, load_project
+from reroll.proposals import NEVER
 from reroll.strict_yaml import parse_yaml
 from reroll.web import figured
 from reroll.web.access import Refused, form_of, visitor_of
@@ -186,6 +187,10 @@ def _write(home: Home, number: int, told: Mapping[str, str], by: str) -> None:
     fix = _fix(told, name, by)
     if "python" in fix.kind or "python" in str(fix.model_dump(mode="json")):
         raise UsageError("code comes from the project's own files, never from a page", slug="idea")
+    if fix.kind in NEVER:
+        raise UsageError(
+            "where calls go is said in the project's own files, never on a page; ask whoever keeps them", slug="idea"
+        )
     fitting(fix, project.program)
     keep_fix(project, fix, f"Written on a page for idea {number}; whoever had the idea confirms it.")
     change_idea(load_project(project.path), number, {"fix": fix.fix, "confirmed": False})

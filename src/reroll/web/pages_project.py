@@ -78,8 +78,8 @@ def _settings(request: Request, secret: str = "", wrong: str = "") -> Response:
     return page(
         request,
         "settings.html",
-        tokens=home.store.tokens() if who.token is None else [],
-        owner=who.token is None,
+        tokens=home.store.tokens() if who.runs_the_server else [],
+        owner=who.runs_the_server,
         secret=secret,
         wrong=wrong,
         settings=[s for s in SETTINGS.values() if s.name != "store"],
@@ -88,7 +88,7 @@ def _settings(request: Request, secret: str = "", wrong: str = "") -> Response:
 
 
 def _owner(request: Request) -> None:
-    if visitor_of(request).token is not None:
+    if not visitor_of(request).runs_the_server:
         raise Refused(403, "access tokens are given by whoever runs this server")
 
 

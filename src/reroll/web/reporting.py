@@ -124,7 +124,7 @@ def _kept(home: Home, project: Project, tried: Mapping[str, str], checks: tuple[
         if path.exists():
             append_cases(path, [case], [""])
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_cases(path, [case], ["Reported through the pages; move one into cases.yaml to keep it in the suite."])
     return case
 

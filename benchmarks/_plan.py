@@ -1,0 +1,77 @@
+"""Which benchmarks there are, with which arguments, in full and in small, and what each of them needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["PLAN", "Job", "scripts"]
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """How one script is run. `seconds`: CPU seconds of the full and of the small run, as last measured.
+
+    `quick` is None where there is no smaller run that says anything; `needs` says what must be there besides.
+    """
+
+    seconds: tuple[int, int]
+    full: tuple[str, ...] = ()
+    quick: tuple[str, ...] | None = field(default=())
+    needs: str = ""
+
+
+def _(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+PLAN: dict[str, Job] = {
+    "audit": Job((2400, 15), _("--audits 16 --seed 61130"), _("--audits 1 --seed 61130 --last 1")),
+    "best": Job((60, 12), (), _("--runs 80")),
+    "cause": Job(
+        (1700, 40),
+        _("--worlds 2 --first 300 --budget 450"),
+        _("--worlds 1 --kinds temperature,expectation --budget 200"),
+    ),
+    "certify": Job((40, 40)),
+    "cluster": Job((320, 30), (), _("--calls 200 --latency 100")),
+    "compare": Job((25, 8), (), _("--runs 80")),
+    "drift": Job((35, 12), (), _("--runs 1000")),
+    "fixes": Job((1500, 25), _("--runs 40"), _("--runs 1 --budget 1500")),
+    "fixes_product": Job((900, 30), _("--seeds 2 --worlds 100"), _("--seeds 0 --worlds 4")),
+    "futures": Job((470, 15), (), _("--worlds 8 --runs 4 --cases 1")),
+    "gate": Job((120, 20), (), _("--calls 400")),
+    "importing": Job((240, 8), _("--records 1000000"), _("--records 20000")),
+    "inquiry": Job((1500, 20), (), _("--runs 1 --peers 2")),
+    "interval": Job((200, 20), (), _("--runs 10")),
+    "judge": Job((60, 8), (), _("--runs 100")),
+    "kills": Job((570, 12), (), _("--kills 3")),
+    "levers": Job((600, 0), (), None),
+    "luck": Job((110, 8), (), _("--runs 20")),
+    "meetings": Job((390, 25), _("--runs 2 --seed 31"), _("--runs 1 --last 1")),
+    "million": Job((20, 5), (), _("--rows 100000")),
+    "pages": Job((85, 30), (), _("--samples 2000"), "Chromium"),
+    "peers": Job((700, 0), (), None, "the peers: `python benchmarks/peers.py --install`"),
+    "phrase": Job((175, 10), (), _("--runs 20")),
+    "receiver": Job((45, 12), (), _("--spans 10000")),
+    "recorded": Job((20, 20), (), (), "the recorded completions, in $REROLL_DATA"),
+    "retry": Job((35, 8), (), _("--runs 40 --requests 50000")),
+    "runner": Job((40, 10), (), _("--calls 500")),
+    "scale": Job((290, 20), (), _("--samples 20000")),
+    "startup": Job((60, 15), (), _("--no-install --rounds 3"), "a package index"),
+    "store": Job((60, 8), _("--rows 2000"), _("--rows 300")),
+    "suite_gate": Job((60, 15), (), _("--suites 50 --rounds 1")),
+    "surprise": Job((12, 6), (), _("--worlds 20 --cases 2")),
+    "throughput": Job((80, 10), (), _("--seconds 1 --calls 300 --rounds 1")),
+    "tokens": Job((205, 15), _("--cases 60"), _("--cases 4")),
+    "variation": Job((50, 8), (), _("--runs 8")),
+    "waiting": Job((300, 20), (), _("--runs 1")),
+    "watch": Job((850, 25), (), _("--runs 200 --calls 2000 --samples 3000")),
+}
+
+
+def scripts() -> list[str]:
+    """The names of the benchmarks, from their files."""
+    return sorted(p.stem for p in HERE.glob("*.py") if not p.name.startswith("_"))

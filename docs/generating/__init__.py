@@ -1,0 +1,1 @@
+"""What of the docs the code writes: help, exit codes, settings, kinds of fixes, schemas, the map of the house."""

@@ -1,0 +1,129 @@
+"""Every bar of every issue has a measured row with its circumstances, and the page is what the rows give."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks._page import PAGE, SECTIONS, made, plots, rows_for, stale
+from benchmarks._plan import PLAN, scripts
+from benchmarks._plots import Line, chart
+from benchmarks._promises import PROMISES, WHY, Promise
+from benchmarks._report import Row, slug
+from benchmarks._results import read, rows_of, taken, with_rows
+
+ROOT = Path(__file__).parent.parent
+ROWS: dict[str, dict[str, Any]] = {row["id"]: row for row in read()["rows"]}
+REPORT = {
+    "date": "2026-01-02T03:04:05+00:00",
+    "command": "python benchmarks/certify.py",
+    "machine": "a machine",
+    "load": 0.1,
+    "commit": "abc",
+    "seconds": 1.0,
+    "cpu_seconds": 1.0,
+}
+
+
+def report_of(*rows: Row) -> dict[str, Any]:
+    return {**REPORT, "rows": [row.named("certify") for row in rows]}
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda p: f"{p.issue}-{slug(p.says)[:60]}")
+def test_every_bar_of_every_issue_has_its_rows_or_the_test_that_holds_it(promise: Promise) -> None:
+    assert bool(promise.rows) + bool(promise.test) + bool(promise.open) == 1
+    if promise.rows:
+        assert rows_for(promise, ROWS)
+    if promise.test:
+        file, _, name = promise.test.partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_every_issue_has_bars() -> None:
+    assert {promise.issue for promise in PROMISES} >= set(range(2, 11))
+
+
+def test_every_row_says_when_where_and_by_which_command_it_was_measured() -> None:
+    for name, row in ROWS.items():
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", row["date"]), name
+        assert row["command"].startswith("python "), name
+        assert "cores" in row["machine"], name
+        assert row["load"] is not None, name
+        assert name.split("/")[0] in PLAN or name.split("/")[0] in ("model", "bench_quick"), name
+
+
+def test_whether_a_row_meets_its_bar_is_what_its_numbers_say() -> None:
+    for name, row in ROWS.items():
+        if row["bound"] is not None:
+            met = row["ours"] <= row["bound"]["value"] if row["bound"]["most"] else row["ours"] >= row["bound"]["value"]
+            assert row["met"] == met or abs(row["ours"] - row["bound"]["value"]) < 1e-5, name
+
+
+def test_a_bar_that_is_missed_is_said_with_its_reason() -> None:
+    missed = {name for name, row in ROWS.items() if row["met"] is False}
+    assert missed <= set(WHY), missed - set(WHY)
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(WHY[name] in page for name in missed)
+
+
+def test_the_page_and_its_plots_are_what_the_rows_give() -> None:
+    assert not stale(), "run python -m benchmarks --page"
+    page = PAGE.read_text(encoding="utf-8")
+    assert all(f"images/{name}" in page or f"images/{name}" in nothing_wrong() for name in plots(read()))
+
+
+def nothing_wrong() -> str:
+    path = ROOT / "docs" / "nothing-wrong.md"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def test_every_benchmark_has_a_place_in_the_plan() -> None:
+    assert set(PLAN) == set(scripts())
+
+
+def test_the_small_run_of_all_of_them_takes_less_than_ten_minutes_of_cpu() -> None:
+    assert sum(job.seconds[1] for job in PLAN.values() if job.quick is not None) < 600
+
+
+def test_a_new_row_takes_the_place_of_the_old_one_and_keeps_its_own_date() -> None:
+    old = with_rows({"rows": []}, rows_of(report_of(Row("calls", 3, 5), Row("errors", 1, 5))), whole=True)
+    later = {**report_of(Row("calls", 4, 5)), "date": "2026-02-02T00:00:00+00:00"}
+    assert [(r["ours"], r["date"][:7]) for r in with_rows(old, rows_of(later), whole=False)["rows"]] == [
+        (4, "2026-02"),
+        (1, "2026-01"),
+    ]
+    assert [r["ours"] for r in with_rows(old, rows_of(later), whole=True)["rows"]] == [4]
+
+
+def test_what_a_script_printed_is_read_and_what_holds_no_rows_is_refused() -> None:
+    printed = f"### Table\n\n```json\n{json.dumps(report_of(Row('calls', 3, 5)))}\n```\n"
+    assert taken(printed)["rows"][0]["met"] is True
+    with pytest.raises(ValueError):
+        taken("it broke")
+
+
+@pytest.mark.parametrize(
+    ("row", "met"), [(Row("a", 2, 1), False), (Row("a", 2, 1, most=False), True), (Row("a", 2, None), None)]
+)
+def test_a_row_is_met_by_the_side_on_which_its_bar_lies(row: Row, met: bool | None) -> None:
+    assert row.met is met
+
+
+def test_a_missed_bar_is_on_the_page_with_how_far_it_is_missed() -> None:
+    results = with_rows({"rows": []}, rows_of(report_of(Row("calls", 6, 5))), whole=True)
+    assert "| `certify/calls` | 6 | ≤ 5 | by 20 % |" in made("missed", results)
+    assert "No row misses" in made("missed", {"rows": []})
+    assert set(SECTIONS) == {"bars", "missed", "beside", "every", "plan"}
+
+
+def test_a_plot_is_the_same_each_time_and_shows_names_as_text() -> None:
+    lines = [Line("<script>", 1.0, 2.0, 1.5), Line("b", 0.5)]
+    drawn = chart("Title", "s", lines, names=("ours", "theirs", "bar"))
+    assert drawn == chart("Title", "s", lines, names=("ours", "theirs", "bar"))
+    assert "&lt;script&gt;" in drawn
+    assert drawn.count("<circle") == 3  # two lines and the key
+    with pytest.raises(ValueError):
+        chart("Title", "s", [], names=("", "", ""))
