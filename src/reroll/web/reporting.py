@@ -41,7 +41,7 @@ def input_names(project: Project) -> list[str]:
 def said_once(reports: Sequence[StoredReport]) -> list[tuple[int, StoredReport]]:
     """What somebody said, with its place among all reports, from 1; the same words about the same case are one.
 
-    The command that measures a report keeps it again, without a name: the one that says who reported it stands for both.
+    The command that measures a report keeps it again, without a name: the one that says who it was stands for both.
     """
     said = {
         (r.report.words, r.report.saw, r.report.case_id): (i, r)
