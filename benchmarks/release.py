@@ -93,11 +93,11 @@ def works(home: Path, folder: Path) -> dict[str, float]:
     assert version is not None
     if step("--version", "--version").strip() != version[1]:
         raise Broken("`reroll --version` says another version")
-    json.loads(step("doctor", "doctor", "--json"))
     answer = json.loads(step("demo", "demo", "--json"))
     if answer["luck"]["verdict"] != "worse_than_reference":
         raise Broken(f"the demo says {answer['luck']['verdict']}")
     step("init", "init", "meetings")
+    json.loads(step("doctor", "doctor", "--project", "meetings", "--json"))
     rate = json.loads(step("rerun", "rerun", "half-seven", "--project", "meetings", "--budget", "12", "--json"))
     if "rate" not in json.dumps(rate):
         raise Broken("`rerun` measured nothing")
@@ -121,7 +121,12 @@ def pages(reroll: Path, folder: Path) -> None:
         )
         inside = opener.open(link, timeout=60).read().decode()
         base = link.partition("/?")[0]
-        for path in ("/cases/half-seven", "/learn", "/settings", *re.findall(r'(?:src|href)="(/static/[^"]+)"', inside)):
+        for path in (
+            "/cases/half-seven",
+            "/learn",
+            "/settings",
+            *re.findall(r'(?:src|href)="(/static/[^"]+)"', inside),
+        ):
             if opener.open(base + path, timeout=60).status != 200:
                 raise Broken(f"{path} is not there")
     finally:
