@@ -113,9 +113,15 @@ def pages(reroll: Path, folder: Path) -> None:
     server = subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
-        link = next((found[1] for line in server.stderr if (found := re.search(r"Open (http://\S+)", line))), None)
-        if link is None:
-            raise Broken("`serve` says no link")
+        said: list[str] = []
+        link = ""
+        for line in server.stderr:
+            said.append(line)
+            if found := re.search(r"Open (http://\S+)", line):
+                link = found[1]
+                break
+        if not link:
+            raise Broken(f"`serve` says no link: {''.join(said).strip()[-600:]}")
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         )

@@ -32,7 +32,7 @@ from reroll.errors import StoreError, UsageError
 from reroll.init import init_project
 from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store import NewSample, Rates, Spend, Store
-from reroll.store_base import _place
+from reroll.store_base import _make_folder, _make_private, _place
 from reroll.web.access import Access
 from reroll.web.app import create_app
 from reroll.web.home import Home
@@ -261,7 +261,11 @@ INSERT INTO decisions (id, rule, question, verdict, checks_ids, samples, evidenc
 
 def blank_store(url: str | Path, version: str) -> None:
     """A store of that version without a row, made by its migrations."""
-    with Store(_place(url), 10.0) as store, store._engine.begin() as connection:
+    place = _place(url)
+    if isinstance(place, Path):
+        _make_folder(place, True)
+        _make_private(place)
+    with Store(place, 10.0) as store, store._engine.begin() as connection:
         migrations.upgrade(connection, None, version, store_schema.VERSION_TABLE)
 
 
