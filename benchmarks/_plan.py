@@ -57,7 +57,6 @@ PLAN: dict[str, Job] = {
     "phrase": Job((175, 10), (), _("--runs 20")),
     "receiver": Job((45, 12), (), _("--spans 10000")),
     "recorded": Job((20, 20), (), (), "the recorded completions, in $REROLL_DATA"),
-    "release": Job((300, 0), (), None, "a package index, and every Python that is to be tried"),
     "retry": Job((35, 8), (), _("--runs 40 --requests 50000")),
     "runner": Job((40, 10), (), _("--calls 500")),
     "scale": Job((290, 20), (), _("--samples 20000")),
