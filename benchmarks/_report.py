@@ -27,7 +27,8 @@ class Row:
     """One measured number. `ours`, the best peer's and the bound are in the same unit, `unit`.
 
     `most`: the bound, a bar that was set, is an upper one; None where nothing was promised. Where `ours` is counted in
-    multiples of what no method can beat, `limit` says of which limit.
+    multiples of what no method can beat, `limit` says of which limit. `of`: the seeded worlds of which `ours` is the
+    share; `exact`: that chance by computation; `calls`: mean calls of the worlds where it was said.
     """
 
     what: str
@@ -37,11 +38,17 @@ class Row:
     unit: str = ""
     peer: tuple[str, float] | None = None
     limit: str = ""
+    of: int | None = None
+    exact: float | None = None
+    calls: float | None = None
 
     @property
     def met(self) -> bool | None:
+        """Whether the bar is met. A share of seeded worlds misses an upper one where its 99.9 % limit lies above it."""
         if self.bound is None:
             return None
+        if self.of is not None and self.most:
+            return (least(self.ours, self.of) if self.exact is None else self.exact) <= self.bound
         return self.ours <= self.bound if self.most else self.ours >= self.bound
 
     def named(self, script: str) -> dict[str, Any]:
@@ -57,7 +64,15 @@ class Row:
             "limit": self.limit or None,
             "ratio": _short(ratio),
             "met": self.met,
+            **({} if self.of is None else {"of": self.of, "exact": _short(self.exact), "calls": _short(self.calls)}),
         }
+
+
+def least(share: float, of: int, sure: float = 0.999) -> float:
+    """The chance is at least this, except in one of 1,000 such shares. Source: Clopper & Pearson 1934."""
+    from reroll.beta import clopper_pearson
+
+    return clopper_pearson(round(share * of), of, 2 * (1 - sure))[0]
 
 
 def slug(text: str) -> str:
@@ -114,13 +129,24 @@ class Report:
         unit: str = "",
         peer: tuple[str, float] | None = None,
         limit: str = "",
+        of: int | None = None,
+        exact: float | None = None,
     ) -> None:
         """A number that something was promised of."""
-        self.rows.append(Row(what, float(ours), float(bar), most, unit, peer, limit))
+        self.rows.append(Row(what, float(ours), float(bar), most, unit, peer, limit, of, exact))
 
-    def number(self, what: str, ours: float, *, unit: str = "", peer: tuple[str, float] | None = None) -> None:
+    def number(
+        self,
+        what: str,
+        ours: float,
+        *,
+        unit: str = "",
+        peer: tuple[str, float] | None = None,
+        of: int | None = None,
+        calls: float | None = None,
+    ) -> None:
         """A number that nothing was promised of."""
-        self.rows.append(Row(what, float(ours), None, True, unit, peer))
+        self.rows.append(Row(what, float(ours), None, True, unit, peer, of=of, calls=calls))
 
     def finish(self) -> int:
         self.report["seconds"] = round(time.perf_counter() - self.started, 1)
