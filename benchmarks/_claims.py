@@ -55,7 +55,8 @@ def _red() -> float:
 CERTIFY, LUCK, COMPARE = "verdict.CertifyVerdict", "verdict.LuckVerdict", "compare.CompareVerdict"
 WORDINGS, AUDIT, WORD = "wording_rounds.WordingsVerdict", "audit.AuditVerdict", "association.AssociationVerdict"
 SURPRISE, DUD, CAUSE = "surprise.SurpriseVerdict", "dud.DudVerdict", "finding.Verdict"
-FIX, STATE, SHADE, STANDS = "scorecard.FixVerdict", "scorecard.ClaimState", "suite_gate.Shade", "ledger.stands"
+FIX, STATE, SHADE, STANDS = "scorecard.FixVerdict", "scorecard.ClaimState", "suite_gate.Shade", "ledger.Entry.stands"
+ADJUDICATED = "adjudicate.Adjudicated.verdict"
 EVENT, SEED, BEST = "watching.EventKind", "audit.Seed", "compare.Best.verdict"
 ALIKE = [0.2] * 8
 
@@ -95,8 +96,15 @@ FALSE: list[Claim] = [
     ),
     Claim(CERTIFY, "not_met", "suite of 20 cases, 10 % on average, target 90 %", worlds.certified_suite("not_met")),
     Claim(CERTIFY, "not_met", "read in part, fails just 1 %, target 99 %", worlds.enumerated("not_met")),
-    Claim("adjudicate.verdict", "met", "5 % bad, target 95 %, checker finds 4 of 5", worlds.adjudicated("met")),
-    Claim("adjudicate.verdict", "not_met", "4 % bad confirmed at most, target 95 %", worlds.adjudicated("not_met")),
+    Claim(
+        "adjudicate.Adjudicated.verdict", "met", "5 % bad, target 95 %, checker finds 4 of 5", worlds.adjudicated("met")
+    ),
+    Claim(
+        "adjudicate.Adjudicated.verdict",
+        "not_met",
+        "4 % bad confirmed at most, target 95 %",
+        worlds.adjudicated("not_met"),
+    ),
     Claim(
         LUCK,
         "worse_than_reference",
@@ -150,7 +158,7 @@ FALSE: list[Claim] = [
         worlds.wordings("no_different", [0.1, 0.1, 0.1, 0.25], 0.15),
     ),
     Claim(
-        "wording_rounds.aside",
+        "wording_rounds.Standing.aside",
         "aside",
         "a wording set aside that works as the others do",
         worlds.wordings("aside", [0.6] * 7 + [1.0]),
@@ -249,7 +257,13 @@ FALSE: list[Claim] = [
 POWER: list[Claim] = [
     Claim(CERTIFY, "met", "fails 0.2 %, target 99 %, 1,500 calls", worlds.certified("met", 0.99, 1500, 0.002), 0.1),
     Claim(CERTIFY, "not_met", "fails 5 %, target 99 %, 400 calls", worlds.certified("not_met", 0.99, 400, 0.05), 0.2),
-    Claim("adjudicate.verdict", "met", "1 % bad, target 95 %, 600 outputs", worlds.adjudicated("met", 0.01), 0.2),
+    Claim(
+        "adjudicate.Adjudicated.verdict",
+        "met",
+        "1 % bad, target 95 %, 600 outputs",
+        worlds.adjudicated("met", 0.01),
+        0.2,
+    ),
     Claim(
         LUCK,
         "worse_than_reference",
@@ -330,9 +344,9 @@ VOCABULARY: dict[str, dict[str, str]] = {
     LUCK: {"worse_than_reference": "", "bad_luck": "", "not_reproduced": "", "undecided": OPEN},
     COMPARE: {"better": "", "worse": "", "no_different": "", "undecided": OPEN},
     BEST: {"best": "", "undecided": OPEN},
-    "adjudicate.verdict": {"met": "", "not_met": "", "undecided": OPEN},
+    ADJUDICATED: {"met": "", "not_met": "", "undecided": OPEN},
     WORDINGS: {"differ": "", "no_different": "", "undecided": OPEN},
-    "variation.verdict": {"differ": f"the same evidence as {WORDINGS}", "undecided": OPEN},
+    "variation.Wordings.verdict": {"differ": f"the same evidence as {WORDINGS}", "undecided": OPEN},
     AUDIT: {
         "load": "",
         **dict.fromkeys(("cold_cache", "replica", "model", "parameter"), "one claim with `load`: any blamed"),
@@ -363,6 +377,7 @@ VOCABULARY: dict[str, dict[str, str]] = {
     FIX: {"accept": "", "reject": "", "undecided": OPEN},
     STATE: {"shown": "", "refuted": "", "open": OPEN, "not_examined": OPEN},
     STANDS: {"earns": "", "debt": "", "unknown": OPEN},
+    "wording_rounds.Standing.aside": {"aside": ""},
     SHADE: {"green": "", "red": "", "yellow": OPEN, "invalid": f"{SEEN}: trials that say nothing about the model"},
     EVENT: {
         "alarm": "a false alarm is promised by the time between them: benchmarks/watch.py and drift.py",

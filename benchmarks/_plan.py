@@ -52,6 +52,7 @@ PLAN: dict[str, Job] = {
     "luck": Job((110, 8), (), _("--runs 20")),
     "meetings": Job((390, 25), _("--runs 2 --seed 31"), _("--runs 1 --last 1")),
     "million": Job((20, 5), (), _("--rows 100000")),
+    "nothing_wrong": Job((1100, 30), (), _("--worlds 60")),
     "pages": Job((85, 30), (), _("--samples 2000"), "Chromium"),
     "peers": Job((700, 0), (), None, "the peers: `python benchmarks/peers.py --install`"),
     "phrase": Job((175, 10), (), _("--runs 20")),
