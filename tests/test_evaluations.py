@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from reroll.sample import Completion, Sample
 from reroll.store import Store
-from reroll.store_rows import Origin
+from reroll.store_rows import NewSample, Origin
 from tests import postgres
 from tests.background import in_background, in_thread, in_turn, reroll, write_project
 from tests.test_ai_sdk import said, span
@@ -119,13 +120,22 @@ def test_what_was_drawn_here_has_the_servers_own_name_and_no_trace(tmp_path: Pat
     assert not any("traceId" in r for r in found)
 
 
-def test_where_a_sample_was_made_is_kept_once(store: Store) -> None:
-    store.put_origins([("s_1", Origin("a" * 32, "b" * 16, "r\0\ud83d")), ("s_2", Origin("c"))])
-    store.put_origins([("s_1", Origin("d"))])
-    found = store.origins(["s_1", "s_2", "s_3"])
-    assert found.keys() == {"s_1", "s_2"}
-    assert (found["s_1"].trace, found["s_1"].span) == ("a" * 32, "b" * 16)
-    assert found["s_2"] == Origin("c", "", "")
+def test_where_a_sample_was_made_is_kept_once_and_with_it(store: Store) -> None:
+    def made(idx: int, origin: Origin | None) -> NewSample:
+        return NewSample(
+            Sample(Completion("yes")), "r1:a", "imported x", idx, "p1:a", "a", source="imported", origin=origin
+        )
+
+    trace = "a" * 32
+    one, two, three = store.add_samples(
+        [made(0, Origin(trace, "b" * 16, "r\0\ud83d")), made(1, Origin("c")), made(2, None)]
+    )
+    assert store.add_samples([made(0, Origin("d"))]) == [one]
+    assert store.add_samples([made(2, Origin("e")), made(0, None)]) == [three, one]  # what was not known until now
+    found = store.origins([one, two, three])
+    assert (found[one].trace, found[one].span) == (trace, "b" * 16)
+    assert found[two] == Origin("c", "", "")
+    assert found[three] == Origin("e", "", "")
 
 
 # -- to a collector ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from reroll.check import Outcome
 from reroll.errors import StoreError
 from reroll.sample import Attempt, Completion, Sample, Token
 from reroll.store import NewSample, Rates, Store
+from reroll.store_rows import Origin
 from tests.background import by_number, in_background, reroll, write_project
 from tests.fake_server import answer
 from tests.postgres import Server, running
@@ -133,7 +134,7 @@ def test_what_came_back_while_the_server_was_gone_is_kept_and_taken_in_once(
         server.stop()
         for idx in slots[:2]:
             with pytest.raises(StoreError, match="what came back is kept in") as caught:
-                store.add_samples([NewSample(sample, idx=idx, settled=5.0, **PLACE)])
+                store.add_samples([NewSample(sample, idx=idx, settled=5.0, origin=Origin("a", "b"), **PLACE)])
             assert caught.value.slug == "store-gone"
             assert one_sentence(caught.value)
         [kept] = tmp_path.glob("unsent-*.sqlite")
@@ -144,6 +145,7 @@ def test_what_came_back_while_the_server_was_gone_is_kept_and_taken_in_once(
             assert store.take_in() == expected
             found = store.samples(payload=True)
             assert [(s.idx, s.sample, s.settled) for s in found] == [(0, sample, 5.0), (1, sample, 5.0)]
+            assert list(store.origins([s.id for s in found]).values()) == [Origin("a", "b")] * 2
             assert store.unsettled("r1:0", "rerun") == 1
 
 

@@ -24,7 +24,6 @@ from reroll.store_export import exported
 from reroll.store_findings import Findings
 from reroll.store_glance import Glances
 from reroll.store_jobs import Jobs
-from reroll.store_origins import Origins
 from reroll.store_probes import Probes
 from reroll.store_received import ReceivedBox
 from reroll.store_rows import (
@@ -85,7 +84,7 @@ def rates_query(walks: bool) -> Executable:
     return select(variants.c.variant, *counts).where(variants.c.variant.is_not(None))
 
 
-class Store(Asked, Concluded, Probes, Findings, Jobs, Glances, SlackBox, Origins, WatchBox, ReceivedBox):
+class Store(Asked, Concluded, Probes, Findings, Jobs, Glances, SlackBox, WatchBox, ReceivedBox):
     """One open database. Make it with `Store.open`; it is a context manager."""
 
     def spend(self, **where: Unpack[Where]) -> Spend:

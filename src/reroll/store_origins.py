@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from reroll import store_sql as sql
 from reroll.store_base import Database, chunks
 from reroll.store_rows import Origin, clean
 from reroll.store_schema import origins
 
-__all__ = ["Origins"]
+__all__ = ["Origins", "add_origins"]
 
 ADD = sql.insert_new(origins)
 LONGEST = 200  # characters; ids are hexadecimal or a few letters
 
 
+def add_origins(connection: Connection, found: Sequence[tuple[str, Origin]]) -> None:
+    """Keep where these samples were made, by sample id; what is known already stays as it is."""
+    rows = [
+        {"sample_id": id, **{name: clean(value)[:LONGEST] for name, value in asdict(origin).items()}}
+        for id, origin in found
+    ]
+    if rows:
+        sql.add_all(connection, ADD, rows)
+
+
 class Origins(Database):
     """The origins of the samples of a `Store`."""
-
-    def put_origins(self, found: Iterable[tuple[str, Origin]]) -> None:
-        """Keep where these samples were made, by sample id; what is known already stays as it is."""
-        rows = [
-            {"sample_id": id, **{name: clean(value)[:LONGEST] for name, value in asdict(origin).items()}}
-            for id, origin in found
-        ]
-        if rows:
-            with self._write() as connection:
-                sql.add_all(connection, ADD, rows)
 
     def origins(self, sample_ids: Iterable[str]) -> dict[str, Origin]:
         """By sample id; those of which nothing is known are left out."""

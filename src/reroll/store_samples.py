@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from reroll import store_sql as sql
 from reroll.errors import StoreError, UsageError
 from reroll.sample import Attempt, Sample, Token
-from reroll.store_base import CHUNK, Database, chunks, new_ids, now_us
+from reroll.store_base import CHUNK, chunks, new_ids, now_us
+from reroll.store_origins import Origins, add_origins
 from reroll.store_rows import (
     ATTEMPT,
     NewSample,
@@ -78,7 +79,7 @@ TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples 
 Slot = tuple[str, str, int]  # request_id, series, idx
 
 
-class Sampled(Database):
+class Sampled(Origins):
     """Series and samples of a `Store`."""
 
     def reserve(self, request_id: str, series: str, count: int) -> range:
@@ -193,9 +194,11 @@ class Sampled(Database):
         taken = 0
         with type(self).open(self._rescue) as kept:
             while page := kept.samples(payload=True, limit=CHUNK, after=kept.reserved(*TAKEN)):
-                # Where a call was traced is kept apart from its sample, and only of calls that were imported.
                 names = [name for name in NewSample.__dataclass_fields__ if name != "origin"]
-                new = [NewSample(**{name: getattr(one, name) for name in names}) for one in page]
+                made = kept.origins([one.id for one in page])
+                new = [
+                    NewSample(**{name: getattr(one, name) for name in names}, origin=made.get(one.id)) for one in page
+                ]
                 taken += sum(is_new for _, is_new in self.put_samples(new))
                 kept.reserve(*TAKEN, page[-1].seq - kept.reserved(*TAKEN))
         return taken
@@ -209,19 +212,28 @@ class Sampled(Database):
         with self._write() as connection:
             if len(rows) >= MANY:
                 self._sql.expect_many(connection)
-            if len(rows) == 1:  # the usual batch, worth a way of its own
-                seq = connection.execute(ADD_ONE, rows[0]).scalar_one_or_none()
-                seqs = {} if seq is None else {rows[0]["id"]: seq}
-            else:
-                before = connection.execute(LAST_SEQ).scalar_one() or 0
-                if sql.add_all(connection, ADD_SAMPLE, rows) == len(rows) and not any(map(_has_parts, new)):
-                    return [(row["id"], True) for row in rows]
-                seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
-            fresh = [(seqs[row["id"]], one) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
-            begun = self._add_parts(connection, fresh)
-            taken = self._at(connection, [row for row in rows if row["id"] not in seqs])
+            stored, begun = self._put_rows(connection, rows, new)
+            made = [(id, one.origin) for (id, _), one in zip(stored, new, strict=True) if one.origin is not None]
+            add_origins(connection, made)
         self._beginnings.learn(begun)
-        return [(row["id"], True) if row["id"] in seqs else (taken[_slot(row)], False) for row in rows]
+        return stored
+
+    def _put_rows(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]], new: Sequence[NewSample]
+    ) -> tuple[list[tuple[str, bool]], dict[int, int]]:
+        """What `put_samples` returns of these, and the beginnings that are new with them."""
+        if len(rows) == 1:  # the usual batch, worth a way of its own
+            seq = connection.execute(ADD_ONE, rows[0]).scalar_one_or_none()
+            seqs = {} if seq is None else {rows[0]["id"]: seq}
+        else:
+            before = connection.execute(LAST_SEQ).scalar_one() or 0
+            if sql.add_all(connection, ADD_SAMPLE, rows) == len(rows) and not any(map(_has_parts, new)):
+                return [(row["id"], True) for row in rows], {}
+            seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
+        fresh = [(seqs[row["id"]], one) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
+        begun = self._add_parts(connection, fresh)
+        taken = self._at(connection, [row for row in rows if row["id"] not in seqs])
+        return [(row["id"], True) if row["id"] in seqs else (taken[_slot(row)], False) for row in rows], begun
 
     def _look_back(self, new: Sequence[NewSample]) -> None:
         """Know how earlier samples of these requests begin: those that other processes stored before this one."""

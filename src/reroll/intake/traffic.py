@@ -335,9 +335,7 @@ class _Taker:
                 known.clear()
             known.update(new_ones)
         new = [sample for one in waiting for sample in one.new]
-        stored = self.store.put_samples(new)
-        self.stored += sum([is_new for _, is_new in stored])
-        self.store.put_origins((id, one.origin) for (id, _), one in zip(stored, new, strict=True) if one.origin)
+        self.stored += sum([is_new for _, is_new in self.store.put_samples(new)])
 
     def found(self, alpha: float) -> Recording:
         arms: list[Arm] = [
