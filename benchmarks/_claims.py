@@ -113,7 +113,7 @@ FALSE: list[Claim] = [
         0.3,
         exact=lambda: _not_met_at(0.05, 300),
     ),
-    Claim(LUCK, "worse_than_reference", "as good as its controls, nothing known before", worlds.first_reports, 0.02),
+    Claim(LUCK, "worse_than_reference", "as good as its controls, nothing known before", worlds.first_reports, 0.015),
     Claim(
         LUCK,
         "bad_luck",
@@ -164,7 +164,7 @@ FALSE: list[Claim] = [
         worlds.wordings("aside", [0.6] * 7 + [1.0]),
         alpha=0.005,
     ),
-    Claim(AUDIT, "load", "no circumstance matters, 300 calls: any is blamed", worlds.audited(), 0.03),
+    Claim(AUDIT, "load", "no circumstance matters, 300 calls: any is blamed", worlds.audited(), 0.02),
     Claim(SEED, "honoured", "seeds ignored, few different answers", worlds.seeds_honoured),
     Claim(
         WORD,
@@ -184,7 +184,7 @@ FALSE: list[Claim] = [
         "systematic",
         "nothing in the request is to blame (or the check flips 1 in 10)",
         worlds.inquiries(("null5", "null15", "null30", "null60", "null30+lb3", "null15+flip"), "systematic"),
-        0.018,
+        0.012,
     ),
     Claim(
         CAUSE, "nothing", "one strong factor is to blame", worlds.inquiries(("single", "single+flip"), "nothing"), 0.03

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._plan import PLAN
+from benchmarks._plan import jobs
 from benchmarks._plots import Line, chart
 from benchmarks._promises import PROMISES, WHY, Promise
 from benchmarks._report import table
@@ -195,12 +195,12 @@ def plan(results: JSON) -> str:
     cells = [
         [
             f"`{name}`",
-            f"{job.seconds[0]:,} s",
+            f"{job.seconds[0]:,} s" if job.seconds[0] else "–",
             "–" if job.quick is None else f"{job.seconds[1]} s",
             last.get(name, "")[:10] or "never",
             job.needs or "–",
         ]
-        for name, job in PLAN.items()
+        for name, job in jobs().items()
     ]
     return table(["benchmark", "in full", "in small", "last measured", "needs"], cells)
 

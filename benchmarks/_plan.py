@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["PLAN", "Job", "scripts"]
+__all__ = ["PLAN", "Job", "jobs", "scripts"]
 
 HERE = Path(__file__).parent
 
@@ -76,3 +76,8 @@ PLAN: dict[str, Job] = {
 def scripts() -> list[str]:
     """The names of the benchmarks, from their files."""
     return sorted(p.stem for p in HERE.glob("*.py") if not p.name.startswith("_"))
+
+
+def jobs() -> dict[str, Job]:
+    """Every script with how it is run; one that nobody has planned is run as it is, and not in small."""
+    return {name: PLAN.get(name, Job((0, 0), (), None)) for name in scripts()}

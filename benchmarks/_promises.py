@@ -81,6 +81,8 @@ PROMISES = [
         "interval: ever-miss ≤ 5 % at every rate",
         "interval/interval-ever-outside",
         "interval/mean-over-cases-ever-outside",
+        "interval/pass^2-over-cases-ever-outside",
+        "interval/graded-scores-ever-outside",
     ),
     _(
         3,

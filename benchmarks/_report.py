@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Report", "Row", "bars_table", "circumstances", "machine", "table"]
+__all__ = ["Report", "Row", "bars_table", "circumstances", "commit", "cpu_seconds", "least", "machine", "table"]
 
 HERE = Path(__file__).parent
 
@@ -109,7 +109,7 @@ class Report:
 
     def _begin(self, name: str, args: argparse.Namespace) -> None:
         self.name, self.args = name, args
-        self.started, self.cpu = time.perf_counter(), _cpu()
+        self.started, self.cpu = time.perf_counter(), cpu_seconds()
         self.rows: list[Row] = []
         command = shlex.join(["python", f"benchmarks/{name}.py", *_told()])
         self.report: dict[str, Any] = {"schema": f"reroll.benchmark.{name}/2", **circumstances(command)}
@@ -148,17 +148,21 @@ class Report:
         """A number that nothing was promised of."""
         self.rows.append(Row(what, float(ours), None, True, unit, peer, of=of, calls=calls))
 
-    def finish(self) -> int:
+    def save(self) -> str:
+        """The JSON so far, written to --out: whoever stops a long run keeps the rows that it has."""
         self.report["seconds"] = round(time.perf_counter() - self.started, 1)
-        self.report["cpu_seconds"] = round(_cpu() - self.cpu, 1)
+        self.report["cpu_seconds"] = round(cpu_seconds() - self.cpu, 1)
         self.report["load_at_the_end"] = _load()
         self.report["rows"] = [row.named(self.name) for row in self.rows]
-        if self.rows:
-            print(f"### Bars\n\n{bars_table(self.rows)}\n")
         text = json.dumps(self.report, indent=1, default=str)
-        print(f"```json\n{text}\n```")
         if out := getattr(self.args, "out", None):
             Path(out).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def finish(self) -> int:
+        if self.rows:
+            print(f"### Bars\n\n{bars_table(self.rows)}\n")
+        print(f"```json\n{self.save()}\n```")
         return 1 if any(row.met is False for row in self.rows) else 0
 
 
@@ -215,7 +219,7 @@ def _load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
     """CPU seconds of this process and of those that it started and waited for."""
     took = os.times()
     return took.user + took.system + took.children_user + took.children_system

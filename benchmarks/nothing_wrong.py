@@ -36,7 +36,7 @@ def title(claim: Claim) -> str:
 
 def main() -> int:
     report = Report("nothing_wrong", __doc__, worlds=10_000, seed=1, first=0, last=999)
-    args, rows, cpu = report.args, [], 0.0
+    args, rows = report.args, []
     chosen = list(enumerate([*FALSE, *POWER]))[args.first : args.last + 1]
     for i, claim in chosen:
         began = time.process_time()
@@ -54,7 +54,7 @@ def main() -> int:
         shown = "–" if exact is None else f"{100 * exact:.2f} %"
         rows.append([i, title(claim), f"{100 * share:.2f} %", alpha, shown, n, calls, f"{took:.1f}"])
         print(f"{i}: {title(claim)}: {100 * share:.2f} % of {n} ({took:.0f} s)", file=sys.stderr, flush=True)
-        cpu += took
+        report.save()
     head = ["row", "word: world", "said", "promised", "exact, steady", "worlds", "calls, mean where said", "CPU s"]
     report.add("rows", "Said when nothing is wrong, and when something is", head, rows)
     return report.finish()
