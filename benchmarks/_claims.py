@@ -56,7 +56,7 @@ CERTIFY, LUCK, COMPARE = "verdict.CertifyVerdict", "verdict.LuckVerdict", "compa
 WORDINGS, AUDIT, WORD = "wording_rounds.WordingsVerdict", "audit.AuditVerdict", "association.AssociationVerdict"
 SURPRISE, DUD, CAUSE = "surprise.SurpriseVerdict", "dud.DudVerdict", "finding.Verdict"
 FIX, STATE, SHADE, STANDS = "scorecard.FixVerdict", "scorecard.ClaimState", "suite_gate.Shade", "ledger.Entry.stands"
-ADJUDICATED = "adjudicate.Adjudicated.verdict"
+TOKENS, ADJUDICATED = "phrased.WordingVerdict", "adjudicate.Adjudicated.verdict"
 EVENT, SEED, BEST = "watching.EventKind", "audit.Seed", "compare.Best.verdict"
 ALIKE = [0.2] * 8
 
@@ -259,6 +259,20 @@ FALSE: list[Claim] = [
         exact=lambda: outlook(gate(Rule(), 1), 0.80).met,
     ),
     Claim(EVENT, "resolved", "the rate stays where an alarm is not over, 1,000 calls", worlds.resolved()),
+    Claim(
+        TOKENS,
+        "better",
+        "another wording halves the dud's chance, which is as good as the rest",
+        worlds.token_wordings("better", (0.4, 0.2), (0.8, 0.8)),
+        0.1,
+    ),
+    Claim(
+        TOKENS,
+        "worse",
+        "the same wording twice, a token that succeeds in 3 of 10",
+        worlds.token_wordings("worse", (0.4, 0.4), (0.3, 0.3)),
+        0.1,
+    ),
 ]
 
 POWER: list[Claim] = [
@@ -342,6 +356,13 @@ POWER: list[Claim] = [
     Claim(SHADE, "green", "a test at 99 %", worlds.suites("green", 0.99, 1), 0.5),
     Claim(EVENT, "alarm", "from 1 % to 5 %, 10,000 calls between false alarms", worlds.alarms(0.05, 10_000)),
     Claim(EVENT, "resolved", "back at the baseline, 1,000 calls", worlds.resolved(0.01), 0.2),
+    Claim(
+        TOKENS,
+        "better",
+        "another wording takes the dud from 60 % to 10 %; it never succeeds",
+        worlds.token_wordings("better", (0.6, 0.1), (0.0, 0.0)),
+        0.05,
+    ),
 ]
 
 OPEN = "no claim: it says that nothing was shown"
@@ -395,9 +416,5 @@ VOCABULARY: dict[str, dict[str, str]] = {
         "measured": SEEN,
         "spoke": SEEN,
     },
-    "phrased.WordingVerdict": {
-        "better": "a range over both wordings' continuations lies above 0: benchmarks/tokens.py",
-        "worse": "the same, below 0",
-        "undecided": OPEN,
-    },
+    TOKENS: {"better": "", "worse": "", "undecided": OPEN},
 }

@@ -18,11 +18,13 @@ from reroll.audit import Drawn, claims, seed_honoured, shares_of, verdict_of, wo
 from reroll.beta import clopper_pearson
 from reroll.compare import best_of, better_than_baseline, compare_cases, compare_path, compare_scores, family_better
 from reroll.drift_rule import drift_rule
+from reroll.evidence import Evidence
 from reroll.hybrid import Stratum, stratum_race
 from reroll.ledger import WORTH
 from reroll.paired import sign_log_e, stakes
 from reroll.piling import FAR, STEP, _rise
 from reroll.race import Race, first_crossing
+from reroll.rate_sums import Measured, sum_ranges
 from reroll.recovery import Recovery, recovered, recovery_step
 from reroll.reduction import Pairs, pairs_of
 from reroll.sample import Token
@@ -362,6 +364,33 @@ def other_request(rng: Rng, worlds: int) -> Said:
         found = surprise_verdict(score(tokens), at_least_this_surprising(score(tokens), []), checked=True)
         said.append(int(found == "other_request"))
     return said
+
+
+def token_wordings(word: str, chances: tuple[float, float], dud: tuple[float, float]) -> Worlds:
+    """Two wordings at one place with two tokens: the dud's chance under each, and its success rate under each.
+
+    The other token succeeds in 8 of 10. Said where the range of the change lies on one side of 0, after 4, 8, 16, 32
+    and 64 runs of each token under each wording.
+    """
+
+    def run(rng: Rng, worlds: int) -> Said:
+        (a, b), said = chances, []
+        weights = [(-a, a - 1, b, 1 - b)]
+        success = np.array([dud[0], 0.8, dud[1], 0.8])
+        for _ in range(worlds):
+            failed = np.cumsum(rng.random((64, 4)) >= success, axis=0)
+            at = 0
+            for n in (4, 8, 16, 32, 64):
+                rates = [Measured(Evidence(int(f), n)) for f in failed[n - 1]]
+                (change,) = sum_ranges(weights, rates, ALPHA)
+                shown = "better" if (change.low or 0) > 0 else "worse" if (change.high or 0) < 0 else ""
+                if shown:
+                    at = 4 * n if shown == word else 0
+                    break
+            said.append(at)
+        return said
+
+    return run
 
 
 STRATA = ((0.0, 0.1), (0.002, 0.3), (0.005, 0.05), (0.006, 0.2), (0.008, 0.4))  # known failure, mass of the rest
