@@ -29,7 +29,7 @@ def _(text: str) -> tuple[str, ...]:
 
 PLAN: dict[str, Job] = {
     "audit": Job((2400, 15), _("--audits 16 --seed 61130"), _("--audits 1 --seed 61130 --last 1")),
-    "best": Job((60, 12), (), _("--runs 80")),
+    "best": Job((60, 12), (), _("--runs 40")),
     "cause": Job(
         (1700, 40),
         _("--worlds 2 --first 300 --budget 450"),
