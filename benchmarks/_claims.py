@@ -194,7 +194,12 @@ FALSE: list[Claim] = [
         0.012,
     ),
     Claim(
-        CAUSE, "nothing", "one strong factor is to blame", worlds.inquiries(("single", "single+flip"), "nothing"), 0.03
+        CAUSE,
+        "nothing",
+        "one strong factor is to blame",
+        worlds.inquiries(("single", "single+flip"), "nothing"),
+        0.03,
+        alpha=0.2,  # it says what would have shown in four of five such screens
     ),
     Claim(CAUSE, "not_reproduced", "fails in 5 % as reported", worlds.inquiries(("null5",), "not_reproduced"), 0.01),
     Claim(STATE, "shown", "changes nothing: cures or helps", worlds.scored("nothing", {"cures"}, "shown"), 0.1),
@@ -264,14 +269,14 @@ FALSE: list[Claim] = [
         "better",
         "another wording halves the dud's chance, which is as good as the rest",
         worlds.token_wordings("better", (0.4, 0.2), (0.8, 0.8)),
-        0.1,
+        0.02,
     ),
     Claim(
         TOKENS,
         "worse",
         "the same wording twice, a token that succeeds in 3 of 10",
         worlds.token_wordings("worse", (0.4, 0.4), (0.3, 0.3)),
-        0.1,
+        0.02,
     ),
 ]
 
@@ -361,7 +366,7 @@ POWER: list[Claim] = [
         "better",
         "another wording takes the dud from 60 % to 10 %; it never succeeds",
         worlds.token_wordings("better", (0.6, 0.1), (0.0, 0.0)),
-        0.05,
+        0.01,
     ),
 ]
 
