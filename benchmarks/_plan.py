@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Job:
-    """How one script is run. `seconds`: CPU seconds of the full and of the small run, as last measured.
+    """How one script is run. `seconds`: CPU seconds of the full and of the small run, as expected.
 
     `quick` is None where there is no smaller run that says anything; `needs` says what must be there besides.
     """
@@ -28,15 +28,15 @@ def _(text: str) -> tuple[str, ...]:
 
 
 PLAN: dict[str, Job] = {
-    "audit": Job((2400, 15), _("--audits 16 --seed 61130"), _("--audits 1 --seed 61130 --last 1")),
-    "best": Job((60, 12), (), _("--runs 40")),
+    "audit": Job((2400, 6), _("--audits 16 --seed 61130"), _("--audits 1 --seed 61130 --last 1")),
+    "best": Job((60, 22), (), _("--runs 40")),
     "cause": Job(
         (1700, 40),
         _("--worlds 2 --first 300 --budget 450"),
         _("--worlds 1 --kinds temperature,expectation --budget 200"),
     ),
-    "certify": Job((40, 40)),
-    "cluster": Job((320, 30), (), _("--calls 200 --latency 100")),
+    "certify": Job((27, 27)),
+    "cluster": Job((320, 21), (), _("--calls 200 --latency 100")),
     "compare": Job((25, 8), (), _("--runs 80")),
     "drift": Job((35, 12), (), _("--runs 1000")),
     "fixes": Job((1500, 25), _("--runs 40"), _("--runs 1 --budget 1500")),
@@ -50,8 +50,8 @@ PLAN: dict[str, Job] = {
     "kills": Job((570, 12), (), _("--kills 3")),
     "levers": Job((600, 0), (), None),
     "luck": Job((110, 8), (), _("--runs 20")),
-    "meetings": Job((390, 25), _("--runs 2 --seed 31"), _("--runs 1 --last 1")),
-    "million": Job((20, 5), (), _("--rows 100000")),
+    "meetings": Job((390, 14), _("--runs 2 --seed 31"), _("--runs 1 --last 1")),
+    "million": Job((20, 2), (), _("--rows 100000")),
     "nothing_wrong": Job((1100, 30), (), _("--worlds 60")),
     "pages": Job((85, 30), (), _("--samples 2000"), "Chromium"),
     "peers": Job((700, 0), (), None, "the peers: `python benchmarks/peers.py --install`"),
