@@ -8,7 +8,7 @@ APT := DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -qq -o Acquire::Retrie
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 JOBS ?= 2
 
-.PHONY: help demo serve docs test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
+.PHONY: help demo serve docs docs-run test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ serve: .venv/installed ## the pages, on the bundled model and example project
 docs: .venv-docs/installed ## the documentation as pages in build/docs, every link checked
 	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs . build/docs
 	@echo "Open build/docs/index.html"
+
+docs-run: .venv/developer ## what the docs say to type, with the budgets that they say (make test runs it with small ones)
+	REROLL_DOCS=whole $(BIN)/python -m pytest tests/test_docs_run.py
 
 # The tests of a file run in one process: they share what is dear to start (a server, a cluster, a port).
 test: .venv/developer .venv-exports/installed postgresql chromium ## every test
