@@ -21,7 +21,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 from benchmarks._claims import FALSE, POWER, Claim  # noqa: E402
 from benchmarks._report import Report  # noqa: E402
 
-LEAST = 20
+LEAST = 5
 
 
 def said(claim: Claim, worlds: int, seed: int) -> list[int]:
