@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from reroll import store_sql as sql
 from reroll.errors import StoreError, UsageError
 from reroll.sample import Attempt, Sample, Token
-from reroll.store_base import CHUNK, chunks, new_ids, now_us
+from reroll.store_base import CHUNK, MANY, chunks, new_ids, now_us
 from reroll.store_origins import Origins, add_origins
 from reroll.store_rows import (
     ATTEMPT,
@@ -73,7 +73,6 @@ def _drawn(by_index: bool) -> Select[Any]:
 
 DRAWN = {by_index: _drawn(by_index) for by_index in (False, True)}
 
-MANY = 1000  # rows at once that are worth memory of their own
 LOOKED_AT = 50  # earlier samples of a request whose beginnings a new process learns
 TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples were taken in
 

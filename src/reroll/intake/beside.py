@@ -1,22 +1,28 @@
-"""Storing beside reading: in a thread, and where many calls come, in a process of its own."""
+"""Storing beside reading: in a thread, and where many calls come, in a process of its own.
+
+Run as `python -m reroll.intake.beside` this is that process: batches come on stdin, what became of each goes out on
+stdout. It ends when stdin does, with the batch that it has: whole batches are stored, whoever is killed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import reroll
 from reroll.errors import RerollError, StoreError
-from reroll.intake.storing import Batch, Stored, read_frame, store_most, to_bytes, write_frame
-from reroll.store import Store
+from reroll.intake.storing import Batch, Stored, loads, read_frame, store_most, to_bytes, write_frame
+from reroll.store import Opening, Store
 
 __all__ = ["APART", "Beside"]
 
@@ -109,7 +115,7 @@ def _started(store: Store) -> _Process | None:
     try:
         child = subprocess.Popen(
             # -P: no file of the folder that somebody imports in is taken for a module.
-            [sys.executable, "-P", "-m", "reroll.intake.storing"],
+            [sys.executable, "-P", "-m", "reroll.intake.beside"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},
@@ -119,3 +125,44 @@ def _started(store: Store) -> _Process | None:
     process = _Process(child)
     process.give(pickle.dumps(opening))
     return process
+
+
+# -- the other process -------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that reads; this one ends with its stdin
+    batches, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever is printed is no reply
+    gc.set_threshold(50_000, 20, 100)  # what comes is plain values, in which there are no cycles
+    first = read_frame(batches)
+    if first is None:
+        return
+    try:
+        opening: Opening = pickle.loads(first)  # noqa: S301
+        with opening.open() as store:
+            while (data := read_frame(batches)) is not None:
+                _reply(replies, _done(store, data))
+    except RerollError as error:
+        read_frame(batches)
+        _reply(replies, error)
+
+
+def _done(store: Store, data: bytes) -> Stored | RerollError:
+    try:
+        return store_most(store, loads(data))
+    except RerollError as error:
+        return error
+    except Exception as error:  # what it is must be said over there
+        return StoreError(f"the calls could not be stored: {type(error).__name__}: {error}", slug="import-worker")
+
+
+def _reply(replies: IO[bytes], said: Stored | RerollError) -> None:
+    try:
+        write_frame(replies, pickle.dumps(said))
+    except BrokenPipeError:
+        os._exit(1)  # nobody is there to hear it; what was stored is stored
+
+
+if __name__ == "__main__":
+    main()

@@ -1,25 +1,19 @@
-"""Calls as plain values, stored in batches: what is handed to whoever stores beside the reading.
-
-Run as `python -m reroll.intake.storing` this is that process: batches come on stdin, what became of each goes out on
-stdout. It ends when stdin does, with the batch that it has: whole batches are stored, whoever is killed.
-"""
+"""Calls as plain values, stored in batches: what is handed to whoever stores beside the reading."""
 
 from __future__ import annotations
 
 import marshal
-import os
 import pickle
-import signal
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
 from reroll.case import Case
-from reroll.errors import RerollError, StoreError, UsageError
+from reroll.errors import UsageError
 from reroll.intake.casing import case_from
 from reroll.program import Request
-from reroll.store import Opening, Store
+from reroll.store import Store
 from reroll.store_rows import NewSample, Origin, Packed, packed
 
 __all__ = [
@@ -130,40 +124,3 @@ def read_frame(file: IO[bytes]) -> bytes | None:
     (size,) = LENGTH.unpack(head)
     data = file.read(size)
     return data if len(data) == size else None
-
-
-def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that reads; this one ends with its stdin
-    batches, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever is printed is no reply
-    first = read_frame(batches)
-    if first is None:
-        return
-    try:
-        opening: Opening = pickle.loads(first)  # noqa: S301
-        with opening.open() as store:
-            while (data := read_frame(batches)) is not None:
-                _reply(replies, _done(store, data))
-    except RerollError as error:
-        read_frame(batches)
-        _reply(replies, error)
-
-
-def _done(store: Store, data: bytes) -> Stored | RerollError:
-    try:
-        return store_most(store, loads(data))
-    except RerollError as error:
-        return error
-    except Exception as error:  # what it is must be said over there
-        return StoreError(f"the calls could not be stored: {type(error).__name__}: {error}", slug="import-worker")
-
-
-def _reply(replies: IO[bytes], said: Stored | RerollError) -> None:
-    try:
-        write_frame(replies, pickle.dumps(said))
-    except BrokenPipeError:
-        os._exit(1)  # nobody is there to hear it; what was stored is stored
-
-
-if __name__ == "__main__":
-    main()
