@@ -8,7 +8,7 @@ APT := DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -qq -o Acquire::Retrie
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 JOBS ?= 2
 
-.PHONY: help demo serve test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
+.PHONY: help demo serve docs test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,11 @@ demo: .venv/installed ## one report investigated on the bundled model
 serve: .venv/installed ## the pages, on the bundled model and example project
 	@test -e meetings/program.yaml || $(BIN)/reroll init meetings
 	$(BIN)/reroll serve --project meetings
+
+# A link, an anchor or a picture that leads nowhere is a warning, and a warning is an error.
+docs: .venv-docs/installed ## the documentation as pages in build/docs, every link checked
+	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs . build/docs
+	@echo "Open build/docs/index.html"
 
 # The tests of a file run in one process: they share what is dear to start (a server, a cluster, a port).
 test: .venv/developer .venv-exports/installed postgresql chromium ## every test
@@ -57,6 +62,8 @@ lock: ## resolve the lock files anew (needs uv)
 		--extra build --extra dev --extra postgres --extra parquet --extra ray --extra gepa --extra slack --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		requirements-exports.in --output-file requirements-exports.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		requirements-docs.in --output-file requirements-docs.lock
 
 postgresql:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { $(POSTGRESQL); }; then \
@@ -71,7 +78,7 @@ chromium:
 	fi
 
 clean: ## forget what was installed and built
-	rm -rf .venv .venv-exports .venv-train .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-exports .venv-train .pytest_cache .mypy_cache .ruff_cache
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("reroll needs Python 3.11 or newer; set PYTHON=python3.12 or the like")'
@@ -90,3 +97,8 @@ clean: ## forget what was installed and built
 		.venv-exports/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps --no-compile \
 		--requirement requirements-exports.lock && touch $@ || \
 		{ rm -rf .venv-exports; echo "The tools could not be installed whose exports are imported; those tests will be skipped"; }
+
+.venv-docs/installed: requirements-docs.lock
+	$(PYTHON) -m venv --clear .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements-docs.lock
+	@touch $@

@@ -73,6 +73,7 @@ async def command(url: str, folder: Path, calls: int, width: int, chunk: int) ->
     from reroll.checking import Checker
     from reroll.investigation import Asked, investigate
     from reroll.models.registry import open_model
+    from reroll.output import print_json
     from reroll.project import load_project
     from reroll.session import Options, Session
     from reroll.store import Store
@@ -84,7 +85,8 @@ async def command(url: str, folder: Path, calls: int, width: int, chunk: int) ->
         session = Session(found, store, model, checker, options)
         case = found.cases[0]
         answer = await investigate(session, Asked(Report(case_id=case.id), case, "certify", target=1 - FAILING))
-        (folder / "answer.json").write_text(json.dumps(to_json(answer, "reroll.answer/1")))
+        with (folder / "answer.json").open("w") as out, contextlib.redirect_stdout(out):
+            print_json(to_json(answer, "reroll.answer/1"))
         await model.close()
     assert len(answer.outcomes) == calls, answer.stopped
     return calls

@@ -19,6 +19,7 @@ if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))  # so that tests can load this file too
 
 from generating.commands import blocks as command_blocks  # noqa: E402
+from generating.forms import blocks as form_blocks  # noqa: E402
 from generating.levers import blocks as lever_blocks  # noqa: E402
 from generating.schemas import schemas  # noqa: E402
 
@@ -33,7 +34,8 @@ def pages() -> list[Path]:
 @cache
 def blocks() -> dict[str, str]:
     """Every generated block by its name."""
-    return {**command_blocks(frozenset(schemas())), **lever_blocks()}
+    printed = schemas()
+    return {**command_blocks(frozenset(printed)), **lever_blocks(), **form_blocks(printed)}
 
 
 def held() -> list[str]:

@@ -27,6 +27,7 @@ from reroll.check import Outcome
 from reroll.errors import StoreError, UsageError
 from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store import NewSample, Rates, Spend, Store
+from reroll.store_base import _make_folder, _make_private, _place
 
 PLACE: dict[str, Any] = {"request_id": "r1:0", "series": "rerun", "program_id": "p1:0", "case_id": "a"}
 
@@ -111,19 +112,21 @@ def test_making_a_store_waits_while_another_process_is_making_it(
     assert len(waits) == 3
 
 
-def test_threads_that_make_several_stores_at_once_put_every_table_into_its_own(tmp_path: Path) -> None:
+def test_threads_that_migrate_several_stores_at_once_put_every_table_into_its_own(tmp_path: Path) -> None:
     paths = [tmp_path / f"{n}.sqlite" for n in range(8)]
+    for path in paths:
+        blank_store(path, "0001")
     start = threading.Barrier(len(paths))
     failed: list[BaseException] = []
 
-    def make(path: Path) -> None:
+    def migrate(path: Path) -> None:
         start.wait()
         try:
             Store.open(path).close()
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=make, args=(path,)) for path in paths]
+    threads = [threading.Thread(target=migrate, args=(path,)) for path in paths]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -246,8 +249,19 @@ INSERT INTO decisions (id, rule, question, verdict, checks_ids, samples, evidenc
 """
 
 
+def blank_store(url: str | Path, version: str) -> None:
+    """A store of that version without a row, made by its migrations."""
+    place = _place(url)
+    if isinstance(place, Path):
+        _make_folder(place, True)
+        _make_private(place)
+    with Store(place, 10.0) as store, store._engine.begin() as connection:
+        migrations.upgrade(connection, None, version, store_schema.VERSION_TABLE)
+
+
 def old_store(url: str, version: str) -> None:
     """A store as the reroll of that version left it, with a row of everything."""
+    blank_store(url, version)
     upto = store_schema.VERSIONS[: store_schema.VERSIONS.index(version) + 1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_schema, "VERSIONS", upto)
@@ -366,28 +380,27 @@ def test_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 def shape(connection: Connection) -> dict[str, list[Any]]:
     """Columns, keys and indices of every table, whatever the words that made them."""
-    names = [n for n in inspect(connection).get_table_names() if n != store_schema.VERSION_TABLE]
-    asked = ("table_info", "foreign_key_list", "index_list")
+    indices = "SELECT name FROM pragma_index_list(?)"
+    asked: list[tuple[str, str]] = []
+    for name in inspect(connection).get_table_names():
+        asked += [(ask, name) for ask in ("table_info", "foreign_key_list", "index_list")]
+        asked += [("index_xinfo", row.name) for row in connection.exec_driver_sql(indices, (name,))]
     return {
         f"{ask} {name}": sorted(str(row[1:]) for row in connection.exec_driver_sql(f"PRAGMA {ask}({name})"))
-        for name in names
-        for ask in asked
+        for ask, name in asked
     }
 
 
-def test_the_tables_in_the_code_are_those_that_the_migrations_make() -> None:
-    with Store.open(":memory:") as store, store._engine.connect() as connection:
+def test_a_new_store_has_the_tables_that_the_migrations_make(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    blank_store(path, store_schema.VERSIONS[-1])
+    wr = "SELECT name, wr FROM pragma_table_list ORDER BY name"  # without a row id
+    with Store(path, 1.0) as migrated, migrated._engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": store_schema.VERSION_TABLE})
         assert compare_metadata(context, store_schema.metadata) == []
-        made = shape(connection)
-        kinds = dict(connection.exec_driver_sql("SELECT name, wr FROM pragma_table_list").all())
-    with_own_tables = Store(None, 1.0)
-    with with_own_tables._engine.begin() as connection:
-        store_schema.metadata.create_all(connection)
-        assert shape(connection) == made
-        own = dict(connection.exec_driver_sql("SELECT name, wr FROM pragma_table_list").all())
-    with_own_tables.close()
-    assert {name: kinds[name] for name in own} == own
+        by_migrations = shape(connection), connection.exec_driver_sql(wr).all()
+    with Store.open(":memory:") as store, store._engine.connect() as connection:
+        assert (shape(connection), connection.exec_driver_sql(wr).all()) == by_migrations
 
 
 def test_the_known_versions_are_the_migration_files_in_order() -> None:
@@ -395,11 +408,11 @@ def test_the_known_versions_are_the_migration_files_in_order() -> None:
     assert tuple(reversed([step.revision for step in script.walk_revisions()])) == store_schema.VERSIONS
 
 
-def test_opening_a_current_store_does_not_import_alembic(tmp_path: Path) -> None:
+def test_neither_making_a_store_nor_opening_a_current_one_imports_alembic(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
-    fill(path)
     code = (
-        "import sys; from reroll.store import Store; Store.open(sys.argv[1]).close(); print('alembic' in sys.modules)"
+        "import sys; from reroll.store import Store; [Store.open(sys.argv[1]).close() for _ in range(2)]; "
+        "print('alembic' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"

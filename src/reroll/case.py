@@ -32,13 +32,13 @@ class Case(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(min_length=1)
+    id: str = Field(min_length=1, description="What commands call it.")
     input: dict[str, Any] = Field(default_factory=dict, description="Values for the program's {names}.")
-    set: Literal["case", "neighbour", "lookalike", "control"] = "case"
+    set: Literal["case", "neighbour", "lookalike", "control"] = Field("case", description="What the case is for.")
     of: str | None = Field(None, description="For neighbours and look-alikes: the case they belong to.")
     history: tuple[dict[str, Any], ...] = Field((), description="Earlier turns of this case, as messages.")
     expected: Any = Field(None, description="The right answer; checks may name it as {expected}.")
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Check, ...] = Field((), description="What a right answer holds: all of them.")
 
     @model_validator(mode="after")
     def _checks_make_sense(self) -> Case:
@@ -83,10 +83,10 @@ class Label(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sample: str
-    outcome: Literal["pass", "fail", "unsure"]
-    by: str = ""
-    note: str = ""
+    sample: str = Field(description="The sample's id.")
+    outcome: Literal["pass", "fail", "unsure"] = Field(description="What the person says of its answer.")
+    by: str = Field("", description="Who says so.")
+    note: str = Field("", description="Why, in their words.")
     check: str | None = Field(None, description="By whose flags `--label` chose the sample; `*`: all checks together.")
 
 

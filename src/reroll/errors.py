@@ -12,24 +12,42 @@ A single failed call is never an exception: it is a `Sample` with an error (samp
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 __all__ = ["FileError", "ModelError", "NotCompleted", "RerollError", "StoreError", "UsageError"]
 
 
+# What steers a terminal or cannot be written: control characters, line ends, marks of direction, halves of characters.
+STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+BEGINNING, END = 1600, 400  # of a longer sentence; what it quotes has no bound, and what to do stands at its end
+
+
 class RerollError(Exception):
     """Base of all; the message is one sentence: what is wrong, where, what to do.
 
-    `slug` names the entry in docs/messages.md, `exit_code` what the command line returns.
+    `slug` names the entry in docs/messages.md, `exit_code` what the command line returns. A sentence quotes files,
+    servers and models, so what would steer a terminal stands in it as Python writes it, `\\x1b`, and it has an end.
     """
 
     slug = "unexpected"
     exit_code = 2
 
     def __init__(self, message: str, *, slug: str | None = None) -> None:
-        super().__init__(message)
+        super().__init__(_sayable(message))
         if slug is not None:
             self.slug = slug
+
+
+def _sayable(message: str) -> str:
+    if len(message) > BEGINNING + END:
+        message = f"{message[:BEGINNING]} … {message[-END:]}"
+    return STEERING.sub(_written, message)
+
+
+def _written(found: re.Match[str]) -> str:
+    return " " if found[0] in "\n\t" else repr(found[0])[1:-1]
 
 
 class UsageError(RerollError, ValueError):

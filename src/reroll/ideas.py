@@ -50,7 +50,7 @@ class IdeaFile(BaseModel):
     """The file `ideas.yaml`: a list under the key `ideas`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    ideas: tuple[Idea, ...] = ()
+    ideas: tuple[Idea, ...] = Field((), description="In the order in which they came.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,9 +163,9 @@ class Example(BaseModel):
     """One few-shot example, sent as a user and an assistant message before the real request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
-    user: str
-    assistant: str
+    name: str = Field(description="Its name as a part: examples.NAME.")
+    user: str = Field(description="What the user says.")
+    assistant: str = Field(description="What the assistant answers.")
 
 
 class Endpoint(BaseModel):
@@ -232,22 +232,26 @@ class Program(BaseModel):
     params: dict[str, JSON] = Field(default_factory=dict, description="Sampling parameters as the API takes them.")
     effects: Literal["none", "sandbox", "real"] | None = Field(None, description="What a call does to the world.")
     system: dict[str, str] | str | None = Field(None, description="Named clauses, or one string split at sentences.")
-    documents: dict[str, str] = Field(default_factory=dict)
-    examples: tuple[Example, ...] = ()
+    documents: dict[str, str] = Field(default_factory=dict, description="Texts that the system message holds, by name.")
+    examples: tuple[Example, ...] = Field((), description="Few-shot examples, before the request.")
     history: tuple[dict[str, JSON], ...] = Field((), description="Earlier turns, as messages.")
-    tools: tuple[dict[str, JSON], ...] = ()
+    tools: tuple[dict[str, JSON], ...] = Field((), description="As the API takes them.")
     user: str = Field("{request}", description="{names} are the case's inputs.")
     response: dict[str, JSON] | None = Field(None, description="JSON Schema of the answer; order is kept.")
-    structured: Literal["enforce", "describe", "both", "off"] = "enforce"
+    structured: Literal["enforce", "describe", "both", "off"] = Field(
+        "enforce", description="How `response` is asked for: by the API, in words, both, or not at all."
+    )
     http: Endpoint | None = Field(None, description="For http: what is sent, and where the answer's text is.")
     steps: tuple[dict[str, JSON], ...] = Field((), description="What product code does around the model.")
     raw: str | None = Field(None, description="File with the exact bytes of a request, instead of message keys.")
-    neutral: dict[str, str] = Field(default_factory=dict)
-    alternatives: dict[str, list[JSON]] = Field(default_factory=dict)
-    replicas: dict[str, dict[str, JSON]] = Field(default_factory=dict)
+    neutral: dict[str, str] = Field(default_factory=dict, description="What stands in for a part when it is screened.")
+    alternatives: dict[str, list[JSON]] = Field(
+        default_factory=dict, description="Other levels of a part, such as an older model or temperature 0."
+    )
+    replicas: dict[str, dict[str, JSON]] = Field(default_factory=dict, description="Where the same model is served.")
     target: float | None = Field(None, gt=0, lt=1, description="The success rate to certify, e.g. 0.99.")
     reference_rate: float | None = Field(None, gt=0, lt=1, description="Usual failure rate; default: control cases.")
-    prevalence: float | None = Field(None, ge=0, le=1)
+    prevalence: float | None = Field(None, ge=0, le=1, description="Share of traffic that is like the case.")
     margin: float | None = Field(None, ge=0.001, le=0.5, description="A rise of the failure rate that is harm.")
 
     @field_validator("examples")

@@ -65,7 +65,7 @@ class CaseFile(BaseModel):
     """The file `cases.yaml`: a list of cases under the key `cases`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    cases: tuple[Case, ...] = Field(min_length=1)
+    cases: tuple[Case, ...] = Field(min_length=1, description="One or more; each id stands once.")
 
 
 @dataclass(frozen=True, slots=True)

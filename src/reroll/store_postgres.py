@@ -170,7 +170,10 @@ def prepare(engine: Engine, url: URL, create: bool) -> None:
         )  # again: another process may have been faster
         if version == newest:
             return
-        if version is not None and not setting("migrate"):
+        if version is None:
+            store_schema.make(connection)
+            return
+        if not setting("migrate"):
             raise StoreError(
                 f"the store {name_of(url)} has version {version} and this reroll wants {newest}, which others cannot "
                 f"read; back it up with `pg_dump --format=custom --file=reroll-{version}.dump {name_of(url)}`, then "

@@ -22,6 +22,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Float,
     ForeignKey,
     Index,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
+    String,
     Table,
     Text,
     UniqueConstraint,
@@ -37,7 +39,7 @@ from sqlalchemy import (
 
 from reroll.errors import StoreError
 
-__all__ = ["VERSIONS", "VERSION_TABLE", "known"]
+__all__ = ["VERSIONS", "VERSION_TABLE", "known", "make"]
 
 VERSIONS: tuple[str, ...] = (
     "0001",
@@ -52,6 +54,25 @@ VERSIONS: tuple[str, ...] = (
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
+
+
+# As Alembic, which writes on in it, makes it.
+stamp = Table(
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
+
+
+def make(connection: Connection) -> None:
+    """An empty database has every table of the present version, and says so.
+
+    Going through all migrations instead would come to the same (a test compares), with Alembic to import: 50 ms, 8 MB.
+    """
+    metadata.create_all(connection, checkfirst=False)
+    stamp.create(connection)
+    connection.execute(stamp.insert().values(version_num=VERSIONS[-1]))
 
 
 def known(version: str | None, store: object) -> str | None:

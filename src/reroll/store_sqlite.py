@@ -148,7 +148,10 @@ def prepare(engine: Engine, path: Path | None, busy_seconds: float) -> None:
         version = store_schema.known(version_of(connection), path)  # again: another process may have been faster
         if version == store_schema.VERSIONS[-1]:
             return
-        if version is not None and path is not None:
+        if version is None:
+            store_schema.make(connection)
+            return
+        if path is not None:
             back_up(path, version)
         migrations.upgrade(connection, version, store_schema.VERSIONS[-1], store_schema.VERSION_TABLE, migrations.HERE)
 

@@ -14,7 +14,7 @@ ONE_AT_A_TIME = threading.Lock()  # `alembic.op`, which every migration uses, is
 
 
 def upgrade(connection: Connection, version: str | None, head: str, version_table: str, folder: Path = HERE) -> None:
-    """Run every migration after `version` (None: all) up to `head`, inside the caller's transaction.
+    """Every migration after `version` (None: all) up to `head` has run, inside the caller's transaction.
 
     Threads that bring several databases up at once take turns: else the tables of one would land in another.
     Uses Alembic's parts rather than its command, which would want an env.py and an ini file.

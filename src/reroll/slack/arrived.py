@@ -34,7 +34,17 @@ class Arrived:
 
 
 def arrived(body: Mapping[str, JSON]) -> Arrived | None:
-    """The event; None where it is nothing for us: what a program wrote, an edit, an event that nobody asked for."""
+    """The event; None where it is nothing for us: what a program wrote, an edit, an event that nobody asked for.
+
+    None too for what has not the form that Slack documents: it would come again and again if it were refused.
+    """
+    try:
+        return _arrived(body)
+    except (AttributeError, KeyError, TypeError):
+        return None
+
+
+def _arrived(body: Mapping[str, JSON]) -> Arrived | None:
     kind = body.get("type")
     if kind == "event_callback":
         return _event(body)
