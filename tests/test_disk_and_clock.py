@@ -18,7 +18,7 @@ from tests.background import in_background, in_turn, reroll, write_project
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], int]]]:
-    """A disk of its own size, in a namespace of nobody else, and how to give it another size."""
+    """A disk of its own size, and how to give it another size."""
     place = tmp_path / "disk"
     place.mkdir()
 
@@ -28,10 +28,7 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], int]]]:
     if sys.platform != "linux" or os.geteuid() != 0 or mount("-o", "size=1m") != 0:
         pytest.skip("no small disk can be mounted here (Linux, as root)")
     try:
-        yield (
-            place,
-            lambda size: subprocess.run(["mount", "-o", f"remount,size={size}", str(place)], check=True) and None,
-        )
+        yield place, lambda size: mount("-o", f"remount,size={size}")
     finally:
         subprocess.run(["umount", "-l", str(place)], check=False)
 
