@@ -22,7 +22,7 @@ from reroll.program import canonical, content_id
 from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
 from reroll.sample import Completion, Sample, function_of
 
-__all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "Surroundings", "judge_sample", "overall"]
+__all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "OutcomeWord", "Surroundings", "judge_sample", "overall"]
 
 OutcomeWord = Literal["pass", "fail", "invalid"]
 Marks = tuple[Span, ...]

@@ -16,6 +16,8 @@ from reroll.sample import function_of
 
 __all__ = [
     "FORMS",
+    "PLACEHOLDER",
+    "SENTENCE",
     "Endpoint",
     "Example",
     "Part",

@@ -20,7 +20,21 @@ from reroll.models.probe_tokens import (
 from reroll.models.thoughts import thought_over
 from reroll.sample import served
 
-__all__ = ["AWAY", "FAILED", "REFUSED", "THINKS", "probe", "unsure"]
+__all__ = [
+    "ANY_IDS",
+    "ASK",
+    "AWAY",
+    "FAILED",
+    "MOST_TOKENS",
+    "PREFIX",
+    "REFUSED",
+    "SCHEMA",
+    "SCHEMA_TRIES",
+    "THINKS",
+    "TOOL",
+    "probe",
+    "unsure",
+]
 
 REFUSED = "A given beginning of an answer is"  # how the note on prefixes begins
 THINKS = "It thinks before it answers"  # how the note on hidden reasoning begins
