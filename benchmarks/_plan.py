@@ -58,6 +58,7 @@ PLAN: dict[str, Job] = {
     "phrase": Job((175, 7), (), _("--runs 20")),
     "receiver": Job((45, 7), (), _("--spans 10000")),
     "recorded": Job((65, 65), (), (), "the recorded completions, in $REROLL_DATA"),
+    "release": Job((220, 0), (), None, "a package index, and every Python that is to be tried"),
     "retry": Job((35, 5), (), _("--runs 40 --requests 50000")),
     "runner": Job((40, 10), (), _("--calls 500")),
     "scale": Job((290, 1), (), _("--samples 20000")),
