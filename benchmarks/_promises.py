@@ -354,7 +354,7 @@ WHY: dict[str, str] = {
         "ln(20) / KL runs of each: more than 150 where failures are rare."
     ),
     "importing/seconds-to-import-them": (
-        "Measured when reading and storing shared one process, both Python most of the time. A second process has stored "
+        "Measured when reading and storing shared one process, both Python most of the time. A second one has stored "
         "large files since; on an idle machine it has not been measured again."
     ),
     "model/groups-of-edits-off-by-more-than-0.10-of-114": (
