@@ -12,6 +12,8 @@ store_schema.py says what each column means; store_sqlite.py and store_postgres.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Unpack, get_args
 
 from sqlalchemy import Executable, and_, bindparam, func, select
@@ -47,6 +49,7 @@ from reroll.store_watch import WatchBox
 __all__ = [
     "Decision",
     "NewSample",
+    "Opening",
     "Rates",
     "Source",
     "Spend",
@@ -84,8 +87,33 @@ def rates_query(walks: bool) -> Executable:
     return select(variants.c.variant, *counts).where(variants.c.variant.is_not(None))
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What another process needs to open the same store: with a server's password, so for nobody's eyes."""
+
+    place: str
+    busy_seconds: float
+    rescue: Path | None
+    opened: tuple[int, int] | None  # which file it is, where it is one
+
+    def open(self) -> Store:
+        """Raises: StoreError; whatever is then done with it does so, too, if another file lies in its place by now."""
+        store = Store.open(self.place, create=False, busy_seconds=self.busy_seconds, rescue=self.rescue)
+        store._opened = self.opened
+        return store
+
+
 class Store(Asked, Concluded, Probes, Findings, Jobs, Glances, SlackBox, WatchBox, ReceivedBox):
     """One open database. Make it with `Store.open`; it is a context manager."""
+
+    @property
+    def opening(self) -> Opening | None:
+        """How another process opens it, too; None for a database in memory, which is this process's own."""
+        place = self._place
+        if place is None:
+            return None
+        text = str(place) if isinstance(place, Path) else place.render_as_string(hide_password=False)
+        return Opening(text, self._patience, self._rescue.parent if self._rescue else None, self._opened)
 
     def spend(self, **where: Unpack[Where]) -> Spend:
         """What the matching samples took; by default only drawn ones count, as others cost us nothing."""

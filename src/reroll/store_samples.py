@@ -11,11 +11,12 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from reroll import store_sql as sql
 from reroll.errors import StoreError, UsageError
 from reroll.sample import Attempt, Sample, Token
-from reroll.store_base import CHUNK, chunks, new_ids, now_us
+from reroll.store_base import CHUNK, MANY, chunks, new_ids, now_us
 from reroll.store_origins import Origins, add_origins
 from reroll.store_rows import (
     ATTEMPT,
     NewSample,
+    Packed,
     Source,
     StoredSample,
     Where,
@@ -28,6 +29,7 @@ from reroll.store_rows import (
     text_of,
     to_json,
     to_us,
+    unpacked_row,
 )
 from reroll.store_schema import attempts, outcomes, payloads, requests, samples
 from reroll.store_schema import series as series_table
@@ -71,7 +73,6 @@ def _drawn(by_index: bool) -> Select[Any]:
 
 DRAWN = {by_index: _drawn(by_index) for by_index in (False, True)}
 
-MANY = 1000  # rows at once that are worth memory of their own
 LOOKED_AT = 50  # earlier samples of a request whose beginnings a new process learns
 TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples were taken in
 
@@ -159,7 +160,7 @@ class Sampled(Origins):
         """Their ids, in order; all or none are stored. Slots that were taken give the id they have."""
         return [id for id, _ in self.put_samples(new)]
 
-    def put_samples(self, new: Sequence[NewSample]) -> list[tuple[str, bool]]:
+    def put_samples(self, new: Sequence[NewSample | Packed]) -> list[tuple[str, bool]]:
         """The same, and for each whether it was stored now: False where its slot was taken.
 
         A server that is lost in the middle is asked again (a slot is taken once, so nothing comes twice). If it does
@@ -203,10 +204,13 @@ class Sampled(Origins):
                 kept.reserve(*TAKEN, page[-1].seq - kept.reserved(*TAKEN))
         return taken
 
-    def _put(self, new: Sequence[NewSample]) -> list[tuple[str, bool]]:
+    def _put(self, new: Sequence[NewSample | Packed]) -> list[tuple[str, bool]]:
         self._look_back(new)
         now = now_us()
-        rows = [sample_row(one, id, now) for one, id in zip(new, new_ids("s", len(new)), strict=True)]
+        rows = [
+            unpacked_row(one, id, now) if isinstance(one, Packed) else sample_row(one, id, now)
+            for one, id in zip(new, new_ids("s", len(new)), strict=True)
+        ]
         if not rows:
             return []
         with self._write() as connection:
@@ -219,7 +223,7 @@ class Sampled(Origins):
         return stored
 
     def _put_rows(
-        self, connection: Connection, rows: Sequence[Mapping[str, Any]], new: Sequence[NewSample]
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]], new: Sequence[NewSample | Packed]
     ) -> tuple[list[tuple[str, bool]], dict[int, int]]:
         """What `put_samples` returns of these, and the beginnings that are new with them."""
         if len(rows) == 1:  # the usual batch, worth a way of its own
@@ -235,9 +239,10 @@ class Sampled(Origins):
         taken = self._at(connection, [row for row in rows if row["id"] not in seqs])
         return [(row["id"], True) if row["id"] in seqs else (taken[_slot(row)], False) for row in rows], begun
 
-    def _look_back(self, new: Sequence[NewSample]) -> None:
+    def _look_back(self, new: Sequence[NewSample | Packed]) -> None:
         """Know how earlier samples of these requests begin: those that other processes stored before this one."""
-        listed = {n.request_id for n in new if n.sample.completion and any(t.top for t in n.sample.completion.tokens)}
+        whole = [one for one in new if isinstance(one, NewSample)]
+        listed = {n.request_id for n in whole if n.sample.completion and any(t.top for t in n.sample.completion.tokens)}
         for request_id in listed - self._beginnings.requests:
             self._beginnings.requests.add(request_id)
             earlier = self.samples(request_id=request_id, payload=True, limit=LOOKED_AT)
@@ -247,12 +252,14 @@ class Sampled(Origins):
                     self._beginnings.place(request_id, one.sample.completion.tokens, one.seq, begun)
             self._beginnings.learn(begun)
 
-    def _add_parts(self, connection: Connection, stored: Iterable[tuple[int, NewSample]]) -> dict[int, int]:
+    def _add_parts(self, connection: Connection, stored: Iterable[tuple[int, NewSample | Packed]]) -> dict[int, int]:
         """The rows that hang on samples: attempts and payloads. Returns the beginnings that are new with them."""
         tries: list[dict[str, Any]] = []
         large: list[dict[str, Any]] = []
         begun: dict[int, int] = {}
         for seq, new in stored:
+            if isinstance(new, Packed):
+                continue
             sample = new.sample
             tries += attempt_rows(seq, sample.attempts)
             tokens = sample.completion.tokens if sample.completion else ()
@@ -411,8 +418,10 @@ def _slot(row: Mapping[str, Any]) -> Slot:
     return row["request_id"], row["series"], row["idx"]
 
 
-def _has_parts(new: NewSample) -> bool:
+def _has_parts(new: NewSample | Packed) -> bool:
     """Whether rows of other tables hang on its row."""
+    if isinstance(new, Packed):
+        return False
     sample = new.sample
     return bool(sample.attempts or sample.raw is not None or (sample.completion and sample.completion.tokens))
 

@@ -17,7 +17,18 @@ from reroll.match import clean
 from reroll.program import Program
 from reroll.sample import Completion, Sample, made_often
 
-__all__ = ["Placed", "again_of", "case_of", "key_of", "keys_of_project", "params_of", "place", "sample_of"]
+__all__ = [
+    "SYSTEM",
+    "Placed",
+    "again_of",
+    "case_from",
+    "case_of",
+    "key_of",
+    "keys_of_project",
+    "params_of",
+    "place",
+    "sample_of",
+]
 
 JSON = Any
 SYSTEM = ("system", "developer")
@@ -119,12 +130,22 @@ def again_of(taken: Taken, key: str, said: Completion | None) -> str | None:
 
 def case_of(placed: Placed, id: str, checks: tuple[Check, ...]) -> Case:
     """The case of a call. Raises: ValidationError for a check that asks for what the call does not say."""
-    history = tuple(_clean(dict(m)) for m in placed.history)
+    return case_from(id, placed.request, placed.history, placed.taken.expected, checks)
+
+
+def case_from(
+    id: str,
+    request: str,
+    history: Sequence[Mapping[str, JSON]],
+    expected: JSON,
+    checks: tuple[Check, ...] = (),
+) -> Case:
+    """The case of what a call asked. Raises: ValidationError as `case_of`."""
     return Case(
         id=id,
-        input={"request": clean(placed.request)},
-        history=history,
-        expected=_clean(placed.taken.expected),
+        input={"request": clean(request)},
+        history=tuple(_clean(dict(m)) for m in history),
+        expected=_clean(expected),
         checks=checks,
     )
 

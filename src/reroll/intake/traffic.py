@@ -6,7 +6,6 @@ import hashlib
 import marshal
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,11 @@ from reroll.check import Check, overall
 from reroll.checking import Checker, not_asked
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
+from reroll.intake.beside import Beside
 from reroll.intake.bodies import messages_of, tools_of
 from reroll.intake.casing import Placed, again_of, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
+from reroll.intake.storing import Batch, Briefly, Plain, row_of
 from reroll.intake.taken import Skipped, Taken
 from reroll.json_text import json_bytes
 from reroll.program import Program, Request
@@ -34,7 +35,7 @@ __all__ = ["LATER", "Call", "take_in"]
 JSON = Any
 REWARD = (Check.of("reward", 1),)
 REMEMBERED = 200_000  # requests and cases that need not be stored again
-BATCH, BATCH_BYTES = 5000, 2**25  # calls stored in one transaction, and how much their requests may be together
+BATCH, BATCH_BYTES = 10_000, 2**25  # calls stored in one transaction, and how much their requests may be together
 SAME_BYTES = 2**24  # of requests whose places are remembered
 NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
 PLACES = 3  # of what was left out, so many places are named
@@ -63,8 +64,13 @@ class Call:
         except ValidationError as error:
             raise UsageError(f"{self.placed.taken.where}: {error.errors()[0]['msg']}", slug="import-check") from None
 
-
-Asked = tuple[str, Request, str]  # id, request, identity: as `Store.put_requests` takes it
+    @property
+    def brief(self) -> Briefly | Case:
+        """The case as plain values, from which it is made where it is stored; as it is where it has checks."""
+        if self.own is not None or self.checks:
+            return self.case
+        placed = self.placed
+        return self.id, placed.request, placed.history, placed.taken.expected
 
 
 @made_often
@@ -84,16 +90,6 @@ class _Same:
         return Placed(
             taken, self.key, self.system, self.history, self.request, again_of(taken, self.key, taken.completion)
         )
-
-
-@made_often
-class _Waiting:
-    """What is to be stored of a call: its samples; its request and its case only where they are not stored yet."""
-
-    where: str
-    new: list[NewSample]
-    asked: Asked | None
-    call: Call | None
 
 
 def take_in(
@@ -116,7 +112,7 @@ def take_in(
         known: ids of requests and cases that are stored and need not be again; those that are stored now are added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder, person=not_asked) as checker, ThreadPoolExecutor(1) as beside:
+    with Checker(folder, person=not_asked) as checker, Beside(store) as beside:
         taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside)
         if known is not None:
             taker.asked, taker.cased = known
@@ -138,7 +134,7 @@ class _Taker:
         checks: tuple[Check, ...] | None,
         turn: int | None,
         keep: Callable[[Call], None] | None,
-        beside: Executor,
+        beside: Beside,
     ) -> None:
         self.store, self.checker, self.checks, self.turn, self.keep = store, checker, checks, turn, keep
         self.own = keys_of_project(project.program, project.cases) if project else {}
@@ -159,10 +155,11 @@ class _Taker:
         self.words: dict[tuple[str, str | None], dict[str, list[str]]] = {}
         self.matched = self.unanswered = self.samples = self.stored = 0
         self.check_names: dict[str, None] = {}
-        self.waiting: list[_Waiting] = []
+        self.waiting: Batch = []
+        self.places: list[str] = []  # where each of them stands
+        self.storing: list[tuple[str, str, str]] = []  # of each call: where it stands, the ids of request and case
         self.bytes = 0
         self.beside = beside
-        self.storing: Future[list[str]] | None = None
 
     def add(self, one: Taken | Skipped) -> None:
         if isinstance(one, Skipped):
@@ -186,7 +183,8 @@ class _Taker:
             return
         call = self._call(placed)
         self._count(call)
-        self.waiting.append(self._rows(call, series, same))
+        self.waiting.append(self._parcel(call, series, same))
+        self.places.append(placed.taken.where)
         if len(self.waiting) >= BATCH or self.bytes >= BATCH_BYTES:
             self.flush()
 
@@ -260,17 +258,19 @@ class _Taker:
             self.same_bytes += len(mark) + len(text)
         return same
 
-    def _rows(self, call: Call, series: str, same: _Same) -> _Waiting:
+    def _parcel(self, call: Call, series: str, same: _Same) -> Plain:
         taken, id = call.placed.taken, same.id
-        asked = None if id in self.asked else (id, _request(taken, same.program), _identity(same.program))
-        self.bytes += same.size if asked else 0
-        new_case = None if call.id in self.cased else call
+        asked = None
+        if id not in self.asked:
+            request = _request(taken, same.program)
+            asked = (id, request.model, request.base_url, request.body, request.raw, _identity(same.program))
+            self.bytes += same.size
+        new_case = None if call.id in self.cased else call.brief
         if taken.completion is None and taken.error is None and taken.reward is None and not call.placed.answered:
             self.unanswered += 1
-            return _Waiting(taken.where, [], asked, new_case)
-        sample = sample_of(call.placed)
+            return [], asked, new_case
         first = NewSample(
-            sample,
+            sample_of(call.placed),
             id,
             series,
             0,
@@ -281,7 +281,7 @@ class _Taker:
             origin=_origin(taken),
         )
         self._judge(call, same.program, first)
-        return _Waiting(taken.where, _with_others(taken, first), asked, new_case)
+        return [row_of(one) for one in _with_others(taken, first)], asked, new_case
 
     def _judge(self, call: Call, program: Program, new: NewSample) -> None:
         self.samples += 1
@@ -298,44 +298,36 @@ class _Taker:
     def flush(self) -> None:
         """Have stored what waits, once what was given before is stored. Raises: RerollError of that."""
         self.settle()
-        waiting, self.waiting, self.bytes = self.waiting, [], 0
-        self.storing = self.beside.submit(self._store_most, waiting)
+        self.storing = [
+            (place, asked[0] if asked else "", "" if case is None else case[0] if isinstance(case, tuple) else case.id)
+            for place, (_, asked, case) in zip(self.places, self.waiting, strict=True)
+        ]
+        self.beside.give(self.waiting)
+        self.waiting, self.places, self.bytes = [], [], 0
 
     def settle(self) -> None:
-        """Wait until all that was given is stored, and count what could not be. Raises: RerollError of that."""
-        storing, self.storing = self.storing, None
-        for where in storing.result() if storing is not None else ():
-            self.leave(where, HELD)
+        """Wait until all that was given is stored, and count what could not be. Raises: RerollError of that.
 
-    def _store_most(self, waiting: list[_Waiting]) -> list[str]:
-        """Stored but for calls whose request or case holds a key in use; where those stand."""
-        try:
-            self._store(waiting)
-        except UsageError as error:
-            self._must_be_secret(error)
-            if len(waiting) == 1:
-                return [waiting[0].where]
-            half = len(waiting) // 2
-            return self._store_most(waiting[:half]) + self._store_most(waiting[half:])
-        return []
+        What was stored is not stored again: the same question comes often.
+        """
+        stored, storing = self.beside.settle(), self.storing
+        self.storing = []
+        self.stored += stored.new
+        held = set(stored.held)
+        for i in sorted(held):
+            self.leave(storing[i][0], HELD)
+        kept = [one for i, one in enumerate(storing) if i not in held] if held else storing
+        requests = [request for _, request, _ in kept if request]
+        cases = [case for _, _, case in kept if case]
+        for known, new_ones in ((self.asked, requests), (self.cased, cases)):
+            if len(known) > REMEMBERED:
+                known.clear()
+            known.update(new_ones)
 
     @staticmethod
     def _must_be_secret(error: UsageError) -> None:
         if error.slug != "secret-in-request":
             raise error
-
-    def _store(self, waiting: list[_Waiting]) -> None:
-        """What was stored a moment ago is not stored again: the same question comes often."""
-        requests = {one.asked[0]: one.asked for one in waiting if one.asked}
-        cases = {one.call.id: one.call for one in waiting if one.call}
-        self.store.put_requests(requests.values())
-        self.store.put_cases(call.case for call in cases.values())
-        for known, new_ones in ((self.asked, requests), (self.cased, cases)):
-            if len(known) > REMEMBERED:
-                known.clear()
-            known.update(new_ones)
-        new = [sample for one in waiting for sample in one.new]
-        self.stored += sum([is_new for _, is_new in self.store.put_samples(new)])
 
     def found(self, alpha: float) -> Recording:
         arms: list[Arm] = [
