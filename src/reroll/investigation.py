@@ -224,7 +224,7 @@ def _answer(
         certify=certify,
         cause=cause,
         dud=dud,
-        surprise=_surprise(asked),
+        surprise=_surprise(session, asked),
         fixes=helps if isinstance(helps, NotExamined) else helps.ranked,
         cost=session.spent.cost(),
         caveats=(
@@ -272,7 +272,7 @@ def about_reading(read: Foretold | None) -> Iterator[str]:
     )
 
 
-def _surprise(asked: Asked) -> NotExamined:
+def _surprise(session: Session, asked: Asked) -> NotExamined:
     """How unlikely the reported completion is: offered, where there is one."""
     if asked.report.sample is not None:
         offer = f"`reroll surprise {asked.report.sample}` says"
@@ -283,7 +283,7 @@ def _surprise(asked: Asked) -> NotExamined:
         offer = f"`reroll surprise {asked.case.id} --saw FILE`, with what was seen in a file, says"
     else:
         return NotExamined("nobody told what was seen (--saw FILE, or --sample ID)", Price(None, None))
-    return NotExamined(offer, Price(SURPRISE_DRAWS, None))
+    return NotExamined(offer, session.spent.price(SURPRISE_DRAWS))
 
 
 def _seen(run: Judged) -> Seen:
