@@ -354,8 +354,8 @@ WHY: dict[str, str] = {
         "ln(20) / KL runs of each: more than 150 where failures are rare."
     ),
     "importing/seconds-to-import-them": (
-        "Reading and storing share one process, and both are Python most of the time; a second process for "
-        "one file is not built."
+        "Measured when reading and storing shared one process, both Python most of the time. A second one has stored "
+        "large files since; on an idle machine it has not been measured again."
     ),
     "model/groups-of-edits-off-by-more-than-0.10-of-114": (
         "Two and three names in a request, mostly: names aside 1 of 114 is off, by 0.111. A larger model than"
