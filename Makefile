@@ -8,7 +8,7 @@ APT := DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -qq -o Acquire::Retrie
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 JOBS ?= 2
 
-.PHONY: help demo serve docs test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
+.PHONY: help demo serve docs docs-run dist sbom audit test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ serve: .venv/installed ## the pages, on the bundled model and example project
 docs: .venv-docs/installed ## the documentation as pages in build/docs, every link checked
 	.venv-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env -c docs . build/docs
 	@echo "Open build/docs/index.html"
+
+docs-run: .venv/developer ## what the docs say to type, with the budgets that they say (make test runs it with small ones)
+	REROLL_DOCS=whole $(BIN)/python -m pytest tests/test_docs_run.py
 
 # The tests of a file run in one process: they share what is dear to start (a server, a cluster, a port).
 test: .venv/developer .venv-exports/installed postgresql chromium ## every test
@@ -52,6 +55,27 @@ model: ## train, export and measure the bundled model again (torch on the CPU, a
 	.venv-train/bin/python -m pip --disable-pip-version-check install --quiet -r training/requirements.txt
 	.venv-train/bin/python -m training
 
+dist: .venv/developer .venv-release/installed ## build wheel and sdist, and check what is in them
+	rm -rf dist && mkdir dist
+	$(BIN)/python -m hatchling build -d dist
+	.venv-release/bin/twine check --strict dist/*
+	$(BIN)/python -m pytest tests/test_release.py
+
+sbom: .venv-release/installed ## list what the core installs, as CycloneDX, checked against its schema
+	mkdir -p dist
+	$(PYTHON) -m venv --clear .venv-core && .venv-core/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		--requirement requirements.lock
+	.venv-core/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes pip setuptools
+	.venv-release/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --spec-version 1.6 --output-reproducible \
+		--validate --output-file dist/reroll.cdx.json .venv-core
+	rm -rf .venv-core
+
+# Fails where a version could not be asked about: what is not known is not well.
+audit: .venv-release/installed ## known weaknesses of every locked version (needs an index that serves advisories)
+	@for lock in requirements*.lock; do \
+		echo "$$lock:" && .venv-release/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip --requirement $$lock || exit 1; \
+	done
+
 schemas: .venv/installed ## write docs/schemas from the code
 	$(BIN)/python -m reroll.project --write-schemas docs/schemas
 
@@ -62,6 +86,8 @@ lock: ## resolve the lock files anew (needs uv)
 		--extra build --extra dev --extra postgres --extra parquet --extra ray --extra gepa --extra slack --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		requirements-exports.in --output-file requirements-exports.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		requirements-release.in --output-file requirements-release.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		requirements-docs.in --output-file requirements-docs.lock
 
@@ -78,7 +104,7 @@ chromium:
 	fi
 
 clean: ## forget what was installed and built
-	rm -rf .venv .venv-docs .venv-exports .venv-train .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-exports .venv-train .venv-release .venv-core .pytest_cache .mypy_cache .ruff_cache
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("reroll needs Python 3.11 or newer; set PYTHON=python3.12 or the like")'
@@ -97,6 +123,12 @@ clean: ## forget what was installed and built
 		.venv-exports/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps --no-compile \
 		--requirement requirements-exports.lock && touch $@ || \
 		{ rm -rf .venv-exports; echo "The tools could not be installed whose exports are imported; those tests will be skipped"; }
+
+# What a release is checked with, apart: none of it is needed to run reroll or its tests.
+.venv-release/installed: requirements-release.lock
+	$(PYTHON) -m venv --clear .venv-release
+	.venv-release/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements-release.lock
+	@touch $@
 
 .venv-docs/installed: requirements-docs.lock
 	$(PYTHON) -m venv --clear .venv-docs

@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks._page import write_page
-from benchmarks._plan import PLAN, scripts
-from benchmarks._report import commit
-from benchmarks._results import read, rows_of, taken, with_rows, write
+from benchmarks._plan import jobs
+from benchmarks._report import Row, circumstances, commit, cpu_seconds
+from benchmarks._results import RESULTS, read, rows_of, taken, with_rows, write
 
 HERE = Path(__file__).parent
 OUT = HERE / "out"
@@ -39,8 +39,8 @@ def main() -> int:
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--take", type=Path, nargs="+", metavar="FILE", default=[])
     args = parser.parse_args()
-    if unknown := sorted(set(args.names) - set(PLAN)):
-        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(PLAN)}", file=sys.stderr)
+    if unknown := sorted(set(args.names) - set(jobs())):
+        print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(jobs())}", file=sys.stderr)
         return 2
     for path in args.take:
         write(with_rows(read(), rows_of(taken(path.read_text(encoding="utf-8"))), whole=False))
@@ -48,54 +48,64 @@ def main() -> int:
         write_page()
         return 0
     OUT.mkdir(exist_ok=True)
-    return run_all([n for n in PLAN if not args.names or n in args.names], quick=args.quick, resume=args.resume)
+    return run_all([n for n in jobs() if not args.names or n in args.names], quick=args.quick, resume=args.resume)
 
 
 def run_all(names: list[str], *, quick: bool, resume: bool) -> int:
     """Each script in a process of its own, one after another; what is done is written down at once."""
-    done = _done(quick) if resume else {}
-    names = [n for n in names if done.get(n) != commit() and (not quick or PLAN[n].quick is not None)]
-    total = sum(PLAN[n].seconds[quick] for n in names)
+    done, plan = _done(quick) if resume else {}, jobs()
+    names = [n for n in names if done.get(n) != commit() and (not quick or plan[n].quick is not None)]
+    total = sum(plan[n].seconds[quick] for n in names)
     print(f"{len(names)} benchmarks, about {total / 60:.0f} minutes on two idle cores.\n", flush=True)
-    failed, found = [], []
+    failed: list[str] = []
     for name in names:
         report = run_one(name, quick=quick)
         if report is None:
             failed.append(name)
             continue
-        found += rows_of(report)
-        if not quick:
-            write(with_rows(read(), rows_of(report), whole=True))
-            write_page()
+        kept = OUT / "quick.json" if quick else RESULTS
+        write(with_rows(read(kept), rows_of(report), whole=True), kept)
         _done(quick, {**_done(quick), name: commit()})
+        if not quick:
+            write_page()
     if quick:
-        old = read(OUT / "quick.json")
-        write({**with_rows(old, found, whole=True), "quick": True}, OUT / "quick.json")
-        missed = [row for row in found if row["met"] is False]
-        print(f"{len(found)} rows in small, kept in benchmarks/out/quick.json; {len(missed)} miss their bar there:")
-        print("\n".join(f"- {row['id']}: {row['ours']:.4g}" for row in missed))
+        _small(names)
     if failed:
         print(f"gave no rows: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
+def _small(names: Sequence[str]) -> None:
+    """What small runs found, and what all of them take together, where all have been run."""
+    rows = read(OUT / "quick.json")["rows"]
+    cpu = {row["id"].split("/")[0]: row["cpu_seconds"] for row in rows}
+    missed = [row for row in rows if row["met"] is False and row["id"].split("/")[0] in names]
+    print(f"Kept in benchmarks/out/quick.json. {len(missed)} rows miss their bar in so small a run:")
+    print("\n".join(f"- {row['id']}: {row['ours']:.4g}" for row in missed))
+    if set(cpu) >= {name for name, job in jobs().items() if job.quick is not None}:
+        took = {**circumstances("python -m benchmarks --quick"), "seconds": None, "cpu_seconds": sum(cpu.values())}
+        row = Row("CPU minutes of make bench-quick", sum(cpu.values()) / 60, 10, unit="min").named("bench_quick")
+        write(with_rows(read(), rows_of({**took, "rows": [row]}), whole=False))
+        write_page()
+
+
 def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
     """What the script reports; None where it gave no rows. A missed bar is a row, not a failure of the run."""
-    job = PLAN[name]
+    job = jobs()[name]
     told = job.quick if quick and job.quick is not None else job.full
     print(f"# {name} {' '.join(told)}".rstrip() + "\n", flush=True)
-    started, cpu = time.perf_counter(), sum(os.times()[:4])
+    started, cpu = time.perf_counter(), cpu_seconds()
     command = [sys.executable, str(HERE / f"{name}.py"), *told]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     print(run.stdout)
     (OUT / f"{name}{'.quick' if quick else ''}.md").write_text(run.stdout, encoding="utf-8")
-    wall, cpu = time.perf_counter() - started, sum(os.times()[:4]) - cpu
+    wall, cpu = time.perf_counter() - started, cpu_seconds() - cpu
     print(f"({name}: {wall:.0f} s, {cpu:.0f} s of CPU)\n", flush=True)
     try:
         report = taken(run.stdout)
     except ValueError:
         return None
-    return report if report["rows"] else None
+    return {**report, "cpu_seconds": round(cpu, 1)} if report["rows"] else None
 
 
 def _done(quick: bool, now: dict[str, str] | None = None) -> dict[str, str]:
@@ -107,5 +117,4 @@ def _done(quick: bool, now: dict[str, str] | None = None) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    assert set(PLAN) == set(scripts()), "benchmarks/_plan.py and the scripts differ"
     raise SystemExit(main())

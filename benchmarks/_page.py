@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._plan import PLAN
+from benchmarks._plan import jobs
 from benchmarks._plots import Line, chart
 from benchmarks._promises import PROMISES, WHY, Promise
 from benchmarks._report import table
 from benchmarks._results import read
+from reroll.beta import clopper_pearson
 
 __all__ = ["made", "plots", "rows_for", "stale", "write_page"]
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
+PAGE, NOTHING, IMAGES = DOCS / "benchmarks.md", DOCS / "nothing-wrong.md", DOCS / "images"
 BLOCK = re.compile(r"<!-- made: (?P<name>[a-z]+) -->\n.*?<!-- /made -->", re.S)
 TITLES = {
     2: "The main job",
@@ -152,6 +153,9 @@ def every(results: JSON) -> str:
     """All rows by script, with the circumstances of each run once."""
     lines = []
     for script in dict.fromkeys(row["id"].split("/")[0] for row in results["rows"]):
+        if script == "nothing_wrong":
+            lines += [f"### {script}.py", "", "On [a page of its own](nothing-wrong.md).", ""]
+            continue
         mine = [row for row in results["rows"] if row["id"].split("/")[0] == script]
         lines += [f"### {script}.py", ""]
         for run in dict.fromkeys((r["date"], r["command"], r["machine"], str(r["load"])) for r in mine):
@@ -191,17 +195,66 @@ def plan(results: JSON) -> str:
     cells = [
         [
             f"`{name}`",
-            f"{job.seconds[0]:,} s",
+            f"{job.seconds[0]:,} s" if job.seconds[0] else "–",
             "–" if job.quick is None else f"{job.seconds[1]} s",
             last.get(name, "")[:10] or "never",
             job.needs or "–",
         ]
-        for name, job in PLAN.items()
+        for name, job in jobs().items()
     ]
     return table(["benchmark", "in full", "in small", "last measured", "needs"], cells)
 
 
-SECTIONS = {"bars": bars, "missed": missed, "beside": beside, "every": every, "plan": plan}
+def wrong(results: JSON) -> str:
+    """What was said though it was not so, beside what is promised."""
+    cells = [
+        [
+            row["what"].removeprefix("wrong: "),
+            _share(row),
+            f"{100 * row['bound']['value']:g} %",
+            "–" if row["exact"] is None else f"{100 * row['exact']:.2f} %",
+            f"{row['of']:,}",
+            "yes" if row["met"] else "**no**",
+        ]
+        for row in results["rows"]
+        if row["id"].startswith("nothing_wrong/wrong")
+    ]
+    head = ["word (where it is said): what is true", "said (95 %)", "promised", "exact, steady rate", "worlds", "kept"]
+    return table(head, cells)
+
+
+def power(results: JSON) -> str:
+    """What was found of planted effects, and after how many calls."""
+    cells = [
+        [
+            row["what"].removeprefix("found: "),
+            _share(row),
+            "–" if row["calls"] is None or row["calls"] < 2 else f"{row['calls']:,.0f}",
+            f"{row['of']:,}",
+        ]
+        for row in results["rows"]
+        if row["id"].startswith("nothing_wrong/found")
+    ]
+    return table(
+        ["word (where it is said): what is planted", "found (95 %)", "calls, mean where found", "worlds"], cells
+    )
+
+
+def how(results: JSON) -> str:
+    """The runs behind the two tables."""
+    rows = [row for row in results["rows"] if row["id"].startswith("nothing_wrong/")]
+    said = dict.fromkeys(_circumstances(row) for row in rows)
+    return "\n".join(f"- {one}" for one in said)
+
+
+def _share(row: JSON) -> str:
+    hits, of = round(row["ours"] * row["of"]), row["of"]
+    low, high = clopper_pearson(hits, of, 0.025)
+    return f"{100 * row['ours']:.2f} % ({100 * low:.2f}–{100 * high:.2f})"
+
+
+ON_PAGE = {"bars": bars, "missed": missed, "beside": beside, "every": every, "plan": plan}
+SECTIONS = {**ON_PAGE, "wrong": wrong, "power": power, "how": how}
 
 
 def made(name: str, results: JSON) -> str:
@@ -239,8 +292,11 @@ def plots(results: JSON) -> dict[str, str]:
             log=True,
             names=("reroll", "best other rule that is valid at every look", "bar"),
         )
-    if wrong := begin("nothing_wrong/"):
-        share = [Line(rows[i]["what"], 100 * rows[i]["ours"], None, 100 * rows[i]["bound"]["value"]) for i in wrong]
+    if said := begin("nothing_wrong/wrong"):
+        share = [
+            Line(rows[i]["what"].removeprefix("wrong: "), 100 * rows[i]["ours"], None, 100 * rows[i]["bound"]["value"])
+            for i in said
+        ]
         found["bench-nothing-wrong.svg"] = chart(
             "Nothing is wrong: false claims, in %", "%", share, names=("reroll", "", "promised alpha")
         )
@@ -264,11 +320,15 @@ def plots(results: JSON) -> dict[str, str]:
 
 
 def stale(results: JSON | None = None) -> list[str]:
-    """Which parts of the page or which pictures are not what results.json gives."""
+    """Which parts of the pages or which pictures are not what results.json gives."""
     results = read() if results is None else results
-    text = PAGE.read_text(encoding="utf-8")
-    off = [m["name"] for m in BLOCK.finditer(text) if m[0] != made(m["name"], results)]
-    off += sorted(set(SECTIONS) - {m["name"] for m in BLOCK.finditer(text)})
+    off = []
+    seen = set()
+    for page in (PAGE, NOTHING):
+        for m in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            seen.add(m["name"])
+            off += [m["name"]] if m[0] != made(m["name"], results) else []
+    off += sorted(set(SECTIONS) - seen)
     for name, picture in plots(results).items():
         path = IMAGES / name
         if not path.exists() or path.read_text(encoding="utf-8") != picture:
@@ -278,7 +338,8 @@ def stale(results: JSON | None = None) -> list[str]:
 
 def write_page() -> None:
     results = read()
-    text = BLOCK.sub(lambda m: made(m["name"], results), PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(text, encoding="utf-8")
+    for page in (PAGE, NOTHING):
+        text = BLOCK.sub(lambda m: made(m["name"], results), page.read_text(encoding="utf-8"))
+        page.write_text(text, encoding="utf-8")
     for name, picture in plots(results).items():
         (IMAGES / name).write_text(picture, encoding="utf-8")

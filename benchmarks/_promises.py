@@ -81,6 +81,8 @@ PROMISES = [
         "interval: ever-miss ≤ 5 % at every rate",
         "interval/interval-ever-outside",
         "interval/mean-over-cases-ever-outside",
+        "interval/pass^2-over-cases-ever-outside",
+        "interval/graded-scores-ever-outside",
     ),
     _(
         3,
@@ -317,6 +319,12 @@ PROMISES = [
     _(10, "with a known baseline 1 % → 5 % is seen within 1.25 × the exact limit", "watch/delay-from-1-to-5-known*"),
     _(10, "1,000 streams, 1,000 outcomes a second on one core", "watch/outcomes-per-cpu-second-in-1-000-streams"),
     # ---- 11: proof
+    _(
+        11,
+        "`make bench-quick` in under 10 minutes",
+        open="expected from parts, below; it has not been run in one go on an idle machine yet.",
+    ),
+    _(11, "nothing wrong: false claims at most the promised alpha, for every verdict", "nothing_wrong/wrong*"),
 ]
 
 SLOW = (

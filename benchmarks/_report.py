@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Report", "Row", "bars_table", "circumstances", "machine", "table"]
+__all__ = ["Report", "Row", "bars_table", "circumstances", "commit", "cpu_seconds", "least", "machine", "table"]
 
 HERE = Path(__file__).parent
 
@@ -27,7 +27,8 @@ class Row:
     """One measured number. `ours`, the best peer's and the bound are in the same unit, `unit`.
 
     `most`: the bound, a bar that was set, is an upper one; None where nothing was promised. Where `ours` is counted in
-    multiples of what no method can beat, `limit` says of which limit.
+    multiples of what no method can beat, `limit` says of which limit. `of`: the seeded worlds of which `ours` is the
+    share; `exact`: that chance by computation; `calls`: mean calls of the worlds where it was said.
     """
 
     what: str
@@ -37,11 +38,17 @@ class Row:
     unit: str = ""
     peer: tuple[str, float] | None = None
     limit: str = ""
+    of: int | None = None
+    exact: float | None = None
+    calls: float | None = None
 
     @property
     def met(self) -> bool | None:
+        """Whether the bar is met. A share of seeded worlds misses an upper one where its 99.9 % limit lies above it."""
         if self.bound is None:
             return None
+        if self.of is not None and self.most:
+            return (least(self.ours, self.of) if self.exact is None else self.exact) <= self.bound
         return self.ours <= self.bound if self.most else self.ours >= self.bound
 
     def named(self, script: str) -> dict[str, Any]:
@@ -57,7 +64,15 @@ class Row:
             "limit": self.limit or None,
             "ratio": _short(ratio),
             "met": self.met,
+            **({} if self.of is None else {"of": self.of, "exact": _short(self.exact), "calls": _short(self.calls)}),
         }
+
+
+def least(share: float, of: int, sure: float = 0.999) -> float:
+    """The chance is at least this, except in one of 1,000 such shares. Source: Clopper & Pearson 1934."""
+    from reroll.beta import clopper_pearson
+
+    return clopper_pearson(round(share * of), of, 2 * (1 - sure))[0]
 
 
 def slug(text: str) -> str:
@@ -94,7 +109,7 @@ class Report:
 
     def _begin(self, name: str, args: argparse.Namespace) -> None:
         self.name, self.args = name, args
-        self.started, self.cpu = time.perf_counter(), _cpu()
+        self.started, self.cpu = time.perf_counter(), cpu_seconds()
         self.rows: list[Row] = []
         command = shlex.join(["python", f"benchmarks/{name}.py", *_told()])
         self.report: dict[str, Any] = {"schema": f"reroll.benchmark.{name}/2", **circumstances(command)}
@@ -114,25 +129,40 @@ class Report:
         unit: str = "",
         peer: tuple[str, float] | None = None,
         limit: str = "",
+        of: int | None = None,
+        exact: float | None = None,
     ) -> None:
         """A number that something was promised of."""
-        self.rows.append(Row(what, float(ours), float(bar), most, unit, peer, limit))
+        self.rows.append(Row(what, float(ours), float(bar), most, unit, peer, limit, of, exact))
 
-    def number(self, what: str, ours: float, *, unit: str = "", peer: tuple[str, float] | None = None) -> None:
+    def number(
+        self,
+        what: str,
+        ours: float,
+        *,
+        unit: str = "",
+        peer: tuple[str, float] | None = None,
+        of: int | None = None,
+        calls: float | None = None,
+    ) -> None:
         """A number that nothing was promised of."""
-        self.rows.append(Row(what, float(ours), None, True, unit, peer))
+        self.rows.append(Row(what, float(ours), None, True, unit, peer, of=of, calls=calls))
 
-    def finish(self) -> int:
+    def save(self) -> str:
+        """The JSON so far, written to --out: whoever stops a long run keeps the rows that it has."""
         self.report["seconds"] = round(time.perf_counter() - self.started, 1)
-        self.report["cpu_seconds"] = round(_cpu() - self.cpu, 1)
+        self.report["cpu_seconds"] = round(cpu_seconds() - self.cpu, 1)
         self.report["load_at_the_end"] = _load()
         self.report["rows"] = [row.named(self.name) for row in self.rows]
-        if self.rows:
-            print(f"### Bars\n\n{bars_table(self.rows)}\n")
         text = json.dumps(self.report, indent=1, default=str)
-        print(f"```json\n{text}\n```")
         if out := getattr(self.args, "out", None):
             Path(out).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def finish(self) -> int:
+        if self.rows:
+            print(f"### Bars\n\n{bars_table(self.rows)}\n")
+        print(f"```json\n{self.save()}\n```")
         return 1 if any(row.met is False for row in self.rows) else 0
 
 
@@ -189,7 +219,7 @@ def _load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
     """CPU seconds of this process and of those that it started and waited for."""
     took = os.times()
     return took.user + took.system + took.children_user + took.children_system

@@ -283,7 +283,8 @@ def retries(report: Report, worlds: int) -> None:
 def main() -> int:
     report = Report("fixes_product", __doc__, seeds=3, worlds=150)
     retries(report, report.args.worlds)
-    whole_command(report, report.args.seeds)
+    if report.args.seeds:
+        whole_command(report, report.args.seeds)
     return report.finish()
 
 

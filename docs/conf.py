@@ -56,11 +56,16 @@ def toctree(caption: str, pages: list[str]) -> str:
     return f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"
 
 
+def no_page(target: Path) -> bool:
+    """Whether a forge shows what is there and a built page cannot: a folder, a source file."""
+    return target.is_dir() or target.suffix == ".py"
+
+
 def as_pages(app: Sphinx, name: str, source: list[str]) -> None:
-    """A folder, which a forge shows, is no page: its link becomes its words. Then the side bar: what docs/index.md
-    lists, section by section, and under the commands what docs/commands.md lists."""
+    """What is no page is linked nowhere: the words stay. Then the side bar: what docs/index.md lists, section by
+    section, and under the commands what docs/commands.md lists."""
     place = (ROOT / name).parent
-    source[0] = FOLDER.sub(lambda link: link[1] if (place / link[2]).is_dir() else link[0], source[0])
+    source[0] = FOLDER.sub(lambda link: link[1] if no_page(place / link[2]) else link[0], source[0])
     if name == "docs/index":
         for section in re.split(r"^## ", source[0], flags=re.M)[1:]:
             caption, _, text = section.partition("\n")

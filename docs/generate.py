@@ -20,6 +20,8 @@ if str(HERE) not in sys.path:
 
 from generating.commands import blocks as command_blocks  # noqa: E402
 from generating.forms import blocks as form_blocks  # noqa: E402
+from generating.house import blocks as house_blocks  # noqa: E402
+from generating.house import picture  # noqa: E402
 from generating.levers import blocks as lever_blocks  # noqa: E402
 from generating.schemas import schemas  # noqa: E402
 
@@ -35,7 +37,7 @@ def pages() -> list[Path]:
 def blocks() -> dict[str, str]:
     """Every generated block by its name."""
     printed = schemas()
-    return {**command_blocks(frozenset(printed)), **lever_blocks(), **form_blocks(printed)}
+    return {**command_blocks(frozenset(printed)), **lever_blocks(), **form_blocks(printed), **house_blocks()}
 
 
 def held() -> list[str]:
@@ -57,6 +59,7 @@ def files() -> dict[Path, str]:
     """Every file that is written or holds something written by the code, as it should be now."""
     texts = blocks()
     found = {page: renewed(page.read_text(encoding="utf-8"), texts) for page in pages()}
+    found[HERE / "images" / "house.svg"] = picture()
     return found | {HERE / "schemas" / f"{name}.json": json.dumps(s, indent=2) + "\n" for name, s in schemas().items()}
 
 

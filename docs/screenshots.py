@@ -46,7 +46,7 @@ def first_report(folder: Path, chromium: Any) -> None:
 
     run("init", str(folder))
     out = IMAGES / "first-report"
-    with served(folder) as server, tab(chromium, server.another_link()) as visit:
+    with served(folder, REROLL_METHOD="sampling") as server, tab(chromium, server.another_link()) as visit:
         page = visit.page
         visit.go("/reports/new")
         page.fill("textarea[name='input.request']", "Lunch with Ana next Friday at noon")

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import jsonschema
 import pytest
@@ -41,7 +40,7 @@ from reroll.init import init_project
 from reroll.lever_kinds import KINDS as FIX_KINDS
 from reroll.levers import fitting
 from reroll.program import Program
-from reroll.project import parse_yaml, schemas
+from reroll.project import parse_yaml
 from reroll.settings import SETTINGS
 
 SOURCE = Path(reroll.__file__).parent
@@ -292,24 +291,6 @@ def test_python_examples_say_what_they_print(page: Path) -> None:
     text = "\n".join(block for block in blocks(page, "python") if ">>>" in block)
     test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
     assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=by_name)
-def test_python_examples_are_python(page: Path) -> None:
-    for block in blocks(page, "python"):
-        if ">>>" not in block:
-            ast.parse(block)
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "yaml")], ids=by_name)
-def test_yaml_examples_are_files_that_load(page: Path) -> None:
-    if page.name in ("files.md", "checks.md"):
-        pytest.skip("tests/test_project.py loads these")
-    for block in blocks(page, "yaml"):
-        value: Any = parse_yaml(block, page.name)
-        for kind in ("program", "cases", "fix"):
-            if isinstance(value, dict) and kind in value:
-                jsonschema.validate(value, schemas()[kind])
 
 
 def test_every_kind_of_fix_has_an_example_that_works() -> None:

@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from reroll.check import Check, Surroundings, judge_sample
 from reroll.errors import FileError, UsageError
+from reroll.grouping import facts_of
+from reroll.project import load_project
+from reroll.sample import Completion, Sample
 from reroll.slack.arrived import arrived
 from tests.fuzz_targets import SLACK, TARGETS, is_a_sentence
 
@@ -61,3 +65,25 @@ def test_a_sentence_that_quotes_a_whole_book_keeps_its_beginning_and_what_to_do(
 )
 def test_what_slack_never_documented_is_nothing_for_us(body: dict[str, Any]) -> None:
     assert arrived(body) is None or body.get("command")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("tools: [{type: function, function: []}]", "program.yaml:2: `tools.1.function`: needs the function's name"),
+        ("response: {type: object, properties: {a: true}}", "`response.properties.a`: needs what the field is"),
+    ],
+)
+def test_a_tool_or_field_that_says_nothing_is_refused_where_it_stands(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "program.yaml").write_text(f"program: p\n{line}\n")
+    with pytest.raises(FileError) as caught:
+        load_project(tmp_path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("call", [{"function": "find"}, {"function": None, "name": "find"}, {"function": [1]}])
+def test_a_tool_call_of_no_known_form_is_judged_and_grouped(call: dict[str, Any]) -> None:
+    sample = Sample(Completion("", "tool_calls", (call,)))
+    found = judge_sample(Check.of("tool_call", {"name": "look"}), sample, Surroundings())
+    assert found.outcome == "fail"
+    assert facts_of(sample, [found]) is not None

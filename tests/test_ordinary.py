@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reroll.cli import main as reroll
 from reroll.init import init_project
+from reroll.intake.ordinary import inputs_of
+from reroll.program import PLACEHOLDER
 from reroll.project import load_project
 
 CHECK = "schema: true"
@@ -139,3 +144,28 @@ def test_where_nothing_fits_the_file_stays_and_the_reason_is_said(
     assert imported(project, file, 5) == 2
     assert "2 calls of another feature" in " ".join(capsys.readouterr().err.split())
     assert (project / "cases.yaml").read_bytes() == before
+
+
+def as_a_pattern(template: str, text: str) -> dict[str, str] | None:
+    """The same by a pattern of `re`, whose time can grow with a power of the text's length."""
+    pattern, at, known = "", 0, set[str]()
+    for mark in PLACEHOLDER.finditer(template):
+        pattern += re.escape(template[at : mark.start()])
+        name, at = mark[1], mark.end()
+        pattern += re.escape(mark[0][0]) if name is None else f"(?P={name})" if name in known else f"(?P<{name}>.*)"
+        known |= {name} if name else set()
+    found = re.fullmatch(pattern + re.escape(template[at:]), text, re.S)
+    return None if found is None else found.groupdict()
+
+
+@given(
+    st.lists(st.sampled_from(["{a}", "{b}", "{c}", "x", "y", " ", "{{", "}}", "\n"]), max_size=7).map("".join),
+    st.text("xy {}\nab", max_size=10),
+)
+def test_a_template_is_read_backwards_as_a_pattern_would_read_it(template: str, text: str) -> None:
+    assert inputs_of(template, text) == as_a_pattern(template, text)
+
+
+def test_a_text_is_held_against_a_template_in_a_time_that_grows_with_it() -> None:
+    assert inputs_of("{a}, {b}, {c}, {d}!", ", " * 500_000) is None
+    assert inputs_of("{a}, {b}, {a}!", ", " * 500_000) is None

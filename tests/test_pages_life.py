@@ -14,6 +14,7 @@ from reroll.project import REPORTED, load_project
 from reroll.store import Store
 from reroll.store_watch import NewAlarm, WatchStep
 from reroll.web.pages_life import Step, moments_of, steps_of
+from reroll.web.reporting import said_once
 
 CASE = Case(id="mail", input={"request": "Write to Ana"}, checks=(Check.of("contains", "Ana"),))
 
@@ -74,6 +75,16 @@ def test_each_step_is_done_when_it_was_seen_to_be_done(store: Store, folder: Pat
         "The fix tone was applied",
         "rerun: 3 of 10 failed",
         "lena reported: “It forgot Ana”",
+    ]
+
+
+def test_a_report_that_the_measuring_command_kept_again_is_one_and_keeps_its_name(store: Store) -> None:
+    for by in ("lena", None):
+        store.put_report(Report(words="It forgot Ana", case_id=CASE.id, by=by))
+    store.put_report(Report(words="It forgot Bo", case_id=CASE.id))
+    assert [(place, one.report.words, one.report.by) for place, one in said_once(store.reports())] == [
+        (1, "It forgot Ana", "lena"),
+        (3, "It forgot Bo", None),
     ]
 
 

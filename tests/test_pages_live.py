@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_a_report_that_could_not_be_measured_says_why_on_its_page(home: Home, cl
     again = post(client, "/jobs", do="try", case="next-friday", back="/cases/next-friday/fixes")
     home.store.end_job(home.store.jobs(limit=1)[0].id, "failed", message="there is no fix to try")
     assert "there is no fix to try" in client.get(again.headers["location"]).text
+
+
+def test_a_rate_that_was_read_is_not_said_to_be_left_open_by_runs(home: Home, client: TestClient) -> None:
+    run("rerun", "half-seven", "--budget", "10", "--method", "sampling", "--quiet", "--project", str(home.folder))
+    [counted] = home.store.findings(command="rerun", limit=1)
+    body = home.store.finding_body(counted.id)
+    body["luck"]["rate"] |= {"method": "enumeration", "n": 60}  # the answer with the most runs stands
+    home.store.add_finding("rerun", body, case_id="half-seven", program_id=counted.program_id)
+    shown = html.unescape(client.get("/cases/half-seven").text)
+    assert "is what the model's own probabilities leave open" in shown
 
 
 def test_the_title_of_a_job_says_its_target_in_percent(home: Home, client: TestClient) -> None:

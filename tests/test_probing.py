@@ -22,8 +22,8 @@ from reroll.probing import PROBE, Change, capabilities_of, probe_now
 from reroll.program import Request
 from reroll.sample import Completion, Sample
 from reroll.store import NewSample, Store
-from tests.background import in_background, reroll, write_project
-from tests.fake_server import Act, completion, error, serving
+from tests.background import by_number, in_background, reroll, write_project
+from tests.fake_server import Act, body, completion, error, reset, serving
 
 ABLE = Capabilities(n=True, logprobs=5, seed=True)
 
@@ -302,12 +302,34 @@ def test_outside_a_project_the_doctor_leaves_no_file_behind(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with in_background(error(500, "down")) as (_, url):
-        ran = reroll(capsys, "doctor", "openai:tiny", "--base-url", url)
-        assert "Probed now, and not stored." in ran.out
+        assert reroll(capsys, "doctor", "openai:tiny", "--base-url", url).complaint.endswith("[model-no-answer]")
         assert not list(tmp_path.iterdir())
         reroll(capsys, "doctor", "openai:tiny", "--base-url", url, "--store", tmp_path / "team.sqlite")
     with Store.open(tmp_path / "team.sqlite", create=False) as store:
         assert store.probes(f"openai:tiny@{url}/v1") == [], "nothing was found out"
+
+
+@pytest.mark.parametrize("fault", [error(429, "later"), error(503, "busy"), body({"choices": 0}, 502), reset()])
+def test_a_moment_without_an_answer_is_not_kept_as_what_a_server_cannot_do(tmp_path: Path, fault: Any) -> None:
+    """Kept, it would take the dearer way for good: no look at probabilities, no going on from a beginning."""
+    plain, away = with_logprobs(5, "tiny-1"), {"now": True}
+    calls = by_number(lambda n: plain if n == 1 or not away["now"] else fault)
+
+    async def run() -> tuple[Any, Any]:
+        async def no_time(seconds: float) -> None:
+            await asyncio.sleep(0)
+
+        async with serving(calls) as (_, url):
+            with Store.open(tmp_path / "store.sqlite") as store:
+                model = OpenAIModel("tiny", url, environment={}, sleep=no_time)
+                busy = await capabilities_of(store, model)
+                away["now"] = False
+                return busy, await capabilities_of(store, model)
+
+    busy, then = asyncio.run(run())
+    assert (busy.logprobs, busy.seed, busy.tools) == (None, None, None)
+    assert not any("refused" in note or "do not work" in note for note in busy.notes)
+    assert (then.logprobs, then.unanswered) == (5, 0)
 
 
 def test_a_draw_and_the_probe_name_a_version_alike(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,13 +23,21 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, inspect
+from starlette.testclient import TestClient
 
 from reroll import migrations, store_schema
 from reroll.check import Outcome
+from reroll.cli import main
 from reroll.errors import StoreError, UsageError
+from reroll.init import init_project
 from reroll.sample import Attempt, Completion, Sample, Token, Usage
 from reroll.store import NewSample, Rates, Spend, Store
 from reroll.store_base import _make_folder, _make_private, _place
+from reroll.web.access import Access
+from reroll.web.app import create_app
+from reroll.web.home import Home
+from reroll.web.passes import Passes
+from tests.older import add_rows, has_what_was_added
 
 PLACE: dict[str, Any] = {"request_id": "r1:0", "series": "rerun", "program_id": "p1:0", "case_id": "a"}
 
@@ -275,6 +285,7 @@ def old_store(url: str, version: str) -> None:
             connection.execute(
                 store_schema.payloads.insert(), {"seq": 1, "tokens": OLD_BLOB, "raw": zlib.compress(b"{}")}
             )
+            add_rows(connection, version)
 
 
 def has_what_the_old_store_had(store: Store) -> None:
@@ -301,12 +312,39 @@ def test_every_older_version_is_backed_up_and_migrated_with_its_data(tmp_path: P
     old_store(str(path), version)
     with Store.open(path) as store:
         has_what_the_old_store_had(store)
+        has_what_was_added(store, version)
     backup = tmp_path / f"store.backup-{version}.sqlite"
     assert names(tmp_path) == [backup.name, "store.sqlite"]
     assert check(backup) == "ok"
     with closing(sqlite3.connect(backup)) as connection:
         assert connection.execute("SELECT version_num FROM reroll_version").fetchone() == (version,)
         assert [row[0] for row in connection.execute("SELECT id FROM samples ORDER BY seq")] == ["s_one", "s_two"]
+
+
+@pytest.mark.parametrize("version", [store_schema.VERSIONS[0], store_schema.VERSIONS[-2]])
+def test_commands_and_pages_read_a_store_of_an_earlier_version(tmp_path: Path, capsys: Any, version: str) -> None:
+    init_project(tmp_path / "meetings")
+    (tmp_path / "meetings" / ".reroll").mkdir()
+    old_store(str(tmp_path / "meetings" / ".reroll" / "store.sqlite"), version)
+    here = ["--project", str(tmp_path / "meetings"), "--json"]
+    assert main(["samples", "a", *here]) == 0
+    assert [one["shown"]["id"] for one in json.loads(capsys.readouterr().out)["samples"]] == ["s_one", "s_two"]
+    assert main(["ledger", *here]) == 0
+    with Store.open(tmp_path / "meetings" / ".reroll" / "store.sqlite") as store:
+        home = Home(tmp_path / "meetings", store, None)
+        access = Access(Passes(home.secret), store)
+        with TestClient(create_app(home, access), base_url="http://127.0.0.1") as client:
+            assert client.get(f"/?token={access.passes.link(time.time())}").status_code == 200
+            for page in (
+                "/samples/s_one",
+                "/samples?case=a",
+                "/reports/rp_1",
+                "/ledger",
+                "/jobs",
+                "/watch",
+                "/settings",
+            ):
+                assert client.get(page).status_code == 200, page
 
 
 def test_the_present_version_will_migrate_to_a_later_one_with_its_data(tmp_path: Path) -> None:
@@ -334,15 +372,18 @@ def test_a_backup_holds_what_is_still_in_the_write_ahead_log_and_replaces_no_oth
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such rights")
 def test_what_customers_wrote_is_for_the_owner_of_the_store_alone(tmp_path: Path) -> None:
+    new, old = tmp_path / "new" / "store.sqlite", tmp_path / "store.sqlite"
     before = os.umask(0o022)
     try:
-        old_store(str(tmp_path / "new" / "store.sqlite"), "0001")
-        with Store.open(tmp_path / "new" / "store.sqlite"):
-            made = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "new").iterdir()}
+        old_store(str(old), "0001")
+        Store.open(old).close()
+        with Store.open(new):
+            made = {path.name: path.stat().st_mode & 0o777 for path in new.parent.iterdir()}
     finally:
         os.umask(before)
-    assert {path.name.partition("-")[0] for path in made} >= {"store.sqlite", "store.backup"}
+    assert {"store.sqlite", "store.sqlite-wal"} <= set(made)
     assert set(made.values()) == {0o600}
+    assert (tmp_path / "store.backup-0001.sqlite").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 

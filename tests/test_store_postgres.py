@@ -21,6 +21,7 @@ from reroll.store import NewSample, Rates, Store
 from reroll.store_rows import Origin
 from tests.background import by_number, in_background, reroll, write_project
 from tests.fake_server import answer
+from tests.older import has_what_was_added
 from tests.postgres import Server, running
 from tests.test_store_faults import (
     WRITER,
@@ -210,6 +211,7 @@ def test_an_older_version_is_migrated_with_its_data_once_somebody_says_so(
     monkeypatch.setenv("REROLL_MIGRATE", "1")
     with Store.open(url) as store:
         has_what_the_old_store_had(store)
+        has_what_was_added(store, version)
 
 
 def test_a_newer_version_is_refused(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

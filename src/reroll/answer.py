@@ -28,6 +28,7 @@ __all__ = [
     "NamedFactor",
     "NotExamined",
     "OtherToken",
+    "OutcomeWord",
     "Pair",
     "Price",
     "ProgressEvent",

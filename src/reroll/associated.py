@@ -21,7 +21,7 @@ from reroll.sample import Completion, Sample
 from reroll.session import Session, Slots, judged, too_dear
 from reroll.store import StoredSample
 
-__all__ = ["DRAWS", "Associated", "AssociationPrice", "Phrase", "ask_association", "pieces_of", "words_said"]
+__all__ = ["DRAWS", "ROWS", "Associated", "AssociationPrice", "Phrase", "ask_association", "pieces_of", "words_said"]
 
 DRAWS = 128  # fresh runs looked at, unless another number is asked for: what the benchmark was measured with
 LEAST = 0.3  # points of success that a word must go with to be named

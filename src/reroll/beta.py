@@ -16,9 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "SURELY_0",
+    "SURELY_1",
     "Beta",
+    "Floats",
     "beta_cdf",
     "beta_quantile",
+    "check_alpha",
     "clopper_pearson",
     "jeffreys",
     "jeffreys_interval",

@@ -22,6 +22,7 @@ from reroll.evidence import Mixture, log_e, met_mixture, not_met_mixture
 __all__ = [
     "NEVER",
     "Characteristics",
+    "Ints",
     "Thresholds",
     "met_boundary",
     "met_levels",

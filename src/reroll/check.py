@@ -20,9 +20,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 from reroll.match import NotJSON, Span, clean, difference, excerpt, fill_known, names_used, parse, show, span_of
 from reroll.program import canonical, content_id
 from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
-from reroll.sample import Completion, Sample
+from reroll.sample import Completion, Sample, function_of
 
-__all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "Surroundings", "judge_sample", "overall"]
+__all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "OutcomeWord", "Surroundings", "judge_sample", "overall"]
 
 OutcomeWord = Literal["pass", "fail", "invalid"]
 Marks = tuple[Span, ...]
@@ -421,7 +421,7 @@ def _schema(value: Any, completion: Completion, around: Surroundings) -> Outcome
 def _tool_call(value: Mapping[str, Any], completion: Completion, around: Surroundings) -> Outcome:
     wanted, problem = fill_known(value, around.known), ""
     for call in completion.tool_calls:
-        function = call.get("function", call)
+        function = function_of(call)
         if function.get("name") != wanted["name"]:
             continue
         given = function.get("arguments") or {}
@@ -434,7 +434,7 @@ def _tool_call(value: Mapping[str, Any], completion: Completion, around: Surroun
         if differs is None:
             return Outcome("pass", f"calls {wanted['name']}")
         problem = problem or f"calls {wanted['name']}, but {differs[1]}"
-    called = ", ".join(str(c.get("function", c).get("name")) for c in completion.tool_calls) or "nothing"
+    called = ", ".join(str(function_of(c).get("name")) for c in completion.tool_calls) or "nothing"
     return Outcome("fail", problem or f"does not call {wanted['name']} (calls {called})")
 
 

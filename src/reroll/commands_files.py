@@ -8,7 +8,7 @@ from typing import Any
 
 from reroll.answer import to_json
 from reroll.arguments import Common, Pictures
-from reroll.errors import UsageError
+from reroll.errors import ModelError, UsageError
 from reroll.opening import model_of, project_of, run, store_of
 from reroll.output import console, print_json
 from reroll.pictures import can_be_drawn, nothing_to_draw, present
@@ -143,6 +143,7 @@ def init(directory: Path, common: Common) -> int:
 
 def doctor(model: str | None, base_url: str | None, common: Common) -> int:
     from reroll.looking import environment_facts
+    from reroll.models.probe import FAILED
     from reroll.probing import Probed, probe_now
 
     here = (common.project / "program.yaml").exists()
@@ -163,6 +164,12 @@ def doctor(model: str | None, base_url: str | None, common: Common) -> int:
             name, identity, probed = run(work(store))
     else:
         name, identity, probed = run(work(None))
+    if failed := [note for note in probed.capabilities.notes if note.startswith(FAILED)]:
+        why = failed[0].partition(": ")[2].rstrip(".")
+        raise ModelError(
+            f"a plain call of `{name}` ({identity}) failed: {why}; mend that, then ask again",
+            slug="model-no-answer",
+        )
     if common.json:
         print_json(
             {

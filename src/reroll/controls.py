@@ -12,7 +12,7 @@ from reroll.runner import draw_more
 from reroll.runs import Runs
 from reroll.session import Session, judged, slots, too_dear
 
-__all__ = ["Controls"]
+__all__ = ["MOST_CONTROLS", "Controls"]
 
 # As many as one limit of a few per cent needs; more would be spent on the reference than on the case.
 MOST_CONTROLS = 100

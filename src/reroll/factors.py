@@ -21,7 +21,12 @@ from reroll.match import excerpt
 from reroll.program import Program, Request, same_kind
 
 __all__ = [
+    "LENGTHENED",
+    "LENGTHS",
+    "MILD",
     "MOST",
+    "MOST_LENGTH",
+    "USUAL",
     "Factor",
     "FactorClass",
     "Factors",

@@ -20,7 +20,7 @@ from reroll.session import Session, slots
 from reroll.suggest import Suggestion
 from reroll.suggesting import Seen, cause_known, seen_of, suggested
 
-__all__ = ["SUGGESTED", "Gathered", "Wanted", "gather"]
+__all__ = ["MOST", "SUGGESTED", "USUAL", "Gathered", "Wanted", "gather"]
 
 SUGGESTED = "suggested/1"
 USUAL = 5  # fixes that are suggested where nobody says how many

@@ -19,7 +19,7 @@ from typing import Any
 from reroll.check import Outcome, overall
 from reroll.evidence import Est, Evidence, interval
 from reroll.numbers import counts
-from reroll.sample import Completion, Sample
+from reroll.sample import Completion, Sample, function_of
 from reroll.tree import steps_of
 
 __all__ = ["Facts", "Group", "Grouping", "Leaving", "Observed", "Paths", "SameText", "facts_of", "normalised"]
@@ -159,7 +159,7 @@ def _last_tool(sample: Sample, conversation: Messages) -> str:
     if not calls:
         return ""
     called = calls[-1]
-    return str(called.get("function", called).get("name") or "") if isinstance(called, Mapping) else ""
+    return str(function_of(called).get("name") or "") if isinstance(called, Mapping) else ""
 
 
 def _ended(completion: Completion | None) -> str:

@@ -11,7 +11,7 @@ from reroll.fix import Fix
 from reroll.lever_kinds import KINDS
 from reroll.numbers import counts, interval_words, percent
 
-__all__ = ["APPLIED", "TRIED", "Entry", "Ledger", "Made", "Together", "effect_words", "helped", "ledger_of"]
+__all__ = ["APPLIED", "TRIED", "WORTH", "Entry", "Ledger", "Made", "Together", "effect_words", "helped", "ledger_of"]
 
 JSON = Any
 TRIED, APPLIED = "fix/1", "applied/1"  # rules of decisions

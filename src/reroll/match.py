@@ -13,6 +13,7 @@ __all__ = [
     "NotJSON",
     "Path",
     "Span",
+    "clean",
     "difference",
     "dotted",
     "excerpt",

@@ -22,7 +22,7 @@ from reroll.store import Store
 if TYPE_CHECKING:
     from reroll.models.model import Model
 
-__all__ = ["model_of", "project_of", "run", "stopping_cleanly", "store_of"]
+__all__ = ["model_of", "on_stop", "project_of", "run", "stopping_cleanly", "store_of"]
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CODE", "FAIL", "INVALID", "PASS", "Codes", "Outcomes", "codes_of"]
+__all__ = ["CODE", "FAIL", "INVALID", "PASS", "WORDS", "Codes", "Outcomes", "codes_of"]
 
 Word = Literal["pass", "fail", "invalid"]
 Codes = npt.NDArray[np.uint8]

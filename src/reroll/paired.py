@@ -23,6 +23,7 @@ from reroll.calibrate import operating_characteristics
 from reroll.evidence import Mixture, log_e
 
 __all__ = [
+    "Floats",
     "below_log_e",
     "better_log_e",
     "difference_interval",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["KINDS", "Paraphrase", "cleaned", "english", "kept", "paraphrases", "unusable"]
+__all__ = ["IMPERATIVES", "KINDS", "Paraphrase", "cleaned", "english", "kept", "paraphrases", "unusable"]
 
 SHORT = 400  # characters: a longer text is framed as a whole, its sentences are left alone
 WORDS_OF_WORDING = 3  # a reply may have a third of the words, or so many times as many

@@ -14,7 +14,18 @@ from reroll.models.continuing import Tier
 from reroll.numbers import counts, interval_words, percent
 from reroll.words import between_points, brief, points
 
-__all__ = ["Chosen", "PathToken", "PhrasePrice", "Phrased", "Read", "TokenRow", "WordingVerdict", "reply"]
+__all__ = [
+    "Chosen",
+    "PathToken",
+    "PhrasePrice",
+    "Phrased",
+    "Read",
+    "TokenRow",
+    "WordingVerdict",
+    "finite",
+    "quoted",
+    "reply",
+]
 
 Chosen = Literal["dud", "open", "differ", "given"]
 WordingVerdict = Literal["better", "worse", "undecided"]

@@ -35,6 +35,8 @@ __all__ = [
     "Recorded",
     "Spread",
     "Voice",
+    "distances",
+    "furthest",
     "longest",
     "open_voice",
     "place_of",

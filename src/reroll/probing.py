@@ -14,6 +14,7 @@ __all__ = ["PROBE", "Change", "Probed", "capabilities_of", "probe_now"]
 
 PROBE = 2  # raised when the probe asks otherwise: what an earlier one found is then asked anew
 SAYINGS = ("notes", "versions")  # what is no ability
+NO_ABILITY = (*SAYINGS, "unanswered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,11 @@ async def capabilities_of(store: Store, model: Model) -> Capabilities:
 
 
 async def probe_now(store: Store | None, model: Model) -> Probed:
-    """What the model can do by now, stored where there is a store; a probe that got no answer at all is not."""
+    """What the model can do by now, stored where there is a store, but for a probe some call of which got no answer."""
     before = store.probes(model.identity) if store is not None else []
     found = await model.probe()
     able = _abilities(found)
-    if store is None or all(value is None for value in able.values()):
+    if store is None or found.unanswered or all(value is None for value in able.values()):
         return Probed(found, None)
     seen, _ = store.last_answer(model.identity)
     versions = found.versions or (seen,)  # a probe that hears of no version asked the one that answered before
@@ -76,7 +77,7 @@ def _changes(last: StoredProbe, version: str, able: Mapping[str, Any]) -> tuple[
 
 
 def _abilities(found: Capabilities) -> dict[str, Any]:
-    return {field.name: getattr(found, field.name) for field in fields(found) if field.name not in SAYINGS}
+    return {field.name: getattr(found, field.name) for field in fields(found) if field.name not in NO_ABILITY}
 
 
 def _from_json(stored: Mapping[str, Any]) -> Capabilities:

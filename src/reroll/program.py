@@ -12,9 +12,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from reroll.errors import UsageError
+from reroll.sample import function_of
 
 __all__ = [
     "FORMS",
+    "PLACEHOLDER",
+    "SENTENCE",
     "Endpoint",
     "Example",
     "Part",
@@ -135,6 +138,8 @@ def fill_all(template: JSON, values: Mapping[str, JSON], where: str) -> JSON:
 
 def _type_words(schema: Mapping[str, JSON]) -> str:
     """A property's type as a reader would say it: `string, date`, `array of string`, `one of 30, 60`."""
+    if not isinstance(schema, Mapping):  # JSON Schema knows `true`, which says nothing
+        return ""
     if "enum" in schema:
         return "one of " + ", ".join(v if isinstance(v, str) else json.dumps(v) for v in schema["enum"])
     kind = schema.get("type", "")
@@ -154,7 +159,7 @@ def describe_fields(response: Mapping[str, JSON]) -> str:
     """
     lines = ["Fields:"]
     for name, schema in response.get("properties", {}).items():
-        words, about = _type_words(schema), schema.get("description", "")
+        words, about = _type_words(schema), schema.get("description", "") if isinstance(schema, Mapping) else ""
         lines.append(f"- {name}{f' ({words})' if words else ''}{f': {about}' if about else ''}")
     return "\n".join(lines)
 
@@ -355,7 +360,7 @@ class Program(BaseModel):
             found.append(Part(f"response.{name}.name", "name", name))
             if words := _type_words(schema):
                 found.append(Part(f"response.{name}.type", "type", words))
-            if about := schema.get("description"):
+            if isinstance(schema, Mapping) and (about := schema.get("description")):
                 found.append(Part(f"response.{name}.description", "description", about))
         if len((self.response or {}).get("properties", {})) > 1:
             found.append(Part("response.order", "order", ", ".join((self.response or {})["properties"])))
@@ -363,10 +368,8 @@ class Program(BaseModel):
         if len(self.examples) > 1:
             found.append(Part("examples.order", "order", ", ".join(e.name for e in self.examples)))
         for tool in self.tools:
-            function = tool.get("function", tool)
-            found.append(
-                Part(f"tools.{function.get('name')}.description", "description", function.get("description", ""))
-            )
+            said = function_of(tool)
+            found.append(Part(f"tools.{said.get('name')}.description", "description", str(said.get("description", ""))))
         found += [Part(f"history.{i}", "message", canonical(m)) for i, m in enumerate(self.history, 1)]
         if inputs is not None and self.raw is None and not self.is_product:
             text = fill(self.user, inputs)

@@ -154,6 +154,7 @@ def _load_program(document: Document) -> Program:
     _params_make_sense(document, program)
     if program.response is not None and (problem := bad_schema(program.response)):
         raise document.error(problem.words, ("response", *problem.path))
+    _parts_have_names(document, program)
     _steps_make_sense(document, program)
     for key in ("neutral", "alternatives"):
         for factor in getattr(program, key):
@@ -172,6 +173,18 @@ def _params_make_sense(document: Document, program: Program) -> None:
         for i, value in enumerate(values if root == "params" else ()):
             if problem := bad_param(program.model, name, value):
                 raise document.error(problem, ("alternatives", factor, i))
+
+
+def _parts_have_names(document: Document, program: Program) -> None:
+    """Raises: FileError for a field or a tool that says nothing which could be looked at or changed."""
+    for name, field in (program.response or {}).get("properties", {}).items():
+        if not isinstance(field, dict):
+            words = f"needs what the field is, such as {{type: string}}; got {show(field)}"
+            raise document.error(words, ("response", "properties", name))
+    for i, tool in enumerate(program.tools):
+        if not isinstance(tool.get("function", tool), dict):
+            words = f"needs the function's name and parameters; got {show(tool['function'])}"
+            raise document.error(words, ("tools", i, "function"))
 
 
 def _steps_make_sense(document: Document, program: Program) -> None:

@@ -13,7 +13,7 @@ from reroll.probing import capabilities_of
 from reroll.sampler import Sampling, Unreadable, sampling_of
 from reroll.session import Session
 
-__all__ = ["Opened", "open_case"]
+__all__ = ["Opened", "open_case", "server_of"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,17 @@ import re2
 
 from reroll.match import dotted, nearest, show
 
-__all__ = ["KINDS", "Problem", "Wrong", "kind_schema", "response_validator", "verify"]
+__all__ = [
+    "FUNCTION",
+    "KINDS",
+    "Problem",
+    "Wrong",
+    "bad_pattern",
+    "bad_schema",
+    "kind_schema",
+    "response_validator",
+    "verify",
+]
 
 KINDS = (
     "equals",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
-__all__ = ["Attempt", "Completion", "Sample", "Token", "Usage", "made_often", "served"]
+__all__ = ["Attempt", "Completion", "Sample", "Token", "Usage", "function_of", "made_often", "served"]
 
 
 C = TypeVar("C")
@@ -70,6 +70,12 @@ class Usage:
     completion_tokens: int | None = None
     usd: float | None = None
     cached_tokens: int | None = None
+
+
+def function_of(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a tool call, or a tool, says of its function: under `function` in OpenAI's form, else itself."""
+    said = call.get("function", call)
+    return said if isinstance(said, Mapping) else call
 
 
 def served(model: str | None, fingerprint: str | None) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "SETS",
     "Claim",
     "ClaimState",
+    "ClaimWord",
     "FixVerdict",
     "Net",
     "Rules",

@@ -14,6 +14,7 @@ from reroll.scorecard import ClaimState, FixVerdict, Net, Rules
 from reroll.words import points
 
 __all__ = [
+    "SETS_IN_WORDS",
     "Card",
     "Forecast",
     "NewFailure",

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Hypotheses", "Logic", "Screen"]
+__all__ = ["Bools", "Hypotheses", "Logic", "Screen"]
 
 Floats = npt.NDArray[np.float64]
 Small = npt.NDArray[np.float32]

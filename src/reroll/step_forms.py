@@ -18,6 +18,7 @@ from reroll.requirement import FUNCTION, bad_pattern
 
 __all__ = [
     "MOST_CALLS",
+    "NOT_HERE",
     "STEP_KINDS",
     "Answer",
     "Best",

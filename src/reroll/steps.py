@@ -35,12 +35,14 @@ from reroll.step_forms import (
 from reroll.step_texts import Broken, edited, input_text, matches, rewritten, value_at, with_input
 
 __all__ = [
+    "FREE",
     "STEP_KINDS",
     "Broken",
     "Hooks",
     "Step",
     "Stepped",
     "WrongStep",
+    "asks",
     "asks_again",
     "fires_on",
     "input_text",

@@ -20,7 +20,7 @@ from reroll import store_postgres, store_sqlite
 from reroll.errors import StoreError
 from reroll.store_prefixes import Beginnings
 
-__all__ = ["MANY", "Database", "chunks", "new_id", "new_ids", "now_us"]
+__all__ = ["CHUNK", "MANY", "Database", "chunks", "new_id", "new_ids", "now_us"]
 
 # Crockford's letters, with no i, l, o, u to be misread, in the place of those of RFC 4648.
 CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")

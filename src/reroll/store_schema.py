@@ -41,7 +41,40 @@ from sqlalchemy import (
 
 from reroll.errors import StoreError
 
-__all__ = ["VERSIONS", "VERSION_TABLE", "known", "make"]
+__all__ = [
+    "VERSIONS",
+    "VERSION_TABLE",
+    "access_tokens",
+    "attempts",
+    "cases",
+    "checks",
+    "decisions",
+    "findings",
+    "job_questions",
+    "jobs",
+    "known",
+    "make",
+    "origins",
+    "outcomes",
+    "payloads",
+    "probes",
+    "programs",
+    "received_batches",
+    "received_calls",
+    "received_counts",
+    "report_marks",
+    "reports",
+    "requests",
+    "samples",
+    "series",
+    "slack_asks",
+    "slack_events",
+    "slack_outbox",
+    "watch_alarms",
+    "watch_posts",
+    "watch_streams",
+    "watches",
+]
 
 VERSIONS: tuple[str, ...] = (
     "0001",

@@ -37,9 +37,10 @@ from reroll.step_record import taken
 from reroll.trial import Trial, Variant
 from reroll.trying import Asked, Course, Status
 
-__all__ = ["concluded", "remember_fixes"]
+__all__ = ["concluded", "in_sight", "remember_fixes"]
 
 LOOKED_AT = 200  # runs of each set that are read whole for tokens, times and kinds of failure
+OUT_OF_SIGHT = 100_000  # calls; by then something else has changed
 TWICE = 2  # a kind of failure that came once may be anything
 
 
@@ -151,7 +152,16 @@ def _needed(
     if verdict != "undecided":
         return 0
     end = nearest_end(pairs, rules, scored.open)
-    return None if end is None else end * (1 if variant.shared else 2)
+    return None if end is None else in_sight(end * (1 if variant.shared else 2))
+
+
+def in_sight(calls: int) -> int | None:
+    """As many calls as somebody might still make; None where a forecast would only say that there is no end in sight.
+
+    >>> in_sight(2_394), in_sight(1_269_924)
+    (2394, None)
+    """
+    return calls if calls <= OUT_OF_SIGHT else None
 
 
 # ---------------------------------------------------------------- what it costs

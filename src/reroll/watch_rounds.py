@@ -40,7 +40,7 @@ from reroll.watching import (
     take,
 )
 
-__all__ = ["Held", "Look", "Said", "Watcher", "replay"]
+__all__ = ["BY", "Held", "Look", "Said", "Watcher", "replay"]
 
 JSON = Any
 PAGE = 1000  # calls of one look

@@ -25,6 +25,7 @@ __all__ = [
     "Day",
     "Event",
     "Lost",
+    "Outcome",
     "Stream",
     "Terms",
     "back_below",

@@ -35,6 +35,7 @@ __all__ = [
     "rate_sentence",
     "reading_sentence",
     "reply",
+    "retry_sentence",
 ]
 
 MOST_SENTENCES = 6

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from reroll.intake.taken import API, Taken
 
-__all__ = ["UNKNOWN_MODEL", "model_ref"]
+__all__ = ["KINDS", "UNKNOWN_MODEL", "model_ref"]
 
 UNKNOWN_MODEL = "unknown"
 KINDS = {

@@ -17,7 +17,18 @@ from reroll.match import clean
 from reroll.program import Program
 from reroll.sample import Completion, Sample, made_often
 
-__all__ = ["Placed", "again_of", "case_from", "case_of", "key_of", "keys_of_project", "params_of", "place", "sample_of"]
+__all__ = [
+    "SYSTEM",
+    "Placed",
+    "again_of",
+    "case_from",
+    "case_of",
+    "key_of",
+    "keys_of_project",
+    "params_of",
+    "place",
+    "sample_of",
+]
 
 JSON = Any
 SYSTEM = ("system", "developer")

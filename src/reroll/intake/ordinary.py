@@ -26,6 +26,7 @@ __all__ = ["Ordinary", "inputs_of"]
 JSON = Any
 WHOLE = "of whole conversations, of which no turn was chosen (--turn)"
 OTHER = "of another feature: what the program would send is not what was sent"
+MOST_REPEATED = 200  # characters of a text in which an input is looked for twice: its time grows with a power of them
 KNOWN = "of cases that the project has already"
 
 
@@ -37,13 +38,54 @@ def inputs_of(template: str, text: str) -> dict[str, str] | None:
     >>> inputs_of("{{{a}}} {a}", "{x} x")
     {'a': 'x'}
     """
-    pattern, at, named = "", 0, set[str]()
+    names, between = list[str](), [""]
+    at = 0
     for mark in PLACEHOLDER.finditer(template):
-        pattern += re.escape(template[at : mark.start()])
+        between[-1] += template[at : mark.start()]
         name, at = mark[1], mark.end()
-        pattern += re.escape(mark[0][0]) if name is None else f"(?P={name})" if name in named else f"(?P<{name}>.*)"
-        named |= {name} if name else set()
-    pattern += re.escape(template[at:])
+        if name is None:
+            between[-1] += mark[0][0]
+        else:
+            names.append(name)
+            between.append("")
+    between[-1] += template[at:]
+    said = _between(between, text)
+    if said is None:
+        return None
+    inputs = dict(zip(names, said, strict=True))
+    if all(inputs[name] == value for name, value in zip(names, said, strict=True)):
+        return inputs
+    return _repeated(names, between, text) if len(text) <= MOST_REPEATED else None
+
+
+def _between(fixed: list[str], text: str) -> list[str] | None:
+    """What stands between these, in their order, with the first as long as can be, then the second, ...; None: not so.
+
+    As `re` would find it with `(.*)` between them, but in a time that grows with the text and not with a power of it:
+    from the end, each where it stands last.
+    """
+    first, last = fixed[0], fixed[-1]
+    if len(fixed) == 1:
+        return [] if text == first else None
+    end = len(text) - len(last)
+    if end < len(first) or not text.startswith(first) or not text.endswith(last):
+        return None
+    found: list[str] = []
+    for part in reversed(fixed[1:-1]):
+        at = text.rfind(part, len(first), end)
+        if at < 0:
+            return None
+        found.append(text[at + len(part) : end])
+        end = at
+    return [text[len(first) : end], *reversed(found)]
+
+
+def _repeated(names: list[str], fixed: list[str], text: str) -> dict[str, str] | None:
+    """The same where some name comes twice, and the longest first values differ: every other way is tried."""
+    pattern, known = re.escape(fixed[0]), set[str]()
+    for name, part in zip(names, fixed[1:], strict=True):
+        pattern += (f"(?P={name})" if name in known else f"(?P<{name}>.*)") + re.escape(part)
+        known.add(name)
     found = re.fullmatch(pattern, text, re.S)
     return None if found is None else found.groupdict()
 

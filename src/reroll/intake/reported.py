@@ -15,7 +15,7 @@ from reroll.match import clean
 from reroll.project import Project, read_checks
 from reroll.store import Store
 
-__all__ = ["Told", "adhoc_case", "inputs_from", "pick_case", "read_report", "request_of"]
+__all__ = ["QUOTED", "Told", "adhoc_case", "inputs_from", "pick_case", "read_report", "request_of"]
 
 # Straight and curly quotation marks; a quotation of less than three characters selects too much.
 QUOTED = re.compile(r"\"([^\"]{3,})\"|“([^”]{3,})”|«([^»]{3,})»|'((?<!\w')[^']{3,}?)'(?!\w)")

@@ -160,7 +160,7 @@ class _Taker:
         self.evaluated = 0
         self.waiting: Batch = []
         self.places: list[str] = []  # where each of them stands
-        self.storing: tuple[Batch, list[str]] = ([], [])
+        self.storing: list[tuple[str, str, str]] = []  # of each call: where it stands, the ids of request and case
         self.bytes = 0
         self.beside = beside
 
@@ -306,8 +306,11 @@ class _Taker:
     def flush(self) -> None:
         """Have stored what waits, once what was given before is stored. Raises: RerollError of that."""
         self.settle()
+        self.storing = [
+            (place, asked[0] if asked else "", "" if case is None else case[0] if isinstance(case, tuple) else case.id)
+            for place, (_, asked, case) in zip(self.places, self.waiting, strict=True)
+        ]
         self.beside.give(self.waiting)
-        self.storing = self.waiting, self.places
         self.waiting, self.places, self.bytes = [], [], 0
 
     def settle(self) -> None:
@@ -315,15 +318,15 @@ class _Taker:
 
         What was stored is not stored again: the same question comes often.
         """
-        stored, (batch, places) = self.beside.settle(), self.storing
-        self.storing = [], []
+        stored, storing = self.beside.settle(), self.storing
+        self.storing = []
         self.stored += stored.new
         held = set(stored.held)
         for i in sorted(held):
-            self.leave(places[i], HELD)
-        kept = [one for i, one in enumerate(batch) if i not in held] if held else batch
-        requests = [asked[0] for _, asked, _ in kept if asked]
-        cases = [case[0] if isinstance(case, tuple) else case.id for _, _, case in kept if case is not None]
+            self.leave(storing[i][0], HELD)
+        kept = [one for i, one in enumerate(storing) if i not in held] if held else storing
+        requests = [request for _, request, _ in kept if request]
+        cases = [case for _, _, case in kept if case]
         for known, new_ones in ((self.asked, requests), (self.cased, cases)):
             if len(known) > REMEMBERED:
                 known.clear()

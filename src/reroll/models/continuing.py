@@ -19,7 +19,7 @@ from reroll.models.probe import REFUSED, THINKS
 from reroll.program import Request
 from reroll.sample import Completion, Sample, Token, Usage
 
-__all__ = ["Continuer", "Tier", "open_continuer"]
+__all__ = ["Continuer", "Tier", "open_continuer", "scored_as"]
 
 Tier = Literal["A", "B", "C", "D"]
 AtOnce = Literal["prompt_logprobs", "echo"]  # how a server scores all tokens of a given text in one call

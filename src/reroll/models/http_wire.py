@@ -9,6 +9,7 @@ import os
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -41,6 +42,7 @@ CHECK_SECONDS = 15.0  # `check` asks for a small list; whoever needs longer is a
 OWNERS = {"llamacpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang", "library": "ollama"}
 PLAIN_HEADERS = {"User-Agent": "reroll", "Content-Type": "application/json"}
 UNKNOWN_TYPE = "application/octet-stream"
+PROBE_TRIES = 2  # of a call that only asks what the server can: some refuse by a 500
 PAYLOADS = 256  # requests whose bytes are remembered
 PATHS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
 
@@ -301,17 +303,35 @@ class HttpModel(ABC):
         )
 
     async def post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
-        """Status and JSON (None if it is none) of one call for the probe; path from the host if it starts with `/`."""
+        """Status and JSON (None if it is none) of one call for the probe; path from the host if it starts with `/`.
+
+        Sent away, it comes back as a draw does, and what breaks is tried once more: a busy moment says nothing of what
+        the server can do. Status 0: no answer came.
+        """
         parts = urlsplit(self.base)
         url = f"{parts.scheme}://{parts.netloc}{path}" if path.startswith("/") else f"{self.base}/{path}"
-        try:
-            data = json.dumps({"model": self.name, **body}).encode()
-            reply = await self._send("POST", url, data, self.policy.timeout)
-            return reply.status, hide(json.loads(reply.body), self._key.value)
-        except OSError:
+        data = json.dumps({"model": self.name, **body}).encode()
+
+        def read(reply: Reply) -> Any:
+            try:
+                return json.loads(reply.body)
+            except (ValueError, RecursionError):
+                raise Malformed("no JSON") from None
+
+        settled = await wire.settle(
+            lambda: self._send("POST", url, data, self.policy.timeout),
+            read,
+            policy=replace(self.policy, tries=min(PROBE_TRIES, self.policy.tries)),
+            rng=self._rng,
+            sleep=self._sleep,
+            secrets=(self._key.value,),
+        )
+        if settled.reply is None:
             return 0, None
+        try:
+            return settled.reply.status, hide(json.loads(settled.reply.body), self._key.value)
         except (ValueError, RecursionError):
-            return reply.status, None
+            return settled.reply.status, None
 
     async def check(self) -> None:
         """Return if the model answers for itself. Raises: ModelError in one sentence otherwise.

@@ -22,7 +22,7 @@ from reroll.models.openai import OpenAIModel
 from reroll.models.wire import Policy
 from reroll.sample import Sample
 
-__all__ = ["NEUTRAL", "SLOTS", "LocalModel", "bundled_file"]
+__all__ = ["BUNDLED_CONTEXT", "NEUTRAL", "SLOTS", "LocalModel", "bundled_file"]
 
 # The plain distribution of the model. llama.cpp's own defaults (temperature 0.8, top_k 40, top_p 0.95,
 # min_p 0.05) cut off what is rare: one prompt that fails in 37 % of runs failed in 22 % under them.

@@ -36,6 +36,7 @@ class Capabilities:
     """What a model can do, as probed; None means not tried, or that it cannot be told. `notes` are for people.
 
     `versions` are what the server said answered the probe's calls (`sample.served`), each once, the last heard last.
+    `unanswered`: so many calls of the probe brought no answer, so that what they asked after is None.
     """
 
     n: bool | None = None
@@ -53,6 +54,7 @@ class Capabilities:
     tools: bool | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
     versions: tuple[str, ...] = ()
+    unanswered: int = 0
 
 
 class Model(Protocol):

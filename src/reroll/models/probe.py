@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from reroll.models.model import Capabilities
 from reroll.models.probe_tokens import (
@@ -20,11 +20,29 @@ from reroll.models.probe_tokens import (
 from reroll.models.thoughts import thought_over
 from reroll.sample import served
 
-__all__ = ["REFUSED", "THINKS", "probe"]
+__all__ = [
+    "ANY_IDS",
+    "ASK",
+    "AWAY",
+    "FAILED",
+    "MOST_TOKENS",
+    "PREFIX",
+    "REFUSED",
+    "SCHEMA",
+    "SCHEMA_TRIES",
+    "THINKS",
+    "TOOL",
+    "probe",
+    "unsure",
+]
 
 REFUSED = "A given beginning of an answer is"  # how the note on prefixes begins
 THINKS = "It thinks before it answers"  # how the note on hidden reasoning begins
+FAILED = "A plain call failed"  # how the note begins where nothing else was tried
+# No answer, or one that says "not now": nothing of what the server can do. A 500 twice is how some refuse.
+AWAY = (0, 408, 429, 502, 503, 504, 529)
 
+T = TypeVar("T")
 ASK = ({"role": "user", "content": "Write six random words."},)
 MOST_TOKENS = 12
 PREFIX = "One two three four"
@@ -54,26 +72,45 @@ async def probe(post: Post) -> Capabilities:
     if limit is None:
         return Capabilities(notes=tuple(notes))
     asks = _Asks(heard, limit, notes)
-    temperature, logprobs = await asks.temperature(), await asks.logprobs()
-    ids = await asks.token_ids()
+
+    async def known(work: Awaitable[T]) -> T | None:
+        """What was found; None where it was not, and a call brought no answer that might have shown it."""
+        before, said = heard.unanswered, len(notes)
+        value = await work
+        if value or heard.unanswered == before:
+            return value
+        del notes[said:]
+        return None
+
+    temperature, logprobs = await known(asks.temperature()), await known(asks.logprobs())
+    ids = await known(asks.token_ids())
     found = Capabilities(
-        n=await asks.n(),
-        seed=await asks.seed(),
+        n=await known(asks.n()),
+        seed=await known(asks.seed()),
         temperature=temperature,
         logprobs=logprobs,
-        logprobs_mode=await logprobs_mode(asks.first_at, notes) if logprobs > 1 and temperature else None,
-        post_sampling=await post_sampling(heard),
-        prompt_logprobs=await prompt_logprobs(heard, {"messages": ASK, limit: 1}, notes),
-        echo=await echo(heard, notes),
-        prefix_continuation=await asks.prefix(),
-        token_ids=bool(ids),
-        token_prompt=await token_prompt(heard, ids or list(ANY_IDS)),
-        json_schema=await asks.json_schema(),
-        tools=await asks.tools(),
+        logprobs_mode=await known(logprobs_mode(asks.first_at, notes)) if (logprobs or 0) > 1 and temperature else None,
+        post_sampling=await known(post_sampling(heard)),
+        prompt_logprobs=await known(prompt_logprobs(heard, {"messages": ASK, limit: 1}, notes)),
+        echo=await known(echo(heard, notes)),
+        prefix_continuation=await known(asks.prefix()),
+        token_ids=None if ids is None else bool(ids),
+        token_prompt=await known(token_prompt(heard, ids or list(ANY_IDS))),
+        json_schema=await known(asks.json_schema()),
+        tools=await known(asks.tools()),
     )
     if heard.thoughts:
         notes.append(f"{THINKS}, and those tokens are hidden: its answers cannot be read token by token.")
-    return replace(found, notes=tuple(notes), versions=tuple(heard.versions))
+    notes += unsure(heard.unanswered)
+    return replace(found, notes=tuple(notes), versions=tuple(heard.versions), unanswered=heard.unanswered)
+
+
+def unsure(unanswered: int) -> list[str]:
+    """The note on calls that brought no answer."""
+    if not unanswered:
+        return []
+    calls = "A call" if unanswered == 1 else f"{unanswered} calls"
+    return [f"{calls} of this look brought no answer: what could not be seen is asked anew by the next command."]
 
 
 class _Heard:
@@ -83,10 +120,13 @@ class _Heard:
         self.post = post
         self.versions: list[str] = []
         self.thoughts = False  # some answer was thought over in tokens of its own
+        self.unanswered = 0
 
     async def __call__(self, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         status, data = await self.post(path, body)
-        if status == 200 and isinstance(data, dict) and path == "chat/completions":
+        chat = path == "chat/completions"
+        self.unanswered += status in AWAY or (chat and status == 200 and data is None)  # a body that breaks off
+        if status == 200 and isinstance(data, dict) and chat:
             names = (data.get("model"), data.get("system_fingerprint"))
             if version := served(*(name if isinstance(name, str) else None for name in names)):
                 self.versions = [v for v in self.versions if v != version] + [version]
@@ -96,15 +136,15 @@ class _Heard:
 
 async def _limit_key(post: Post, notes: list[str]) -> str | None:
     """The name under which the server takes a length limit; None if it answers to no plain call at all."""
-    said = ""
+    said, refused = "", False
     for key in ("max_tokens", "max_completion_tokens"):
         status, data = await post("chat/completions", {"messages": ASK, key: MOST_TOKENS})
         if status == 200 and _choices(data):
-            if key != "max_tokens":
+            if refused:
                 notes.append("It wants max_completion_tokens instead of max_tokens in the program's params.")
             return key
-        said = said or _why(status, data)
-    notes.append(f"A plain call failed, so nothing else was tried: {said}.")
+        said, refused = said or _why(status, data), status not in AWAY
+    notes.append(f"{FAILED}, so nothing else was tried: {said}.")
     return None
 
 

@@ -8,7 +8,20 @@ from typing import Any
 
 from reroll.errors import RerollError
 from reroll.models.model import Capabilities, Draw, Model
-from reroll.models.probe import ANY_IDS, ASK, MOST_TOKENS, PREFIX, REFUSED, SCHEMA, SCHEMA_TRIES, THINKS, TOOL
+from reroll.models.probe import (
+    ANY_IDS,
+    ASK,
+    AWAY,
+    FAILED,
+    MOST_TOKENS,
+    PREFIX,
+    REFUSED,
+    SCHEMA,
+    SCHEMA_TRIES,
+    THINKS,
+    TOOL,
+    unsure,
+)
 from reroll.models.probe_tokens import Post, echo, logprobs_mode, post_sampling, prompt_logprobs, token_prompt
 from reroll.models.thoughts import thought_in
 from reroll.program import Request
@@ -35,7 +48,7 @@ async def probe_draws(
     asks = _Draws(model, max(least, MOST_TOKENS), list(notes), post)
     plain, why = await asks.ask()
     if plain is None:
-        return Capabilities(notes=(f"A plain call failed, so nothing else was tried: {why}.",))
+        return Capabilities(notes=(f"{FAILED}, so nothing else was tried: {why}.",))
     tried = {
         "n": asks.n,
         "seed": asks.seed,
@@ -59,10 +72,15 @@ async def probe_draws(
             found[name] = 0 if name == "logprobs" else False
             asks.notes.append(cannot[name])
         else:
+            before, said = asks.unanswered, len(asks.notes)
             found[name] = await ask()
+            if asks.unanswered > before and not found[name]:
+                found[name] = None
+                del asks.notes[said:]
     if asks.thoughts:
         asks.notes.append(f"{THINKS}, and those tokens are hidden: its answers cannot be read token by token.")
-    return Capabilities(**found, notes=tuple(asks.notes), versions=tuple(asks.versions))
+    asks.notes += unsure(asks.unanswered)
+    return Capabilities(**found, notes=tuple(asks.notes), versions=tuple(asks.versions), unanswered=asks.unanswered)
 
 
 class _Draws:
@@ -74,6 +92,7 @@ class _Draws:
         self.siblings = 0  # how many others came with the last completion
         self.versions: list[str] = []
         self.thoughts = False  # some answer was thought over in tokens of its own
+        self.unanswered = 0
 
     async def ask(
         self, *extra: Mapping[str, Any], seed: int | None = None, **params: Any
@@ -84,6 +103,8 @@ class _Draws:
             sample = await self.model.draw(Draw(Request(self.model.name, None, body), "probe", 0, seed))
         except RerollError as problem:
             return None, str(problem)
+        away = sample.attempts and (sample.attempts[-1].status or 0) in AWAY
+        self.unanswered += bool(sample.completion is None and away)
         self.siblings = sum(one.completion is not None for one in sample.siblings)
         if version := served(sample.model, sample.fingerprint):
             self.versions = [v for v in self.versions if v != version] + [version]

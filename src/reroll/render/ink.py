@@ -17,7 +17,7 @@ from rich.text import Text
 
 from reroll.numbers import counts
 
-__all__ = ["COLOURS", "Pen", "Window", "visible", "window"]
+__all__ = ["COLOURS", "MOST_ACCENTS", "Pen", "Window", "visible", "window"]
 
 # Blue and orange differ for every kind of colour blindness, and at this lightness both can be read
 # on black and on white. Green and red would be neither. A symbol always stands beside the colour.

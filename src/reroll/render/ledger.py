@@ -13,7 +13,7 @@ from reroll.numbers import counts, money, percent
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, titled
 
-__all__ = ["entry_lines", "show_ledger"]
+__all__ = ["VERDICTS", "entry_lines", "show_ledger"]
 
 VERDICTS = {"accept": ("pass", "accepted"), "reject": ("fail", "rejected"), "undecided": ("undecided", "undecided")}
 STANDS = {"earns": ("pass", "earns its place"), "debt": ("fail", "debt"), "unknown": ("undecided", "worth not known")}

@@ -16,6 +16,7 @@ from reroll.render.ink import COLOURS, Pen, window
 from reroll.sample import Token
 
 __all__ = [
+    "CAN",
     "capability_lines",
     "clipped",
     "json_text",

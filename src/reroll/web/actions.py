@@ -21,7 +21,7 @@ from reroll.store_rows import clean
 from reroll.web.access import Refused, Visitor
 from reroll.web.home import Home
 
-__all__ = ["ACTIONS", "PERSON_BUDGET", "Action", "Offer", "asked_for", "key_of", "offer"]
+__all__ = ["ACTIONS", "PERSON_BUDGET", "Action", "Offer", "ask", "asked_for", "key_of", "offer"]
 
 MOST_BUDGET = 20_000
 MOST_TEXT = 100_000

@@ -19,7 +19,7 @@ from reroll.web.access import Refused, Visitor, form_of, visitor_of
 from reroll.web.actions import ACTIONS, ask, offer
 from reroll.web.home import Home
 from reroll.web.jobs import wake
-from reroll.web.reporting import free_budget, how_measured, input_names, report_of
+from reroll.web.reporting import free_budget, how_measured, input_names, report_of, said_once
 from reroll.web.view import page
 
 __all__ = ["ROUTES", "Row", "Shown", "rows"]
@@ -75,16 +75,7 @@ class Shown:
 def rows(home: Home, status: str = "", before: int | None = None) -> Shown:
     """The reports that somebody made in words, the newest first; the same words about the same case are one."""
     store = home.store
-    reports = store.reports()
-    said = {
-        (r.report.words, r.report.saw, r.report.case_id): (i, r)
-        for i, r in enumerate(reports, 1)
-        if r.report.words or r.report.saw
-    }
-    for i, r in enumerate(reports, 1):  # the one that says who reported it stands for those that a command repeated
-        if r.report.by and (key := (r.report.words, r.report.saw, r.report.case_id)) in said:
-            said[key] = (i, r)
-    shown = sorted(said.values(), key=lambda pair: -pair[0])
+    shown = sorted(said_once(store.reports()), key=lambda pair: -pair[0])
     marks = store.report_marks([r.id for _, r in shown])
     counts = Counter(marks.get(r.id, {}).get("status", "open") for _, r in shown)
     total, first = len(shown), {r.report.case_id: i for i, r in reversed(shown)}

@@ -22,6 +22,7 @@ from reroll.suite_gate import RULE
 from reroll.web.gathered import gathered
 from reroll.web.home import Home
 from reroll.web.pages_answer import case_named, project_now
+from reroll.web.reporting import said_once
 from reroll.web.view import page
 
 __all__ = ["ROUTES", "Moment", "Step", "moments_of", "steps_of"]
@@ -63,7 +64,7 @@ def of_case(request: Request) -> Response:
 
 def _life(request: Request, case: Case) -> Response:
     home: Home = request.app.state.home
-    mine = [one for one in home.store.reports() if one.report.case_id == case.id and one.report.words]
+    mine = [one for _, one in said_once(home.store.reports()) if one.report.case_id == case.id and one.report.words]
     steps, moments = steps_of(home.store, project_now(home), case, mine), moments_of(home.store, case, mine)
     return page(request, "life.html", case=case, steps=steps, moments=moments[:MOST])
 

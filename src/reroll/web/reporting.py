@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reroll.appending import append_cases, write_cases
@@ -19,10 +19,11 @@ from reroll.check import Check
 from reroll.errors import UsageError
 from reroll.program import PLACEHOLDER
 from reroll.project import REPORTED, Project
+from reroll.store import StoredReport
 from reroll.web.actions import PERSON_BUDGET
 from reroll.web.home import Home
 
-__all__ = ["EXPECTATIONS", "free_budget", "how_measured", "input_names", "report_of"]
+__all__ = ["EXPECTATIONS", "free_budget", "how_measured", "input_names", "report_of", "said_once"]
 
 EXPECTATIONS = ("contains", "equals", "json", "person")
 MOST_WORDS = 20_000
@@ -35,6 +36,22 @@ def input_names(project: Project) -> list[str]:
     program = project.program
     found = [m.group(1) for m in PLACEHOLDER.finditer(program.user) if m.group(1)] if program.raw is None else []
     return list(dict.fromkeys(found))
+
+
+def said_once(reports: Sequence[StoredReport]) -> list[tuple[int, StoredReport]]:
+    """What somebody said, with its place among all reports, from 1; the same words about the same case are one.
+
+    The command that measures a report keeps it again, without a name: the one that says who it was stands for both.
+    """
+    said = {
+        (r.report.words, r.report.saw, r.report.case_id): (i, r)
+        for i, r in enumerate(reports, 1)
+        if r.report.words or r.report.saw
+    }
+    for i, r in enumerate(reports, 1):
+        if r.report.by and (key := (r.report.words, r.report.saw, r.report.case_id)) in said:
+            said[key] = (i, r)
+    return list(said.values())
 
 
 def free_budget(project: Project) -> int | None:

@@ -29,7 +29,7 @@ from reroll.store_rows_web import Job
 from reroll.watch_words import moment_words
 from reroll.web.access import Refused, Visitor
 
-__all__ = ["Drawn", "environment", "marked", "page", "plain", "prose"]
+__all__ = ["WIDE", "Drawn", "environment", "marked", "page", "plain", "prose"]
 
 HERE = Path(__file__).parent
 WIDE, NARROW = 720, 350

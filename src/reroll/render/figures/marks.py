@@ -8,7 +8,7 @@ from html import escape
 
 from reroll.render.figures.lettering import inert, size_of
 
-__all__ = ["box", "dot", "letters", "line", "number", "path", "shape"]
+__all__ = ["box", "dot", "letters", "line", "number", "path", "shape", "steps"]
 
 Point = tuple[float, float]
 
