@@ -9,7 +9,7 @@ from html import escape
 
 __all__ = ["Line", "chart"]
 
-LEFT, WIDTH, ROW, TOP = 330, 380, 24, 62
+LEFT, WIDTH, ROW, TOP = 410, 380, 24, 62
 OURS, PEER, BAR = "#3b8eea", "#d9730d", "#8a8f98"
 
 
@@ -85,7 +85,7 @@ def _key(names: tuple[str, str, str], lines: Sequence[Line]) -> list[str]:
 
 
 def _cut(label: str) -> str:
-    return label if len(label) <= 52 else label[:51] + "…"
+    return label if len(label) <= 58 else label[:57] + "…"
 
 
 def _ticks(low: float, high: float, *, log: bool) -> list[float]:
