@@ -76,17 +76,8 @@ __all__ = [
     "watches",
 ]
 
-VERSIONS: tuple[str, ...] = (
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-    "0005",
-    "0006",
-    "0007",
-    "0008",
-    "0009",
-)  # oldest first; the last is what this code reads and writes
+# "0001" to "0009", oldest first; the last is what this code reads and writes.
+VERSIONS: tuple[str, ...] = tuple(f"{n:04}" for n in range(1, 10))
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
