@@ -157,7 +157,7 @@ def every(results: JSON) -> str:
             lines += [f"### {script}.py", "", "On [a page of its own](nothing-wrong.md).", ""]
             continue
         mine = [row for row in results["rows"] if row["id"].split("/")[0] == script]
-        lines += [f"### {script}.py", ""]
+        lines += [f"### {script}{'.py' if script in jobs() else ''}", ""]
         for run in dict.fromkeys((r["date"], r["command"], r["machine"], str(r["load"])) for r in mine):
             some = [r for r in mine if (r["date"], r["command"], r["machine"], str(r["load"])) == run]
             lines += [_circumstances(some[0]), ""]

@@ -1,11 +1,11 @@
 """Kill a run at random points, again and again: totals equal a recount, and only calls in flight are paid again.
 
-    python benchmarks/kills.py               200 kills, about six minutes
+    python benchmarks/kills.py               200 kills, about ten minutes
     python benchmarks/kills.py --kills 20    fewer
 
-The real command draws from `reroll fake-server`, which counts what it was asked; both are processes of their own.
-`kill -9` strikes within a second of the first call, one time in ten while the command is starting.
-Then the same command goes on.
+The real commands draw from `reroll fake-server`, which counts what it was asked; all are processes of their own.
+`certify` gets six kills of ten, `compare` and `phrase`, which draw in pairs and rounds, two each. `kill -9` strikes
+within a second of the first call, one time in ten while the command is starting. Then the same command goes on.
 """
 
 from __future__ import annotations
@@ -69,11 +69,17 @@ def project(folder: Path, url: str) -> Path:
     return folder
 
 
-def command(folder: Path, budget: int, concurrency: int) -> list[str]:
-    """Nothing short of 29,956 passes decides this, so it draws until it is killed."""
-    words = (
-        f"certify greet --target 0.9999 --budget {budget} --concurrency {concurrency} --yes --quiet --json --project"
-    )
+# Nothing short of 29,956 passes decides the first, and in the others nothing differs: they draw until they are killed.
+CERTIFY = "certify greet --target 0.9999"
+COMMANDS = {
+    CERTIFY: 0.6,
+    "compare params.temperature=0 --case greet": 0.2,
+    "phrase greet --by-rule 2": 0.2,
+}
+
+
+def command(folder: Path, budget: int, concurrency: int, asked: str = CERTIFY) -> list[str]:
+    words = f"{asked} --budget {budget} --concurrency {concurrency} --yes --quiet --json --project"
     return [*REROLL, *words.split(), str(folder)]
 
 
@@ -91,13 +97,15 @@ def recount(folder: Path) -> tuple[int, int, int]:
         return total, slots, connection.execute("SELECT count(*) FROM attempts").fetchone()[0]
 
 
-def run(folder: Path, url: str, kills: int, concurrency: int, rng: random.Random) -> tuple[list[Kill], Any]:
+def run(
+    folder: Path, url: str, kills: int, concurrency: int, rng: random.Random, words: str = CERTIFY
+) -> tuple[list[Kill], Any]:
     """Every kill, and what the command prints when it is at last left alone."""
     found = []
     for _ in range(kills):
         asked, stored = stats(url)["calls"], recount(folder)[0]
         process = subprocess.Popen(
-            command(folder, 100_000, concurrency), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(folder, 100_000, concurrency, words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         starting = rng.random() < 0.1
         while not starting and stats(url)["calls"] == asked and process.poll() is None:
@@ -109,7 +117,7 @@ def run(folder: Path, url: str, kills: int, concurrency: int, rng: random.Random
         while stats(url)["in_flight"]:  # the server may have read what the dead process had sent
             time.sleep(0.01)
         found.append(Kill(stats(url)["calls"] - asked, recount(folder)[0] - stored))
-    done = subprocess.run(command(folder, 20, concurrency), capture_output=True, text=True, check=False)
+    done = subprocess.run(command(folder, 20, concurrency, words), capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1, 3), done.stderr
     return found, json.loads(done.stdout)
 
@@ -117,23 +125,33 @@ def run(folder: Path, url: str, kills: int, concurrency: int, rng: random.Random
 def main() -> int:
     report = Report("kills", __doc__, kills=200, concurrency=50, seed=1)
     args = report.args
-    words = ("--answer", "yes", "--latency", "40", "--spread", "20")
-    with tempfile.TemporaryDirectory() as name, fake_server(*words) as url:
-        folder = project(Path(name) / "project", url)
-        kills, printed = run(folder, url, args.kills, args.concurrency, random.Random(args.seed))
-        total, slots, attempts = recount(folder)
-        asked = stats(url)["calls"]
-    lost = [kill.lost for kill in kills]
-    report.add(
-        "runs",
-        "Killed at random points",
-        ["kills", "after calls had begun", "calls", "stored", "paid again", "most at one kill", "in flight"],
-        [[len(kills), sum(k.asked > 0 for k in kills), asked, total, sum(lost), max(lost), args.concurrency]],
-    )
-    report.bar("samples that the command counts, less a recount", abs(printed["rate"]["n"] - total), 0)
-    report.bar("samples less different slots", total - slots, 0)
-    report.bar("attempts less samples (no fault was injected)", attempts - total, 0)
-    report.bar("most calls paid again at one kill, in shares of those in flight", max(lost) / args.concurrency, 1)
+    rows, counted_wrong, twice, more = [], 0, 0, 0
+    worst = 0.0
+    rng = random.Random(args.seed)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        fake_server("--answer", "yes", "--latency", "40", "--spread", "20") as url,
+    ):
+        for words, part in COMMANDS.items():
+            folder, before = project(Path(name) / words.split()[0], url), stats(url)["calls"]
+            kills, printed = run(folder, url, round(args.kills * part), args.concurrency, rng, words)
+            total, slots, attempts = recount(folder)
+            asked, lost = stats(url)["calls"] - before, [kill.lost for kill in kills]
+            says = printed["cost"]["reused"] + printed["cost"]["samples"]
+            begun = sum(k.asked > 0 for k in kills)
+            rows.append(
+                [words.split()[0], len(kills), begun, asked, total, says, sum(lost), max(lost), args.concurrency]
+            )
+            counted_wrong += abs(says - total)
+            twice, more = twice + total - slots, more + attempts - total
+            worst = max(worst, max(lost) / args.concurrency)
+    head = ["command", "kills", "after calls had begun", "calls", "stored", "counted by the command", "paid again",
+            "most at one kill", "in flight"]  # fmt: skip
+    report.add("runs", "Killed at random points", head, rows)
+    report.bar("samples that the command counts, less a recount", counted_wrong, 0)
+    report.bar("samples less different slots", twice, 0)
+    report.bar("attempts less samples (no fault was injected)", more, 0)
+    report.bar("most calls paid again at one kill, in shares of those in flight", worst, 1)
     return report.finish()
 
 

@@ -113,14 +113,19 @@ class Reader:
                 re.findall(r"\bs_\w{12}\b", printed), re.findall(r"\bs_\w{12}\b", one.printed), strict=False
             ):
                 self.samples.setdefault(there, here)
+            if one.line == "echo $?":
+                assert printed in (one.printed, "3\n", "4\n"), said  # 3, 4: left open this time
+                continue
             if same(one.printed, printed):
                 continue
             assert any(command.split()[1] in DRAWS | SHOWS for command in command_lines(one.line)), said
             if WHOLE:
                 first = {plain(text.strip().splitlines()[0]) for text in (one.printed, printed)}
-                assert len(first) == 1 or one.line.split()[1] in SHOWS, said
+                # What a page shows as decided may be open in another run; the contrary it may not be.
+                left_open = one.printed.strip()[0] in "●✗" and printed.strip()[0] == "◐"
+                assert len(first) == 1 or left_open or one.line.split()[1] in SHOWS, said
                 assert not list(disagreements(one.printed, printed)), said
-                assert set(headings(one.printed)) <= set(headings(printed)), said
+                assert left_open or set(headings(one.printed)) <= set(headings(printed)), said
 
 
 def without(words: list[str], option: str) -> list[str]:

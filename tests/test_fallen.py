@@ -49,6 +49,7 @@ def test_it_is_left_out_where_nobody_wants_it_and_says_what_it_would_take(home: 
     found = investigate(capsys, home, "next-friday", "--no-forks", "--fresh").json
     assert found["dud"]["not_examined"].startswith("`reroll forks s_")
     assert 40 <= found["dud"]["price"]["calls"] <= 400
+    assert found["dud"]["price"]["usd"] == 0, "calls of a model that runs here are free, and the price says so"
     assert "went wrong at" not in found["text"]
 
 

@@ -87,3 +87,9 @@ def test_a_tool_call_of_no_known_form_is_judged_and_grouped(call: dict[str, Any]
     found = judge_sample(Check.of("tool_call", {"name": "look"}), sample, Surroundings())
     assert found.outcome == "fail"
     assert facts_of(sample, [found]) is not None
+
+
+def test_the_reason_of_a_check_can_be_written_whatever_a_tool_was_called() -> None:
+    sample = Sample(Completion("", "tool_calls", ({"function": {"name": "\ud800"}},)))
+    found = judge_sample(Check.of("tool_call", {"name": "look"}), sample, Surroundings())
+    assert found.reason == "does not call look (calls \ufffd)"

@@ -662,6 +662,14 @@ def test_no_report_alone_says_where_calls_and_keys_go(tmp_path: Path, capsys: An
     assert server.calls > 0
 
 
+def test_a_project_made_of_a_file_says_where_its_calls_will_go(tmp_path: Path, capsys: Any) -> None:
+    made = reroll(capsys, "import", curl_to(tmp_path, "https://evil.example/v1"), "--into", tmp_path / "p")
+    assert made.code == 0
+    assert (
+        "Calls go to https://evil.example/v1, and a key if one is set" in (tmp_path / "p" / "program.yaml").read_text()
+    )
+
+
 def test_what_the_project_says_of_its_model_holds_for_a_report_too(tmp_path: Path) -> None:
     called = single_call(curl_to(tmp_path, "https://evil.example/v1"), Served("openai:tiny", None, whole=True))
     assert called.program.base_url is None  # the vendor's, as the project has it

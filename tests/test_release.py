@@ -15,9 +15,10 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+import yaml
 
 import reroll
-from tests.test_dependencies import locked
+from tests.test_dependencies import PROJECT, locked
 
 SOURCE = Path(reroll.__file__).parent
 ROOT = SOURCE.parent.parent
@@ -144,3 +145,16 @@ def test_starting_imports_little_and_nothing_heavy(code: str, most: int) -> None
     found = modules_after(code)
     assert {name.partition(".")[0] for name in found} & HEAVY == set()
     assert len(found) <= most, sorted(found)
+
+
+def test_the_workflow_for_a_fork_runs_what_we_run_on_every_python_that_is_promised() -> None:
+    told = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    job = told["jobs"]["test"]
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    run = [step["run"].split()[:2] for step in job["steps"] if "run" in step]
+    assert run == [["make", "lint"], ["make", "test"]]
+    assert {word for _, word in run} <= targets
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    promised = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if "Python :: 3." in line]
+    assert job["strategy"]["matrix"]["python"] == promised
+    assert told["permissions"] == {"contents": "read"}

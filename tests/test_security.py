@@ -24,13 +24,14 @@ MAY = {
     "exec": {"check_process.py"},
     "eval": set(),
     "__import__": set(),
-    "pickle": {"engine_ray.py", "ray_actor.py"},
+    "pickle": {"engine_ray.py", "ray_actor.py", "beside.py", "storing.py"},
+    "marshal.loads": {"storing.py"},
     "shelve": set(),
     "dill": set(),
     "cloudpickle": set(),
 }
 
-FORBIDDEN = set("os.system os.popen yaml.load yaml.full_load yaml.unsafe_load marshal.loads marshal.load".split())
+FORBIDDEN = set("os.system os.popen yaml.load yaml.full_load yaml.unsafe_load marshal.load".split())
 WORTH_A_LOOK = re.compile(rf"\b({'|'.join(MAY)}|shell|system|popen|marshal|yaml|extract(all)?)\b")
 MARKUP = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function")
 

@@ -129,7 +129,7 @@ async def why_it_fails(
     own = session.project.has(case.id)
     # A request that was only handed over is found again by that alone.
     command = f"`reroll cause {case.id}`" if own else "`reroll investigate` of the same request, with --cause,"
-    offer = NotExamined(f"{command} finds which part of the request carries it", Price(TYPICAL, None))
+    offer = NotExamined(f"{command} finds which part of the request carries it", session.spent.price(TYPICAL))
     if wanted is None:
         wanted = isinstance(bare(session.model), LocalModel)
     if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
@@ -137,7 +137,9 @@ async def why_it_fails(
     if session.left - leave < LEAST:
         left = counts("call", max(0, session.left))
         return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)
-    told(f"looking for the cause takes about {counts('call', TYPICAL)}, at most {counts('call', session.left - leave)}")
+    most = counts("call", session.left - leave)
+    about = f"about {counts('call', TYPICAL)}, " if session.left - leave > TYPICAL else ""
+    told(f"looking for the cause takes {about}at most {most}")
     try:
         return (await find_cause(sessions, case, AskedCause(alone=False, leave=leave))).section
     except (ModelError, NotCompleted, UsageError) as problem:

@@ -198,7 +198,8 @@ def judge_sample(
         found = _judge(check, sample, surroundings, foreign)
     except Exception as error:
         found = Outcome("invalid", f"check {name} crashed: {show_error(error)}", broken=True)
-    return Outcome(found.outcome, found.reason, name, found.marks if found.outcome == "fail" else (), found.broken)
+    marks = found.marks if found.outcome == "fail" else ()
+    return Outcome(found.outcome, clean(found.reason), name, marks, found.broken)
 
 
 def show_error(error: BaseException) -> str:

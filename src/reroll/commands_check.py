@@ -77,18 +77,8 @@ def check(
             said, others = _said(path, name, store)
         old = written_after(checker, project, store, seen)
         found = measure_check(name, seen, said, judge_again(checker, project, seen, again), level, others, old)
-    if not found.labels and others:
-        raise UsageError(
-            f"the {counts('label', others)} of {path} were chosen by what another check flags, and say nothing certain "
-            "of this one; ask for some with --label 20",
-            slug="no-labels",
-        )
     if not found.labels:
-        raise UsageError(
-            f"no run of these cases has a label, so nothing can be said of the check; ask for some with --label 20, "
-            f"or write them into {path}",
-            slug="no-labels",
-        )
+        raise _no_labels(path, others)
     if common.json:
         print_json(as_json(found))
     else:
@@ -96,6 +86,21 @@ def check(
 
         show_check(found, console())
     return 0
+
+
+def _no_labels(path: Path, others: int) -> UsageError:
+    """Why nothing can be said of the check; `others`: labels that there are and that may not be used for it."""
+    if others:
+        return UsageError(
+            f"the {counts('label', others)} of {path} were chosen by what another check flags, and say nothing certain "
+            "of this one; ask for some with --label 20",
+            slug="no-labels",
+        )
+    return UsageError(
+        f"no run of these cases has a label, so nothing can be said of the check; ask for some with --label 20, "
+        f"or write them into {path}",
+        slug="no-labels",
+    )
 
 
 def _said(path: Path, name: str | None, store: Store) -> tuple[dict[str, str], int]:

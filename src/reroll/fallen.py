@@ -34,7 +34,9 @@ async def where_it_went_wrong(
     if which is None:
         return NotExamined("no run failed", NOTHING)
     failing = runs[which].stored
-    offer = NotExamined(f"`reroll forks {failing.id}` finds the token at which that run went wrong", _price(failing))
+    offer = NotExamined(
+        f"`reroll forks {failing.id}` finds the token at which that run went wrong", _price(session, failing)
+    )
     if wanted is None:
         wanted = isinstance(session.model, LocalModel)
     if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
@@ -49,14 +51,14 @@ async def where_it_went_wrong(
     return _section(found, session.options.alpha) if isinstance(found, Forked) else offer
 
 
-def _price(failing: StoredSample) -> Price:
+def _price(session: Session, failing: StoredSample) -> Price:
     """About what the search takes, by how long the answer is: nothing else of it is known before it is scored."""
     completion = failing.sample.completion
     length = failing.sample.usage.completion_tokens or (len(completion.tokens) if completion else 0)
     if not length:
         return NOTHING
     names = tuple(map(str, range(length)))
-    return Price(price(Failing(names, (1.0,) * length, ((),) * length)).rollouts + length, None)
+    return session.spent.price(price(Failing(names, (1.0,) * length, ((),) * length)).rollouts + length)
 
 
 def _section(found: Forked, alpha: float) -> DudSection:

@@ -58,7 +58,7 @@ async def what_helps(
     these = f"--suggest{margin_words(margin)}"
     offer = NotExamined(
         f"`reroll try --case {case.id} {these}` tries changes on it, on requests like it and on ordinary ones",
-        Price(accept, None),
+        session.spent.price(accept),
     )
     if wanted is None:
         wanted = isinstance(bare(session.model), LocalModel)

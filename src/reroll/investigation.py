@@ -137,7 +137,8 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
     cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
     dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
     helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told, asked.margin)
-    answer = _answer(session, asked, reference, target, runs, broken, read, (cause, dud, helps))
+    found = _verdicts(session, asked, reference, target, runs, read)
+    answer = _answer(session, asked, reference, runs, broken, read, found, (cause, dud, helps))
     _keep_decisions(session, asked, answer, runs)
     return answer
 
@@ -157,32 +158,57 @@ def plan_for(session: Session, asked: Asked, reference: Reference, target: float
     return Plan("certify", target=target or TOLERABLE_SUCCESS, at_least=at_least, **shared)
 
 
-def _answer(
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """What the runs show, counted or read from the model's own probabilities, and why no more was drawn."""
+
+    luck: LuckSection
+    certify: CertifySection | NotExamined
+    asked: str  # the verdict on the question that was asked
+    stopped: str
+
+
+def _verdicts(
     session: Session,
     asked: Asked,
     reference: Reference,
     target: float | None,
     runs: Runs,
-    broken: str,
     read: Foretold | None,
-    reasons: tuple[CauseSection | NotExamined, DudSection | NotExamined, Tried | NotExamined],
-) -> Answer:
-    cause, dud, helps = reasons
-    tried = helps if isinstance(helps, Tried) else None
-    options, outcomes, at = session.options, runs.words(), slots(session, asked.case)
-    plan = plan_for(session, asked, reference, target)
+) -> _Verdicts:
+    options, outcomes = session.options, runs.words()
     luck: LuckSection
     certify: CertifySection | NotExamined
     if read is not None and read.known is not None:
         rate = rate_read(outcomes, read.known, options.alpha)
         luck = luck_read(outcomes, rate, reference, target, options.alpha)
         certify = certify_read(outcomes, rate, target, options.alpha)
-        stopped, reading = "what was read from the model's own probabilities decides the question", read.reading
+        stopped = "what was read from the model's own probabilities decides the question"
     else:
         luck = luck_section(outcomes, reference, target, options.alpha, options.horizon)
         certify = certify_section(outcomes, target, options.alpha, options.horizon)
-        stopped, reading = "", None
+        stopped = ""
     verdict = certify.verdict if asked.question == "certify" and isinstance(certify, CertifySection) else luck.verdict
+    plan = plan_for(session, asked, reference, target)
+    stopped = stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided")
+    return _Verdicts(luck, certify, verdict, stopped)
+
+
+def _answer(
+    session: Session,
+    asked: Asked,
+    reference: Reference,
+    runs: Runs,
+    broken: str,
+    read: Foretold | None,
+    found: _Verdicts,
+    reasons: tuple[CauseSection | NotExamined, DudSection | NotExamined, Tried | NotExamined],
+) -> Answer:
+    cause, dud, helps = reasons
+    luck, certify = found.luck, found.certify
+    tried = helps if isinstance(helps, Tried) else None
+    reading = read.reading if read is not None and read.known is not None else None
+    outcomes, at = runs.words(), slots(session, asked.case)
     program = session.project.program
     return Answer(
         report={**asked.report.model_dump(exclude_none=True), "fidelity": asked.fidelity},
@@ -198,7 +224,7 @@ def _answer(
         certify=certify,
         cause=cause,
         dud=dud,
-        surprise=_surprise(asked),
+        surprise=_surprise(session, asked),
         fixes=helps if isinstance(helps, NotExamined) else helps.ranked,
         cost=session.spent.cost(),
         caveats=(
@@ -220,10 +246,10 @@ def _answer(
         alpha_total=sum_of_alphas(luck, certify, dud, cause, 0.0 if tried is None else alpha_of(tried)),
         outcomes=outcomes,
         samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
-        stopped=broken or stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided"),
+        stopped=broken or found.stopped,
         finished=not broken
         and not session.stopped
-        and not cut_short(session, verdict)
+        and not cut_short(session, found.asked)
         and (tried is None or tried.finished),
         reading=reading,
     )
@@ -246,7 +272,7 @@ def about_reading(read: Foretold | None) -> Iterator[str]:
     )
 
 
-def _surprise(asked: Asked) -> NotExamined:
+def _surprise(session: Session, asked: Asked) -> NotExamined:
     """How unlikely the reported completion is: offered, where there is one."""
     if asked.report.sample is not None:
         offer = f"`reroll surprise {asked.report.sample}` says"
@@ -257,7 +283,7 @@ def _surprise(asked: Asked) -> NotExamined:
         offer = f"`reroll surprise {asked.case.id} --saw FILE`, with what was seen in a file, says"
     else:
         return NotExamined("nobody told what was seen (--saw FILE, or --sample ID)", Price(None, None))
-    return NotExamined(offer, Price(SURPRISE_DRAWS, None))
+    return NotExamined(offer, session.spent.price(SURPRISE_DRAWS))
 
 
 def _seen(run: Judged) -> Seen:

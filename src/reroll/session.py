@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from reroll.answer import Cost, ProgressEvent
+from reroll.answer import Cost, Price, ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
@@ -105,6 +105,11 @@ class Spent:
         if self.ends is None and max_seconds is not None:
             self.ends = time.monotonic() + max_seconds
         return self.ends
+
+    def price(self, calls: int) -> Price:
+        """So many more calls, each at the mean price of those that this command made; not known before the first."""
+        made = self.calls + self.control_calls
+        return Price(calls, None if self.usd is None or not made else self.usd / made * calls)
 
     def out_of_time(self) -> bool:
         """Whether the time is up. To be asked where more is to be drawn: that it was prevented is written down."""

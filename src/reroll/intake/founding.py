@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from reroll.case import Case
 from reroll.errors import UsageError
@@ -16,6 +17,7 @@ from reroll.intake.bodies import tools_of
 from reroll.intake.casing import params_of
 from reroll.intake.taken import FIDELITY_WORDS
 from reroll.intake.traffic import Call
+from reroll.keys import is_loopback, is_vendors
 from reroll.match import clean
 from reroll.numbers import counts
 from reroll.params import bad_param
@@ -113,6 +115,8 @@ def _program(name: str, group: _Group) -> tuple[dict[str, JSON], list[str]]:
         notes.append("The model is not known: the bundled one stands here; write the one that was called.")
     if taken.api == "chat" and base_url and taken.fidelity != "exact":
         notes.append(f"Where the model is served was put together from the trace: {base_url}.")
+    elif base_url and not is_loopback(urlsplit(base_url).hostname or "") and not is_vendors(base_url):
+        notes.append(f"Calls go to {base_url}, and a key if one is set, since the file says so: is that right?")
     params = {}
     for key, value in params_of(taken).items():
         if problem := bad_param(model, key, value):

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from reroll.errors import RerollError, UsageError
 from reroll.store import StoredReport
+from reroll.store_rows import clean
 from reroll.store_rows_web import Finding, Job
 from reroll.web.access import Refused, Visitor, form_of, visitor_of
 from reroll.web.actions import ACTIONS, ask, offer
@@ -162,7 +163,8 @@ async def take_report(request: Request) -> Response:
     try:
         id = await run_in_threadpool(_taken, request.app.state.home, told, who)
     except UsageError as error:
-        return await run_in_threadpool(_form, request, told, str(error), 422)
+        again = {key: clean(text) for key, text in told.items()}
+        return await run_in_threadpool(_form, request, again, str(error), 422)
     wake(request)
     return RedirectResponse(f"/reports/{id}", 303)
 

@@ -111,8 +111,8 @@ def _held(project: Project | None, case: Case, decisions: Sequence[Decision]) ->
     if not suite or not case.checks:
         return Step("Held by a test", False, "It is in no suite: `reroll apply` puts it there with its fix.")
     last = next((d for d in reversed(decisions) if d.rule == RULE), None)
-    came = f"; the last run was {last.verdict}" if last else ", and was not run so yet"
-    return Step("Held by a test", True, f"`pytest --reroll .` runs it{came}.")
+    came = f"; the last run was {last.verdict}" if last else ", and has not yet"
+    return Step("Held by a test", last is not None, f"`pytest --reroll .` runs it{came}.")
 
 
 def _watched(store: Store, reports: Sequence[StoredReport]) -> Step:
