@@ -125,6 +125,17 @@ def logs(first: int, count: int) -> ExportLogsServiceRequest:
     return made
 
 
+def evaluations(first: int, count: int, label: str = "fail") -> ExportLogsServiceRequest:
+    """Evaluations of the calls that `traces` makes, as records by themselves."""
+    request = logs(0, 0)
+    records = request.resource_logs.add().scope_logs.add().log_records
+    for i in range(first, first + count):
+        said = {"gen_ai.evaluation.name": "right", "gen_ai.evaluation.score.label": label}
+        event = "gen_ai.evaluation.result"
+        records.add(event_name=event, trace_id=trace_id(i), span_id=span_id(i), attributes=attributes(**said))
+    return request
+
+
 def as_json(request: ExportTraceServiceRequest) -> bytes:
     """The same as OTLP's JSON has it: ids in hexadecimal."""
     from google.protobuf.json_format import MessageToDict

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from reroll.sample import Completion, Sample
 from reroll.store import Store
-from reroll.store_rows import NewSample, Origin
+from reroll.store_rows import Evaluation, NewSample, Origin
 from tests import postgres
 from tests.background import in_background, in_thread, in_turn, reroll, write_project
 from tests.test_ai_sdk import said, span
@@ -88,15 +88,88 @@ def test_what_went_out_comes_back_as_scores_of_the_same_calls(tmp_path: Path, ca
     assert labels[0] == labels[1]
 
 
-def test_an_evaluation_whose_call_is_nowhere_is_left_out_and_said(tmp_path: Path, capsys: Any) -> None:
+def rewards(capsys: Any, project: Path) -> list[Any]:
+    lines = reroll(capsys, "export", "--project", project).out.splitlines()
+    return [json.loads(line).get("reward") for line in lines]
+
+
+@pytest.mark.parametrize("first", ["calls", "evaluations", "both, calls first"])
+def test_evaluations_judge_their_calls_whichever_comes_first(tmp_path: Path, capsys: Any, first: str) -> None:
     file, out = traced(tmp_path), tmp_path / "evaluations.jsonl"
-    first = imported(capsys, tmp_path / "a", file)
-    reroll(capsys, "export", "--evaluations", out, "--project", first)
+    reroll(capsys, "export", "--evaluations", out, "--project", imported(capsys, tmp_path / "a", file))
     other = write_project(tmp_path / "b", "http://127.0.0.1:1")
-    told = reroll(capsys, "import", file, out, "--project", other, "--json").json  # the wrong way round
-    (left,) = told["intake"]["left_out"]
-    assert (left["count"], told["samples"]) == (3, 3)
-    assert "name this file first" in left["why"]
+    orders = {"calls": [[file], [out]], "evaluations": [[out], [file]], "both, calls first": [[file, out]]}
+    told = [reroll(capsys, "import", *files, "--project", other, "--json").json["intake"] for files in orders[first]]
+    assert [one["left_out"] for one in told] == [[]] * len(told)
+    assert sum(one["evaluated"] for one in told) == 3
+    assert told[-1]["awaiting"] == 0
+    assert told[0]["awaiting"] == (3 if first == "evaluations" else 0)
+    if first.startswith("both"):
+        assert told[0]["marked"] == {"contains-1": 3}  # read before the calls, so that they are counted with them
+    assert rewards(capsys, other) == [1.0, 0.0, None]
+    again = reroll(capsys, "import", out, "--project", other, "--json").json["intake"]
+    assert (again["awaiting"], rewards(capsys, other)) == (0, [1.0, 0.0, None])
+
+
+def test_an_evaluation_whose_call_is_nowhere_is_kept_and_said(tmp_path: Path, capsys: Any) -> None:
+    file, out = traced(tmp_path), tmp_path / "evaluations.jsonl"
+    reroll(capsys, "export", "--evaluations", out, "--project", imported(capsys, tmp_path / "a", file))
+    other = write_project(tmp_path / "b", "http://127.0.0.1:1")
+    said_of = reroll(capsys, "import", out, "--project", other).out
+    assert "3 evaluations in the store wait for their call, which is not here" in " ".join(said_of.split())
+
+
+def test_a_score_of_langfuse_finds_its_observation_in_another_file(tmp_path: Path, capsys: Any) -> None:
+    asked = [{"role": "user", "content": "Say yes"}]
+    observation = {"id": "o-1", "traceId": "t-1", "type": "GENERATION", "model": "m", "input": asked, "output": "yes"}
+    score = {"id": "s-1", "traceId": "t-1", "observationId": "o-1", "name": "right", "stringValue": "fail", "value": 0}
+    whole = {"id": "s-2", "traceId": "t-1", "observationId": None, "name": "mood", "value": 0.5}
+    calls, scores = tmp_path / "calls.jsonl", tmp_path / "scores.jsonl"
+    calls.write_text(json.dumps(observation) + "\n")
+    scores.write_text(f"{json.dumps(score)}\n{json.dumps(whole)}\n")
+    project = write_project(tmp_path / "p", "http://127.0.0.1:1")
+    for file in (calls, scores):
+        told = reroll(capsys, "import", file, "--project", project, "--json").json["intake"]
+    assert (told["evaluated"], told["awaiting"]) == (1, 0)
+    assert "is a score of a whole trace" in told["left_out"][0]["why"]
+    assert rewards(capsys, project) == [0.0]
+
+
+def test_what_is_said_of_a_call_is_joined_to_it_in_either_order(store: Store) -> None:
+    def made(idx: int, origin: Origin, **more: Any) -> NewSample:
+        return NewSample(
+            Sample(Completion("yes")), "r1:a", "x", idx, "p1:a", "a", source="imported", origin=origin, **more
+        )
+
+    def reward_of(id: str) -> float | None:
+        return store.sample(id).sample.reward
+
+    def said_of(place: Origin, label: str = "pass", **more: Any) -> Evaluation:
+        return Evaluation(place.trace, place.span, place.response, "right", label, **more)
+
+    one, two = Origin("a" * 32, "b" * 16, "r-1"), Origin("a" * 32, "c" * 16, "r-2")
+    assert store.put_evaluations([said_of(one), said_of(one, "fail"), said_of(two), said_of(two)]) == 3
+    assert store.evaluated() == (3, 3)
+    first, second = store.add_samples([made(0, one), made(1, two)])
+    assert store.evaluated() == (3, 0)
+    assert [reward_of(first), reward_of(second)] == [0.0, 1.0]
+    assert [e.label for e in store.evaluations([first, second])[first]] == ["pass", "fail"]
+    # By the server's own name for the answer, also where the record lies in a span of whoever judged.
+    assert (
+        store.put_evaluations([Evaluation("d" * 32, "e" * 16, "r-2", "right", "fail"), said_of(Origin(), "pass")]) == 1
+    )
+    assert reward_of(second) == 0.0
+    # What is neither pass nor fail leaves what is right open.
+    assert store.put_evaluations([said_of(one, "", score=0.3)]) == 0
+    assert reward_of(first) is None
+    # A server that gives every answer the same name names none of them; a call of several answers is judged as one.
+    same = Origin("a" * 32, "f" * 16, "chatcmpl"), Origin("a" * 32, "0" * 16, "chatcmpl")
+    third, fourth, fifth = store.add_samples([made(2, same[0]), made(3, same[0], choice=1), made(4, same[1])])
+    assert store.put_evaluations([Evaluation("", "", "chatcmpl", "right", "pass")]) == 1
+    assert store.put_evaluations([said_of(same[0]), said_of(same[1], "fail")]) == 0
+    assert [reward_of(third), reward_of(fourth), reward_of(fifth)] == [1.0, 1.0, 0.0]
+    assert store.put_evaluations([said_of(same[0], "fail")]) == 0
+    assert [reward_of(third), reward_of(fourth)] == [None, None]  # which of the two it is about, nobody knows
 
 
 def test_a_score_by_itself_is_no_verdict(tmp_path: Path, capsys: Any) -> None:

@@ -199,6 +199,23 @@ def test_a_log_record_that_came_first_stands_for_the_span_that_comes_later(
     assert store.received().stored == before + 1
 
 
+@pytest.mark.parametrize("order", [("calls", "evaluations"), ("evaluations", "calls")])
+def test_an_evaluation_that_comes_by_itself_finds_its_call_whichever_is_first(
+    there: tuple[Served, Store, str], exporter: Exporter, first: int, order: tuple[str, str]
+) -> None:
+    store, waited = there[1], there[1].received().awaiting
+    for what in order:
+        if what == "calls":
+            assert exporter.send(otlp.traces(first, 1).SerializeToString()).status == 200
+        else:
+            assert exporter.send(otlp.evaluations(first, 1).SerializeToString(), path="/v1/logs").status == 200
+        is_read(store)
+        assert store.received().awaiting == waited + (what == order[0] == "evaluations")
+    (sample,) = of_calls(store, first, 1)
+    assert store.sample(sample).sample.reward == 0
+    assert [one.label for one in store.evaluations([sample])[sample]] == ["fail"]
+
+
 def test_a_span_without_messages_leaves_the_call_to_the_log_record_that_has_them(
     there: tuple[Served, Store, str], exporter: Exporter, first: int
 ) -> None:

@@ -23,11 +23,12 @@ from reroll.intake.casing import Placed, place
 from reroll.intake.otlp import NO_CALL, TWICE, take_spans
 from reroll.intake.otlp_bodies import Body, spans_in, unpacked
 from reroll.intake.recording import Recording
-from reroll.intake.taken import Skipped, Taken
+from reroll.intake.taken import Evaluated, Skipped, Taken
 from reroll.intake.traffic import LATER, take_in
 from reroll.project import Project
 from reroll.store import Store
 from reroll.store_received import ReceivedBatch
+from reroll.store_rows import Evaluation
 
 __all__ = ["HELD_A_KEY", "Reader"]
 
@@ -53,9 +54,10 @@ class _Call:
 
 @dataclass(slots=True)
 class _Found:
-    """What some batches hold: calls, and what is none, counted by reason."""
+    """What some batches hold: calls, what is said of calls, and what is neither, counted by reason."""
 
     calls: list[_Call] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
@@ -103,6 +105,7 @@ class Reader:
         for one in group:
             _look(one, found)
         seen = self._store(self._ours(found), project)
+        self.store.put_evaluations(found.evaluations)  # each once, whoever else reads the batch
         self.store.end_received(worker, [one.seq for one in group], _counts(group, found, seen))
 
     def _spoil(self, worker: str, one: ReceivedBatch, project: Project | None, error: Exception) -> None:
@@ -117,6 +120,7 @@ class Reader:
                 raise
             except Exception as alone:
                 error, failed = alone, [*failed, *call.keys]
+        self.store.put_evaluations(found.evaluations)
         self.store.spoil_received(worker, one.seq, f"{type(error).__name__}: {error}", failed)
 
     def _ours(self, found: _Found) -> list[_Call]:
@@ -175,6 +179,8 @@ def _look(one: ReceivedBatch, found: _Found) -> None:
         for taken in take_spans(place, (span,), same):
             if isinstance(taken, Skipped):
                 found.skipped[taken.why] += 1
+            elif isinstance(taken, Evaluated):
+                found.evaluations.append(taken.evaluation)
             else:
                 found.calls.append(_call(taken, one.seq))
 
@@ -206,6 +212,7 @@ def _counts(group: Sequence[ReceivedBatch], found: _Found, seen: Recording) -> d
         ("spans", ""): sum(one.spans + one.broken + one.refused for one in group),
         ("taken", ""): 0 if seen.intake is None else sum(seen.intake.formats.values()),
         ("stored", ""): seen.stored,
+        ("evaluations", ""): len(found.evaluations),
     }
     skipped = found.skipped
     for left in () if seen.intake is None else seen.intake.left_out:

@@ -12,18 +12,20 @@ from reroll.store_base import Database, chunks
 from reroll.store_rows import Origin, clean
 from reroll.store_schema import origins
 
-__all__ = ["Origins", "add_origins"]
+__all__ = ["LONGEST", "Origins", "add_origins", "as_kept"]
 
 ADD = sql.insert_new(origins)
 LONGEST = 200  # characters; ids are hexadecimal or a few letters
 
 
+def as_kept(origin: Origin) -> Origin:
+    """The origin as the tables have it."""
+    return Origin(*(clean(value)[:LONGEST] for value in (origin.trace, origin.span, origin.response)))
+
+
 def add_origins(connection: Connection, found: Sequence[tuple[str, Origin]]) -> None:
     """Keep where these samples were made, by sample id; what is known already stays as it is."""
-    rows = [
-        {"sample_id": id, **{name: clean(value)[:LONGEST] for name, value in asdict(origin).items()}}
-        for id, origin in found
-    ]
+    rows = [{"sample_id": id, **asdict(as_kept(origin))} for id, origin in found]
     if rows:
         sql.add_all(connection, ADD, rows)
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from reroll import store_sql as sql
 from reroll.keys import hide, known_values
 from reroll.store_base import Database, chunks, now_us
+from reroll.store_evaluated import WAITING
 from reroll.store_rows import clean
 from reroll.store_schema import received_batches as batches
 from reroll.store_schema import received_calls as calls
@@ -70,7 +71,8 @@ class BatchState:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What arrived and what became of it. waiting: spans that nobody read yet; taken: calls; stored: new samples."""
+    """What arrived and what became of it. waiting: spans that nobody read yet; taken: calls; stored: new samples;
+    evaluations: of calls; awaiting: those in the store, from wherever they came, whose call is not here."""
 
     batches: int
     spans: int
@@ -80,6 +82,8 @@ class Received:
     skipped: tuple[tuple[str, int], ...]
     unreadable: tuple[BatchState, ...]
     last_us: int | None
+    evaluations: int = 0
+    awaiting: int = 0
 
 
 READ = tuple(batches.c[name] for name in ReceivedBatch.__dataclass_fields__)
@@ -212,6 +216,7 @@ class ReceivedBox(Database):
             last = connection.execute(select(func.max(batches.c.came_us))).scalar_one()
             spoilt = tuple(BatchState(*row) for row in connection.execute(unread.limit(most_unreadable)))
             rows = connection.execute(select(counts)).all()
+            awaiting = connection.execute(WAITING).scalar_one()
         kept = {state: (int(n), int(spans)) for state, n, spans in states}
         read = {row.what: row.n for row in rows if row.what != "skipped"}
         skipped = sorted(((row.why, row.n) for row in rows if row.what == "skipped"), key=lambda one: -one[1])
@@ -225,6 +230,8 @@ class ReceivedBox(Database):
             skipped=tuple(skipped),
             unreadable=spoilt,
             last_us=max(times, default=None),
+            evaluations=read.get("evaluations", 0),
+            awaiting=awaiting,
         )
 
 

@@ -20,6 +20,7 @@ from reroll.store_tokens import LONG, pack_text, unpack_text
 __all__ = [
     "ATTEMPT",
     "Decision",
+    "Evaluation",
     "NewSample",
     "Origin",
     "Packed",
@@ -60,6 +61,22 @@ class Origin:
     trace: str = ""
     span: str = ""
     response: str = ""
+
+
+@made_often
+class Evaluation:
+    """What was said of a call elsewhere, in a word (`label`), a number, or both; and where the call was made.
+
+    A call is known by trace and span, or by the server's own name for its answer; "" where not known.
+    """
+
+    trace: str
+    span: str
+    response: str
+    name: str
+    label: str = ""
+    score: float | None = None
+    comment: str = ""
 
 
 @made_often

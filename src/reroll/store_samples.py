@@ -12,6 +12,7 @@ from reroll import store_sql as sql
 from reroll.errors import StoreError, UsageError
 from reroll.sample import Attempt, Sample, Token
 from reroll.store_base import CHUNK, MANY, chunks, new_ids, now_us
+from reroll.store_evaluated import Evaluated, join_waiting
 from reroll.store_origins import Origins, add_origins
 from reroll.store_rows import (
     ATTEMPT,
@@ -80,7 +81,7 @@ TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples 
 Slot = tuple[str, str, int]  # request_id, series, idx
 
 
-class Sampled(Origins):
+class Sampled(Origins, Evaluated):
     """Series and samples of a `Store`."""
 
     def reserve(self, request_id: str, series: str, count: int) -> range:
@@ -219,6 +220,7 @@ class Sampled(Origins):
             stored, begun = self._put_rows(connection, rows, new)
             made = [(id, one.origin) for (id, _), one in zip(stored, new, strict=True) if one.origin is not None]
             add_origins(connection, made)
+            join_waiting(connection, [origin for _, origin in made])
         self._beginnings.learn(begun)
         return stored
 

@@ -4,7 +4,8 @@ Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only 
 is open-ended. Nothing here is ever overwritten but `programs.body` (a program's name and targets,
 no part of its identity), `cases.seen_us`, the counters in `series`, and where a job, a Slack message,
 a measurement asked for on Slack, a watch, its streams, its alarms, what is told of them and a received batch
-stand. Only received batches are ever removed: once they are read.
+stand, the sample that an evaluation is about, and the reward that evaluations make. Only received batches are ever
+removed: once they are read.
 
 Version history
     0001  the first
@@ -15,6 +16,7 @@ Version history
     0006  where imported samples were made (origins)
     0007  for watching production: how far it looked, streams, alarms, what is told of them
     0008  what exporters send: batches, calls that were taken, counts
+    0009  what is said of calls elsewhere (evaluations), and the indices that find a call by where it was made
 """
 
 from __future__ import annotations
@@ -74,16 +76,8 @@ __all__ = [
     "watches",
 ]
 
-VERSIONS: tuple[str, ...] = (
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-    "0005",
-    "0006",
-    "0007",
-    "0008",
-)  # oldest first; the last is what this code reads and writes
+# "0001" to "0009", oldest first; the last is what this code reads and writes.
+VERSIONS: tuple[str, ...] = tuple(f"{n:04}" for n in range(1, 10))
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
@@ -311,6 +305,30 @@ origins = Table(
     Column("response", Text, nullable=False),  # the server's own name for its answer
     sqlite_with_rowid=False,
 )
+
+Index("origins_call", origins.c.trace, origins.c.span)
+Index("origins_response", origins.c.response)
+
+# What was said of a call elsewhere: it may come with the call, before or after it. Without its call it waits here.
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("seq", BIG, primary_key=True, autoincrement=True),
+    Column("key", LargeBinary, nullable=False, unique=True),  # of all that follows but sample_id: said twice it is one
+    Column("trace", Text, nullable=False),  # of the call; "" where not known, as in the next two
+    Column("span", Text, nullable=False),
+    Column("response", Text, nullable=False),  # the server's own name for its answer
+    Column("name", Text, nullable=False),
+    Column("label", Text, nullable=False),  # in words, such as pass or fail; "" for none
+    Column("score", Float),
+    Column("comment", Text, nullable=False),
+    Column("sample_id", Text),  # the first sample of its call; null: the call is not here
+    Column("came_us", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("evaluations_call", evaluations.c.trace, evaluations.c.span)
+Index("evaluations_response", evaluations.c.response)
+Index("evaluations_sample", evaluations.c.sample_id)
 
 # What a model was found to be able to do. Append-only, so that it can be said what changed since.
 probes = Table(

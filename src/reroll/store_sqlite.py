@@ -20,7 +20,7 @@ __all__ = ["ERRORS", "READ", "WALKS", "connect", "expect_many", "explain", "flus
 
 ERRORS = (DBAPIError, sqlite3.Error)  # what `explain` explains
 READ = {"reroll_begin": "BEGIN"}  # execution options of a connection that only reads
-CACHE_KIB = 64 * 2**10  # pages of the file that a connection with much to write may hold
+CACHE_KIB = 48 * 2**10  # pages of the file that a connection with much to write may hold
 LOG_PAGES = 64_000  # in the write-ahead log, before it is copied into the file: 256 MiB
 WALKS = True  # counts runs of an index faster than it groups them
 

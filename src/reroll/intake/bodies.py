@@ -21,6 +21,7 @@ __all__ = [
     "as_object",
     "as_text",
     "call",
+    "finite",
     "is_request",
     "joined",
     "messages_of",
@@ -260,6 +261,13 @@ def whole_number(value: JSON) -> int | None:
         value = int(value)
     good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
     return value if good else None
+
+
+def finite(value: JSON) -> float | None:
+    """A number as it is, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+        return None
+    return float(value)
 
 
 def _choices(body: Mapping[str, JSON]) -> list[Completion | str]:

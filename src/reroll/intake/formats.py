@@ -16,7 +16,7 @@ from reroll.intake.otlp import OTLP
 from reroll.intake.own import OWN
 from reroll.intake.pairs import BARE, PAIRS
 from reroll.intake.promptfoo import PROMPTFOO
-from reroll.intake.taken import Format, Skipped, Taken, Value
+from reroll.intake.taken import Evaluated, Format, Skipped, Taken, Value
 from reroll.intake.tau import TAU
 from reroll.intake.unpacked import opened, values_of
 from reroll.intake.zipped import is_zip, members_of
@@ -43,24 +43,25 @@ def is_own(path: Path) -> bool:
     if "#" in path.name or not path.is_file():
         return True
     try:
-        return _format(path) is OWN
+        return _format(path)[0] is OWN
     except FileError:
         return False
 
 
-def read_files(paths: Iterable[Path]) -> Iterator[Taken | Skipped]:
-    """The calls of all files, as they are read; files of one format are read as one.
+def read_files(paths: Iterable[Path]) -> Iterator[Taken | Skipped | Evaluated]:
+    """The calls of all files, as they are read; files of one format are read as one, those of evaluations first.
 
     Raises: FileError, at once, for a file that cannot be read or whose format is not known.
     """
     by_format: dict[str, tuple[Format, list[Path]]] = {}
     for path in paths:
-        found = _format(path)
-        by_format.setdefault(found.name, (found, []))[1].append(path)
+        found, ahead = _format(path)
+        files = by_format.setdefault(found.name, (found, []))[1]
+        files.insert(0 if ahead else len(files), path)
     return _read(by_format.values())
 
 
-def _read(by_format: Iterable[tuple[Format, list[Path]]]) -> Iterator[Taken | Skipped]:
+def _read(by_format: Iterable[tuple[Format, list[Path]]]) -> Iterator[Taken | Skipped | Evaluated]:
     for format, files in by_format:
         skipped: list[Skipped] = []
         for one in format.read(_values(files, skipped)):
@@ -89,13 +90,14 @@ def _inside(path: Path, source: IO[bytes]) -> Iterator[Value | Skipped]:
     return members_of(path, source) if is_zip(source) else values_of(path, source)
 
 
-def _format(path: Path) -> Format:
+def _format(path: Path) -> tuple[Format, bool]:
+    """The format of a file, and whether it is to be read before others. Raises: FileError."""
     try:
         with opened(path) as source:
             values = (v for v in _inside(path, source) if isinstance(v, Value))
             first = next(values, None)
             if first is not None and first.value is None and first.text is not None:
-                return CURL
+                return CURL, False
             looked_at = [v.value for v in chain([first] if first else [], islice(values, LOOKED_AT - 1))]
     except FileError as error:
         if error.slug == "import-format":
@@ -104,7 +106,7 @@ def _format(path: Path) -> Format:
     found = format_of(looked_at)
     if found is None:
         raise _foreign(path)
-    return found
+    return found, found.ahead(looked_at)
 
 
 def _foreign(path: Path) -> FileError:

@@ -12,14 +12,16 @@ from reroll.intake.bodies import (
     as_mapping,
     as_object,
     as_text,
+    finite,
     is_request,
     messages_of,
     read_answer,
     whole_number,
 )
 from reroll.intake.moments import lasted, moment
-from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
+from reroll.intake.taken import Evaluated, Format, Mark, Skipped, Taken, Value
 from reroll.sample import Completion, Usage
+from reroll.store_rows import Evaluation
 
 __all__ = ["LANGFUSE", "taken_from_observation"]
 
@@ -37,6 +39,7 @@ INVENTED: Mapping[str, tuple[JSON, ...]] = {
 }
 NOT_ALL = "Langfuse keeps only some parameters; what else was sent (such as logprobs or a schema) is not known."
 ANSWERED = "Langfuse names the model as the one that answered does; the request may have used another name for it."
+OF_TRACE = "is a score of a whole trace, which judges none of its calls (it is counted with those that come after it)"
 NONE = "The observation keeps no parameter that somebody set; the server's defaults would be used."
 
 
@@ -75,7 +78,11 @@ def _pages(value: Mapping[str, JSON]) -> bool:
     return isinstance(data, list) and "meta" in value and any(isinstance(d, dict) and _is_observation(d) for d in data)
 
 
-def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
+def _ahead(first: Sequence[JSON]) -> bool:
+    return bool(first) and all(isinstance(v, dict) and _is_score(v) for v in first)
+
+
+def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped | Evaluated]:
     marks: dict[str, list[Mark]] = {}
     for one in values:
         value = one.value if isinstance(one.value, dict) else {}
@@ -84,8 +91,15 @@ def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
             where = one.where if len(items) == 1 else f"{one.where}, entry {i}"
             if isinstance(item, dict) and _is_score(item):
                 _keep(item, marks)
+                yield _told(item, where)
                 continue
             yield _taken(item if isinstance(item, dict) else {}, where, marks)
+            own = item.get("scores") if isinstance(item, dict) else None
+            for score in own if isinstance(own, list) else ():
+                if isinstance(score, dict):
+                    yield _told(
+                        {**score, "traceId": _get(item, "traceId", "trace_id"), "observationId": item.get("id")}, where
+                    )
 
 
 def _items(value: Mapping[str, JSON]) -> list[JSON]:
@@ -110,6 +124,27 @@ def _keep(score: Mapping[str, JSON], marks: dict[str, list[Mark]]) -> None:
     marks.setdefault(str(about), []).append(_mark(score))
 
 
+def _told(score: Mapping[str, JSON], where: str) -> Evaluated | Skipped:
+    """The score of one observation, for whenever that comes; one of a whole trace judges no call of it."""
+    trace, span = _get(score, "traceId", "trace_id"), _get(score, "observationId", "observation_id")
+    if trace is None or span is None:
+        return Skipped(NAME, where, OF_TRACE)
+    number = score.get("value")
+    label = _get(score, "stringValue", "string_value")
+    label = number if label is None and isinstance(number, str) else label
+    return Evaluated(
+        Evaluation(
+            str(trace),
+            str(span),
+            "",
+            as_text(score.get("name")),
+            as_text(label),
+            finite(number),
+            as_text(score.get("comment")),
+        )
+    )
+
+
 def _mark(score: Mapping[str, JSON]) -> Mark:
     value = _get(score, "value", "stringValue", "string_value")
     good = isinstance(value, int | float | str) and not isinstance(value, bool)
@@ -125,7 +160,12 @@ def _taken(value: Mapping[str, JSON], where: str, marks: Mapping[str, list[Mark]
         return Skipped(NAME, where, "is a generation without messages (its input was not kept)")
     start = moment(_get(value, "startTime", "start_time"))
     seconds, skew = lasted(start, moment(_get(value, "endTime", "end_time")))
-    names = {"trace": ("traceId", "trace_id"), "record": ("id",), "session": ("sessionId", "session_id")}
+    names = {
+        "trace": ("traceId", "trace_id"),
+        "span": ("id",),
+        "record": ("id",),
+        "session": ("sessionId", "session_id"),
+    }
     ids = {k: str(found) for k, keys in names.items() if (found := _get(value, *keys)) is not None}
     own = value.get("scores")
     scores = [_mark(s) for s in own if isinstance(s, dict)] if isinstance(own, list) else []
@@ -228,4 +268,4 @@ def _usage(given: Mapping[str, JSON]) -> Usage:
     )
 
 
-LANGFUSE = Format(NAME, _looks_like, _read)
+LANGFUSE = Format(NAME, _looks_like, _read, _ahead)

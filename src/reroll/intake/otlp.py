@@ -10,18 +10,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reroll.intake import ai_sdk, genai, langfuse_spans, openinference
+from reroll.intake.bodies import as_text, finite
 from reroll.intake.moments import lasted, moment
 from reroll.intake.spans import Event, Span
-from reroll.intake.taken import Format, Mark, Skipped, Taken, Value
+from reroll.intake.taken import Evaluated, Format, Mark, Skipped, Taken, Value
+from reroll.store_evaluated import verdict_of
+from reroll.store_rows import Evaluation
 
 __all__ = ["CALLS_BEGIN", "NO_CALL", "OTLP", "TWICE", "error_of", "may_be_call", "spans_of", "take_spans"]
 
 JSON = Any
 NAME = "OpenTelemetry"
 NO_CALL = "is a span that is no call of a model"
+OF_NONE = "is an evaluation that says of no call (it has neither a span nor a response id)"
 NO_MESSAGES = "is a call whose messages were not captured (content capture is switched off where it was recorded)"
 EVALUATION = "gen_ai.evaluation.result"
-OF_NONE = "is an evaluation of a call that is in none of the files, or comes before it there: name this file first"
 TWICE = "is a call that was taken already (the same span a second time)"
 # A dialect takes a span that it knows, and gives None for all others. The first that knows it has it.
 DIALECTS = (openinference.take, langfuse_spans.take, ai_sdk.take, genai.take)
@@ -40,26 +43,25 @@ def _is_span(value: Mapping[str, JSON]) -> bool:
     return ids and isinstance(value.get("attributes"), dict | list) and "name" in value
 
 
-def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped]:
+def _read(values: Iterable[Value]) -> Iterator[Taken | Skipped | Evaluated]:
     seen: set[int] = set()
-    waiting: dict[tuple[str, str], _Evaluated] = {}
+    waiting: dict[tuple[str, str], list[Event]] = {}
     for one in values:
         spans = list(spans_of(one.value)) if isinstance(one.value, dict) else []
         if not spans:
             yield Skipped(NAME, one.where, "holds no span")
-        for span in [s for s in spans if _is_evaluation(s)]:
-            waiting.setdefault((span.trace, span.id), _Evaluated(one.where, [])).events.extend(span.events)
-        calls = (s for s in spans if not _is_evaluation(s))
-        yield from take_spans(one.where, (_evaluated(s, waiting) for s in calls), seen)
-    yield from (Skipped(NAME, f"{left.where}, span {span}", OF_NONE) for (_, span), left in waiting.items())
+        for span in spans:
+            if _is_evaluation(span) and span.id:
+                waiting.setdefault((span.trace, span.id), []).extend(span.events)
+        others = (s for s in spans if not (_is_evaluation(s) and s.id))
+        yield from take_spans(one.where, (_evaluated(s, waiting) for s in others), seen)
+    for (trace, id), events in waiting.items():
+        yield from _told(Span("log", trace, id, {}, tuple(events)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Evaluated:
-    """Evaluations that were read before the call that they are about, and where."""
-
-    where: str
-    events: list[Event]
+def _ahead(first: Sequence[JSON]) -> bool:
+    spans = [span for value in first if isinstance(value, dict) for span in spans_of(value)]
+    return bool(spans) and all(_is_evaluation(span) for span in spans)
 
 
 def _is_evaluation(span: Span) -> bool:
@@ -67,16 +69,44 @@ def _is_evaluation(span: Span) -> bool:
     return span.name == "log" and all(e.name == EVALUATION for e in span.events)
 
 
-def _evaluated(span: Span, waiting: dict[tuple[str, str], _Evaluated]) -> Span:
+def _evaluated(span: Span, waiting: dict[tuple[str, str], list[Event]]) -> Span:
     """The span with the evaluations of it that came before it."""
     found = waiting.pop((span.trace, span.id), None)
-    return replace(span, events=(*span.events, *found.events)) if found else span
+    return replace(span, events=(*span.events, *found)) if found else span
 
 
-def take_spans(where: str, spans: Iterable[Span], seen: set[int]) -> Iterator[Taken | Skipped]:
-    """The calls of these spans; `seen` holds the spans that were taken before, and those of these are added."""
+def _told(span: Span) -> Iterator[Evaluated]:
+    """The evaluations that a span or its log records hold."""
+    for event in span.events:
+        if event.name == EVALUATION:
+            said = event.attributes
+            response = as_text(said.get("gen_ai.response.id"))
+            if not span.id and not response:
+                continue  # of no call that anybody could find
+            yield Evaluated(
+                Evaluation(
+                    span.trace,
+                    span.id,
+                    response,
+                    as_text(said.get("gen_ai.evaluation.name")) or "evaluation",
+                    as_text(said.get("gen_ai.evaluation.score.label")),
+                    finite(said.get("gen_ai.evaluation.score.value")),
+                    as_text(said.get("gen_ai.evaluation.explanation")),
+                )
+            )
+
+
+def take_spans(where: str, spans: Iterable[Span], seen: set[int]) -> Iterator[Taken | Skipped | Evaluated]:
+    """The calls of these spans, and what is said of calls there; `seen` holds the spans that were taken before, and
+    those of these are added."""
     for span in spans:
         place = f"{where}, span {span.id}" if span.id else where
+        told = list(_told(span))
+        yield from told
+        if _is_evaluation(span):
+            if not told:
+                yield Skipped(NAME, place, OF_NONE)
+            continue
         key = hash((span.trace, span.id))
         if span.id and key in seen:
             yield Skipped(NAME, place, TWICE)
@@ -133,15 +163,9 @@ def _evaluations(span: Span) -> Iterator[Mark]:
 
 
 def _verdict(span: Span, several: bool) -> float | None:
-    """1 where every evaluation says pass, 0 where one says fail; None where they speak of something else.
-
-    A score by itself is none: whether much of it is good, only its name says. Of `several` completions it is not
-    known which one an evaluation is about, so there all must say the same.
-    """
-    labels = [str(e.attributes.get("gen_ai.evaluation.score.label")) for e in span.events if e.name == EVALUATION]
-    if not labels or not set(labels) <= {"pass", "fail"} or (several and len(set(labels)) > 1):
-        return None
-    return float("fail" not in labels)
+    """What the evaluations of a span say together."""
+    labels = [as_text(e.attributes.get("gen_ai.evaluation.score.label")) for e in span.events if e.name == EVALUATION]
+    return verdict_of(labels, several)
 
 
 # -- the export's JSON -------------------------------------------------------------------------------------------------
@@ -248,7 +272,7 @@ def _typed(value: JSON, depth: int) -> JSON:
 
 
 @dataclass(slots=True)
-class _Told:
+class _Said:
     """What the log records of one span say together."""
 
     attributes: dict[str, JSON]
@@ -258,7 +282,7 @@ class _Told:
 
 def _logged(records: Iterable[Mapping[str, JSON]]) -> Iterator[Span]:
     """Log records about one span put together: its details, or a record for each message."""
-    told: dict[tuple[str, str], _Told] = {}
+    told: dict[tuple[str, str], _Said] = {}
     for i, record in enumerate(records):
         attributes = attributes_of(record.get("attributes"))
         name = record.get("eventName") or record.get("event_name") or attributes.get("event.name") or ""
@@ -266,7 +290,7 @@ def _logged(records: Iterable[Mapping[str, JSON]]) -> Iterator[Span]:
             continue
         span = _id(record.get("spanId", record.get("span_id")))
         trace = _id(record.get("traceId", record.get("trace_id")))
-        one = told.setdefault((trace, span or f"#{i}"), _Told({}, [], moment(record.get("timeUnixNano"))))
+        one = told.setdefault((trace, span or f"#{i}"), _Said({}, [], moment(record.get("timeUnixNano"))))
         body = _typed(record.get("body"), 0)
         one.events.append(Event(str(name), {**(body if isinstance(body, dict) else {}), **attributes}))
         one.attributes.update(attributes)
@@ -275,4 +299,4 @@ def _logged(records: Iterable[Mapping[str, JSON]]) -> Iterator[Span]:
         yield Span("log", trace, id, one.attributes, tuple(one.events), one.start, None, None)
 
 
-OTLP = Format("OpenTelemetry", _looks_like, _read)
+OTLP = Format("OpenTelemetry", _looks_like, _read, _ahead)

@@ -66,6 +66,7 @@ class Intake:
     made:      cases that are new; matched: calls whose case the project has.
     unanswered: requests that came without an answer: cases without a sample.
     marked:    calls that came with a score, label or thumb, by its name.
+    evaluated: evaluations of traced calls, whether or not these were there; awaiting: those whose call is not here.
     """
 
     formats: Mapping[str, int]
@@ -77,6 +78,8 @@ class Intake:
     unanswered: int
     marked: Mapping[str, int]
     project: str | None = None
+    evaluated: int = 0
+    awaiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

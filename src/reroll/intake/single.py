@@ -14,7 +14,7 @@ from reroll.intake.addressing import KINDS, UNKNOWN_MODEL, model_ref
 from reroll.intake.bodies import joined, messages_of, request_text, tools_of
 from reroll.intake.casing import params_of, place
 from reroll.intake.formats import read_files
-from reroll.intake.taken import FIDELITY_WORDS, Skipped, Taken
+from reroll.intake.taken import FIDELITY_WORDS, Evaluated, Skipped, Taken
 from reroll.keys import is_loopback, is_vendors
 from reroll.match import clean
 from reroll.numbers import counts
@@ -149,6 +149,8 @@ def _chosen(path: Path) -> Taken:
     for one in read_files([Path(name)]):
         if isinstance(one, Skipped):
             why[f"{one.where} {one.why}"] += 1
+            continue
+        if isinstance(one, Evaluated):
             continue
         count += 1
         if count <= NAMED and wanted is None:

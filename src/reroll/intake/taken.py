@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reroll.sample import Completion, Usage, made_often
+from reroll.store_rows import Evaluation
 
-__all__ = ["API", "FIDELITY_WORDS", "Fidelity", "Format", "Mark", "Skipped", "Taken", "Value"]
+__all__ = ["API", "FIDELITY_WORDS", "Evaluated", "Fidelity", "Format", "Mark", "Skipped", "Taken", "Value"]
 
 JSON = Any  # what json.loads returns
 Fidelity = Literal["exact", "partly", "messages"]
@@ -78,6 +79,18 @@ class Skipped:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What a file says of a call that is elsewhere, or beside it: the store joins the two, whichever comes first."""
+
+    evaluation: Evaluation
+
+
+def not_ahead(first: Sequence[JSON]) -> bool:
+    """For formats in which no file must be read before the others."""
+    return False
+
+
 @made_often
 class Value:
     """One JSON value of a file (or, for `curl`, a text), and where it stands."""
@@ -89,8 +102,13 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: how it is called, whether the first values of a file look like it, and how calls are read from it."""
+    """A format: how it is called, whether the first values of a file look like it, and how calls are read from it.
+
+    ahead: whether a file with these first values holds only evaluations: it is read before the others, so that what
+    is counted of the calls has them.
+    """
 
     name: str
     looks_like: Callable[[Sequence[JSON]], bool]
-    read: Callable[[Iterable[Value]], Iterator[Taken | Skipped]]
+    read: Callable[[Iterable[Value]], Iterator[Taken | Skipped | Evaluated]]
+    ahead: Callable[[Sequence[JSON]], bool] = not_ahead

@@ -22,13 +22,13 @@ from reroll.intake.bodies import messages_of, tools_of
 from reroll.intake.casing import Placed, again_of, case_of, keys_of_project, params_of, place, sample_of
 from reroll.intake.recording import Arm, Intake, LeftOut, Recording, arm_of
 from reroll.intake.storing import Batch, Briefly, Plain, row_of
-from reroll.intake.taken import Skipped, Taken
+from reroll.intake.taken import Evaluated, Skipped, Taken
 from reroll.json_text import json_bytes
 from reroll.program import Program, Request
 from reroll.project import Project
 from reroll.sample import Usage, made_often
 from reroll.store import Store
-from reroll.store_rows import NewSample, Origin, several
+from reroll.store_rows import Evaluation, NewSample, Origin, several
 
 __all__ = ["LATER", "Call", "take_in"]
 
@@ -36,7 +36,7 @@ JSON = Any
 REWARD = (Check.of("reward", 1),)
 REMEMBERED = 200_000  # requests and cases that need not be stored again
 BATCH, BATCH_BYTES = 10_000, 2**25  # calls stored in one transaction, and how much their requests may be together
-SAME_BYTES = 2**24  # of requests whose places are remembered
+SAME_BYTES = 2**23  # of requests whose places are remembered
 NOT_COUNTED = Usage()  # what a call of several completions took is counted with the first
 PLACES = 3  # of what was left out, so many places are named
 MOST_SENTENCES = 40
@@ -93,7 +93,7 @@ class _Same:
 
 
 def take_in(
-    calls: Iterable[Taken | Skipped],
+    calls: Iterable[Taken | Skipped | Evaluated],
     *,
     store: Store,
     folder: Path,
@@ -120,6 +120,7 @@ def take_in(
             taker.add(one)
         taker.flush()
         taker.settle()
+        taker.tell()
     return taker.found(alpha)
 
 
@@ -155,15 +156,22 @@ class _Taker:
         self.words: dict[tuple[str, str | None], dict[str, list[str]]] = {}
         self.matched = self.unanswered = self.samples = self.stored = 0
         self.check_names: dict[str, None] = {}
+        self.told: list[Evaluation] = []
+        self.evaluated = 0
         self.waiting: Batch = []
         self.places: list[str] = []  # where each of them stands
         self.storing: list[tuple[str, str, str]] = []  # of each call: where it stands, the ids of request and case
         self.bytes = 0
         self.beside = beside
 
-    def add(self, one: Taken | Skipped) -> None:
+    def add(self, one: Taken | Skipped | Evaluated) -> None:
         if isinstance(one, Skipped):
             self.leave(one.where, one.why)
+            return
+        if isinstance(one, Evaluated):
+            self.told.append(one.evaluation)
+            if len(self.told) >= BATCH:
+                self.tell()
             return
         mark = _mark(one)
         same = self.same.get(mark)
@@ -324,6 +332,12 @@ class _Taker:
                 known.clear()
             known.update(new_ones)
 
+    def tell(self) -> None:
+        """Keep the evaluations: the store joins them to their calls, whichever of the two comes first."""
+        told, self.told = self.told, []
+        self.evaluated += len(told)
+        self.store.put_evaluations(told)
+
     @staticmethod
     def _must_be_secret(error: UsageError) -> None:
         if error.slug != "secret-in-request":
@@ -343,6 +357,8 @@ class _Taker:
             self.matched,
             self.unanswered,
             dict(self.marked),
+            evaluated=self.evaluated,
+            awaiting=self.store.evaluated()[1] if self.evaluated else 0,
         )
         matched = len({case.id for case in self.own.values()}) if self.matched else 0
         cases = len(self.made) + min(matched, self.matched)

@@ -42,6 +42,11 @@ def _intake_lines(intake: Intake, pen: Pen) -> list[Text]:
     if intake.unanswered:
         said.append(f"{counts('request', intake.unanswered)} without an answer: a case, and no sample")
     said += [f"{counts('call', n)} with a score named {name}" for name, n in intake.marked.items()]
+    if intake.evaluated:
+        said.append(f"{counts('evaluation', intake.evaluated)} of calls, kept with them")
+    if intake.awaiting:
+        wait = "waits" if intake.awaiting == 1 else "wait"
+        said.append(f"{counts('evaluation', intake.awaiting)} in the store {wait} for their call, which is not here")
     lines = [line for text in said if text for line in pen.wrap(pen.text(text), 3, 5)]
     if intake.guessed:
         lines += [Text(), *pen.wrap(pen.text("Not known or made up by what wrote the file", "bold"), 1)]

@@ -1,0 +1,174 @@
+"""The part of the store that knows what was said of calls elsewhere, and joins it to them, whichever comes first.
+
+An evaluation finds its call by trace and span, else by the server's own name for its answer, where that names one call.
+Until then it waits. What the evaluations of a call say together is the reward of its samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_, update
+
+from reroll import store_sql as sql
+from reroll.store_base import Database, chunks, now_us
+from reroll.store_origins import LONGEST, as_kept
+from reroll.store_rows import Evaluation, Origin, clean
+from reroll.store_schema import evaluations, origins, samples
+
+__all__ = ["WAITING", "Evaluated", "join_waiting", "verdict_of"]
+
+ADD = sql.insert_new(evaluations)
+LONGEST_COMMENT = 8000  # characters, as in what goes out
+WAITS = evaluations.c.sample_id.is_(None)
+WAITING = select(func.count()).select_from(evaluations).where(WAITS)
+JOINED = update(evaluations).where(evaluations.c.seq == bindparam("at")).values(sample_id=bindparam("sample"))
+REWARDED = update(samples).where(samples.c.id == bindparam("of")).values(reward=bindparam("value"))
+
+
+def verdict_of(labels: Collection[str], several: bool = False) -> float | None:
+    """1 where every evaluation says pass, 0 where one says fail; None where they speak of something else.
+
+    A score by itself is none: whether much of it is good, only its name says. Of `several` completions it is not
+    known which one an evaluation is about, so there all must say the same.
+
+    >>> verdict_of(["pass", "fail"]), verdict_of(["pass"]), verdict_of(["pass", "low"])
+    (0.0, 1.0, None)
+    """
+    said = set(labels)
+    if not said or not said <= {"pass", "fail"} or (several and len(said) > 1):
+        return None
+    return float("fail" not in said)
+
+
+class Evaluated(Database):
+    """The evaluations of a `Store`."""
+
+    def put_evaluations(self, found: Iterable[Evaluation]) -> int:
+        """Keep them, each once, joined to their calls where these are here. Returns how many of them wait."""
+        now = now_us()
+        rows = {key: {"key": key, **row, "came_us": now} for row in map(_row, found) for key in [_key(row)]}
+        waiting = 0
+        for keys in chunks(list(rows)):
+            with self._write() as connection:
+                sql.add_all(connection, ADD, [rows[key] for key in keys])
+                here = evaluations.c.key.in_(keys)
+                _join(connection, connection.execute(select(evaluations).where(here, WAITS)).all())
+                waiting += connection.execute(
+                    select(func.count()).select_from(evaluations).where(here, WAITS)
+                ).scalar_one()
+        return waiting
+
+    def evaluations(self, sample_ids: Collection[str]) -> dict[str, list[Evaluation]]:
+        """What was said of these samples' calls, by sample id, in the order in which it came."""
+        names = tuple(evaluations.c[name] for name in Evaluation.__dataclass_fields__)
+        found: dict[str, list[Evaluation]] = {}
+        with self._read() as connection:
+            for part in chunks(sorted(sample_ids)):
+                query = select(evaluations.c.sample_id, *names).where(evaluations.c.sample_id.in_(part))
+                for id, *said in connection.execute(query.order_by(evaluations.c.seq)):
+                    found.setdefault(id, []).append(Evaluation(*said))
+        return found
+
+    def evaluated(self) -> tuple[int, int]:
+        """How many evaluations there are, and how many of them wait for their call."""
+        with self._read() as connection:
+            whole = connection.execute(select(func.count()).select_from(evaluations)).scalar_one()
+            return whole, connection.execute(WAITING).scalar_one()
+
+
+def join_waiting(connection: Connection, made: Sequence[Origin]) -> None:
+    """Join what waited for the calls that were made there, in the transaction that stores them."""
+    kept = [as_kept(one) for one in made]
+    places = {(one.trace, one.span) for one in kept if one.span}
+    responses = {one.response for one in kept if one.response}
+    found = {}
+    for part in chunks(sorted(places)):
+        here = select(evaluations).where(WAITS, tuple_(evaluations.c.trace, evaluations.c.span).in_(part))
+        found.update({row.seq: row for row in connection.execute(here)})
+    for names in chunks(sorted(responses)):
+        here = select(evaluations).where(WAITS, evaluations.c.response.in_(names))
+        found.update({row.seq: row for row in connection.execute(here)})
+    _join(connection, [found[seq] for seq in sorted(found)])
+
+
+def _join(connection: Connection, waiting: Sequence[Any]) -> None:
+    """Join those whose call is here, and give its samples the reward that all of it says."""
+    joined = {}
+    for part in chunks(waiting):
+        by_place, by_response = _calls(connection, part)
+        for one in part:
+            sample = by_place.get((one.trace, one.span)) or by_response.get(one.response)
+            if sample is not None:
+                joined[one.seq] = sample
+    if joined:
+        connection.execute(JOINED, [{"at": seq, "sample": sample} for seq, sample in joined.items()])
+        for ids in chunks(sorted(set(joined.values()))):
+            _reward(connection, ids)
+
+
+def _calls(connection: Connection, waiting: Sequence[Any]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+    """The first sample of each call that these may be about: by trace and span, and by the name of its answer."""
+    stored = select(origins, samples.c.seq).join(samples, samples.c.id == origins.c.sample_id).order_by(samples.c.seq)
+    places = sorted({(one.trace, one.span) for one in waiting if one.span})
+    names = sorted({one.response for one in waiting if one.response})
+    by_place: dict[tuple[str, str], str] = {}
+    if places:
+        for row in connection.execute(stored.where(tuple_(origins.c.trace, origins.c.span).in_(places))):
+            by_place.setdefault((row.trace, row.span), row.sample_id)
+    by_response: dict[str, dict[tuple[str, str], str]] = {}
+    if names:
+        for row in connection.execute(stored.where(origins.c.response.in_(names))):
+            by_response.setdefault(row.response, {}).setdefault((row.trace, row.span), row.sample_id)
+    # Some servers give every answer the same name: that names none of them.
+    return by_place, {name: next(iter(calls.values())) for name, calls in by_response.items() if len(calls) == 1}
+
+
+def _reward(connection: Connection, ids: Sequence[str]) -> None:
+    """Give the samples of these calls, each named by its first, what its evaluations say together."""
+    labels: dict[str, list[str]] = {}
+    query = select(evaluations.c.sample_id, evaluations.c.label).where(evaluations.c.sample_id.in_(ids))
+    for id, label in connection.execute(query):
+        labels.setdefault(id, []).append(label)
+    first = origins.alias()
+    same = and_(origins.c.trace == first.c.trace, origins.c.span == first.c.span, first.c.span != "")
+    of = (
+        select(first.c.sample_id, samples.c.id, samples.c.reward, samples.c.choice)
+        .select_from(first)
+        .join(origins, or_(origins.c.sample_id == first.c.sample_id, same))
+        .join(samples, samples.c.id == origins.c.sample_id)
+        .where(first.c.sample_id.in_(ids), samples.c.text.is_not(None))
+    )
+    calls: dict[str, list[Any]] = {}
+    for row in connection.execute(of):
+        calls.setdefault(row.sample_id, []).append(row)
+    changed = []
+    for id, rows in calls.items():
+        verdict = verdict_of(labels[id], any(row.choice for row in rows))
+        for row in rows:
+            # Versions before 0009 kept the reward alone of what came with a call: a failure of then stays one.
+            value = 0.0 if verdict and row.reward == 0 else verdict
+            if value != row.reward:
+                changed.append({"of": row.id, "value": value})
+    if changed:
+        connection.execute(REWARDED, changed)
+
+
+def _row(one: Evaluation) -> dict[str, str | float | None]:
+    return {
+        "trace": clean(one.trace)[:LONGEST],
+        "span": clean(one.span)[:LONGEST],
+        "response": clean(one.response)[:LONGEST],
+        "name": clean(one.name)[:LONGEST],
+        "label": clean(one.label)[:LONGEST],
+        "score": one.score,
+        "comment": clean(one.comment)[:LONGEST_COMMENT],
+        "sample_id": None,
+    }
+
+
+def _key(row: dict[str, str | float | None]) -> bytes:
+    text = repr([row[name] for name in Evaluation.__dataclass_fields__])
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
