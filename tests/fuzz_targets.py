@@ -508,7 +508,6 @@ PATHS = (
     "/cases/next-friday/wordings",
     "/cases/next-friday/tree",
     "/static/{}",
-    "/events",
     "/{}",
 )
 FIELDS = (
