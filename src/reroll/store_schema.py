@@ -49,6 +49,7 @@ __all__ = [
     "cases",
     "checks",
     "decisions",
+    "evaluations",
     "findings",
     "job_questions",
     "jobs",
