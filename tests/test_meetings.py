@@ -20,7 +20,7 @@ def test_a_planted_cause_of_the_bundled_model_is_named_and_its_range_holds_the_e
     rate, least, most = exact_drop(project, planted)
     assert 0.2 < rate < 0.5
     assert 0.15 < least <= most < rate
-    # It mostly takes a third of them; which questions are asked hangs on the last bits of sums, on each processor others.
+    # It mostly takes a third of them. Which questions are asked hangs on the last bits of sums, so on the processor.
     found = look_for(planted, tmp_path, seed=1, budget=1500)
     assert judged(planted, found, (least, most)) == (True, True), found["text"]
     assert found["verdict"] == "systematic"
