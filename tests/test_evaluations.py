@@ -159,9 +159,9 @@ def test_what_is_said_of_a_call_is_joined_to_it_in_either_order(store: Store) ->
         store.put_evaluations([Evaluation("d" * 32, "e" * 16, "r-2", "right", "fail"), said_of(Origin(), "pass")]) == 1
     )
     assert reward_of(second) == 0.0
-    # What is neither pass nor fail leaves what is right open.
+    # A number without a word says neither pass nor fail, and takes no failure back.
     assert store.put_evaluations([said_of(one, "", score=0.3)]) == 0
-    assert reward_of(first) is None
+    assert reward_of(first) == 0.0
     # A server that gives every answer the same name names none of them; a call of several answers is judged as one.
     same = Origin("a" * 32, "f" * 16, "chatcmpl"), Origin("a" * 32, "0" * 16, "chatcmpl")
     third, fourth, fifth = store.add_samples([made(2, same[0]), made(3, same[0], choice=1), made(4, same[1])])
@@ -329,3 +329,35 @@ def test_headers_that_are_none_are_not_repeated(project: Path, capsys: Any, monk
     said = reroll(capsys, "export", "--to", "http://127.0.0.1:1", "--project", project).complaint
     assert "OTEL_EXPORTER_OTLP_HEADERS wants NAME=VALUE" in said
     assert SECRET not in said
+
+
+@pytest.mark.parametrize("order", ["AeB", "eAB", "ABe", "BeA", "eBA"])
+def test_a_named_span_is_believed_where_a_server_gives_every_answer_one_name(store: Store, order: str) -> None:
+    ids: dict[str, str] = {}
+    for what in order:
+        if what == "e":
+            store.put_evaluations([Evaluation("t", "B", "chatcmpl-0", "tone", "fail")])
+        else:
+            made = Origin("t", what, "chatcmpl-0")
+            new = NewSample(Sample(Completion("hi")), "r1:0", what, 0, "p1:0", "a", origin=made)
+            [ids[what]] = store.add_samples([new])
+    assert [store.sample(ids[what]).sample.reward for what in "AB"] == [None, 0.0]
+
+
+def test_a_name_that_a_second_call_has_too_names_neither_any_more(store: Store) -> None:
+    ids = []
+    store.put_evaluations([Evaluation("", "", "chatcmpl-0", "tone", "fail")])
+    for at, reward in (("A", 0.0), ("B", None)):
+        new = NewSample(Sample(Completion("hi")), "r1:0", at, 0, "p1:0", "a", origin=Origin("t", at, "chatcmpl-0"))
+        ids += store.add_samples([new])
+        assert store.sample(ids[0]).sample.reward == reward
+    assert store.evaluated() == (1, 1)
+
+
+def test_a_number_takes_no_verdict_back(store: Store) -> None:
+    new = NewSample(Sample(Completion("hi"), reward=0.0), "r1:0", "A", 0, "p1:0", "a", origin=Origin("t", "A", ""))
+    [id] = store.add_samples([new])
+    store.put_evaluations([Evaluation("t", "A", "", "length", "", 0.4)])
+    assert store.sample(id).sample.reward == 0.0, "known before evaluations were kept"
+    store.put_evaluations([Evaluation("t", "A", "", "tone", "fail"), Evaluation("t", "A", "", "style", "low")])
+    assert store.sample(id).sample.reward == 0.0

@@ -21,7 +21,6 @@ from reroll.lessons import LESSONS, lesson
 from reroll.models.local import LocalModel
 from reroll.models.registry import open_model
 from reroll.playground import Playground, Run, example
-from reroll.web import pages_learn
 from reroll.web.pages_learn import SHOWS
 from tests.exact import exact_pass
 from tests.pages import browser, needs_chromium, run, served, tab
@@ -29,13 +28,6 @@ from tests.pages import browser, needs_chromium, run, served, tab
 pytest.importorskip("xllamacpp", reason="xllamacpp has no wheel for this machine")
 
 CASE, HALF = steps.CASE, steps.HALF
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _the_pages_let_their_model_go() -> Iterator[None]:
-    """Tests that share this process count who uses the bundled model."""
-    yield
-    pages_learn._play.close()
 
 
 @pytest.fixture(scope="module")

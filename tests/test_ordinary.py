@@ -169,3 +169,4 @@ def test_a_template_is_read_backwards_as_a_pattern_would_read_it(template: str, 
 def test_a_text_is_held_against_a_template_in_a_time_that_grows_with_it() -> None:
     assert inputs_of("{a}, {b}, {c}, {d}!", ", " * 500_000) is None
     assert inputs_of("{a}, {b}, {a}!", ", " * 500_000) is None
+    assert inputs_of("{a} {b} {c} {d} {e} {f} {g} {a}", " " * 150 + "x") is None

@@ -248,7 +248,7 @@ def test_a_page_that_follows_more_jobs_than_a_browser_holds_connections_can_stil
         visit.page.wait_for_selector("[data-job][data-ready=waiting]")
         with visit.page.expect_navigation():
             visit.page.locator(f"[data-job='{ids[-1]}'] button", has_text="Stop").click(timeout=5000)
-        assert visit.page.locator("[data-job]").count() == 7
+        visit.page.wait_for_function("document.querySelectorAll('[data-job]').length === 7", timeout=SECONDS)
         stop(server.folder, ids)
         visit.page.wait_for_selector("main:not(:has([data-job]))", timeout=SECONDS)
         visit.is_clean()

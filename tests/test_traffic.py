@@ -242,6 +242,20 @@ def test_a_process_of_its_own_stores_the_very_rows_that_a_thread_does(
         assert rows(other) == rows(either_store)
 
 
+def test_where_a_second_process_cannot_be_a_thread_does_the_same_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(beside, "APART", 0)
+    broken = tmp_path / "python"
+    broken.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import nothing_of_this_name"\n')
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    path = save(tmp_path, *map(call, range(10)))
+    with Store.open(tmp_path / "store.sqlite") as store:
+        assert take_in(read_files([path]), store=store, folder=tmp_path, checks=()).stored == 10
+    assert capfd.readouterr().err == ""
+
+
 def test_where_the_process_that_stores_dies_one_sentence_says_so_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

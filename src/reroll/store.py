@@ -12,7 +12,7 @@ store_schema.py says what each column means; store_sqlite.py and store_postgres.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack, get_args
 
@@ -91,7 +91,7 @@ def rates_query(walks: bool) -> Executable:
 class Opening:
     """What another process needs to open the same store: with a server's password, so for nobody's eyes."""
 
-    place: str
+    place: str = field(repr=False)
     busy_seconds: float
     rescue: Path | None
     opened: tuple[int, int] | None  # which file it is, where it is one

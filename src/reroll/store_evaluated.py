@@ -29,18 +29,18 @@ REWARDED = update(samples).where(samples.c.id == bindparam("of")).values(reward=
 
 
 def verdict_of(labels: Collection[str], several: bool = False) -> float | None:
-    """1 where every evaluation says pass, 0 where one says fail; None where they speak of something else.
+    """0 where one evaluation says fail, 1 where every one that has a label says pass; else None.
 
-    A score by itself is none: whether much of it is good, only its name says. Of `several` completions it is not
-    known which one an evaluation is about, so there all must say the same.
+    A score by itself, without a label, says nothing: whether much of it is good, only its name says. Of `several`
+    completions it is not known which one an evaluation is about, so there all must say the same.
 
-    >>> verdict_of(["pass", "fail"]), verdict_of(["pass"]), verdict_of(["pass", "low"])
-    (0.0, 1.0, None)
+    >>> verdict_of(["pass", "fail"]), verdict_of(["pass", ""]), verdict_of(["pass", "low"]), verdict_of(["low", "fail"])
+    (0.0, 1.0, None, 0.0)
     """
-    said = set(labels)
-    if not said or not said <= {"pass", "fail"} or (several and len(said) > 1):
+    said = {label for label in labels if label}
+    if several and len(said) > 1:
         return None
-    return float("fail" not in said)
+    return 0.0 if "fail" in said else 1.0 if said == {"pass"} else None
 
 
 class Evaluated(Database):
@@ -80,47 +80,56 @@ class Evaluated(Database):
 
 
 def join_waiting(connection: Connection, made: Sequence[Origin]) -> None:
-    """Join what waited for the calls that were made there, in the transaction that stores them."""
+    """Join what is about the calls that were made there, in the transaction that stores them.
+
+    Looked at again are also those that have a call: this one may be the one they name by its span, or have the same
+    name as theirs, which then names neither.
+    """
     kept = [as_kept(one) for one in made]
     places = {(one.trace, one.span) for one in kept if one.span}
     responses = {one.response for one in kept if one.response}
     found = {}
     for part in chunks(sorted(places)):
-        here = select(evaluations).where(WAITS, tuple_(evaluations.c.trace, evaluations.c.span).in_(part))
+        here = select(evaluations).where(tuple_(evaluations.c.trace, evaluations.c.span).in_(part))
         found.update({row.seq: row for row in connection.execute(here)})
     for names in chunks(sorted(responses)):
-        here = select(evaluations).where(WAITS, evaluations.c.response.in_(names))
+        here = select(evaluations).where(evaluations.c.response.in_(names))
         found.update({row.seq: row for row in connection.execute(here)})
     _join(connection, [found[seq] for seq in sorted(found)])
 
 
-def _join(connection: Connection, waiting: Sequence[Any]) -> None:
-    """Join those whose call is here, and give its samples the reward that all of it says."""
-    joined = {}
-    for part in chunks(waiting):
+def _join(connection: Connection, looked_at: Sequence[Any]) -> None:
+    """Join each to its call, as far as it is here, and give the samples concerned what all of it says."""
+    joined: dict[int, str | None] = {}
+    concerned: set[str] = set()
+    for part in chunks(looked_at):
         by_place, by_response = _calls(connection, part)
         for one in part:
             sample = by_place.get((one.trace, one.span)) or by_response.get(one.response)
-            if sample is not None:
+            if sample != one.sample_id:
                 joined[one.seq] = sample
+                concerned |= {id for id in (sample, one.sample_id) if id is not None}
     if joined:
         connection.execute(JOINED, [{"at": seq, "sample": sample} for seq, sample in joined.items()])
-        for ids in chunks(sorted(set(joined.values()))):
+        for ids in chunks(sorted(concerned)):
             _reward(connection, ids)
 
 
 def _calls(connection: Connection, waiting: Sequence[Any]) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
     """The first sample of each call that these may be about: by trace and span, and by the name of its answer."""
-    stored = select(origins, samples.c.seq).join(samples, samples.c.id == origins.c.sample_id).order_by(samples.c.seq)
+    # Put in order here: asked for in the order of storing, SQLite would go through all samples.
+    stored = select(origins, samples.c.seq).join(samples, samples.c.id == origins.c.sample_id)
     places = sorted({(one.trace, one.span) for one in waiting if one.span})
     names = sorted({one.response for one in waiting if one.response})
     by_place: dict[tuple[str, str], str] = {}
     if places:
-        for row in connection.execute(stored.where(tuple_(origins.c.trace, origins.c.span).in_(places))):
+        rows = connection.execute(stored.where(tuple_(origins.c.trace, origins.c.span).in_(places))).all()
+        for row in sorted(rows, key=lambda row: row.seq):
             by_place.setdefault((row.trace, row.span), row.sample_id)
     by_response: dict[str, dict[tuple[str, str], str]] = {}
     if names:
-        for row in connection.execute(stored.where(origins.c.response.in_(names))):
+        rows = connection.execute(stored.where(origins.c.response.in_(names))).all()
+        for row in sorted(rows, key=lambda row: row.seq):
             by_response.setdefault(row.response, {}).setdefault((row.trace, row.span), row.sample_id)
     # Some servers give every answer the same name: that names none of them.
     return by_place, {name: next(iter(calls.values())) for name, calls in by_response.items() if len(calls) == 1}
@@ -146,10 +155,13 @@ def _reward(connection: Connection, ids: Sequence[str]) -> None:
         calls.setdefault(row.sample_id, []).append(row)
     changed = []
     for id, rows in calls.items():
-        verdict = verdict_of(labels[id], any(row.choice for row in rows))
+        said = labels.get(id, [])
+        verdict = verdict_of(said, any(row.choice for row in rows))
         for row in rows:
-            # Versions before 0009 kept the reward alone of what came with a call: a failure of then stays one.
-            value = 0.0 if verdict and row.reward == 0 else verdict
+            # Versions before 0009 kept the reward alone of what came with a call: a failure of then stays one, and
+            # what says neither pass nor fail takes nothing back.
+            kept = (verdict and row.reward == 0) or (said and not {"pass", "fail"} & set(said))
+            value = row.reward if kept else verdict
             if value != row.reward:
                 changed.append({"of": row.id, "value": value})
     if changed:

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,12 +117,19 @@ def _started(store: Store) -> _Process | None:
             [sys.executable, "-P", "-m", "reroll.intake.beside"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what goes wrong comes as a reply, in words
             env={**os.environ, "PYTHONPATH": paths},
+            process_group=0,  # Ctrl-C is for the one that reads; this one ends with its stdin
         )
     except OSError:
         return None
     process = _Process(child)
-    process.give(pickle.dumps(opening))
+    try:
+        process.give(pickle.dumps(opening))
+        process.result()  # it is there, and has opened the store
+    except RerollError:
+        process.close()
+        return None
     return process
 
 
@@ -131,7 +137,6 @@ def _started(store: Store) -> _Process | None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that reads; this one ends with its stdin
     batches, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed is no reply
     gc.set_threshold(50_000, 20, 100)  # what comes is plain values, in which there are no cycles
@@ -141,10 +146,10 @@ def main() -> None:
     try:
         opening: Opening = pickle.loads(first)  # noqa: S301
         with opening.open() as store:
+            _reply(replies, Stored())
             while (data := read_frame(batches)) is not None:
                 _reply(replies, _done(store, data))
     except RerollError as error:
-        read_frame(batches)
         _reply(replies, error)
 
 

@@ -27,6 +27,7 @@ JSON = Any
 WHOLE = "of whole conversations, of which no turn was chosen (--turn)"
 OTHER = "of another feature: what the program would send is not what was sent"
 MOST_REPEATED = 200  # characters of a text in which an input is looked for twice: its time grows with a power of them
+MOST_NAMES = 3  # inputs of such a template: they are the power
 KNOWN = "of cases that the project has already"
 
 
@@ -55,7 +56,8 @@ def inputs_of(template: str, text: str) -> dict[str, str] | None:
     inputs = dict(zip(names, said, strict=True))
     if all(inputs[name] == value for name, value in zip(names, said, strict=True)):
         return inputs
-    return _repeated(names, between, text) if len(text) <= MOST_REPEATED else None
+    few = len(text) <= MOST_REPEATED and len(set(names)) <= MOST_NAMES
+    return _repeated(names, between, text) if few else None
 
 
 def _between(fixed: list[str], text: str) -> list[str] | None:
