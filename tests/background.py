@@ -11,9 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 from aiohttp import web
+from sqlalchemy import event
 
+from reroll import store_sqlite
 from reroll.cli import main
 from tests.fake_server import Act, FakeServer, answer, serving
 
@@ -127,3 +130,22 @@ def reroll_apart(*arguments: object, **popen: Any) -> subprocess.Popen[str]:
         text=True,
         **popen,
     )
+
+
+@contextlib.contextmanager
+def no_room(pages: int = 0) -> Iterator[None]:
+    """Stores that are opened meanwhile may grow by so many pages; then they are full, as SQLite says of a disk."""
+    connect = store_sqlite.connect
+
+    def cramped(*arguments: Any, **named: Any) -> Any:
+        engine = connect(*arguments, **named)
+
+        @event.listens_for(engine, "connect")
+        def _cap(connection: Any, record: Any) -> None:
+            now = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {now + pages}")
+
+        return engine
+
+    with mock.patch.object(store_sqlite, "connect", cramped):
+        yield

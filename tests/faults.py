@@ -35,6 +35,7 @@ from reroll.fake_server import FakeServer, serving
 from reroll.models import connections
 from reroll.models.registry import open_model
 from reroll.store import Store
+from tests.background import no_room
 from tests.fuzz_targets import slugs
 
 __all__ = ["CALLING", "EXCUSED", "FAULTS", "READING", "Cell", "Ground", "ground", "named_commands", "try_cell"]
@@ -153,24 +154,7 @@ def _locked(there: Ground, folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _full(there: Ground, folder: Path) -> Iterator[None]:
-    """Not a page more: the database is full, as SQLite says of a full disk."""
-    from sqlalchemy import event
-
-    import reroll.store_sqlite as sql
-
-    connect = sql.connect
-
-    def cramped(*arguments: Any, **named: Any) -> Any:
-        engine = connect(*arguments, **named)
-
-        @event.listens_for(engine, "connect")
-        def _cap(connection: Any, record: Any) -> None:
-            pages = connection.execute("PRAGMA page_count").fetchone()[0]
-            connection.execute(f"PRAGMA max_page_count = {pages}")
-
-        return engine
-
-    with mock.patch.object(sql, "connect", cramped):
+    with no_room():
         yield
 
 

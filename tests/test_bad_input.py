@@ -12,7 +12,7 @@ import pytest
 
 from reroll.params import bad_param
 from reroll.store import Store
-from tests.background import in_background, in_turn, reroll, write_project
+from tests.background import in_background, in_turn, no_room, reroll, write_project
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens there
 
@@ -104,29 +104,12 @@ def test_a_truncated_or_foreign_recording_says_the_line(tmp_path: Path, capsys: 
     assert not (tmp_path / "p").exists()
 
 
-def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
-    import reroll.store_sqlite as sql
-
+def test_a_full_disk_loses_nothing_that_was_stored(tmp_path: Path, capsys: Any) -> None:
     with in_background(in_turn("yes" * 2000)) as (_, url):
         project = write_project(tmp_path, url)
         reroll(capsys, "certify", "greet", "--project", project, "--target", 0.99, "--budget", 20, "--json")
-        connect = sql.connect
-
-        def cramped(*arguments: Any, **named: Any) -> Any:
-            from sqlalchemy import event
-
-            engine = connect(*arguments, **named)
-
-            @event.listens_for(engine, "connect")
-            def _cap(connection: Any, record: Any) -> None:
-                pages = connection.execute("PRAGMA page_count").fetchone()[0]
-                connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-
-            return engine
-
-        monkeypatch.setattr(sql, "connect", cramped)
-        said = complaint(capsys, "certify", "greet", "--project", project, "--target", 0.99, "--quiet")
-        monkeypatch.undo()
+        with no_room(2):
+            said = complaint(capsys, "certify", "greet", "--project", project, "--target", 0.99, "--quiet")
         assert "full" in said
     with Store.open(project / ".reroll" / "store.sqlite") as store:
         assert len(store.samples()) >= 20

@@ -14,6 +14,7 @@ from reroll.answer import (
     LuckSection,
     NotExamined,
     Price,
+    Reading,
     Reference,
     to_json,
 )
@@ -166,6 +167,7 @@ class _Verdicts:
     certify: CertifySection | NotExamined
     asked: str  # the verdict on the question that was asked
     stopped: str
+    reading: Reading | None  # where they were read
 
 
 def _verdicts(
@@ -183,15 +185,15 @@ def _verdicts(
         rate = rate_read(outcomes, read.known, options.alpha)
         luck = luck_read(outcomes, rate, reference, target, options.alpha)
         certify = certify_read(outcomes, rate, target, options.alpha)
-        stopped = "what was read from the model's own probabilities decides the question"
+        stopped, reading = "what was read from the model's own probabilities decides the question", read.reading
     else:
         luck = luck_section(outcomes, reference, target, options.alpha, options.horizon)
         certify = certify_section(outcomes, target, options.alpha, options.horizon)
-        stopped = ""
+        stopped, reading = "", None
     verdict = certify.verdict if asked.question == "certify" and isinstance(certify, CertifySection) else luck.verdict
     plan = plan_for(session, asked, reference, target)
     stopped = stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided")
-    return _Verdicts(luck, certify, verdict, stopped)
+    return _Verdicts(luck, certify, verdict, stopped, reading)
 
 
 def _answer(
@@ -207,7 +209,6 @@ def _answer(
     cause, dud, helps = reasons
     luck, certify = found.luck, found.certify
     tried = helps if isinstance(helps, Tried) else None
-    reading = read.reading if read is not None and read.known is not None else None
     outcomes, at = runs.words(), slots(session, asked.case)
     program = session.project.program
     return Answer(
@@ -238,7 +239,7 @@ def _answer(
             luck,
             certify,
             fresh=bool(session.spent.calls or not runs),
-            reading=reading,
+            reading=found.reading,
             dud=dud,
             cause=cause,
             helps="" if tried is None else helps_sentence(tried),
@@ -251,7 +252,7 @@ def _answer(
         and not session.stopped
         and not cut_short(session, found.asked)
         and (tried is None or tried.finished),
-        reading=reading,
+        reading=found.reading,
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reroll.errors import UsageError
-from reroll.models.secrets import is_loopback
+from reroll.keys import is_loopback
 
 __all__ = ["Cluster", "joined"]
 

@@ -21,7 +21,8 @@ import aiohttp
 from aiohttp import web
 
 from reroll.errors import UsageError
-from reroll.models.secrets import is_loopback, scrub
+from reroll.keys import is_loopback
+from reroll.models.secrets import scrub
 from reroll.streamed import events_of, joined
 
 __all__ = ["Recorder", "base_of"]

@@ -50,7 +50,8 @@ class Beside:
         self._given += len(batch)
         if self._process is None and self._given > self._apart:
             self._process = _started(self.store)
-            self._apart = sys.maxsize if self._process is None else self._apart
+            if self._process is None:
+                self._apart = sys.maxsize  # not tried again
         if self._process is not None and (data := to_bytes(batch)) is not None:
             self._process.give(data)
             self._result = self._process.result

@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 from yarl import URL
 
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
-from reroll.keys import hide
+from reroll.keys import hide, is_loopback
 from reroll.models import wire
 from reroll.models.choices import with_siblings
 from reroll.models.connections import Connections
@@ -25,7 +25,7 @@ from reroll.models.model import Capabilities, Draw
 from reroll.models.parse import Malformed, Parsed, without
 from reroll.models.prices import price
 from reroll.models.quirks import quirks_of
-from reroll.models.secrets import Key, find_key, is_loopback, scrub, scrub_body
+from reroll.models.secrets import Key, find_key, scrub, scrub_body
 from reroll.models.wire import Policy, Reply
 from reroll.program import Request
 from reroll.sample import Completion, Sample, Usage

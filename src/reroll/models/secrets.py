@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from reroll.errors import UsageError
 from reroll.keys import AZURE_VARIABLE, HIDDEN, HOST_KEYS, hide, is_loopback
 
-__all__ = ["HOST_KEYS", "Key", "find_key", "is_loopback", "scrub", "scrub_body"]
+__all__ = ["HOST_KEYS", "Key", "find_key", "scrub", "scrub_body"]
 
 AZURE = (".openai.azure.com", ".services.ai.azure.com")
 
