@@ -29,6 +29,7 @@ __all__ = ["ROUTES", "Stream"]
 
 LEAST = 20  # runs that a stream is shown from
 COLUMNS = 40
+LEAST_IN_COLUMN = 10  # a column of a single run would be all or nothing
 RUN_LENGTH = 10_000  # calls between false alarms, on average
 MOST_BASELINE = 0.5
 
@@ -125,7 +126,7 @@ def _stream(glimpse: Glimpse, case: Case, production: bool, allowed: float) -> S
 
 
 def _binned(judged: list[tuple[float, str]]) -> tuple[tuple[float, int, int], ...]:
-    size = max(1, -(-len(judged) // COLUMNS))
+    size = max(LEAST_IN_COLUMN, -(-len(judged) // COLUMNS))
     parts = [judged[i : i + size] for i in range(0, len(judged), size)]
     return tuple((part[0][0], sum(word == "fail" for _, word in part), len(part)) for part in parts)
 
