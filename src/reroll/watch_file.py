@@ -93,7 +93,8 @@ class Tell(Strict):
         if (
             self.webhook is not None
             and urlsplit(self.webhook).scheme != "https"
-            and not is_surely_loopback(urlsplit(self.webhook).hostname or "")
+        host = urlsplit(self.webhook or "").hostname or ""
+        if self.webhook is not None and urlsplit(self.webhook).scheme != "https" and not is_surely_loopback(host):
         ):
             raise ValueError("the webhook needs https://, unless it is on this machine")
         if (self.webhook is None) != (self.secret is None):
