@@ -90,12 +90,8 @@ class Tell(Strict):
 
     @model_validator(mode="after")
     def _signed(self) -> Tell:
-        if (
-            self.webhook is not None
-            and urlsplit(self.webhook).scheme != "https"
         host = urlsplit(self.webhook or "").hostname or ""
         if self.webhook is not None and urlsplit(self.webhook).scheme != "https" and not is_surely_loopback(host):
-        ):
             raise ValueError("the webhook needs https://, unless it is on this machine")
         if (self.webhook is None) != (self.secret is None):
             raise ValueError("`webhook` and `secret` belong together: what is sent there is signed")
