@@ -1,4 +1,4 @@
-"""How much of what a process has freed it keeps: the allocator of Linux has as many heaps as threads, unless told."""
+"""What a process has freed goes back to the machine: the C library keeps it, one heap for each thread, unless told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import sys
 from contextlib import suppress
 
-__all__ = ["HEAPS", "few_heaps"]
+__all__ = ["HEAPS", "few_heaps", "give_back"]
 
 HEAPS = 2
 M_ARENA_MAX = -8  # malloc.h
@@ -23,3 +23,14 @@ def few_heaps(most: int = HEAPS) -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # musl has no such heaps
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, most)
+
+
+def give_back() -> None:
+    """Whole pages of memory that nothing uses any more are the machine's again; nothing happens without glibc.
+
+    By itself glibc gives back what lies at a heap's end alone: one small block above keeps all below it.
+    Source: malloc_trim(3).
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
