@@ -33,7 +33,7 @@ from reroll.web.view import page
 __all__ = ["create_app"]
 
 STATIC = Path(__file__).parent / "static"
-EVERY = 30.0  # seconds after which what was freed is given back to the machine: a few milliseconds' work
+EVERY = 30.0  # seconds after which what is held or was freed is given back to the machine
 NOT_FOUND = "there is no such page; it may have been typed wrong, or what it showed is in another project's store"
 
 
@@ -47,7 +47,7 @@ def create_app(home: Home, access: Access) -> Starlette:
             live.hub(home) as hub,
             reading(home) as received,
             keeping_watch(home, complain),
-            beside(giving_back()),
+            beside(resting(home)),
         ):
             app.state.pool, app.state.hub, app.state.reading = pool, hub, received
             warming = asyncio.gather(*(run_in_threadpool(one, home) for one in (app.state.glimpses.warm, warm)))
@@ -75,10 +75,11 @@ def create_app(home: Home, access: Access) -> Starlette:
     return app
 
 
-async def giving_back() -> None:
+async def resting(home: Home) -> None:
     while True:
         await asyncio.sleep(EVERY)
-        await run_in_threadpool(give_back)
+        for rest in (home.store.rest, give_back):
+            await run_in_threadpool(rest)
 
 
 def went_wrong(request: Request, error: Exception) -> Response:
