@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from reroll.match import NotJSON, Span, clean, difference, excerpt, fill_known, names_used, parse, show, span_of
 from reroll.program import canonical, content_id
-from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
+from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify, what_it_asks
 from reroll.sample import Completion, Sample, function_of
 
 __all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "OutcomeWord", "Surroundings", "judge_sample", "overall"]
@@ -110,8 +110,9 @@ class Check(BaseModel):
     def identity(self, surroundings: Surroundings | None = None, sources: Mapping[str, str] | None = None) -> str:
         """Content id of all that decides this check's outcomes on a sample.
 
-        Covers the value with its placeholders filled, the program's response for `schema: true`,
-        and for python checks the content hash of the file: `sources` maps its name (`checks`) to it.
+        Covers the value with its placeholders filled, for `schema: true` what the program's response asks (a field that
+        is described better is judged as before), and for python checks the content hash of the file: `sources` maps its
+        name (`checks`) to it.
         """
         return content_id("k1", _content(self, surroundings, sources or {}))
 
@@ -169,7 +170,7 @@ def _content(check: Check, around: Surroundings | None, sources: Mapping[str, st
     if around is None:
         return [check.kind, check.value]
     if check.kind == "schema" and check.value is True:
-        return [check.kind, dict(around.response) if around.response is not None else None]
+        return [check.kind, what_it_asks(around.response) if around.response is not None else None]
     return [check.kind, fill_known(check.value, around.known)]
 
 
