@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from reroll.case import Case
 from reroll.check import Check, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
 from reroll.intake.beside import Beside
@@ -112,7 +112,7 @@ def take_in(
         known: ids of requests and cases that are stored and need not be again; those that are stored now are added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder, person=not_asked) as checker, Beside(store) as beside:
+    with Checker(folder, person=not_asked, judges=no_judge) as checker, Beside(store) as beside:
         taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside)
         if known is not None:
             taker.asked, taker.cased = known
