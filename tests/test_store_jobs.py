@@ -109,6 +109,6 @@ def test_a_glance_says_the_worst_of_all_checks_and_why(store: Store) -> None:
     rows = store.judged_after("a", ["k1", "k2"])
     assert [(code, why) for *_, code, why in rows] == [(2, "two\x1fbad"), (0, None), (None, None), (None, None)]
     assert [row[0] for row in store.judged_after("a", ["k1"], rows[1][0])] == [rows[2][0], rows[3][0]]
-    assert [row[3] for row in store.judged_of([rows[2][0]], ["k1"])] == [0]
+    assert [row[4] for row in store.judged_of([rows[2][0]], ["k1"])] == [0]
     [count] = store.case_counts()
     assert (count.case_id, count.n) == ("a", 4)

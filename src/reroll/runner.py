@@ -134,7 +134,9 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
 
 
 def _keep(session: Session, new: Sequence[NewSample]) -> None:
-    for one, stored in zip(new, session.store.add_samples(new), strict=True):
+    placed = session.store.add_known(new)
+    session.at_hand.add(stored for _, stored in placed if stored is not None and stored.source == "draw")
+    for one, (stored, _) in zip(new, placed, strict=True):
         if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
             if one.source != "cut":  # stopped in the middle, which says nothing about the server
                 session.silent = [*session.silent, [stored]] if _mute(one.sample) else []

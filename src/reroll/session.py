@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from reroll.answer import Cost, Price, ProgressEvent
+from reroll.at_hand import AtHand, Place, judges_at_once
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
@@ -195,6 +196,7 @@ class Session:
     yardstick: Program | None = None  # whose response schema answers are held to, if not the program's own
     engine: Engine = run_draws  # where its draws are made
     room: Room = field(default_factory=Room)  # for whole runs in memory
+    at_hand: AtHand = field(default_factory=AtHand)  # what was stored a moment ago
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
     beside: list[Session] = field(default_factory=list)  # made from this one by `like`: what stops it stops them
 
@@ -337,9 +339,29 @@ def judged(session: Session, at: Slots, so_far: Runs | None = None) -> Runs:
         most = None if at.whole else session.options.horizon
         so_far = Runs(session.store, checks_of(session, at), session.room, most)
     since = so_far.newest or (0 if at.whole else session.since)
-    for page in _drawn(session, at, max(since, _last_older(session, at)), session.store.newest(), so_far):
-        so_far.add(_judge_all(session, at, page))
+    after = max(since, _last_older(session, at))
+    known = _at_hand(session, at)
+    until = session.store.newest()
+    if known:
+        counted = session.store.drawn_seqs(at.request_id, at.series, after=after, until=until)
+        so_far.add(known[seq] for seq in counted if seq in known)
+        others = [seq for seq in counted if seq not in known]  # of another process, or more than could be held
+        for start in range(0, len(others), PAGE):
+            so_far.add(_judge_all(session, at, session.store.of_seqs(others[start : start + PAGE])))
+    else:
+        for page in _drawn(session, at, after, until, so_far):
+            so_far.add(_judge_all(session, at, page))
     return so_far
+
+
+def _at_hand(session: Session, at: Slots) -> dict[int, Judged]:
+    """What this command drew there since it last asked, judged already, by `seq`; what is drawn from now on will be."""
+    if not judges_at_once(at.case):
+        return {}
+    ids = checks_of(session, at)
+    key = (at.request_id, at.series, *ids)
+    session.at_hand.watch(key, lambda: Place(session.store, ids, session.checker.judging(at.case, session.judging)))
+    return session.at_hand.take(key)
 
 
 def exploratory(session: Session, at: Slots) -> Runs:
