@@ -463,6 +463,23 @@ def test_an_id_covers_kind_and_value_and_not_the_name() -> None:
     assert Check.of("not", {"name": "a", "equals": "x"}).id == Check.of("not", {"equals": "x"}).id
 
 
+def test_a_field_that_is_described_better_is_judged_as_before() -> None:
+    def identity(schema: dict[str, Any]) -> str:
+        return Check.of("schema", True).identity(Surroundings(response=schema))
+
+    date = {"type": "string", "format": "date"}
+    bare = {"properties": {"date": date, "description": {"enum": [{"title": "a"}]}}}
+    better = {**date, "description": "ISO", "examples": ["2026-11-27"]}
+    told = {"title": "Meeting", "properties": {**bare["properties"], "date": better}}
+    assert identity(told) == identity(bare)
+    typed = {"properties": {**bare["properties"], "date": {"type": "string"}}}
+    named = {"properties": {"date": date}}  # a field may be called `description`
+    other = {"properties": {"date": date, "description": {"enum": [{"title": "b"}]}}}  # and a value hold a title
+    assert len({identity(bare), identity(typed), identity(named), identity(other)}) == 4
+    nested = {"anyOf": [{"items": {"description": "x", "type": "integer"}}]}
+    assert identity(nested) == identity({"anyOf": [{"items": {"type": "integer"}}]})
+
+
 def test_the_id_of_a_python_check_covers_its_source() -> None:
     check = Check.of("any", [{"python": "checks:f"}])
     assert check.identity(sources={"checks": "1"}) != check.identity(sources={"checks": "2"})

@@ -19,7 +19,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from reroll.match import NotJSON, Span, clean, difference, excerpt, fill_known, names_used, parse, show, span_of
 from reroll.program import canonical, content_id
-from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
+from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify, what_it_asks
 from reroll.rubric import prompt_id
 from reroll.sample import Completion, Sample, function_of
 
@@ -127,9 +127,9 @@ class Check(BaseModel):
     def identity(self, surroundings: Surroundings | None = None, sources: Mapping[str, str] | None = None) -> str:
         """Content id of all that decides this check's outcomes on a sample.
 
-        Covers the value with its placeholders filled, the program's response for `schema: true`,
-        for python checks the content hash of the file (`sources` maps its name, `checks`, to it), and for a
-        judge all that it is sent besides the answer.
+        Covers the value with its placeholders filled, for `schema: true` what the program's response asks (a field that
+        is described better is judged as before), for python checks the content hash of the file (`sources` maps its
+        name, `checks`, to it), and for a judge all that it is sent besides the answer.
         """
         return content_id("k1", _content(self, surroundings, sources or {}))
 
@@ -189,7 +189,7 @@ def _content(check: Check, around: Surroundings | None, sources: Mapping[str, st
     if check.kind == "judge":  # another question to it, or other words of ours around it, is another check
         return [check.kind, judge_told(check, around), sources.get(check.value["model"]), prompt_id(), around.asked]
     if check.kind == "schema" and check.value is True:
-        return [check.kind, dict(around.response) if around.response is not None else None]
+        return [check.kind, what_it_asks(around.response) if around.response is not None else None]
     return [check.kind, fill_known(check.value, around.known)]
 
 

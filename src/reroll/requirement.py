@@ -22,6 +22,7 @@ __all__ = [
     "kind_schema",
     "response_validator",
     "verify",
+    "what_it_asks",
 ]
 
 KINDS = (
@@ -42,6 +43,11 @@ KINDS = (
 FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*")
 WHOLE_HOLE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 JUDGE_KEYS = ("model", "rubric", "base_url", "params", "structured")
+# Of JSON Schema: what tells readers about a value and never decides whether it fits; and where keys are names.
+DESCRIBES = frozenset(
+    {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
+)
+NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 Path = tuple[str | int, ...]
 
 
@@ -293,6 +299,23 @@ def _unusable(schema: Any, path: Path) -> Iterator[Problem]:
             yield Problem(f"a schema must be whole in the file; {show(value)} leads out of it", here)
         if key not in ("const", "enum", "default", "examples"):
             yield from _unusable(value, here)
+
+
+def what_it_asks(schema: Any) -> Any:
+    """The schema without what only describes (titles, descriptions, examples, defaults): the same values fit both."""
+    if isinstance(schema, Mapping):
+        return {
+            key: {name: what_it_asks(part) for name, part in value.items()}
+            if key in NAMED and isinstance(value, Mapping)
+            else value
+            if key in ("enum", "const")
+            else what_it_asks(value)
+            for key, value in schema.items()
+            if key not in DESCRIBES
+        }
+    if isinstance(schema, list | tuple):
+        return [what_it_asks(part) for part in schema]
+    return schema
 
 
 @lru_cache(maxsize=64)

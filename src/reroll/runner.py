@@ -25,6 +25,7 @@ from reroll.step_record import taken
 from reroll.store import NewSample, several
 
 __all__ = [
+    "DEAD_AFTER",
     "crashing_check",
     "draw_at",
     "draw_more",

@@ -24,6 +24,8 @@ from reroll.looking import outcomes_of, said_by, whole_sample
 from reroll.project import Project
 from reroll.render.figures import outcome_strip
 from reroll.store import StoredSample
+from reroll.store_evaluated import standing
+from reroll.store_rows import Evaluation
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import PERSON_BUDGET, offer
 from reroll.web.glimpse import Glimpse, checks_ids
@@ -147,8 +149,16 @@ def sample_page(request: Request) -> Response:
         label={label.sample: label for label in project.labels}.get(stored.id),
         filters=request.url.query,
         checked=bool(whole.outcomes),
+        told=_told(home, stored),
         **_again(home, project, stored),
     )
+
+
+def _told(home: Home, stored: StoredSample) -> list[tuple[Evaluation, bool]]:
+    """What was said of its call elsewhere, in the order in which it came, and whether it still counts."""
+    told = home.store.evaluations_about(stored.id)
+    stand = told if stored.choice else standing(told)
+    return [(one, one in stand) for one in told]
 
 
 def _again(home: Home, project: Project, stored: StoredSample) -> dict[str, Any]:
