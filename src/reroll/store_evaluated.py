@@ -211,7 +211,8 @@ def _told(connection: Connection, sample_ids: Collection[str]) -> dict[str, list
         query = select(evaluations.c.sample_id, evaluations.c.said_us, *names)
         query = query.where(evaluations.c.sample_id.in_(part)).order_by(evaluations.c.seq)
         for id, said_us, *plain in connection.execute(query):
-            found.setdefault(id, []).append(Evaluation(*plain, said=None if said_us is None else said_us / 1e6))
+            said = None if said_us is None else said_us / 1e6
+            found.setdefault(id, []).append(Evaluation(**dict(zip(PLAIN, plain, strict=True)), said=said))
     return found
 
 
