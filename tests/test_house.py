@@ -12,8 +12,8 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers json_text sample match params program requirement check case step_forms step_texts steps step_record
-fix copying variant halves circumstances fillers draft
+errors numbers json_text sample match params program requirement rubric check case step_forms step_texts steps
+step_record fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
 verdict suite_gate walks drift_rule drift recovery watch_budget watching
@@ -35,7 +35,7 @@ store_received store_parquet store_watch store purse findings job_person
 appending intake receiving models probing gate engine ray_actor ray_cluster engine_ray
 looking watch_file watch_judging watch_rounds watch_overview webhook
 training_export evaluations evaluations_sent table_export
-grouped labelling runs at_hand session keeping branching reading astray conversing exploring
+grouped labelling runs at_hand session keeping judge_calls branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused causing

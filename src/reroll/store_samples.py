@@ -415,7 +415,8 @@ class Sampled(Origins, Evaluated):
         # Inside JSON the words stand escaped, in one of two ways (see to_json).
         escaped = {to_json(clean(words))[1:-1], json.dumps(words)[1:-1]}
         in_requests = select(requests.c.id).where(or_(*(sql.contains(requests.c.body, form) for form in escaped)))
-        chosen = conditions({"program_id": program_id})
+        # What was asked of judges quotes answers, and is no call of the product's.
+        chosen = [*conditions({"program_id": program_id}), samples.c.source != "judge"]
         hit = or_(
             sql.contains(samples.c.text, clean(words)),
             sql.contains(samples.c.refusal, clean(words)),
