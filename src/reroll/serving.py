@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reroll.allocating import few_heaps
 from reroll.errors import UsageError
 from reroll.keys import is_surely_loopback
 from reroll.web.access import Access
@@ -68,6 +69,7 @@ def access_of(home: Home, told: Serving) -> Access:
 
 def serve(home: Home, told: Serving) -> None:
     """Serve the pages until Ctrl-C or a signal to end. Raises: UsageError where it cannot listen there."""
+    few_heaps()  # first: threads that run already keep theirs
     from reroll.web.app import create_app
 
     access = access_of(home, told)

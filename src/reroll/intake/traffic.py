@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from reroll.case import Case
 from reroll.check import Check, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
 from reroll.intake.beside import Beside
@@ -134,7 +134,7 @@ def take_in(
         known: what an earlier call with this store and project found out; what this one does is added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder, person=not_asked) as checker, Beside(store) as beside:
+    with Checker(folder, person=not_asked, judges=no_judge) as checker, Beside(store) as beside:
         taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside, known or Known())
         for one in calls:
             taker.add(one)

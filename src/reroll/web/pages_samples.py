@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from reroll.case import Case, Label
 from reroll.check import Outcome, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import RerollError
 from reroll.grouped import grouped_samples
 from reroll.labelling import append_label
@@ -215,7 +215,7 @@ def against(request: Request) -> Response:
     for name in ("id", "other"):
         stored = home.store.sample(request.path_params[name])
         case = _case(home, stored.case_id)
-        with Checker(project.path, person=not_asked) as checker:
+        with Checker(project.path, person=not_asked, judges=no_judge) as checker:
             said = outcomes_of(checker, home.store, project, case, stored)
         sides.append((stored, overall(said).outcome if said else "unjudged", said_by(stored.sample)))
     return page(request, "against.html", sides=sides, marks=differing(sides[0][2], sides[1][2]))
