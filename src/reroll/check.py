@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 from reroll.match import NotJSON, Span, clean, difference, excerpt, fill_known, names_used, parse, show, span_of
 from reroll.program import canonical, content_id
 from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
-from reroll.sample import Completion, Sample, function_of
+from reroll.sample import Completion, Sample, function_of, made_often
 
 __all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "OutcomeWord", "Surroundings", "judge_sample", "overall"]
 
@@ -29,7 +29,7 @@ Marks = tuple[Span, ...]
 UNSURE = "the person was unsure"  # the one invalid outcome of a person that is their verdict
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Outcome:
     """What one check says of one sample, with the reason in words.
 
