@@ -106,6 +106,8 @@ def test_a_glance_says_the_worst_of_all_checks_and_why(store: Store) -> None:
     store.add_outcomes(ids[0], [("k1", Outcome("pass", "", "one")), ("k2", Outcome("fail", "bad", "two"))])
     store.add_outcomes(ids[1], [("k1", Outcome("pass", "", "one")), ("k2", Outcome("pass", "", "two"))])
     store.add_outcomes(ids[2], [("k1", Outcome("pass", "", "one"))])
+    store.add_outcomes(ids[3], [("k2", Outcome("fail", "bad", "two"))])  # by one check only: were it counted, and
+    # those left open that pass it, the share that fails would be too high
     rows = store.judged_after("a", ["k1", "k2"])
     assert [(code, why) for *_, code, why in rows] == [(2, "two\x1fbad"), (0, None), (None, None), (None, None)]
     assert [row[0] for row in store.judged_after("a", ["k1"], rows[1][0])] == [rows[2][0], rows[3][0]]

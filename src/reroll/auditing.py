@@ -207,11 +207,18 @@ def _judge_again(found: Arms) -> None:
     """Judge each stored output as reported a few more times by the same check."""
     if not found.rejudges:
         return
-    judge = found.session.checker.judging(found.case, found.session.judging)
-    for one in found.arms["P"].samples():
-        if one.stored.seq not in found.judgings and one.stored.sample.completion is not None:
-            again = [overall(judge(one.stored.sample)).outcome for _ in range(AGAIN)]
-            found.judgings[one.stored.seq] = [one.outcome.outcome, *again]
+    checker, at = found.session.checker, (found.case, found.session.judging)
+    times = range(1, AGAIN + 1)
+    judges = [checker.judging(*at, again=k) for k in times]
+    wanted = [
+        one
+        for one in found.arms["P"].samples()
+        if one.stored.seq not in found.judgings and one.stored.sample.completion is not None
+    ]
+    checker.ahead(*at, [one.stored.sample for one in wanted], times)
+    for one in wanted:
+        again = [overall(judge(one.stored.sample)).outcome for judge in judges]
+        found.judgings[one.stored.seq] = [one.outcome.outcome, *again]
 
 
 # ---------------------------------------------------------------- when to go on

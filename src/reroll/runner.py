@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from reroll.answer import ProgressEvent
 from reroll.case import Case
+from reroll.check import Outcome
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
 from reroll.keeping import Keeper, UnderWay
@@ -16,6 +17,7 @@ from reroll.models.stepped import is_cut
 from reroll.numbers import percent
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
+from reroll.rubric import NOT_ASKED
 from reroll.runs import Runs
 from reroll.sample import Sample
 from reroll.session import Session, Slots, judged, seed_of, slots, too_dear
@@ -23,6 +25,7 @@ from reroll.step_record import taken
 from reroll.store import NewSample, several
 
 __all__ = [
+    "DEAD_AFTER",
     "crashing_check",
     "draw_at",
     "draw_more",
@@ -224,12 +227,17 @@ def gone_on_with(session: Session, at: Slots, so_far: Runs | None) -> Runs:
 
 def crashing_check(case: Case, runs: Runs) -> None:
     """Raises: UsageError when a check could not run on any sample so far: it is the check that is broken."""
-    if len(runs) >= 3 and runs.broken >= len(runs) and all(j.outcome.broken for j in runs):
+    if len(runs) >= 3 and runs.broken >= len(runs) and all(_broke(j.outcome) for j in runs):
         raise UsageError(
             f"a check of case `{case.id}` failed to run on all {len(runs)} samples: {runs[-1].outcome.reason}; "
             "mend it and run the same command again: what was drawn stays stored",
             slug="check-crashed",
         )
+
+
+def _broke(outcome: Outcome) -> bool:
+    """Whether its check could not run; one that no money or time was left for is not broken."""
+    return outcome.broken and not outcome.reason.startswith(NOT_ASKED)
 
 
 def tell(

@@ -80,6 +80,7 @@ class Spent:
     cached_tokens: int | None = 0
     samples: int = 0
     reused: int = 0
+    judge_calls: int = 0
     started: float = field(default_factory=time.monotonic)
     purse: Purse | None = None  # where a cap on money was set
     ends: float | None = None  # when the time is up, by `time.monotonic`; known from the first call on
@@ -93,10 +94,23 @@ class Spent:
         self.attempts += max(sample.calls, len(sample.attempts))
         for one in (sample, *sample.siblings):
             self.samples += 1
-            self.prompt_tokens = _plus(self.prompt_tokens, one.usage.prompt_tokens, one)
-            self.completion_tokens = _plus(self.completion_tokens, one.usage.completion_tokens, one)
-            self.usd = _plus(self.usd, one.usage.usd, one)
-            self.cached_tokens = _plus(self.cached_tokens, one.usage.cached_tokens, one)
+            self._used(one)
+        self._paid(sample)
+
+    def add_judging(self, sample: Sample) -> None:
+        """Count one call of a judge: no sample of the case, but paid for like one."""
+        self.judge_calls += sample.calls
+        self.attempts += max(sample.calls, len(sample.attempts))
+        self._used(sample)
+        self._paid(sample)
+
+    def _used(self, one: Sample) -> None:
+        self.prompt_tokens = _plus(self.prompt_tokens, one.usage.prompt_tokens, one)
+        self.completion_tokens = _plus(self.completion_tokens, one.usage.completion_tokens, one)
+        self.usd = _plus(self.usd, one.usage.usd, one)
+        self.cached_tokens = _plus(self.cached_tokens, one.usage.cached_tokens, one)
+
+    def _paid(self, sample: Sample) -> None:
         if self.purse is not None:
             unknown = sample.usage.usd is None and sample.completion is not None
             self.purse.add(sample.usage.usd, unknown=unknown, calls=sample.calls)
@@ -128,6 +142,7 @@ class Spent:
         self.attempts += before.attempts
         self.samples += before.samples
         self.reused += before.reused
+        self.judge_calls += before.judge_calls
         self.started -= before.seconds
         for name in ("prompt_tokens", "completion_tokens", "usd", "cached_tokens"):
             was, now = getattr(before, name), getattr(self, name)
@@ -146,6 +161,7 @@ class Spent:
             reused=self.reused,
             cached_tokens=self.cached_tokens,
             samples=self.samples,
+            judge_calls=self.judge_calls,
         )
 
 
@@ -397,6 +413,8 @@ def outcomes_of(session: Session, at: Slots, samples: Mapping[str, Sample]) -> d
     by_person = at.case.asks_a_person
     fresh: dict[str, list[tuple[str, Outcome]]] = {}
     judge = session.checker.judging(at.case, session.judging)
+    missing = (sample for id, sample in samples.items() if any(i not in have.get(id, {}) for i in ids))
+    session.checker.ahead(at.case, session.judging, missing)
     try:
         for id, sample in samples.items():
             if any(i not in have.get(id, {}) for i in ids):

@@ -285,7 +285,7 @@ class Sampled(Origins, Evaluated):
         """Know how earlier samples of these requests begin: those that other processes stored before this one."""
         whole = [one for one in new if isinstance(one, NewSample)]
         listed = {n.request_id for n in whole if n.sample.completion and any(t.top for t in n.sample.completion.tokens)}
-        for request_id in listed - self._beginnings.requests:
+        for request_id in set() if self._beginnings.full else listed - self._beginnings.requests:
             self._beginnings.requests.add(request_id)
             earlier = self.samples(request_id=request_id, payload=True, limit=LOOKED_AT)
             begun: dict[int, int] = {}
@@ -415,7 +415,8 @@ class Sampled(Origins, Evaluated):
         # Inside JSON the words stand escaped, in one of two ways (see to_json).
         escaped = {to_json(clean(words))[1:-1], json.dumps(words)[1:-1]}
         in_requests = select(requests.c.id).where(or_(*(sql.contains(requests.c.body, form) for form in escaped)))
-        chosen = conditions({"program_id": program_id})
+        # What was asked of judges quotes answers, and is no call of the product's.
+        chosen = [*conditions({"program_id": program_id}), samples.c.source != "judge"]
         hit = or_(
             sql.contains(samples.c.text, clean(words)),
             sql.contains(samples.c.refusal, clean(words)),

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from reroll.case import Case
 from reroll.check import Check, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
 from reroll.intake.beside import Beside
@@ -134,7 +134,7 @@ def take_in(
         known: what an earlier call with this store and project found out; what this one does is added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder, person=not_asked) as checker, Beside(store) as beside:
+    with Checker(folder, person=not_asked, judges=no_judge) as checker, Beside(store) as beside:
         taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside, known or Known())
         for one in calls:
             taker.add(one)
@@ -177,7 +177,7 @@ class _Taker:
         self.matched = self.unanswered = self.samples = self.stored = 0
         self.check_names: dict[str, None] = {}
         self.told: list[Evaluation] = []
-        self.evaluated = 0
+        self.came = self.evaluated = 0  # evaluations that were read, and those of them that were not known yet
         self.waiting: Batch = []
         self.places: list[str] = []  # where each of them stands
         self.storing: list[tuple[str, str, str]] = []  # of each call: where it stands, the ids of request and case
@@ -355,8 +355,8 @@ class _Taker:
     def tell(self) -> None:
         """Keep the evaluations: the store joins them to their calls, whichever of the two comes first."""
         told, self.told = self.told, []
-        self.evaluated += len(told)
-        self.store.put_evaluations(told)
+        self.came += len(told)
+        self.evaluated += self.store.put_evaluations(told)[0]
 
     @staticmethod
     def _must_be_secret(error: UsageError) -> None:
@@ -378,7 +378,7 @@ class _Taker:
             self.unanswered,
             dict(self.marked),
             evaluated=self.evaluated,
-            awaiting=self.store.evaluated()[1] if self.evaluated else 0,
+            awaiting=self.store.evaluated()[1] if self.came else 0,
         )
         matched = len({case.id for case in self.own.values()}) if self.matched else 0
         cases = len(self.made) + min(matched, self.matched)

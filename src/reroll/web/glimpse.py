@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reroll.case import Case
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import RerollError
 from reroll.store import Store
 from reroll.store_glance import BETWEEN, Told
@@ -185,7 +185,7 @@ def checks_ids(home: Home, case: Case) -> list[str]:
     """The content ids of the case's checks as they are now; none where the project's files cannot be read."""
     try:
         project = home.project()
-        with Checker(project.path, person=not_asked) as checker:
+        with Checker(project.path, person=not_asked, judges=no_judge) as checker:
             return checker.ids(case, project.program)
     except RerollError:
         return []
