@@ -14,7 +14,7 @@ settings.load_profile("house")
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_model_stays_open() -> Iterator[None]:
-    """Files of tests share a process, and models of one GGUF file in a process a server: each test file ends without."""
+    """Files of tests share a process, and models of one GGUF file in a process a server: each file ends without."""
     yield
     left = []
     if (local := sys.modules.get("reroll.models.local")) is not None:
