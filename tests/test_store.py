@@ -285,6 +285,14 @@ def test_another_process_and_another_request_know_what_belongs_to_them(store: St
     assert [s.sample for s in store.samples(payload=True)] == [TREE[0]] * 3
 
 
+def test_what_is_remembered_of_beginnings_has_an_end_however_many_requests_come(store: Store) -> None:
+    store._beginnings = Beginnings(most=1)
+    for n in range(20):
+        add(store, 0, TREE[0], request_id=f"r1:{n}")
+    assert len(store._beginnings.requests) == 1
+    assert [s.sample for s in store.samples(payload=True)] == [TREE[0]] * 20
+
+
 def test_a_batch_that_failed_is_not_begun_like(store: Store) -> None:
     bad = NewSample(TREE[0], "r1:0", "rerun", "no number", **PLACE)  # type: ignore[arg-type]
     with pytest.raises(StoreError):

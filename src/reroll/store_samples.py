@@ -285,7 +285,7 @@ class Sampled(Origins, Evaluated):
         """Know how earlier samples of these requests begin: those that other processes stored before this one."""
         whole = [one for one in new if isinstance(one, NewSample)]
         listed = {n.request_id for n in whole if n.sample.completion and any(t.top for t in n.sample.completion.tokens)}
-        for request_id in listed - self._beginnings.requests:
+        for request_id in set() if self._beginnings.full else listed - self._beginnings.requests:
             self._beginnings.requests.add(request_id)
             earlier = self.samples(request_id=request_id, payload=True, limit=LOOKED_AT)
             begun: dict[int, int] = {}
