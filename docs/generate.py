@@ -36,8 +36,7 @@ def pages() -> list[Path]:
 @cache
 def blocks() -> dict[str, str]:
     """Every generated block by its name."""
-    printed = schemas()
-    return {**command_blocks(frozenset(printed)), **lever_blocks(), **form_blocks(printed), **house_blocks()}
+    return {**command_blocks(), **lever_blocks(), **form_blocks(schemas()), **house_blocks()}
 
 
 def held() -> list[str]:

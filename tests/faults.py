@@ -477,7 +477,8 @@ def _come_to_rest(server: FakeServer) -> None:
 
 
 def _judge_end(cell: Cell, out: str, err: str) -> None:
-    """One of the exit codes there are, and with 2 one sentence that has a name; nothing that nobody foresaw."""
+    """One of the exit codes there are, none of an answer where no call got through, and with 2 one sentence that has a
+    name; nothing that nobody foresaw."""
     said = [line for line in err.splitlines() if line.startswith("reroll: ")]
     last = re.findall(r"\[([a-z0-9-]+)\]$", said[-1]) if said else []
     cell.slug = last[0] if last else ""
@@ -485,6 +486,8 @@ def _judge_end(cell: Cell, out: str, err: str) -> None:
         cell.wrong.append(f"exit code {cell.code}")
     if "Traceback" in out + err:
         cell.wrong.append("a traceback")
+    if cell.fault in NOTHING_CAME and cell.code not in (2, 4):
+        cell.wrong.append(f"exit code {cell.code} though nothing came back")
     if cell.slug == "unexpected":
         cell.wrong.append(said[-1][:300])
     if cell.code == 2 and len(said) != 1:
@@ -515,6 +518,8 @@ def _judge_store(cell: Cell, before: Count, after: Count, calls: int, answered: 
             cell.wrong.append(f"{answered} completions came, {after.answers - before.answers} stored")
 
 
+# No call gets through, so that nothing can have been answered.
+NOTHING_CAME = ("dead", "key", "no model", "DNS")
 # Every call of theirs is a draw of the case. The others also ask what the server can, or write with it.
 STORES_ALL = ("rerun", "certify", "investigate", "compare", "phrase", "try")
 # What is in flight at an interrupt is ended; what came while the disk was full is kept in a file beside the store.

@@ -62,6 +62,7 @@ from reroll.step_forms import WrongStep, steps_of
 from reroll.steps import run as run_steps
 from reroll.store import NewSample, Store
 from reroll.store_export import exported
+from reroll.store_rows import Evaluation, Origin
 from reroll.streamed import events_of, joined
 from reroll.strict_yaml import write_yaml
 from reroll.table_export import write_table
@@ -447,10 +448,18 @@ def shown() -> Shown:
 
 
 def stored(there: Shown, text: str, other: str) -> str:
-    project = there.home.project()
+    project, n = there.home.project(), next(there.numbers)
     new = NewSample(
-        sample_of(text, other), there.request_id, "fuzz", next(there.numbers), project.program.id, there.case.id
+        sample_of(text, other),
+        there.request_id,
+        "fuzz",
+        n,
+        project.program.id,
+        there.case.id,
+        origin=Origin("t", f"{n}", ""),
     )
+    said = [Evaluation("t", f"{n}", "", text, other, 0.5, text, scorer=other, said=1.0)]
+    there.home.store.put_evaluations(said)
     return there.home.store.add_samples([new])[0]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from reroll import store_schema
 from reroll.store import Store
-from reroll.store_rows import Origin
+from reroll.store_rows import Evaluation, Origin
 
 __all__ = ["add_rows", "has_what_was_added"]
 
@@ -128,6 +128,19 @@ ROWS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "made_us": 12,
         },
     },
+    "0009": {
+        "evaluations": {
+            "key": b"k",
+            "trace": "t1",
+            "span": "s1",
+            "response": "",
+            "name": "right",
+            "label": "fail",
+            "comment": "",
+            "sample_id": "s_two",
+            "came_us": 13,
+        },
+    },
 }
 
 
@@ -170,3 +183,5 @@ def has_what_was_added(store: Store, version: str) -> None:
         assert [(one.key, one.body) for one in store.watched("w")] == [("k", {"n": 2})]
         assert [(one.id, one.state, one.body) for one in store.alarms_of(["rp_1"])] == [("wa_1", "open", {"at": 2})]
         assert [post.key for post in store.posts_due("w")] == ["wa_1:0:alarm"]
+    if version >= "0009":
+        assert store.evaluations(["s_two"]) == {"s_two": [Evaluation("t1", "s1", "", "right", "fail")]}

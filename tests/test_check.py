@@ -335,8 +335,17 @@ def test_all_and_any_never_make_an_outcome_of_an_invalid_part(inner: str, all_: 
          "unknown key `argument`; did you mean `arguments`?"),
         ({"python": "checks.f"}, ("python",),
          '`python` takes file:function, for example checks:is_polite; got "checks.f"'),
-        ({"judge": {"model": "m"}}, ("judge",),
-         '`judge` takes {model: ..., rubric: ...}, both text; got {"model": "m"}'),
+        ({"judge": "Is it polite?"}, ("judge",), '`judge` takes {model: ..., rubric: ...}; got "Is it polite?"'),
+        ({"judge": {"model": "m"}}, ("judge",), "`judge` needs `rubric`, what a right answer is, in words"),
+        ({"judge": {"rubric": "polite"}}, ("judge",), "`judge` needs `model`, the model that judges"),
+        ({"judge": {"model": "m", "rubric": " "}}, ("judge", "rubric"),
+         '`judge` needs `rubric`, what a right answer is, in words; got " "'),
+        ({"judge": {"model": "m", "rubrik": "polite"}}, ("judge", "rubrik"),
+         "`judge` has no key `rubrik`; did you mean `rubric`?"),
+        ({"judge": {"model": "m", "rubric": "r", "structured": "no"}}, ("judge", "structured"),
+         '`structured` of `judge` is true or false; got "no"'),
+        ({"judge": {"model": "m", "rubric": "r", "params": {"n": 2}}}, ("judge", "params"),
+         "`n` of a judge's calls is set by reroll; take it out of `params`"),
         ({"reward": 2}, ("reward",), "`reward` takes a number from 0 to 1; got 2"),
         ({"reward": True}, ("reward",), "`reward` takes a number from 0 to 1; got true"),
         ({"all": []}, ("all",), "`all` takes a list of checks; got []"),
@@ -452,6 +461,23 @@ def test_an_id_covers_kind_and_value_and_not_the_name() -> None:
     assert one.id != Check.of("equals", "x").id
     assert one.id != Check.of("contains", "y").id
     assert Check.of("not", {"name": "a", "equals": "x"}).id == Check.of("not", {"equals": "x"}).id
+
+
+def test_a_field_that_is_described_better_is_judged_as_before() -> None:
+    def identity(schema: dict[str, Any]) -> str:
+        return Check.of("schema", True).identity(Surroundings(response=schema))
+
+    date = {"type": "string", "format": "date"}
+    bare = {"properties": {"date": date, "description": {"enum": [{"title": "a"}]}}}
+    better = {**date, "description": "ISO", "examples": ["2026-11-27"]}
+    told = {"title": "Meeting", "properties": {**bare["properties"], "date": better}}
+    assert identity(told) == identity(bare)
+    typed = {"properties": {**bare["properties"], "date": {"type": "string"}}}
+    named = {"properties": {"date": date}}  # a field may be called `description`
+    other = {"properties": {"date": date, "description": {"enum": [{"title": "b"}]}}}  # and a value hold a title
+    assert len({identity(bare), identity(typed), identity(named), identity(other)}) == 4
+    nested = {"anyOf": [{"items": {"description": "x", "type": "integer"}}]}
+    assert identity(nested) == identity({"anyOf": [{"items": {"type": "integer"}}]})
 
 
 def test_the_id_of_a_python_check_covers_its_source() -> None:

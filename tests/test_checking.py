@@ -11,7 +11,7 @@ import pytest
 
 from reroll.case import Case, surroundings_of
 from reroll.check import Check, Outcome
-from reroll.checking import Checker
+from reroll.checking import Checker, no_judge
 from reroll.errors import FileError, UsageError
 from reroll.person import by_command
 from reroll.program import Program
@@ -231,10 +231,17 @@ def test_a_checks_file_that_never_finishes_loading_is_an_error(tmp_path: Path) -
         checker.ids(Case(id="a", checks=(Check.of("python", "checks:f"),)), Program(program="p"))
 
 
-def test_judge_checks_are_refused_for_now(tmp_path: Path) -> None:
-    case = Case(id="a", checks=(Check.of("judge", {"model": "bundled", "rubric": "polite?"}),))
-    with Checker(tmp_path) as checker, pytest.raises(UsageError, match="this version cannot run judge checks yet"):
+def test_judge_checks_are_refused_where_no_model_may_be_asked(tmp_path: Path) -> None:
+    case = Case(id="a", checks=(Check.of("judge", {"model": "openai:m", "rubric": "polite?"}),))
+    with Checker(tmp_path) as checker, pytest.raises(UsageError, match="judged by a model, and this command asks none"):
         checker.judge(case, Program(program="p"), Sample(Completion("x")))
+
+
+def test_a_page_shows_what_no_judge_has_judged_as_such(tmp_path: Path) -> None:
+    case = Case(id="a", checks=(Check.of("judge", {"model": "openai:m", "rubric": "polite?"}),))
+    with Checker(tmp_path, judges=no_judge) as checker:
+        (said,) = checker.judge(case, Program(program="p"), Sample(Completion("x")))
+    assert (said.outcome, said.reason, said.broken) == ("invalid", "no judge has judged this yet", True)
 
 
 def test_ids_follow_all_that_decides_an_outcome(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jsonschema
 import pytest
@@ -200,10 +201,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "program.yaml").write_text("program: m\nmodel: recorded:runs.jsonl\neffects: none\ntarget: 0.9\n")
     cases = [{"id": c, "set": s, "input": {"request": c}, "checks": [{"equals": "yes"}]} for c, s in KINDS]
     (folder / "cases.yaml").write_text(json.dumps({"cases": cases}))
+    (folder / "watch.yaml").write_text(WATCHED)
     return folder
 
 
 KINDS = (("tea", "case"), ("usual", "control"))
+WATCHED = "watch: tea\nruns: [draw]\nstreams: [{name: all, baseline: 0.001, silence: false}]\n"
 PRINTED = {
     "answer": ["investigate", "--case", "tea"],
     "luck": ["rerun", "tea"],
@@ -216,38 +219,68 @@ PRINTED = {
     "check": ["check", "--labels", "LABELS"],
     "ideas": ["ideas"],
     "ledger": ["ledger"],
+    "groups": ["samples", "--group"],
+    "watch": ["watch", "--once"],
+    "token": ["token", "ana"],
+    "tokens": ["token"],
     "cause": ["cause", "half-seven", "--budget", "40"],
     "audit": ["audit", "tea"],
     "neighbours": ["neighbours", "half-seven", "--count", "3"],
     "try": ["try", "describe-date", "--case", "next-friday", "--budget", "40"],
+    "luck on a model": ["rerun", "half-seven", "--budget", "12", "--seed", "3"],
+    "samples on a model": ["samples", "half-seven"],
+    "tree": ["samples", "half-seven", "--tree"],
+    "futures": ["futures", "half-seven", "--budget", "30"],
+    "surprise": ["surprise", "SAMPLE", "--draws", "4"],
+    "dud": ["forks", "SAMPLE", "--budget", "200", "--seed", "1"],
+    "phrase": ["phrase", "half-seven", "--by-rule", "2", "--budget", "12"],
+    "phrase of tokens": ["phrase", "half-seven", "--tokens", "--by-rule", "1", "--budget", "20"],
     "export": ["export", "--out", "OUT"],
     "import": ["import", "FILE", "--check", "equals: yes", "--store", ":memory:"],
     "init": ["init", "NEW"],
     "apply": ["apply", "describe-date", "--anyway"],
     "doctor": ["doctor"],
 }
+# A recording cannot be asked anything new, and has no fixes.
+ON_A_MODEL = ("half-seven", "describe-date")
 
 
-def test_what_is_printed_fits_its_schema(
+def closed(part: Any) -> Any:
+    """The schema as it says which keys there are: none but those, at any depth."""
+    if isinstance(part, list):
+        return [closed(inner) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    inner = {key: closed(value) for key, value in part.items()}
+    return {"additionalProperties": False, **inner} if isinstance(part.get("properties"), dict) else inner
+
+
+def test_what_is_printed_fits_its_schema_which_has_every_key_at_any_depth(
     generate: ModuleType, project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert set(PRINTED) == set(generate.schemas())
+    assert {name.split()[0] for name in PRINTED} == set(generate.schemas())
     words = {"FILE": str(project / "runs.jsonl"), "NEW": str(tmp_path / "new"), "OUT": str(tmp_path / "out.jsonl")}
     init_project(tmp_path / "meetings")
-    # A recording cannot be asked anything new, and has no fixes.
-    homes = dict.fromkeys(("cause", "neighbours", "try", "apply"), tmp_path / "meetings")
-    for name, line in PRINTED.items():
-        command = [words.get(word, word) for word in line]
-        # 4: this recording is at its end before it could be said which words go with failure.
-        assert main([*command, "--json", "--project", str(homes.get(name, project))]) in (0, 1, 3, 4), name
+    for title, line in PRINTED.items():
+        command, name = [words.get(word, word) for word in line], title.split()[0]
+        asked_a_model = any(word in ON_A_MODEL for word in line) or title in ("surprise", "dud")
+        home = tmp_path / "meetings" if asked_a_model else project
+        # 4: a recording is at its end, or the budget, before it could be said which words or tokens go with failure.
+        assert main([*command, "--json", "--project", str(home)]) in (0, 1, 3, 4), title
         printed = json.loads(capsys.readouterr().out)
         schema = json.loads(read(DOCS / "schemas" / f"{name}.json"))
         jsonschema.validate(printed, schema)
-        assert set(schema["required"]) <= set(printed) <= set(schema["properties"]), name
+        jsonschema.validate(printed, closed(schema))
+        assert set(schema["required"]) <= set(printed) <= set(schema["properties"]), title
         if name == "samples":
-            words["SAMPLE"] = printed["samples"][0]["shown"]["id"]
+            words["SAMPLE"] = next(
+                one["shown"]["id"] for one in printed["samples"] if one["shown"]["outcome"] in ("fail", None)
+            )
             (tmp_path / "labels.jsonl").write_text(json.dumps({"sample": words["SAMPLE"], "outcome": "fail"}) + "\n")
             words["LABELS"] = str(tmp_path / "labels.jsonl")
+        if name == "watch":
+            assert printed["alarms"], "its keys are held too"
+            assert printed["events"]
 
 
 # -- links -------------------------------------------------------------------------------------------------------------

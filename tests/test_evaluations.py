@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from reroll.checking import Checker
+from reroll.project import load_project
 from reroll.sample import Completion, Sample
 from reroll.store import Store
 from reroll.store_rows import Evaluation, NewSample, Origin
 from tests import postgres
 from tests.background import in_background, in_thread, in_turn, reroll, write_project
+from tests.fuzz_targets import shown
 from tests.test_ai_sdk import said, span
 
 server, store = postgres.server, postgres.either_store
@@ -148,27 +152,26 @@ def test_what_is_said_of_a_call_is_joined_to_it_in_either_order(store: Store) ->
         return Evaluation(place.trace, place.span, place.response, "right", label, **more)
 
     one, two = Origin("a" * 32, "b" * 16, "r-1"), Origin("a" * 32, "c" * 16, "r-2")
-    assert store.put_evaluations([said_of(one), said_of(one, "fail"), said_of(two), said_of(two)]) == 3
+    assert store.put_evaluations([said_of(one), said_of(one, "fail"), said_of(two), said_of(two)]) == (3, 3)
     assert store.evaluated() == (3, 3)
     first, second = store.add_samples([made(0, one), made(1, two)])
     assert store.evaluated() == (3, 0)
     assert [reward_of(first), reward_of(second)] == [0.0, 1.0]
     assert [e.label for e in store.evaluations([first, second])[first]] == ["pass", "fail"]
     # By the server's own name for the answer, also where the record lies in a span of whoever judged.
-    assert (
-        store.put_evaluations([Evaluation("d" * 32, "e" * 16, "r-2", "right", "fail"), said_of(Origin(), "pass")]) == 1
-    )
+    found = [Evaluation("d" * 32, "e" * 16, "r-2", "right", "fail"), said_of(Origin(), "pass")]
+    assert store.put_evaluations(found) == (2, 1)
     assert reward_of(second) == 0.0
     # A number without a word says neither pass nor fail, and takes no failure back.
-    assert store.put_evaluations([said_of(one, "", score=0.3)]) == 0
+    assert store.put_evaluations([said_of(one, "", score=0.3)]) == (1, 0)
     assert reward_of(first) == 0.0
     # A server that gives every answer the same name names none of them; a call of several answers is judged as one.
     same = Origin("a" * 32, "f" * 16, "chatcmpl"), Origin("a" * 32, "0" * 16, "chatcmpl")
     third, fourth, fifth = store.add_samples([made(2, same[0]), made(3, same[0], choice=1), made(4, same[1])])
-    assert store.put_evaluations([Evaluation("", "", "chatcmpl", "right", "pass")]) == 1
-    assert store.put_evaluations([said_of(same[0]), said_of(same[1], "fail")]) == 0
+    assert store.put_evaluations([Evaluation("", "", "chatcmpl", "right", "pass")]) == (1, 1)
+    assert store.put_evaluations([said_of(same[0]), said_of(same[1], "fail")]) == (2, 0)
     assert [reward_of(third), reward_of(fourth), reward_of(fifth)] == [1.0, 1.0, 0.0]
-    assert store.put_evaluations([said_of(same[0], "fail")]) == 0
+    assert store.put_evaluations([said_of(same[0], "fail")]) == (1, 0)
     assert [reward_of(third), reward_of(fourth)] == [None, None]  # which of the two it is about, nobody knows
 
 
@@ -361,3 +364,104 @@ def test_a_number_takes_no_verdict_back(store: Store) -> None:
     assert store.sample(id).sample.reward == 0.0, "known before evaluations were kept"
     store.put_evaluations([Evaluation("t", "A", "", "tone", "fail"), Evaluation("t", "A", "", "style", "low")])
     assert store.sample(id).sample.reward == 0.0
+
+
+# -- said again, and otherwise -----------------------------------------------------------------------------------------
+
+
+def call_of(span: str = "A", **more: Any) -> NewSample:
+    return NewSample(
+        Sample(Completion("yes")), "r1:0", span, 0, "p1:0", "a", source="imported", origin=Origin("t", span, ""), **more
+    )
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_one_name_and_scorer_the_later_word_counts_whichever_came_first(store: Store, backwards: bool) -> None:
+    def reward_after(*told: tuple[str, str, str, float | None]) -> float | None:
+        [id] = store.add_samples([call_of(f"{told}")])
+        for name, scorer, label, at in told[::-1] if backwards else told:
+            store.put_evaluations([Evaluation("t", f"{told}", "", name, label, scorer=scorer, said=at)])
+        return store.sample(id).sample.reward
+
+    wrong, right = ("right", "", "fail", 10.0), ("right", "", "pass", 20.0)
+    assert reward_after(wrong, right) == 1.0
+    assert reward_after(wrong, right, ("right", "", "fail", 30.0)) == 0.0, "and said wrong once more"
+    assert reward_after(("right", "", "pass", 10.0), ("right", "", "fail", 20.0)) == 0.0
+    # Another name, another scorer, an unknown time, the same moment: one does not correct the other.
+    assert reward_after(wrong, ("tone", "", "pass", 20.0)) == 0.0
+    assert reward_after(("right", "ana", "fail", 10.0), ("right", "ben", "pass", 20.0)) == 0.0
+    assert reward_after(wrong, ("right", "", "pass", None)) == 0.0
+    assert reward_after(wrong, ("right", "", "pass", 10.0)) == 0.0
+    # What is neither pass nor fail corrects nothing.
+    assert reward_after(wrong, ("right", "", "low", 20.0)) == 0.0
+
+
+def test_of_several_completions_of_a_call_none_is_corrected_by_what_may_be_about_another(store: Store) -> None:
+    ids = store.add_samples([call_of(), replace(call_of(choice=1), idx=1)])
+    for label, at in (("fail", 10.0), ("pass", 20.0)):
+        store.put_evaluations([Evaluation("t", "A", "", "right", label, said=at)])
+    assert [store.sample(id).sample.reward for id in ids] == [None, None]
+    assert [one.label for one in store.evaluations_about(ids[1])] == ["fail", "pass"]
+
+
+CHECKS = [
+    {"name": "alone", "reward": 1},
+    {"name": "negated", "not": {"reward": 1}},
+    {"name": "both", "all": [{"contains": "yes"}, {"reward": 1}]},
+    {"name": "either", "any": [{"contains": "nothing of the kind"}, {"reward": 1}]},
+    {"name": "other", "contains": "yes"},
+]
+
+
+def test_a_check_that_read_the_reward_is_asked_again_once_the_reward_has_changed(tmp_path: Path, capsys: Any) -> None:
+    asked = [{"role": "user", "content": "Say yes"}]
+    observation = {"id": "o-1", "traceId": "t-1", "type": "GENERATION", "model": "m", "input": asked, "output": "yes"}
+    score = {"traceId": "t-1", "observationId": "o-1", "name": "right", "value": 0, "stringValue": "fail"}
+    calls, first, later = (tmp_path / f"{name}.jsonl" for name in ("calls", "first", "later"))
+    calls.write_text(json.dumps(observation) + "\n")
+    first.write_text(json.dumps({**score, "timestamp": "2026-11-27T12:00:00Z"}) + "\n")
+    later.write_text(
+        json.dumps({**score, "value": 1, "stringValue": "pass", "timestamp": "2026-11-28T12:00:00Z"}) + "\n"
+    )
+    project = write_project(tmp_path / "p", "http://127.0.0.1:1", cases=json.dumps(
+        {"cases": [{"id": "greet", "input": {"request": "Say yes"}, "checks": CHECKS}]}
+    ))  # fmt: skip
+    (project / "program.yaml").write_text("program: p\nmodel: openai:m\nbase_url: http://127.0.0.1:1/v1\n")
+    words = []
+    for file in (first, calls, later, later):
+        told = reroll(capsys, "import", file, "--project", project, "--json").json["intake"]
+        assert told["evaluated"] == (file is first or (file is later and not words[1:])), "what was known is no news"
+        if file is not first:
+            [shown] = reroll(capsys, "samples", "--project", project, "--json").json["samples"]
+            words.append([one["outcome"] for one in kept_outcomes(capsys, project, shown["shown"]["id"])])
+    assert words[0] == ["fail", "pass", "fail", "fail", "pass"]
+    assert words[1] == words[2] == ["pass", "fail", "pass", "pass", "pass"]
+
+
+def kept_outcomes(capsys: Any, project: Path, sample: str) -> list[dict[str, Any]]:
+    """What the checks say of a sample, stored by then."""
+    with Store.open(project / ".reroll" / "store.sqlite") as store:
+        found = load_project(project)
+        with Checker(project) as checker:
+            stored, case = store.sample(sample), found.case("greet")
+            said = checker.judging(case, found.program)(stored.sample)
+            ids = checker.ids(case, found.program)
+            have = store.outcomes([sample], ids).get(sample, {})
+            store.add_outcomes(sample, [(i, o) for i, o in zip(ids, said, strict=True) if i not in have])
+    outcomes: list[dict[str, Any]] = reroll(capsys, "show", sample, "--project", project, "--json").json["outcomes"]
+    return outcomes
+
+
+def test_the_page_of_a_sample_lists_what_was_said_of_it_elsewhere() -> None:
+    there = shown()
+    [id] = there.home.store.add_samples([replace(call_of("page"), case_id=there.case.id, request_id=there.request_id)])
+    for label, comment, at in (("fail", "<b>wrong</b> day", 10.0), ("pass", "looked again", 20.0)):
+        told = Evaluation("t", "page", "", "right", label, 0.25, comment, scorer="API ana", said=at)
+        there.home.store.put_evaluations([told])
+    page = there.client.get(f"/samples/{id}").text.split("What was said of it elsewhere")[1].split("</ul>")[0]
+    first, later = page.split("<li>")[1:]
+    assert "&lt;b&gt;wrong&lt;/b&gt; day" in first
+    assert "a later one of the same name counts instead" in first
+    assert "looked again" in later
+    assert "instead" not in later
+    assert "API ana" in later

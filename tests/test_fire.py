@@ -16,7 +16,7 @@ import pytest
 from benchmarks import kills
 
 import reroll.opening as opening
-from reroll.fake_faults import FAULTS, Behaviour
+from reroll.fake_faults import FAULTS, Behaviour, Deed
 from reroll.fake_server import FakeServer, serving
 from reroll.models.registry import open_model
 from reroll.store import Store, StoredSample
@@ -152,6 +152,36 @@ def test_a_network_that_is_lost_never_ends_in_0(waits: list[float], capsys: Any,
         ran = certify(capsys, write_project(folder, url))
     assert ran.complaint.endswith("[model-no-answer]")
     assert sum(len(s.sample.attempts) for s in stored(folder)) == server.calls
+
+
+class Dying(Behaviour):
+    """Answers so many calls, then cuts every connection."""
+
+    def deed(self, index: int) -> Deed:
+        return super().deed(index) if index < 20 else Deed("reset", False, 0.0)
+
+
+@pytest.mark.parametrize("alive", [False, True])
+def test_an_audit_ends_after_eight_calls_that_brought_nothing_whichever_circumstances_made_them(
+    alive: bool, waits: list[float], capsys: Any, tmp_path: Path
+) -> None:
+    with fake() as (server, url):
+        folder = write_project(tmp_path / "p", url)
+        words = ["audit", "greet", "--project", folder, "--arms", "PZCS", "--json", "--quiet", "--yes"]
+        server.behaviour = Dying(answer="yes") if alive else Behaviour(faults={"reset": 1.0})
+        ran = reroll(capsys, *words)
+        if alive:
+            assert ran.code == 4
+            assert "8 calls in a row brought nothing back" in ran.json["stopped"]
+        else:
+            assert ran.complaint.endswith("[model-no-answer]")
+        outage = stored(folder, source="outage")
+        assert len(outage) == 8
+        assert len({one.variant for one in outage}) > 1
+        server.behaviour = Behaviour(answer="yes")
+        again = reroll(capsys, *words)
+    assert again.code == 0, (again.out, again.err)
+    assert again.json["arms"][0]["rate"]["invalid"] == 0, "an outage says nothing about the case"
 
 
 @pytest.mark.parametrize("first", [{"key": "of-the-test", "expire_after": 10}, {"faults": {"reset": 1.0}}])

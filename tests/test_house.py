@@ -12,8 +12,8 @@ import reroll
 ROOT = Path(reroll.__file__).parent
 # Top to bottom is the import order. A folder is one layer.
 CORE = """
-errors numbers json_text sample match params program requirement check case step_forms step_texts steps step_record
-fix copying variant halves circumstances fillers draft
+errors numbers json_text sample match params program requirement rubric check case step_forms step_texts steps
+step_record fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
 outcomes evidence calibrate paired race
 verdict suite_gate walks drift_rule drift recovery watch_budget watching
@@ -27,7 +27,7 @@ rate_sums loadbearing screen confirm finding inquiry
 describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard in_reach
 """.split()
 EDGES = """
-settings keys strict_yaml yaml_edit complaints init project wording person check_process checking
+settings keys allocating strict_yaml yaml_edit complaints init project wording person check_process checking
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked store_origins store_evaluated
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack
@@ -35,7 +35,7 @@ store_received store_parquet store_watch store purse findings job_person
 appending intake receiving models probing gate engine ray_actor ray_cluster engine_ray
 looking watch_file watch_judging watch_rounds watch_overview webhook
 training_export evaluations evaluations_sent table_export
-grouped labelling runs session keeping branching reading astray conversing exploring
+grouped labelling runs at_hand session keeping judge_calls branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused causing

@@ -495,6 +495,35 @@ def test_cases_of_the_project_are_found_again_and_its_checks_judge(tmp_path: Pat
     assert ([s.case_id for s in samples], found.arms[0].mean.value) == (["two"], 1.0)
 
 
+def test_a_call_under_what_the_program_was_before_is_still_of_its_case(tmp_path: Path) -> None:
+    home = tmp_path / "p"
+    home.mkdir()
+    program, cases = home / "program.yaml", home / "cases.yaml"
+    program.write_text("program: sums\nmodel: openai:gpt-4o\nsystem: Be brief.\n")
+    cases.write_text("cases:\n- {id: two, input: {request: 2+2?}, checks: [{equals: '4'}]}\n")
+    before = load_project(home)
+    program.write_text("program: sums\nmodel: openai:gpt-4o\nsystem: Be brief, and right.\n")
+    path = save(tmp_path, {"request": REQUEST, "response": ANSWER})
+    place = {"series": "s", "idx": 0, "case_id": "two", "request_id": "r1:0"}
+    with Store.open(tmp_path / "store.sqlite") as store:  # as a trial of a fix, it was never the program
+        store.add_sample(Sample(Completion("4")), program_id=store.put_program(before.program), variant="tone", **place)
+    found, _ = taking(tmp_path, path, project=load_project(home))
+    assert found.intake is not None
+    assert found.intake.matched == 0
+    with Store.open(tmp_path / "store.sqlite") as store:
+        place |= {"idx": 1}
+        store.add_sample(Sample(Completion("4")), program_id=before.program.id, variant="baseline", **place)
+    path = save(tmp_path, {"request": REQUEST, "response": {**ANSWER, "id": "another"}}, name="later.jsonl")
+    found, samples = taking(tmp_path, path, project=load_project(home))
+    assert found.intake is not None
+    assert (found.intake.matched, samples[-1].case_id) == (1, "two")
+    cases.write_text("cases:\n- {id: two, input: {ask: 2+2?}, checks: [{equals: '4'}]}\n")
+    program.write_text("program: sums\nmodel: openai:gpt-4o\nuser: '{ask}'\n")
+    found, _ = taking(tmp_path, path, project=load_project(home))  # whose earlier form cannot take this input
+    assert found.intake is not None
+    assert found.intake.matched == 0
+
+
 def test_calls_are_grouped_into_a_project_that_loads_and_says_what_was_guessed(tmp_path: Path) -> None:
     other = {**REQUEST, "messages": [{"role": "system", "content": "Sing."}, {"role": "user", "content": "La"}]}
     tool = {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object"}}}

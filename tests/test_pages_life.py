@@ -82,9 +82,14 @@ def test_a_report_that_the_measuring_command_kept_again_is_one_and_keeps_its_nam
     for by in ("lena", None):
         store.put_report(Report(words="It forgot Ana", case_id=CASE.id, by=by))
     store.put_report(Report(words="It forgot Bo", case_id=CASE.id))
+    store.put_report(Report(words="2 of 9 failed", case_id=CASE.id, saw="{}", by="reroll watch"))
+    store.put_report(Report(words="2 of 9 failed", case_id=CASE.id))  # the command was not told what was seen
+    store.put_report(Report(words="2 of 9 failed", case_id="other"))
     assert [(place, one.report.words, one.report.by) for place, one in said_once(store.reports())] == [
         (1, "It forgot Ana", "lena"),
         (3, "It forgot Bo", None),
+        (4, "2 of 9 failed", "reroll watch"),
+        (6, "2 of 9 failed", None),
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from reroll.check import Outcome
 from reroll.checking import Checker
 from reroll.init import init_project
 from reroll.project import load_project
@@ -59,6 +60,24 @@ def test_an_alarm_stands_on_the_page_with_its_report_and_the_figure_has_its_tabl
         status, report = page_of(folder, store, f"/reports/{alarm.report_id}")
         assert status == 200
         assert "reroll watch" in report
+
+
+def test_what_commands_drew_stands_apart_from_production_and_spends_no_error_budget(folder: Path) -> None:
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        ids = calls(store, "r" * 39 + "w")
+        ids += calls(store, "w" * 30 + "r" * 10, first=40, source="draw")
+        project = load_project(folder)
+        with Checker(folder) as checker:
+            case = project.case("next-friday")
+            for id, letter in zip(ids, "r" * 39 + "w" * 31 + "r" * 10, strict=True):
+                said = Outcome("fail" if letter == "w" else "pass", "", "right-date")
+                store.add_outcomes(id, [(check, said) for check in checker.ids(case, project.program)])
+        _, text = page_of(folder, store)
+        production, drawn = text.split("What commands here drew")
+        assert "1 of 40 calls failed; the target allows 0.4" in production
+        assert "250 % of the error budget is spent" in production
+        assert "30 of 40 runs failed." in drawn
+        assert "of the error budget is" not in drawn
 
 
 def test_a_hostile_name_is_only_text_and_a_wrong_file_is_said(folder: Path) -> None:

@@ -163,6 +163,23 @@ def test_putting_samples_says_which_of_them_are_new(store: Store) -> None:
     assert store.put_samples([]) == []
 
 
+def test_what_is_known_of_new_samples_is_what_reading_them_gives(store: Store) -> None:
+    new = [NewSample(sample, "r1:0", "rerun", i, **PLACE) for i, sample in enumerate(SHAPES.values())]
+    known = [*store.add_known(new[:1]), *store.add_known(new[1:3]), *store.add_known(new[3:])]
+    assert [one for _, one in known] == store.samples()
+    assert [id for id, _ in known] == [one.id for one in store.samples()]
+    assert store.add_known([*new[:2], replace(new[0], idx=99, sample=SHAPES["text"])])[:2] == [
+        (id, None) for id, _ in known[:2]
+    ]
+    assert (
+        store.drawn_seqs("r1:0", "rerun", after=known[0][1].seq, until=known[3][1].seq)
+        == [  # type: ignore[union-attr]
+            one.seq for _, one in known[1:4] if one is not None
+        ]
+    )
+    assert store.drawn_seqs("r1:0", "another", after=0, until=10**6) == []
+
+
 def test_samples_are_chosen_by_every_key_and_by_collections(store: Store) -> None:
     a = add(store, 0)
     b = add(store, 0, series="certify", case_id="other", source="imported")
@@ -266,6 +283,14 @@ def test_another_process_and_another_request_know_what_belongs_to_them(store: St
     assert other == first
     assert again < first / 2
     assert [s.sample for s in store.samples(payload=True)] == [TREE[0]] * 3
+
+
+def test_what_is_remembered_of_beginnings_has_an_end_however_many_requests_come(store: Store) -> None:
+    store._beginnings = Beginnings(most=1)
+    for n in range(20):
+        add(store, 0, TREE[0], request_id=f"r1:{n}")
+    assert len(store._beginnings.requests) == 1
+    assert [s.sample for s in store.samples(payload=True)] == [TREE[0]] * 20
 
 
 def test_a_batch_that_failed_is_not_begun_like(store: Store) -> None:

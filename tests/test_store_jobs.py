@@ -106,9 +106,11 @@ def test_a_glance_says_the_worst_of_all_checks_and_why(store: Store) -> None:
     store.add_outcomes(ids[0], [("k1", Outcome("pass", "", "one")), ("k2", Outcome("fail", "bad", "two"))])
     store.add_outcomes(ids[1], [("k1", Outcome("pass", "", "one")), ("k2", Outcome("pass", "", "two"))])
     store.add_outcomes(ids[2], [("k1", Outcome("pass", "", "one"))])
+    store.add_outcomes(ids[3], [("k2", Outcome("fail", "bad", "two"))])  # by one check only: were it counted, and
+    # those left open that pass it, the share that fails would be too high
     rows = store.judged_after("a", ["k1", "k2"])
     assert [(code, why) for *_, code, why in rows] == [(2, "two\x1fbad"), (0, None), (None, None), (None, None)]
     assert [row[0] for row in store.judged_after("a", ["k1"], rows[1][0])] == [rows[2][0], rows[3][0]]
-    assert [row[3] for row in store.judged_of([rows[2][0]], ["k1"])] == [0]
+    assert [row[4] for row in store.judged_of([rows[2][0]], ["k1"])] == [0]
     [count] = store.case_counts()
     assert (count.case_id, count.n) == ("a", 4)

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,7 +17,6 @@ from reroll.case import Case
 from reroll.program import Program
 from reroll.reduction import pairs_of
 from reroll.scorecard import Rules, expected, score
-from reroll.scored import Card, Tried, _harm
 from reroll.trial import untouched
 from reroll.trying import Asked, Sets
 from tests.background import reroll
@@ -139,16 +137,6 @@ def test_a_patch_of_ones_own_that_breaks_has_failed_and_is_not_the_servers_silen
     card = ran.json["fixes"][0]
     assert card["broke"] >= card["case"]["after"]["n"] + card["neighbours"]["after"]["n"]
     assert "its own step broke: 'step 1 (python): patch patches:mend crashed: ValueError('no')" in ran.json["text"]
-
-
-def test_harm_that_was_seen_and_may_be_luck_is_not_said_to_be_none() -> None:
-    """Six of 289 ordinary requests failed with it and one without: five points are ruled out, and harm was seen."""
-    pairs = pairs_of([("pass", "fail")] * 5 + [("fail", "fail")] + [("pass", "pass")] * 283)
-    harm = score({"control": pairs}, Rules(margin=0.06)).control_harm
-    shown = {"claims": {"spares_control": "shown"}, "alike": (), "phase": "final"}
-    card = cast(Card, SimpleNamespace(control_harm=harm, **shown))
-    said = _harm(card, cast(Tried, None))
-    assert said.startswith("Ordinary requests failed more often with it by 1.7 points, which may be luck; a harm of ")
 
 
 def test_several_completions_a_call_and_names_that_are_taken_are_refused(capsys: Any, tmp_path: Path) -> None:

@@ -24,8 +24,7 @@ SECTIONS = {
     "spending": ("options of commands that make calls", "options-of-commands-that-make-calls"),
     "pictures": ("options of commands that print a page", "options-of-commands-that-print-a-page"),
 }
-# What `--json` prints: how the command is called, and the name of the form. A form that is a file in docs/schemas is
-# linked; another one is described where its command is.
+# What `--json` prints: how the command is called, and the name of the form, which has a file in docs/schemas.
 FORMS = {
     "demo": {"": "answer"},
     "investigate": {"": "answer"},
@@ -54,7 +53,6 @@ FORMS = {
     "watch": {"": "watch"},
     "token": {"": "tokens", "NAME": "token"},
 }
-TOLD = {"groups", "phrase"}  # forms without a file whose keys stand on their command's page
 LUCK = {"bad_luck": 0, "not_reproduced": 0, **{k: v for k, v in asked.GATES.items() if k not in ("met", "not_met")}}
 TARGET = {word: asked.GATES[word] for word in ("met", "not_met", "undecided")}
 AUDIT = {**commands_audit.GATES, "any other verdict": 1}
@@ -203,27 +201,21 @@ def exits_of(name: str) -> str:
 # -- forms of JSON -----------------------------------------------------------------------------------------------------
 
 
-def form(name: str, linked: frozenset[str], up: str) -> str:
-    schema = f"`reroll.{name}/1`"
-    if name in linked:
-        return f"{schema}, [its JSON Schema]({up}schemas/{name}.json)"
-    return schema if name in TOLD else f"{schema}; it has no JSON Schema yet, so its keys may change"
-
-
-def json_of(name: str, linked: frozenset[str]) -> str:
+def json_of(name: str) -> str:
     """What `--json` prints, by the way the command is called."""
     if name not in FORMS:
         return NO_JSON["common" in taken(name)]
     forms = [(f"{how} --json".strip() if how else "--json", one) for how, one in FORMS[name].items()]
-    return "".join(f"- `{how}` prints {form(one, linked, '../')}.\n" for how, one in forms)
+    link = "- `{}` prints `reroll.{one}/1`, [its JSON Schema](../schemas/{one}.json).\n"
+    return "".join(link.format(how, one=one) for how, one in forms)
 
 
-def forms_table(linked: frozenset[str]) -> str:
+def forms_table() -> str:
     lines = ["| command | `schema` | form |", "|---|---|---|"]
     for name, forms in FORMS.items():
         for how, one in forms.items():
-            where = f"[{one}.json](schemas/{one}.json)" if one in linked else f"[{name}](commands/{name}.md#json)"
-            lines.append(f"| [`{f'{name} {how}'.strip()}`](commands/{name}.md) | `reroll.{one}/1` | {where} |")
+            called = f"[`{f'{name} {how}'.strip()}`](commands/{name}.md)"
+            lines.append(f"| {called} | `reroll.{one}/1` | [{one}.json](schemas/{one}.json) |")
     return "\n".join(lines) + "\n"
 
 
@@ -238,12 +230,12 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def blocks(linked: frozenset[str]) -> dict[str, str]:
-    """Every block by its name; `linked` are the forms that have a JSON Schema."""
+def blocks() -> dict[str, str]:
+    """Every block by its name."""
     found = {f"shared: {which}": shared_options(which) for which in SHARED}
     found |= {f"takers: {which}": takers(which) for which in ("spending", "pictures")}
     for name in commands():
         found[f"help: {name}"] = help_of(name)
         found[f"exits: {name}"] = exits_of(name)
-        found[f"json: {name}"] = json_of(name, linked)
-    return {**found, "settings": settings_table(), "forms": forms_table(linked)}
+        found[f"json: {name}"] = json_of(name)
+    return {**found, "settings": settings_table(), "forms": forms_table()}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import TypeAdapter
 
+from generating.looked_at import distributions, kept_watch, looks
+from generating.shapes import JSON, named, plain, with_more
 from reroll.answer import Answer, CauseSection, Certified, CertifySection, Comparison, Cost, LuckSection, Reading
 from reroll.audited import Audited
 from reroll.explain import Explained
@@ -17,8 +17,6 @@ from reroll.probing import Probed
 from reroll.scored import Card, Tried
 
 __all__ = ["schemas"]
-
-JSON = dict[str, Any]
 
 
 def schemas() -> dict[str, JSON]:
@@ -68,6 +66,7 @@ def schemas() -> dict[str, JSON]:
                 {**dict.fromkeys(("model", "identity", *facts), text), **probed["properties"]},
             ),
         ),
+        **{name: named(name, schema) for name, schema in (distributions() | looks() | kept_watch()).items()},
     }
 
 
@@ -214,37 +213,3 @@ def associated() -> JSON:
             "finished": truth,
         },
     )
-
-
-def plain(adapter: TypeAdapter[Any]) -> JSON:
-    """The schema of a value as it is printed: every key is there."""
-    schema = adapter.json_schema(mode="serialization")
-    for part in (schema, *schema.get("$defs", {}).values()):
-        if "properties" in part:
-            part["required"] = list(part["properties"])
-            part.pop("description", None)
-            for one in part["properties"].values():
-                one.pop("default", None)
-                one.pop("title", None)
-        part.pop("title", None)
-    return schema
-
-
-def with_more(schema: JSON, properties: JSON) -> JSON:
-    """The schema of an object with further keys, all of them required."""
-    whole: JSON = {"type": "object", **schema, "properties": dict(schema.get("properties", {}))}
-    for name, part in properties.items():
-        whole["properties"][name] = plain(part) if isinstance(part, TypeAdapter) else part
-    return {**whole, "required": list(whole["properties"])}
-
-
-def named(name: str, schema: JSON) -> JSON:
-    """The schema with its `schema` key first, and what it is the schema of."""
-    properties = {"schema": {"const": f"reroll.{name}/1"}, **schema["properties"]}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"reroll.{name}/1",
-        **schema,
-        "properties": properties,
-        "required": ["schema", *schema.get("required", schema["properties"])],
-    }

@@ -247,7 +247,8 @@ class Cost:
     """What this answer took. `reused` counts stored samples that cost no new call; `usd` None means unknown.
 
     `samples` is what the calls brought, control calls included: more than `calls` where a call brings several
-    completions. `cached_tokens` are those of the prompt tokens that servers took from their cache.
+    completions. `cached_tokens` are those of the prompt tokens that servers took from their cache. `judge_calls` asked
+    models to judge, and are none of `calls`; tokens, money and attempts are of all calls together.
     """
 
     calls: int
@@ -260,6 +261,7 @@ class Cost:
     reused: int = 0
     cached_tokens: int | None = None
     samples: int = 0
+    judge_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

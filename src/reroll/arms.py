@@ -99,6 +99,8 @@ class Arms:
     judgings: dict[int, list[str]] = field(default_factory=dict)  # by `seq`: the first outcome and those after it
     rejudges: bool = False
     begun_with: int = 0  # runs that were stored before
+    silent: list[list[str]] = field(default_factory=list)  # the reported model's last calls in a row that brought none
+    got_through: bool = False  # whether any call of the reported model brought a completion
     stopped: str = ""
     finished: bool = True
 

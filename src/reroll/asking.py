@@ -11,12 +11,14 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reroll.arguments import Spending
 from reroll.case import Case
 from reroll.controls import MOST_CONTROLS
 from reroll.errors import UsageError
+from reroll.judge_calls import JudgeCalls
 from reroll.models.choices import choices_of
 from reroll.models.prices import FREE, price
 from reroll.models.stepped import calls_at_most
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["ask_instead", "asks_on_screen", "choose", "person_of", "price_agreed", "typed", "usage_at_most"]
 
 BYTES_PER_TOKEN = 4
+PROMPT_OF_A_JUDGE = 300  # tokens, rubric and answer apart
+USUAL_VERDICT = 100  # tokens
 USUAL_ANSWER = 500  # tokens, where the program sets no limit
 
 
@@ -130,9 +134,19 @@ def _ask_about(question: str, text: str, inputs: Mapping[str, Any]) -> str:
 
 
 def price_agreed(
-    project: Project, cases: Sequence[Case], model: Model, options: Options, spending: Spending, *, controls: bool
+    project: Project,
+    cases: Sequence[Case],
+    model: Model,
+    options: Options,
+    spending: Spending,
+    judges: JudgeCalls | None = None,
+    *,
+    controls: bool,
 ) -> None:
-    """Say calls, tokens and money first where they are many or unknown. Raises: UsageError when nobody agrees."""
+    """Say calls, tokens and money first where they are many or unknown; those of judges, too, each sample one.
+
+    Raises: UsageError when nobody agrees.
+    """
     size = choices_of(model, project.program.sampling)
     usage = usage_at_most(project, cases, options, controls=controls, per_call=size)
     each = calls_at_most(model)  # steps around the model may ask for more than one
@@ -140,20 +154,59 @@ def price_agreed(
         usage = Usage((usage.prompt_tokens or 0) * each, (usage.completion_tokens or 0) * each)
     kind, _, name = project.program.model.partition(":")
     budget = options.budget if kind in FREE else options.budget * each
-    if spending.yes or (model.priced and budget <= SETTINGS["budget"].default):
+    judging = _judging(project, cases, options, usage, judges)
+    budget += judging.calls
+    if spending.yes or (model.priced and judging.priced and budget <= SETTINGS["budget"].default):
         return
     place = kind if kind in FREE else project.program.base_url or kind.partition("-")[0]  # the vendor
     usd = price(name or kind, usage, place) if model.priced else None
+    money_words = money(usd)
+    if judging.calls:
+        usd = None if usd is None or judging.usd is None else usd + judging.usd
+        money_words = f"{money(usd)} with {counts('call', judging.calls)} of the judge"
     calls = counts("call", options.budget // size * each) + ("" if size == 1 else f" of {size} completions each")
     text = (
         f"this may make up to {calls}, about {usage.prompt_tokens:,} prompt tokens and "
-        f"at most {usage.completion_tokens:,} completion tokens, {money(usd)}"
+        f"at most {usage.completion_tokens:,} completion tokens, {money_words}"
     )
     if not _somebody():
         raise UsageError(f"{text}; add --yes to agree, or lower --budget", slug="price")
     print(f"{text[0].upper()}{text[1:]}.", file=sys.stderr)
     if typed("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise UsageError("nothing was called", slug="price")
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """What judging a whole budget may come to; `calls`: those that somebody may want money for."""
+
+    calls: int = 0
+    usd: float | None = 0.0
+    priced: bool = True
+
+
+def _judging(
+    project: Project, cases: Sequence[Case], options: Options, usage: Usage, judges: JudgeCalls | None
+) -> _Judging:
+    """For each judge of the case that has most of them a call a sample, which sends about what the sample's held."""
+    of = [[c for outer in case.checks for c in outer.walk() if c.kind == "judge"] for case in cases]
+    found = _Judging()
+    for check in max(of, key=len, default=[]) if judges is not None else ():
+        assert judges is not None
+        kind, _, name = check.value["model"].partition(":")
+        if kind in FREE:
+            continue
+        model = judges.model_of(check)
+        each = PROMPT_OF_A_JUDGE + len(check.value["rubric"]) // BYTES_PER_TOKEN
+        sent = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) + each * options.budget
+        place = check.value.get("base_url") or kind.partition("-")[0]
+        usd = price(name, Usage(sent, options.budget * USUAL_VERDICT), place) if model.priced else None
+        found = _Judging(
+            found.calls + options.budget,
+            None if usd is None or found.usd is None else found.usd + usd,
+            found.priced and model.priced,
+        )
+    return found
 
 
 def usage_at_most(

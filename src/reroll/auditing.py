@@ -13,7 +13,7 @@ from reroll.audit import chance_alike, worth_more
 from reroll.case import Case
 from reroll.check import overall
 from reroll.errors import ModelError, NotCompleted
-from reroll.runner import crashing_check, draw_at, tell
+from reroll.runner import DEAD_AFTER, crashing_check, draw_at, tell
 from reroll.session import Session, Slots, judged, slots, too_dear
 
 __all__ = ["run_arms", "serving_arms"]
@@ -88,7 +88,9 @@ async def _warmed_up(found: Arms) -> bool:
         return True
     if not _allowed(found, WARM + 1):
         return False
-    await draw_at(found.session.like(options=first.session.options, variant="audit warm-up"), [(found.warm_up, WARM)])
+    session = found.session.like(options=first.session.options, variant="audit warm-up")
+    await draw_at(session, [(found.warm_up, WARM)])
+    _still_alive(found, session, WARM)
     return not found.session.stopped or _allowed(found, 0)
 
 
@@ -121,6 +123,7 @@ async def _one(found: Arms, id: str, rng: np.random.Generator) -> bool:
     each = found.burst if arm.id == "L" else 1
     if not _allowed(found, each):
         return False
+    made = arm.session.made
     try:
         await draw_at(arm.session, [(_place(found, arm), each)])
     except ModelError as error:  # NotCompleted is none: it ends the audit where what is reported went away
@@ -131,6 +134,8 @@ async def _one(found: Arms, id: str, rng: np.random.Generator) -> bool:
         if arm.letter not in "RV":
             raise
         _leave(found, arm, str(error))
+    else:
+        _still_alive(found, arm.session, arm.session.made - made)
     refresh(found, arm)
     if arm.id == "P":
         crashing_check(found.case, arm.runs[0])
@@ -142,6 +147,36 @@ async def _one(found: Arms, id: str, rng: np.random.Generator) -> bool:
         found.stopped = "the recording is at its end"
         return False
     return True
+
+
+def _still_alive(found: Arms, session: Session, made: int) -> None:
+    """Count the calls in a row that brought nothing, whichever circumstance made them; made: the last ones, of this
+    session. Each arm counts for itself whether its model answers, and takes turns with the others: a server that is
+    down would get eight calls of every arm before the first one noticed.
+
+    Raises: ModelError when no call of the reported model got through, NotCompleted when they stopped getting through.
+    """
+    model = found.session.model
+    if session.model is not model or not made:
+        return
+    silent = session.silent[-made:]
+    found.silent = [*found.silent, *silent] if len(silent) == made else silent
+    found.got_through |= session.got_through
+    if len(found.silent) < DEAD_AFTER:
+        return
+    session.store.mark_outage([id for call in found.silent for id in call])
+    last = session.store.sample(silent[-1][0]).sample.error
+    if not found.got_through:
+        raise ModelError(
+            f"{model.name} answered none of the first {len(found.silent)} calls; the last error was: {last}; "
+            "mend that and run the same command again",
+            slug="model-no-answer",
+        )
+    raise NotCompleted(
+        f"{model.name} stopped answering: {len(found.silent)} calls in a row brought nothing back, the last with: "
+        f"{last}; what was drawn is stored, and the same command goes on from there",
+        slug="model-stopped-answering",
+    )
 
 
 def _leave(found: Arms, arm: Arm, why: str) -> None:
@@ -156,9 +191,12 @@ def _place(found: Arms, arm: Arm) -> Slots:
         return arm.places[-1]
     if arm.id == "W":
         cold = found.arms["C"]
-        done = len(arm.places)
+        # Not by number: a call of either that fell into an outage has a place, and no run there.
+        done = {at.request_id for at, runs in zip(arm.places, arm.runs, strict=True) if len(runs)}
         settled = [at for at, runs in zip(cold.places, cold.runs, strict=True) if len(runs)]
-        at = settled[done]
+        at = next(at for at in settled if at.request_id not in done)
+        if begun := next((one for one in arm.places if one.request_id == at.request_id), None):
+            return begun
         arm.places.append(slots(arm.session, found.case, series=arm.series, request=at.request))
         judged(arm.session, arm.places[-1])
         return arm.places[-1]
@@ -169,11 +207,18 @@ def _judge_again(found: Arms) -> None:
     """Judge each stored output as reported a few more times by the same check."""
     if not found.rejudges:
         return
-    judge = found.session.checker.judging(found.case, found.session.judging)
-    for one in found.arms["P"].samples():
-        if one.stored.seq not in found.judgings and one.stored.sample.completion is not None:
-            again = [overall(judge(one.stored.sample)).outcome for _ in range(AGAIN)]
-            found.judgings[one.stored.seq] = [one.outcome.outcome, *again]
+    checker, at = found.session.checker, (found.case, found.session.judging)
+    times = range(1, AGAIN + 1)
+    judges = [checker.judging(*at, again=k) for k in times]
+    wanted = [
+        one
+        for one in found.arms["P"].samples()
+        if one.stored.seq not in found.judgings and one.stored.sample.completion is not None
+    ]
+    checker.ahead(*at, [one.stored.sample for one in wanted], times)
+    for one in wanted:
+        again = [overall(judge(one.stored.sample)).outcome for judge in judges]
+        found.judgings[one.stored.seq] = [one.outcome.outcome, *again]
 
 
 # ---------------------------------------------------------------- when to go on

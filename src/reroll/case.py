@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from reroll.check import Check, Surroundings
-from reroll.program import Program, content_id
+from reroll.errors import UsageError
+from reroll.program import Program, canonical, content_id
 
 __all__ = ["Case", "Label", "Report", "surroundings_of"]
 
@@ -55,6 +56,11 @@ class Case(BaseModel):
         """Whether a person says what is right, answer by answer."""
         return any(inner.kind == "person" for check in self.checks for inner in check.walk())
 
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether a model says what is right: a check of kind `judge`, alone or in another."""
+        return any(inner.kind == "judge" for check in self.checks for inner in check.walk())
+
     def check_names(self) -> tuple[str, ...]:
         """A name per check; the default is its kind and position: `json-1`."""
         return tuple(c.name or f"{c.kind}-{i}" for i, c in enumerate(self.checks, 1))
@@ -96,4 +102,27 @@ def surroundings_of(case: Case, program: Program) -> Surroundings:
     if response is None and program.raw is not None:
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
             response = json.loads(program.raw)["response_format"]["json_schema"]["schema"]
-    return Surroundings(response, case.input, case.expected)
+    asked = _asked(case, program) if case.asks_a_model else ""
+    return Surroundings(response, case.input, case.expected, asked, case.id)
+
+
+def _asked(case: Case, program: Program) -> str:
+    """What an answer to this case answers: the case's own turns and input; without any, the program's last user turn.
+
+    Not the program's prompt: an answer is held to the same standard whatever variant of the program gave it.
+    """
+    lines = [f"{turn.get('role')}: {_told(turn.get('content'))}" for turn in case.history]
+    if len(case.input) == 1:
+        lines.append(_told(next(iter(case.input.values()))))
+    lines += [f"{name}: {_told(value)}" for name, value in case.input.items()] if len(case.input) > 1 else []
+    if not lines:
+        turns: list[Any] = []
+        with contextlib.suppress(UsageError):  # an input is missing: then nothing was sent, either
+            turns = program.render(case.input).body.get("messages") or []
+        said = [one.get("content", "") for one in turns if isinstance(one, dict) and one.get("role") == "user"]
+        lines += [_told(one) for one in said[-1:]]
+    return "\n".join(lines)
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else canonical(value)

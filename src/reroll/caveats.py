@@ -85,6 +85,7 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
             f"people labelled {counts('run', labelled)} of these, and {otherwise} of them otherwise than "
             "the checks; `reroll check` says how often answers really fail"
         )
+    yield from _about_judges(session, [at.case for at in places], labelled)
     if any(_carries_a_seed(session, at.case) for at in places):
         yield "every call carries the same seed, so the runs may be copies of one another, not independent"
     if session.model.name.startswith("recorded:"):
@@ -92,6 +93,29 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
     answered = sorted({name for some in runs for name in some.models()})
     if len(answered) > 1:
         yield f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them"
+
+
+def _about_judges(session: Session, cases: Sequence[Case], labelled: int) -> Iterator[str]:
+    """That a model's word is taken for what is right, and how to know how far it can be."""
+    judges: dict[str, str] = {}  # the first check of each model
+    for case in cases:
+        for name, outer in zip(case.check_names(), case.checks, strict=True):
+            for check in outer.walk():
+                if check.kind == "judge":
+                    judges.setdefault(check.value["model"], name)
+    if not judges:
+        return
+    who = " and ".join(judges)
+    if not labelled:
+        yield (
+            f"what is right here is the word of {who}, which was held against no person's labels of these runs: "
+            f"`reroll check {next(iter(judges.values()))} --label 40` tells how often it errs"
+        )
+    if session.project.program.model in judges:
+        yield (
+            f"{session.project.program.model} judges its own answers, and models tend to like what they wrote "
+            "themselves"
+        )
 
 
 def these_cases(n: int) -> str:

@@ -19,10 +19,22 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from reroll.match import NotJSON, Span, clean, difference, excerpt, fill_known, names_used, parse, show, span_of
 from reroll.program import canonical, content_id
-from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify
+from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify, what_it_asks
+from reroll.rubric import prompt_id
 from reroll.sample import Completion, Sample, function_of
 
-__all__ = ["KINDS", "UNSURE", "Check", "Foreign", "Outcome", "OutcomeWord", "Surroundings", "judge_sample", "overall"]
+__all__ = [
+    "KINDS",
+    "UNSURE",
+    "Check",
+    "Foreign",
+    "Outcome",
+    "OutcomeWord",
+    "Surroundings",
+    "judge_sample",
+    "judge_told",
+    "overall",
+]
 
 OutcomeWord = Literal["pass", "fail", "invalid"]
 Marks = tuple[Span, ...]
@@ -47,11 +59,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a check may look at besides the sample: the program's response schema, the case's input and answer."""
+    """What a check may look at besides the sample: the program's response schema, the case's input and answer.
+
+    `asked`: what the answer answers, as a judge is shown it; known where one is to judge.
+    """
 
     response: Mapping[str, Any] | None = None
     input: Mapping[str, Any] = field(default_factory=dict)
     expected: Any = None
+    asked: str = ""
+    case_id: str = ""
 
     @property
     def known(self) -> dict[str, Any]:
@@ -110,8 +127,9 @@ class Check(BaseModel):
     def identity(self, surroundings: Surroundings | None = None, sources: Mapping[str, str] | None = None) -> str:
         """Content id of all that decides this check's outcomes on a sample.
 
-        Covers the value with its placeholders filled, the program's response for `schema: true`,
-        and for python checks the content hash of the file: `sources` maps its name (`checks`) to it.
+        Covers the value with its placeholders filled, for `schema: true` what the program's response asks (a field that
+        is described better is judged as before), for python checks the content hash of the file (`sources` maps its
+        name, `checks`, to it), and for a judge all that it is sent besides the answer.
         """
         return content_id("k1", _content(self, surroundings, sources or {}))
 
@@ -168,9 +186,16 @@ def _content(check: Check, around: Surroundings | None, sources: Mapping[str, st
         return [check.kind, check.value, sources.get(check.value.partition(":")[0])]
     if around is None:
         return [check.kind, check.value]
+    if check.kind == "judge":  # another question to it, or other words of ours around it, is another check
+        return [check.kind, judge_told(check, around), sources.get(check.value["model"]), prompt_id(), around.asked]
     if check.kind == "schema" and check.value is True:
-        return [check.kind, dict(around.response) if around.response is not None else None]
+        return [check.kind, what_it_asks(around.response) if around.response is not None else None]
     return [check.kind, fill_known(check.value, around.known)]
+
+
+def judge_told(check: Check, around: Surroundings) -> dict[str, Any]:
+    """What a judge check says, with the {names} of its rubric filled."""
+    return {**check.value, "rubric": _text(fill_known(check.value["rubric"], around.known))}
 
 
 # -- judging

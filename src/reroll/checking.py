@@ -13,11 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from reroll.case import Case, surroundings_of
 from reroll.check import UNSURE, Check, Outcome, Surroundings, judge_sample
@@ -29,13 +29,43 @@ from reroll.sample import Sample
 from reroll.step_texts import Broken
 from reroll.strict_yaml import read_text
 
-__all__ = ["Checker", "not_asked"]
+__all__ = ["Checker", "Judges", "no_judge", "not_asked"]
 
 WORKER = Path(__file__).with_name("check_process.py")
 SECONDS = 5.0  # per check
 LOAD_SECONDS = 30.0  # to start the child, and to load the user's file with all that it imports
 MEMORY = 2 << 30  # bytes of address space; libraries such as numpy reserve much more than they use
 LONGEST_REPLY = 1 << 20
+
+
+class Judges(Protocol):
+    """Who asks the models of `judge` checks."""
+
+    def ready(self, check: Check) -> None:
+        """Return if this one can be asked. Raises: UsageError, ModelError otherwise, before any call is paid for."""
+
+    def ahead(self, wanted: Sequence[tuple[Check, Sample, Surroundings]], again: Sequence[int]) -> None:
+        """Ask all at once what `say` will be asked one by one."""
+
+    def say(self, check: Check, sample: Sample, around: Surroundings, again: int = 0) -> Outcome:
+        """The verdict on one sample; `again`: asked anew, so many times after the first."""
+        ...
+
+
+class _Nobody:
+    """Asks no model: says so of what none has judged."""
+
+    def ready(self, check: Check) -> None:
+        return
+
+    def ahead(self, wanted: Sequence[tuple[Check, Sample, Surroundings]], again: Sequence[int]) -> None:
+        return
+
+    def say(self, check: Check, sample: Sample, around: Surroundings, again: int = 0) -> Outcome:
+        return Outcome("invalid", "no judge has judged this yet", broken=True)
+
+
+no_judge: Judges = _Nobody()
 
 
 def not_asked(check: Check, sample: Sample, around: Surroundings) -> Outcome:
@@ -63,7 +93,7 @@ class Checker:
     """Judges samples. Thread-safe; close it, or use it in `with`, to end the child process.
 
     Args: seconds: how long one python check may take; memory: bytes that the child may address;
-        person: who answers `person` checks.
+        person: who answers `person` checks; judges: who asks the models of `judge` checks.
     """
 
     def __init__(
@@ -74,9 +104,10 @@ class Checker:
         load_seconds: float = LOAD_SECONDS,
         memory: int = MEMORY,
         person: Person | None = None,
+        judges: Judges | None = None,
     ) -> None:
         self.folder = Path(project_dir)
-        self.person = person
+        self.person, self.judges = person, judges
         self.seconds, self.load_seconds = seconds, load_seconds
         self._child = _Child(self.folder, memory, load_seconds)
         self._sources: dict[str, _Source] = {}
@@ -85,28 +116,54 @@ class Checker:
     def judge(self, case: Case, program: Program, sample: Sample) -> list[Outcome]:
         """An outcome per check of the case, in its order, under the check's name.
 
-        Raises: FileError where a python check's file or function is missing; UsageError for judges.
+        Raises: FileError where a python check's file or function is missing; UsageError where a person or a judge
+            is to be asked and nobody can.
         """
         return self.judging(case, program)(sample)
 
-    def judging(self, case: Case, program: Program) -> Callable[[Sample], list[Outcome]]:
-        """What does so for any number of samples. Raises: as judge."""
+    def judging(self, case: Case, program: Program, again: int = 0) -> Callable[[Sample], list[Outcome]]:
+        """What does so for any number of samples; `again`: so many times after the first. Raises: as judge."""
         self._prepare(case)
         around = surroundings_of(case, program)
         named = list(zip(case.check_names(), case.checks, strict=True))
 
+        def run(check: Check, sample: Sample, around: Surroundings) -> Outcome:
+            return self._run(check, sample, around, again)
+
         def judge(sample: Sample) -> list[Outcome]:
             with self._lock:
-                return [judge_sample(check, sample, around, self._run, name) for name, check in named]
+                return [judge_sample(check, sample, around, run, name) for name, check in named]
 
         return judge
+
+    def ahead(self, case: Case, program: Program, samples: Iterable[Sample], again: Sequence[int] = (0,)) -> None:
+        """Have models judge these samples side by side, so that `judging` need not wait for one after the other."""
+        if not case.asks_a_model or self.judges is None:
+            return
+        around = surroundings_of(case, program)
+        judges = [inner for outer in case.checks for inner in outer.walk() if inner.kind == "judge"]
+        whole = [sample for sample in samples if sample.completion is not None]
+        with self._lock:
+            self.judges.ahead([(check, sample, around) for check in judges for sample in whole], again)
 
     def ids(self, case: Case, program: Program) -> list[str]:
         """The content id of each check of the case, as it stands in this case and program. Raises: as judge."""
         self._prepare(case)
         around = surroundings_of(case, program)
         hashes = {name: source.hash for name, source in self._sources.items()}
+        if case.asks_a_model:
+            hashes |= self._judging_functions(case)
         return [check.identity(around, hashes) for check in case.checks]
+
+    def _judging_functions(self, case: Case) -> dict[str, str]:
+        """The content hash of the file of each judge that is a function of the project's, by the judge's model."""
+        found = {}
+        for check in (inner for outer in case.checks for inner in outer.walk() if inner.kind == "judge"):
+            kind, _, reference = check.value["model"].partition(":")
+            path = self.folder.joinpath(*reference.partition(":")[0].split(".")).with_suffix(".py")
+            if kind == "python" and path.is_file():
+                found[check.value["model"]] = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+        return found
 
     def close(self) -> None:
         """End the child process. The checker may be used again; it then starts another."""
@@ -122,7 +179,14 @@ class Checker:
         """Find out before any call is paid for that every check of this case can run."""
         for check in (inner for outer in case.checks for inner in outer.walk()):
             if check.kind == "judge":
-                raise UsageError("this version cannot run judge checks yet", slug="no-judge")
+                if self.judges is None:
+                    raise UsageError(
+                        f"case `{case.id}` is judged by a model, and this command asks none; "
+                        "take the judge out of its checks here, or use `reroll rerun`",
+                        slug="no-judge",
+                    )
+                with self._lock:
+                    self.judges.ready(check)
             if check.kind == "person" and self.person is None:
                 raise UsageError(
                     f"case `{case.id}` is judged by a person, and nobody is there to ask; run it in a terminal, "
@@ -156,8 +220,10 @@ class Checker:
         if crash:
             raise FileError(path, f"cannot be loaded: {clean(crash['words'])}", line=crash["line"])
 
-    def _run(self, check: Check, sample: Sample, around: Surroundings) -> Outcome:
-        """A python check or a person on one sample; whatever goes wrong in it is an invalid outcome."""
+    def _run(self, check: Check, sample: Sample, around: Surroundings, again: int = 0) -> Outcome:
+        """A python check, a judge or a person on one sample; whatever goes wrong in it is an invalid outcome."""
+        if check.kind == "judge" and self.judges is not None:
+            return self.judges.say(check, sample, around, again)
         if check.kind == "person" and self.person is not None:
             return _said_by(self.person(check, sample, around))
         name = f"check {check.name or check.value}"

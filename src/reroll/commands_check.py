@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from reroll.answer import to_json
 from reroll.arguments import Common, Spending
 from reroll.asking import person_of
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
 from reroll.labelling import (
     CheckMeasured,
+    Seen,
     ask_for_labels,
     checked_cases,
     drawn_for,
@@ -22,10 +24,10 @@ from reroll.labelling import (
     written_after,
 )
 from reroll.numbers import counts
-from reroll.opening import project_of, store_of
+from reroll.opening import checker_of, judges_of, project_of, store_of
 from reroll.options import options_of
 from reroll.output import console, print_json
-from reroll.project import read_labels
+from reroll.project import Project, read_labels
 from reroll.settings import setting
 from reroll.store import Store
 
@@ -56,7 +58,7 @@ def check(
         )
     with (
         store_of(common, project, create=False) as store,
-        Checker(project.path, seconds=setting("check_timeout"), person=not_asked) as checker,
+        Checker(project.path, seconds=setting("check_timeout"), person=not_asked, judges=no_judge) as checker,
     ):
         seen = judged_samples(checker, project, store, cases)
         if not seen:
@@ -76,7 +78,8 @@ def check(
             print(f"{counts('label', given)} added to {path}", file=sys.stderr)
             said, others = _said(path, name, store)
         old = written_after(checker, project, store, seen)
-        found = measure_check(name, seen, said, judge_again(checker, project, seen, again), level, others, old)
+        twice = _again(project, store, seen, again, spending)
+        found = measure_check(name, seen, said, twice, level, others, old)
     if not found.labels:
         raise _no_labels(path, others)
     if common.json:
@@ -86,6 +89,20 @@ def check(
 
         show_check(found, console())
     return 0
+
+
+def _again(
+    project: Project, store: Store, seen: Sequence[Seen], most: int, spending: Spending
+) -> tuple[list[str], list[str]]:
+    """What the checks say of up to `most` runs, and what they say when asked again: here judges are asked, too."""
+    with (
+        judges_of(store, project, options_of(spending)) as judges,
+        checker_of(project, judges, not_asked) as checker,
+    ):
+        said = judge_again(checker, project, seen, most)
+        if judges.calls:
+            print(f"The judge was asked {counts('time', judges.calls)} again.", file=sys.stderr)
+        return said
 
 
 def _no_labels(path: Path, others: int) -> UsageError:

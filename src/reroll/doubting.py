@@ -44,15 +44,16 @@ def failing_checks(case: Case, failing: Sequence[Judged]) -> tuple[str, ...]:
 
 def _judged_again(session: Session, case: Case, failing: Sequence[Judged]) -> tuple[int, int, int, int]:
     """How often failing answers were judged again, how often they passed then; of how many runs, and how many of those
-    passed more often than not. Of checks that are code alone: others say the same of the same text, and a person is not
-    asked twice."""
+    passed more often than not. Of checks that are code or ask a model: others say the same of the same text, and a
+    person is not asked twice."""
     kinds = {inner.kind for check in case.checks for inner in check.walk()}
-    if "python" not in kinds or "person" in kinds:
+    if not kinds & {"python", "judge"} or "person" in kinds:
         return 0, 0, 0, 0
-    judge = session.checker.judging(case, session.judging)
-    passed = [
-        sum(overall(judge(run.stored.sample)).outcome == "pass" for _ in range(AGAIN)) for run in failing[:MOST_LABELS]
-    ]
+    checker, times = session.checker, range(1, AGAIN + 1)
+    judges = [checker.judging(case, session.judging, again=k) for k in times]
+    looked_at = [run.stored.sample for run in failing[:MOST_LABELS]]
+    checker.ahead(case, session.judging, looked_at, times)
+    passed = [sum(overall(judge(sample)).outcome == "pass" for judge in judges) for sample in looked_at]
     return AGAIN * len(passed), sum(passed), len(passed), sum(2 * times > AGAIN for times in passed)
 
 

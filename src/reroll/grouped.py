@@ -8,7 +8,7 @@ from typing import Any
 
 from reroll.case import Case
 from reroll.check import Outcome, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
 from reroll.grouping import Group, Grouping, Observed, Paths
 from reroll.looking import known_case
@@ -46,7 +46,7 @@ def grouped_samples(project: Project, store: Store, case_id: str | None, alpha: 
     known_case(store, case_id)
     cases = {c.id: c for c in [*store.cases(), *(c for c in project.cases if c.checks)]}
     grouping, counted = Grouping(), 0
-    with Checker(project.path, person=not_asked) as checker:
+    with Checker(project.path, person=not_asked, judges=no_judge) as checker:
         for id in [case_id] if case_id is not None else sorted(cases):
             case = cases.get(id)
             if case is None or not (case.checks or case_id is not None):

@@ -130,7 +130,12 @@ def judge_again(checker: Checker, project: Project, seen: Sequence[Seen], most: 
     """What the check says of up to `most` runs, chosen at random, and what it says when it is run on them again."""
     of = {one.stored.id: one for one in seen if not one.case.asks_a_person}
     chosen = which_to_label((), of, (), most, seed="again") if most and of else []
-    again = [overall(_judge(checker, project, of[id].case, of[id].stored)).outcome for id in chosen]
+    again = []
+    for case in {of[id].case.id: of[id].case for id in chosen}.values():
+        checker.ahead(case, project.program, [of[id].stored.sample for id in chosen if of[id].case.id == case.id], (1,))
+    for id in chosen:
+        judge = checker.judging(of[id].case, project.program, again=1)
+        again.append(overall(judge(of[id].stored.sample)).outcome)
     return [of[id].outcome.outcome for id in chosen], [str(word) for word in again]
 
 

@@ -12,7 +12,7 @@ from reroll import __version__
 from reroll.answer import ShownSample
 from reroll.case import Case
 from reroll.check import Outcome, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
 from reroll.project import Project
 from reroll.sample import Sample, Token
@@ -86,7 +86,7 @@ def stored_samples(project: Project, store: Store, case_id: str | None, limit: i
     """
     known_case(store, case_id)
     found = store.samples(case_id=case_id, limit=limit, newest=True, source=LISTED)
-    with Checker(project.path, person=not_asked) as checker:
+    with Checker(project.path, person=not_asked, judges=no_judge) as checker:
         judged = _judged(checker, store, project, _cases(store, project), found)
     return [Listed(s.case_id, s.variant, s.source, s.settled, shown(s, outcomes)) for s, outcomes in judged]
 
@@ -113,7 +113,7 @@ def parted_samples(project: Project, store: Store, case_id: str, least: int = 1)
     said = [s.sample.completion for s in found if s.sample.completion is not None]
     by: Literal["tokens", "words"] = "tokens" if said and all(c.tokens for c in said) else "words"
     tree = Tree(case_id)
-    with Checker(project.path, person=not_asked) as checker:
+    with Checker(project.path, person=not_asked, judges=no_judge) as checker:
         judged = _judged(checker, store, project, _cases(store, project), found)
     for (_, outcomes), completion in zip(judged, said, strict=True):
         if by == "words":
@@ -126,7 +126,7 @@ def parted_samples(project: Project, store: Store, case_id: str, least: int = 1)
 def judged_texts(project: Project, store: Store, request_id: str, most: int) -> list[tuple[str, bool]]:
     """What the newest runs of the very same request said, and whether it was right; those not judged are left out."""
     runs = store.samples(request_id=request_id, source=RUNS, limit=most, newest=True)
-    with Checker(project.path, person=not_asked) as checker:
+    with Checker(project.path, person=not_asked, judges=no_judge) as checker:
         judged = _judged(checker, store, project, _cases(store, project), runs)
     said = [(one, overall(outcomes).outcome) for one, outcomes in judged]
     return [
@@ -151,7 +151,7 @@ def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:
     stored = store.sample(sample_id)
     cases = _cases(store, project)
     request = store.get_request(stored.request_id)
-    with Checker(project.path, person=not_asked) as checker:
+    with Checker(project.path, person=not_asked, judges=no_judge) as checker:
         outcomes = outcomes_of(checker, store, project, cases.get(stored.case_id), stored)
     body = dict(request.request.body)
     return Whole(
@@ -201,7 +201,7 @@ def judged_samples(
 ) -> Iterator[list[tuple[StoredSample, list[Outcome]]]]:
     """Every sample of these sources with what the checks as they are now say of it, in seq order, page by page."""
     cases, after = _cases(store, project), 0
-    with Checker(project.path, person=not_asked) as checker:
+    with Checker(project.path, person=not_asked, judges=no_judge) as checker:
         while page := store.samples(case_id=case_id, source=source, limit=PAGE, after=after, payload=payload):
             after = page[-1].seq
             yield _judged(checker, store, project, cases, page)

@@ -10,18 +10,16 @@ from typing import Any, TypeVar
 from reroll.arguments import Spending
 from reroll.asking import asks_on_screen, person_of, price_agreed
 from reroll.case import Case
-from reroll.checking import Checker
 from reroll.engine import Engine, run_draws
 from reroll.listening import heard
 from reroll.models.model import Model
 from reroll.models.stepped import around, calls_at_most
-from reroll.opening import model_of, run, stopping_cleanly
+from reroll.opening import checker_of, judges_of, model_of, run, stopping_cleanly
 from reroll.options import can_be_capped, can_be_measured, on_cluster, options_of, whole_calls
 from reroll.project import Project
 from reroll.purse import Purse
 from reroll.runs import Room
 from reroll.session import Options, Session, Spent
-from reroll.settings import setting
 from reroll.store import Store
 
 __all__ = ["with_sessions"]
@@ -67,15 +65,16 @@ def with_sessions(
                     can_be_capped(models[at], options)
             for project in projects:
                 whole_calls(models[project.program.model, project.program.base_url], project.program, options)
-            checker = open_now.enter_context(Checker(projects[0].path, seconds=setting("check_timeout"), person=person))
+            judges = open_now.enter_context(judges_of(store, projects[0], options))
+            checker = open_now.enter_context(checker_of(projects[0], judges, person))
             each = [models[p.program.model, p.program.base_url] for p in projects]
             if not alone:
                 each = [around(model, p.program, checker) for model, p in zip(each, projects, strict=True)]
             dearest = next((m for m in each if not m.priced), each[0])
-            price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)
+            price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, judges, controls=controls)
             engines = await _engines(projects, each, spending, open_now)
             progress = open_now.enter_context(Progress(quiet=quiet))
-            spent = Spent(purse=_purse(store, options, each))
+            spent = judges.spent = Spent(purse=_purse(store, options, each))
             room = Room()
             sessions = [
                 Session(

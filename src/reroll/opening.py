@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reroll.arguments import Common
+from reroll.checking import Checker, Judges
 from reroll.intake.reported import Told
+from reroll.judge_calls import JudgeCalls
 from reroll.models.registry import open_model
+from reroll.options import can_be_capped
+from reroll.person import Person
 from reroll.program import Program
 from reroll.project import Project, load_project
-from reroll.session import Session
+from reroll.session import Options, Session
 from reroll.settings import setting
 from reroll.store import Store
 
 if TYPE_CHECKING:
     from reroll.models.model import Model
 
-__all__ = ["model_of", "on_stop", "project_of", "run", "stopping_cleanly", "store_of"]
+__all__ = ["checker_of", "judges_of", "model_of", "on_stop", "project_of", "run", "stopping_cleanly", "store_of"]
 
 T = TypeVar("T")
 
@@ -43,6 +47,24 @@ def store_of(common: Common, project: Project, create: bool = True) -> Store:
 
 def model_of(ref: str, base_url: str | None, folder: Path) -> Model:
     return open_model(ref, base_url=base_url, project=folder, timeout=setting("timeout"), tries=setting("tries"))
+
+
+def checker_of(project: Project, judges: Judges, person: Person | None = None) -> Checker:
+    """What holds samples against the project's checks; close it."""
+    return Checker(project.path, seconds=setting("check_timeout"), person=person, judges=judges)
+
+
+def judges_of(store: Store, project: Project, options: Options) -> JudgeCalls:
+    """Who asks the judges of a project's checks, held to the caps of these options; close it."""
+    return JudgeCalls(
+        store,
+        project.path,
+        timeout=setting("timeout"),
+        tries=setting("tries"),
+        concurrency=options.concurrency,
+        max_seconds=options.max_seconds,
+        admit=lambda model: can_be_capped(model, options),
+    )
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from reroll.case import Case
 from reroll.check import overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.fix import Fix
 from reroll.init import EXAMPLE
 from reroll.lesson_reading import Foretold, Place, Reading, Turns, read
@@ -182,7 +182,7 @@ class Playground:
         if self._model is None or self._checker is None:
             model = open_model("bundled", base_url=None, project=EXAMPLE, timeout=60.0, tries=1)
             assert isinstance(model, LocalModel)
-            self._model, self._checker = model, Checker(EXAMPLE, person=not_asked)
+            self._model, self._checker = model, Checker(EXAMPLE, person=not_asked, judges=no_judge)
         return self._model, self._checker
 
     async def _once(self, kind: str, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

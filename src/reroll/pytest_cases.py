@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from reroll.case import Case
-from reroll.checking import Checker
 from reroll.errors import RerollError, UsageError
 from reroll.evidence import Evidence
 from reroll.job_summary import one_line
 from reroll.models.stepped import around, calls_at_most
-from reroll.opening import model_of
+from reroll.opening import checker_of, judges_of, model_of
 from reroll.options import can_be_capped, can_be_measured, whole_calls
 from reroll.project import Project, load_project
 from reroll.purse import Purse
@@ -26,7 +25,6 @@ from reroll.pytest_store import opened
 from reroll.runner import draw_more
 from reroll.runs import Runs
 from reroll.session import Options, Session, Slots, Spent, checks_of, judged, slots, too_dear
-from reroll.settings import setting
 from reroll.store import Store
 from reroll.suite_gate import RULE, Gate, first_shown, gate, soonest, spoilt
 
@@ -160,11 +158,13 @@ class Bench:
         self._open_now.callback(lambda: self._runner.run(bare.close()))
         can_be_capped(bare, options)
         whole_calls(bare, program, options)
-        checker = self._open_now.enter_context(Checker(project.path, seconds=setting("check_timeout")))
+        judges = self._open_now.enter_context(judges_of(store, project, options))
+        checker = self._open_now.enter_context(checker_of(project, judges))
         model = around(bare, program, checker)
         self._runner.run(model.check())
         purse = None if options.max_usd is None else Purse(store, options.max_usd, most_calls=calls_at_most(model))
-        return Session(project, store, model, checker, options, spent=Spent(purse=purse))
+        spent = judges.spent = Spent(purse=purse)
+        return Session(project, store, model, checker, options, spent=spent)
 
 
 def _loop_factory() -> Any:

@@ -24,7 +24,7 @@ from reroll.intake.otlp import NO_CALL, TWICE, take_spans
 from reroll.intake.otlp_bodies import Body, spans_in, unpacked
 from reroll.intake.recording import Recording
 from reroll.intake.taken import Evaluated, Skipped, Taken
-from reroll.intake.traffic import LATER, take_in
+from reroll.intake.traffic import LATER, Known, take_in
 from reroll.project import Project
 from reroll.store import Store
 from reroll.store_received import ReceivedBatch
@@ -67,7 +67,7 @@ class Reader:
     def __init__(self, store: Store, folder: Path, project: Callable[[], Project | None]) -> None:
         self.store, self.folder, self.project = store, folder, project
         self.name = f"{socket.gethostname()}:{os.getpid()}"
-        self._seen: tuple[Project | None, tuple[set[str], set[str]]] = (None, (set(), set()))
+        self._seen: tuple[Project | None, Known] = (None, Known())
 
     def read(self) -> bool:
         """Whether there was something: it is read now, or kept with the reason why it cannot be.
@@ -139,10 +139,10 @@ class Reader:
         taken, known = [call.taken for call in calls], self._known(project)
         return take_in(taken, store=self.store, folder=self.folder, project=project, judged=False, known=known)
 
-    def _known(self, project: Project | None) -> tuple[set[str], set[str]]:
+    def _known(self, project: Project | None) -> Known:
         """The requests and cases that were stored since the project last changed: they come again and again."""
         if self._seen[0] is not project:
-            self._seen = (project, (set(), set()))
+            self._seen = (project, Known())
         return self._seen[1]
 
     @contextmanager

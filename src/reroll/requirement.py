@@ -22,6 +22,7 @@ __all__ = [
     "kind_schema",
     "response_validator",
     "verify",
+    "what_it_asks",
 ]
 
 KINDS = (
@@ -41,6 +42,12 @@ KINDS = (
 )
 FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*")
 WHOLE_HOLE = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+JUDGE_KEYS = ("model", "rubric", "base_url", "params", "structured")
+# Of JSON Schema: what tells readers about a value and never decides whether it fits; and where keys are names.
+DESCRIBES = frozenset(
+    {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
+)
+NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 Path = tuple[str | int, ...]
 
 
@@ -159,13 +166,26 @@ def _python(value: Any) -> Any:
 
 
 def _judge(value: Any) -> Any:
-    wanted = ("model", "rubric")
-    if (
-        not isinstance(value, Mapping)
-        or set(value) != set(wanted)
-        or not all(isinstance(value[k], str) for k in wanted)
-    ):
-        raise Wrong(f"`judge` takes {{model: ..., rubric: ...}}, both text; got {show(value)}", ("judge",))
+    if not isinstance(value, Mapping):
+        raise Wrong(f"`judge` takes {{model: ..., rubric: ...}}; got {show(value)}", ("judge",))
+    for key in value:
+        if key not in JUDGE_KEYS:
+            hint = nearest(str(key), JUDGE_KEYS) or f"; the keys are {', '.join(JUDGE_KEYS)}"
+            raise Wrong(f"`judge` has no key `{key}`{hint}", ("judge", str(key)))
+    for key, what in (("model", "the model that judges"), ("rubric", "what a right answer is, in words")):
+        if not isinstance(value.get(key), str) or not value[key].strip():
+            got = f"; got {show(value[key])}" if key in value else ""
+            raise Wrong(f"`judge` needs `{key}`, {what}{got}", ("judge", key) if key in value else ("judge",))
+    wanted: tuple[tuple[str, type, str], ...] = (
+        ("base_url", str, "an address, as a text"),
+        ("params", Mapping, "parameters with their values, for example {max_tokens: 400}"),
+        ("structured", bool, "true or false"),
+    )
+    for key, kind, words in wanted:
+        if key in value and not isinstance(value[key], kind):
+            raise Wrong(f"`{key}` of `judge` is {words}; got {show(value[key])}", ("judge", key))
+    if taken := sorted(set(value.get("params", ())) & {"messages", "response_format", "n", "stream", "tools"}):
+        raise Wrong(f"`{taken[0]}` of a judge's calls is set by reroll; take it out of `params`", ("judge", "params"))
     return value
 
 
@@ -281,6 +301,23 @@ def _unusable(schema: Any, path: Path) -> Iterator[Problem]:
             yield from _unusable(value, here)
 
 
+def what_it_asks(schema: Any) -> Any:
+    """The schema without what only describes (titles, descriptions, examples, defaults): the same values fit both."""
+    if isinstance(schema, Mapping):
+        return {
+            key: {name: what_it_asks(part) for name, part in value.items()}
+            if key in NAMED and isinstance(value, Mapping)
+            else value
+            if key in ("enum", "const")
+            else what_it_asks(value)
+            for key, value in schema.items()
+            if key not in DESCRIBES
+        }
+    if isinstance(schema, list | tuple):
+        return [what_it_asks(part) for part in schema]
+    return schema
+
+
 @lru_cache(maxsize=64)
 def response_validator(schema_text: str) -> Callable[[Any], Problem | None]:
     """A function from a JSON value to what is wrong with it under the schema (given as canonical JSON)."""
@@ -360,7 +397,13 @@ def _value_schemas(reference: Mapping[str, Any]) -> dict[str, tuple[dict[str, An
         "judge": (
             {
                 "type": "object",
-                "properties": {"model": text, "rubric": text},
+                "properties": {
+                    "model": {**text, "minLength": 1, "description": "The model that judges, as a program names one."},
+                    "rubric": {**text, "minLength": 1, "description": "What a right answer is, in words."},
+                    "base_url": {**text, "description": "Where it is, if not at the vendor's."},
+                    "params": {"type": "object", "description": "Sent in place of temperature 0, max_tokens 1000."},
+                    "structured": {"type": "boolean", "description": "false: it is not sent a JSON Schema."},
+                },
                 "required": ["model", "rubric"],
                 "additionalProperties": False,
             },

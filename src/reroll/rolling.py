@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from reroll.at_hand import judges_at_once
 from reroll.case import Case
 from reroll.engine import one_share
 from reroll.errors import ModelError, NotCompleted, StoreError
@@ -23,7 +24,6 @@ __all__ = ["can_roll", "roll_case"]
 SHARE = 4  # a quarter of what is under way comes back before it is looked at again
 TELL_EVERY = 0.25  # seconds
 PATIENCE = 4  # looking takes at most a fifth of the time
-BLOCKING = ("python", "person", "judge")
 OUTAGE = ("model-no-answer", "model-stopped-answering")
 
 
@@ -34,9 +34,8 @@ def can_roll(session: Session, case: Case) -> bool:
     under a cap on money, which asks what is in flight batch by batch, nor where a call brings several samples. A
     recording has no waits to save.
     """
-    kinds = {inner.kind for check in case.checks for inner in check.walk()}
     recorded = session.model.name.startswith("recorded:")
-    return session.options.max_usd is None and session.per_call == 1 and not kinds & set(BLOCKING) and not recorded
+    return session.options.max_usd is None and session.per_call == 1 and judges_at_once(case) and not recorded
 
 
 async def roll_case(

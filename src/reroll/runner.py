@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from reroll.answer import ProgressEvent
 from reroll.case import Case
+from reroll.check import Outcome
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
 from reroll.keeping import Keeper, UnderWay
@@ -16,6 +17,7 @@ from reroll.models.stepped import is_cut
 from reroll.numbers import percent
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
+from reroll.rubric import NOT_ASKED
 from reroll.runs import Runs
 from reroll.sample import Sample
 from reroll.session import Session, Slots, judged, seed_of, slots, too_dear
@@ -23,6 +25,7 @@ from reroll.step_record import taken
 from reroll.store import NewSample, several
 
 __all__ = [
+    "DEAD_AFTER",
     "crashing_check",
     "draw_at",
     "draw_more",
@@ -132,7 +135,9 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
 
 
 def _keep(session: Session, new: Sequence[NewSample]) -> None:
-    for one, stored in zip(new, session.store.add_samples(new), strict=True):
+    placed = session.store.add_known(new)
+    session.at_hand.add(stored for _, stored in placed if stored is not None and stored.source == "draw")
+    for one, (stored, _) in zip(new, placed, strict=True):
         if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
             if one.source != "cut":  # stopped in the middle, which says nothing about the server
                 session.silent = [*session.silent, [stored]] if _mute(one.sample) else []
@@ -222,12 +227,17 @@ def gone_on_with(session: Session, at: Slots, so_far: Runs | None) -> Runs:
 
 def crashing_check(case: Case, runs: Runs) -> None:
     """Raises: UsageError when a check could not run on any sample so far: it is the check that is broken."""
-    if len(runs) >= 3 and runs.broken >= len(runs) and all(j.outcome.broken for j in runs):
+    if len(runs) >= 3 and runs.broken >= len(runs) and all(_broke(j.outcome) for j in runs):
         raise UsageError(
             f"a check of case `{case.id}` failed to run on all {len(runs)} samples: {runs[-1].outcome.reason}; "
             "mend it and run the same command again: what was drawn stays stored",
             slug="check-crashed",
         )
+
+
+def _broke(outcome: Outcome) -> bool:
+    """Whether its check could not run; one that no money or time was left for is not broken."""
+    return outcome.broken and not outcome.reason.startswith(NOT_ASKED)
 
 
 def tell(

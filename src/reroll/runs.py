@@ -14,7 +14,7 @@ from reroll.outcomes import CODE, Outcomes
 from reroll.sample import Sample
 from reroll.store import Store, StoredSample
 
-__all__ = ["DAY", "PAGE", "Judged", "Room", "Runs"]
+__all__ = ["DAY", "PAGE", "Judged", "Room", "Runs", "size_of"]
 
 PAGE = 500  # runs that are read, judged and held together
 WHOLE = 2 << 20  # bytes: some 1,500 runs with short answers; hardly anything asks for more than their columns
@@ -42,7 +42,7 @@ class Room:
     def take(self, judged: Judged) -> bool:
         """Whether there is room for it; then it is taken."""
         if self.left > 0:
-            self.left -= _size(judged.stored.sample)
+            self.left -= size_of(judged.stored.sample)
             return True
         return False
 
@@ -222,7 +222,7 @@ def _append(numbers: array[int], number: int) -> array[int]:
     return numbers
 
 
-def _size(sample: Sample) -> int:
+def size_of(sample: Sample) -> int:
     """About how many bytes it takes in memory."""
     completion = sample.completion
     size = BARE + 200 * len(sample.attempts)

@@ -383,11 +383,13 @@ def _harm(card: Card, found: Tried) -> str:
     most = points(high, signed=False, toward="up")
     if (harm.low or 0.0) > 0:
         return f"Ordinary requests fail more often with it, by {_by(harm)}; more than {most} is ruled out."
-    if state == "shown" and (harm.value or 0.0) <= 0:
-        return f"On ordinary requests no harm was seen; one of more than {most} is ruled out."
     if state == "shown":
-        seen = f"Ordinary requests failed more often with it by {_by(harm)}, which may be luck"
-        return f"{seen}; a harm of more than {most} is ruled out."
+        if harm.value is not None and harm.value > 0:
+            by = _by(harm)
+            return (
+                f"Ordinary requests failed {by} more often with it, which may be chance; more than {most} is ruled out."
+            )
+        return f"On ordinary requests no harm was seen; one of more than {most} is ruled out."
     return f"For ordinary requests a harm of up to {most} is not ruled out yet."
 
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reroll.allocating import few_heaps
 from reroll.errors import UsageError
 from reroll.web.access import Access
 from reroll.web.home import Home
@@ -77,6 +78,7 @@ def _loopback(host: str) -> bool:
 
 def serve(home: Home, told: Serving) -> None:
     """Serve the pages until Ctrl-C or a signal to end. Raises: UsageError where it cannot listen there."""
+    few_heaps()  # first: threads that run already keep theirs
     from reroll.web.app import create_app
 
     access = access_of(home, told)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from reroll.answer import Cost, Price, ProgressEvent
+from reroll.at_hand import AtHand, Place, judges_at_once
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker
@@ -79,6 +80,7 @@ class Spent:
     cached_tokens: int | None = 0
     samples: int = 0
     reused: int = 0
+    judge_calls: int = 0
     started: float = field(default_factory=time.monotonic)
     purse: Purse | None = None  # where a cap on money was set
     ends: float | None = None  # when the time is up, by `time.monotonic`; known from the first call on
@@ -92,10 +94,23 @@ class Spent:
         self.attempts += max(sample.calls, len(sample.attempts))
         for one in (sample, *sample.siblings):
             self.samples += 1
-            self.prompt_tokens = _plus(self.prompt_tokens, one.usage.prompt_tokens, one)
-            self.completion_tokens = _plus(self.completion_tokens, one.usage.completion_tokens, one)
-            self.usd = _plus(self.usd, one.usage.usd, one)
-            self.cached_tokens = _plus(self.cached_tokens, one.usage.cached_tokens, one)
+            self._used(one)
+        self._paid(sample)
+
+    def add_judging(self, sample: Sample) -> None:
+        """Count one call of a judge: no sample of the case, but paid for like one."""
+        self.judge_calls += sample.calls
+        self.attempts += max(sample.calls, len(sample.attempts))
+        self._used(sample)
+        self._paid(sample)
+
+    def _used(self, one: Sample) -> None:
+        self.prompt_tokens = _plus(self.prompt_tokens, one.usage.prompt_tokens, one)
+        self.completion_tokens = _plus(self.completion_tokens, one.usage.completion_tokens, one)
+        self.usd = _plus(self.usd, one.usage.usd, one)
+        self.cached_tokens = _plus(self.cached_tokens, one.usage.cached_tokens, one)
+
+    def _paid(self, sample: Sample) -> None:
         if self.purse is not None:
             unknown = sample.usage.usd is None and sample.completion is not None
             self.purse.add(sample.usage.usd, unknown=unknown, calls=sample.calls)
@@ -127,6 +142,7 @@ class Spent:
         self.attempts += before.attempts
         self.samples += before.samples
         self.reused += before.reused
+        self.judge_calls += before.judge_calls
         self.started -= before.seconds
         for name in ("prompt_tokens", "completion_tokens", "usd", "cached_tokens"):
             was, now = getattr(before, name), getattr(self, name)
@@ -145,6 +161,7 @@ class Spent:
             reused=self.reused,
             cached_tokens=self.cached_tokens,
             samples=self.samples,
+            judge_calls=self.judge_calls,
         )
 
 
@@ -179,6 +196,7 @@ class Session:
     yardstick: Program | None = None  # whose response schema answers are held to, if not the program's own
     engine: Engine = run_draws  # where its draws are made
     room: Room = field(default_factory=Room)  # for whole runs in memory
+    at_hand: AtHand = field(default_factory=AtHand)  # what was stored a moment ago
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
     beside: list[Session] = field(default_factory=list)  # made from this one by `like`: what stops it stops them
 
@@ -321,9 +339,29 @@ def judged(session: Session, at: Slots, so_far: Runs | None = None) -> Runs:
         most = None if at.whole else session.options.horizon
         so_far = Runs(session.store, checks_of(session, at), session.room, most)
     since = so_far.newest or (0 if at.whole else session.since)
-    for page in _drawn(session, at, max(since, _last_older(session, at)), session.store.newest(), so_far):
-        so_far.add(_judge_all(session, at, page))
+    after = max(since, _last_older(session, at))
+    known = _at_hand(session, at)
+    until = session.store.newest()
+    if known:
+        counted = session.store.drawn_seqs(at.request_id, at.series, after=after, until=until)
+        so_far.add(known[seq] for seq in counted if seq in known)
+        others = [seq for seq in counted if seq not in known]  # of another process, or more than could be held
+        for start in range(0, len(others), PAGE):
+            so_far.add(_judge_all(session, at, session.store.of_seqs(others[start : start + PAGE])))
+    else:
+        for page in _drawn(session, at, after, until, so_far):
+            so_far.add(_judge_all(session, at, page))
     return so_far
+
+
+def _at_hand(session: Session, at: Slots) -> dict[int, Judged]:
+    """What this command drew there since it last asked, judged already, by `seq`; what is drawn from now on will be."""
+    if not judges_at_once(at.case):
+        return {}
+    ids = checks_of(session, at)
+    key = (at.request_id, at.series, *ids)
+    session.at_hand.watch(key, lambda: Place(session.store, ids, session.checker.judging(at.case, session.judging)))
+    return session.at_hand.take(key)
 
 
 def exploratory(session: Session, at: Slots) -> Runs:
@@ -375,6 +413,8 @@ def outcomes_of(session: Session, at: Slots, samples: Mapping[str, Sample]) -> d
     by_person = at.case.asks_a_person
     fresh: dict[str, list[tuple[str, Outcome]]] = {}
     judge = session.checker.judging(at.case, session.judging)
+    missing = (sample for id, sample in samples.items() if any(i not in have.get(id, {}) for i in ids))
+    session.checker.ahead(at.case, session.judging, missing)
     try:
         for id, sample in samples.items():
             if any(i not in have.get(id, {}) for i in ids):

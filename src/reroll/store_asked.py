@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 
 from reroll import store_sql as sql
@@ -15,10 +15,12 @@ from reroll.keys import known_values
 from reroll.program import Program, Request, content_id
 from reroll.store_base import Database, chunks, now_us
 from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_json
-from reroll.store_schema import cases, programs, reports, requests
+from reroll.store_schema import cases, programs, reports, requests, samples
 from reroll.store_secrets import refuse_keys, refuse_secrets
 
 __all__ = ["Asked", "report_id", "report_row"]
+
+BASELINE = "baseline"
 
 ADD_REQUEST = sql.insert_new(requests)
 ADD_CASE = insert(cases)
@@ -76,6 +78,14 @@ class Asked(Database):
         """All, first put first."""
         with self._read() as connection:
             rows = connection.execute(select(programs.c.body).order_by(programs.c.put_us)).all()
+        return [Program.model_validate_json(row.body) for row in rows]
+
+    def versions(self, name: str, most: int) -> list[Program]:
+        """What the program of this name was when commands measured it as it stood, newest first; at most `most`."""
+        measured = exists().where(samples.c.program_id == programs.c.id, samples.c.variant == BASELINE)
+        query = select(programs.c.body).where(programs.c.name == name, measured).order_by(programs.c.put_us.desc())
+        with self._read() as connection:
+            rows = connection.execute(query.limit(most)).all()
         return [Program.model_validate_json(row.body) for row in rows]
 
     def put_case(self, case: Case) -> None:

@@ -1,24 +1,26 @@
 """The part of the store that knows what was said of calls elsewhere, and joins it to them, whichever comes first.
 
 An evaluation finds its call by trace and span, else by the server's own name for its answer, where that names one call.
-Until then it waits. What the evaluations of a call say together is the reward of its samples.
+Until then it waits. What the evaluations of a call say together is the reward of its samples; where that changes, what
+checks said of the reward before is taken back, so that they are asked again.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from reroll import store_sql as sql
 from reroll.store_base import Database, chunks, now_us
 from reroll.store_origins import LONGEST, as_kept
 from reroll.store_rows import Evaluation, Origin, clean
-from reroll.store_schema import evaluations, origins, samples
+from reroll.store_schema import evaluations, origins, outcomes, samples
 
-__all__ = ["WAITING", "Evaluated", "join_waiting", "verdict_of"]
+__all__ = ["WAITING", "Evaluated", "join_waiting", "standing", "verdict_of"]
 
 ADD = sql.insert_new(evaluations)
 LONGEST_COMMENT = 8000  # characters, as in what goes out
@@ -26,51 +28,86 @@ WAITS = evaluations.c.sample_id.is_(None)
 WAITING = select(func.count()).select_from(evaluations).where(WAITS)
 JOINED = update(evaluations).where(evaluations.c.seq == bindparam("at")).values(sample_id=bindparam("sample"))
 REWARDED = update(samples).where(samples.c.id == bindparam("of")).values(reward=bindparam("value"))
+# What a check said hangs on the reward exactly where its reason speaks of it: a part that did not decide is not in it.
+OF_REWARD = or_(outcomes.c.reason.contains("recorded reward is "), outcomes.c.reason.contains("no reward was recorded"))
+VERDICTS = {"pass", "fail"}
+PLAIN = tuple(name for name in Evaluation.__dataclass_fields__ if name != "said")  # columns of the same names
 
 
-def verdict_of(labels: Collection[str], several: bool = False) -> float | None:
-    """0 where one evaluation says fail, 1 where every one that has a label says pass; else None.
+def verdict_of(told: Sequence[Evaluation], several: bool = False) -> float | None:
+    """0 where one evaluation that stands says fail, 1 where every one that has a label says pass; else None.
 
-    A score by itself, without a label, says nothing: whether much of it is good, only its name says. Of `several`
-    completions it is not known which one an evaluation is about, so there all must say the same.
+    Of one name and scorer the later `pass` or `fail` stands. Where a time is missing nobody knows which is the later:
+    then both do, and one fail is a failure. A score by itself, without a label, says nothing: whether much of it is
+    good, only its name says. Of `several` completions it is not known which one an evaluation is about, so there all
+    must say the same.
 
-    >>> verdict_of(["pass", "fail"]), verdict_of(["pass", ""]), verdict_of(["pass", "low"]), verdict_of(["low", "fail"])
-    (0.0, 1.0, None, 0.0)
+    >>> from dataclasses import replace
+    >>> first = Evaluation("t", "s", "", "right", "fail", said=1.0)
+    >>> later, other = replace(first, label="pass", said=2.0), replace(first, name="tone", label="pass")
+    >>> verdict_of([first]), verdict_of([first, later]), verdict_of([first, other]), verdict_of([later, other])
+    (0.0, 1.0, 0.0, 1.0)
+    >>> verdict_of([first, replace(later, said=None)]), verdict_of([replace(later, label="low")])
+    (0.0, None)
     """
-    said = {label for label in labels if label}
+    said = {one.label for one in (told if several else standing(told)) if one.label}
     if several and len(said) > 1:
         return None
     return 0.0 if "fail" in said else 1.0 if said == {"pass"} else None
 
 
+def standing(told: Sequence[Evaluation]) -> list[Evaluation]:
+    """Those that no later one of the same name and scorer took the place of."""
+    alike: dict[tuple[str, str], list[Evaluation]] = defaultdict(list)
+    for one in told:
+        alike[one.name, one.scorer].append(one)
+    stand = []
+    for of_one in alike.values():
+        times = [one.said for one in of_one if one.label in VERDICTS]
+        newest = max((at for at in times if at is not None), default=None)
+        if None in times:
+            newest = None
+        stand += [one for one in of_one if one.label not in VERDICTS or newest is None or one.said == newest]
+    return stand
+
+
 class Evaluated(Database):
     """The evaluations of a `Store`."""
 
-    def put_evaluations(self, found: Iterable[Evaluation]) -> int:
-        """Keep them, each once, joined to their calls where these are here. Returns how many of them wait."""
+    def put_evaluations(self, found: Iterable[Evaluation]) -> tuple[int, int]:
+        """Keep them, each once, joined to their calls where these are here. Returns how many were not known yet, and
+        how many of all of them wait."""
         now = now_us()
         rows = {key: {"key": key, **row, "came_us": now} for row in map(_row, found) for key in [_key(row)]}
-        waiting = 0
+        new, waiting = 0, 0
         for keys in chunks(list(rows)):
             with self._write() as connection:
-                sql.add_all(connection, ADD, [rows[key] for key in keys])
                 here = evaluations.c.key.in_(keys)
+                known = connection.execute(select(func.count()).select_from(evaluations).where(here)).scalar_one()
+                new += len(keys) - known
+                sql.add_all(connection, ADD, [rows[key] for key in keys])
                 _join(connection, connection.execute(select(evaluations).where(here, WAITS)).all())
                 waiting += connection.execute(
                     select(func.count()).select_from(evaluations).where(here, WAITS)
                 ).scalar_one()
-        return waiting
+        return new, waiting
 
     def evaluations(self, sample_ids: Collection[str]) -> dict[str, list[Evaluation]]:
         """What was said of these samples' calls, by sample id, in the order in which it came."""
-        names = tuple(evaluations.c[name] for name in Evaluation.__dataclass_fields__)
-        found: dict[str, list[Evaluation]] = {}
         with self._read() as connection:
-            for part in chunks(sorted(sample_ids)):
-                query = select(evaluations.c.sample_id, *names).where(evaluations.c.sample_id.in_(part))
-                for id, *said in connection.execute(query.order_by(evaluations.c.seq)):
-                    found.setdefault(id, []).append(Evaluation(*said))
-        return found
+            return _told(connection, sample_ids)
+
+    def evaluations_about(self, sample_id: str) -> list[Evaluation]:
+        """What was said of the call that brought this sample, also where another sample of it came first."""
+        own = origins.alias()
+        call = (
+            select(origins.c.sample_id)
+            .join(own, and_(origins.c.trace == own.c.trace, origins.c.span == own.c.span, own.c.span != ""))
+            .where(own.c.sample_id == sample_id)
+        )
+        with self._read() as connection:
+            found = _told(connection, {sample_id, *connection.execute(call).scalars()})
+        return [one for said in found.values() for one in said]
 
     def evaluated(self) -> tuple[int, int]:
         """How many evaluations there are, and how many of them wait for their call."""
@@ -137,10 +174,7 @@ def _calls(connection: Connection, waiting: Sequence[Any]) -> tuple[dict[tuple[s
 
 def _reward(connection: Connection, ids: Sequence[str]) -> None:
     """Give the samples of these calls, each named by its first, what its evaluations say together."""
-    labels: dict[str, list[str]] = {}
-    query = select(evaluations.c.sample_id, evaluations.c.label).where(evaluations.c.sample_id.in_(ids))
-    for id, label in connection.execute(query):
-        labels.setdefault(id, []).append(label)
+    told = _told(connection, ids)
     first = origins.alias()
     same = and_(origins.c.trace == first.c.trace, origins.c.span == first.c.span, first.c.span != "")
     of = (
@@ -155,17 +189,31 @@ def _reward(connection: Connection, ids: Sequence[str]) -> None:
         calls.setdefault(row.sample_id, []).append(row)
     changed = []
     for id, rows in calls.items():
-        said = labels.get(id, [])
-        verdict = verdict_of(said, any(row.choice for row in rows))
+        said = told.get(id, [])
+        verdict, words = verdict_of(said, any(row.choice for row in rows)), {one.label for one in said}
         for row in rows:
-            # Versions before 0009 kept the reward alone of what came with a call: a failure of then stays one, and
-            # what says neither pass nor fail takes nothing back.
-            kept = (verdict and row.reward == 0) or (said and not {"pass", "fail"} & set(said))
+            # Versions before 0009 kept the reward alone of what came with a call: a failure of then, which none of
+            # these evaluations made, stays one; and what says neither pass nor fail takes nothing back.
+            kept = (verdict and row.reward == 0 and "fail" not in words) or (said and not words & VERDICTS)
             value = row.reward if kept else verdict
             if value != row.reward:
                 changed.append({"of": row.id, "value": value})
     if changed:
         connection.execute(REWARDED, changed)
+        connection.execute(delete(outcomes).where(outcomes.c.sample_id.in_([one["of"] for one in changed]), OF_REWARD))
+
+
+def _told(connection: Connection, sample_ids: Collection[str]) -> dict[str, list[Evaluation]]:
+    """What was said of these samples' calls, by sample id, in the order in which it came."""
+    found: dict[str, list[Evaluation]] = {}
+    names = [evaluations.c[name] for name in PLAIN]
+    for part in chunks(sorted(sample_ids)):
+        query = select(evaluations.c.sample_id, evaluations.c.said_us, *names)
+        query = query.where(evaluations.c.sample_id.in_(part)).order_by(evaluations.c.seq)
+        for id, said_us, *plain in connection.execute(query):
+            said = None if said_us is None else said_us / 1e6
+            found.setdefault(id, []).append(Evaluation(**dict(zip(PLAIN, plain, strict=True)), said=said))
+    return found
 
 
 def _row(one: Evaluation) -> dict[str, str | float | None]:
@@ -177,10 +225,12 @@ def _row(one: Evaluation) -> dict[str, str | float | None]:
         "label": clean(one.label)[:LONGEST],
         "score": one.score,
         "comment": clean(one.comment)[:LONGEST_COMMENT],
+        "scorer": clean(one.scorer)[:LONGEST],
+        "said_us": None if one.said is None else round(one.said * 1e6),
         "sample_id": None,
     }
 
 
 def _key(row: dict[str, str | float | None]) -> bytes:
-    text = repr([row[name] for name in Evaluation.__dataclass_fields__])
+    text = repr([row[name] for name in (*PLAIN, "said_us")])
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

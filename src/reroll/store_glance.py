@@ -17,8 +17,9 @@ RUNS = ("draw", "imported", "reported")
 BETWEEN = "\x1f"  # between a check's name and its reason
 CODES = {"fail": 2, "invalid": 1, "pass": 0}
 
-Told = tuple[int, int, str, int | None, str | None]
-"""seq, settled_us, variant, the worst that the checks say (2 fail, 1 invalid, 0 pass, None: nothing), and why."""
+Told = tuple[int, int, str, bool, int | None, str | None]
+"""seq, settled_us, variant, whether production made it, the worst that the checks say (2 fail, 1 invalid, 0 pass; None:
+not all of them have judged it), and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,15 @@ class Glances(Database):
         why = func.min(case((outcomes.c.outcome != "pass", bad)))
         said = (outcomes.c.sample_id == samples.c.id) & outcomes.c.checks_id.in_(list(checks_ids))
         query = (
-            select(samples.c.seq, samples.c.settled_us, samples.c.variant, func.max(code), why, func.count(code))
+            select(
+                samples.c.seq,
+                samples.c.settled_us,
+                samples.c.variant,
+                samples.c.source,
+                func.max(code),
+                why,
+                func.count(code),
+            )
             .select_from(samples.outerjoin(outcomes, said))
             .where(*wanted)
             .group_by(samples.c.seq)
@@ -68,6 +77,7 @@ class Glances(Database):
         )
         with self._read() as connection:
             rows: Any = connection.execute(query).all()
-        # Passing takes all checks, failing one.
+        # What some checks have not judged counts for nothing yet, although a failing one settles it: those that pass
+        # them stay open until all have judged, so the share that fails would be too high.
         whole = len(set(checks_ids))
-        return [(*row[:3], *((None, None) if row[3] == 0 and row[5] < whole else row[3:5])) for row in rows]
+        return [(*row[:3], row[3] == "imported", *((None, None) if row[6] < whole else row[4:6])) for row in rows]

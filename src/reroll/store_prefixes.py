@@ -28,6 +28,11 @@ class Beginnings:
     requests: set[str] = field(default_factory=set)  # those whose earlier samples were looked at
     _first: dict[int, int] = field(default_factory=dict)  # hash of a beginning -> seq
 
+    @property
+    def full(self) -> bool:
+        """Nothing more is remembered, so that looking into the store for more is of no use."""
+        return len(self._first) >= self.most
+
     def place(self, request_id: str, tokens: Sequence[Token], seq: int, new: dict[int, int]) -> Base | None:
         """The sample that shares most tokens with this one, if any; the rest of its beginnings go to `new`.
 

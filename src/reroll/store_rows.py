@@ -51,7 +51,7 @@ __all__ = [
 
 JSON = Any  # what json.loads returns
 Row = Mapping[str, Any]
-Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "replay", "continued"]
+Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "replay", "continued", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class Origin:
 class Evaluation:
     """What was said of a call elsewhere, in a word (`label`), a number, or both; and where the call was made.
 
-    A call is known by trace and span, or by the server's own name for its answer; "" where not known.
+    A call is known by trace and span, or by the server's own name for its answer; "" where not known. `scorer` is who
+    or what said it, as far as that is known, `said` when, in Unix time.
     """
 
     trace: str
@@ -77,6 +78,8 @@ class Evaluation:
     label: str = ""
     score: float | None = None
     comment: str = ""
+    scorer: str = ""
+    said: float | None = None
 
 
 @made_often

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select, tuple_, update
 
@@ -74,11 +74,34 @@ def _drawn(by_index: bool) -> Select[Any]:
 
 DRAWN = {by_index: _drawn(by_index) for by_index in (False, True)}
 
+DRAWN_SEQS = (
+    select(samples.c.seq)
+    .where(
+        *(sql.unindexed(samples.c[name]) == bindparam(name) for name in ("request_id", "series", "source")),
+        samples.c.seq > bindparam("after"),
+        samples.c.seq <= bindparam("until"),
+    )
+    .order_by(samples.c.seq)
+)
+
 LOOKED_AT = 50  # earlier samples of a request whose beginnings a new process learns
 TAKEN = ("rescued", "taken in")  # the series that counts which rescued samples were taken in
 
 
 Slot = tuple[str, str, int]  # request_id, series, idx
+Row = Mapping[str, Any]
+
+
+class _Put(NamedTuple):
+    """What became of a sample that was to be stored: the id in its slot, and whether it has the slot since now.
+
+    `seq` is None where it has not, and where nobody wanted to know; `row` is what it is, or would be, stored as.
+    """
+
+    id: str
+    is_new: bool
+    seq: int | None
+    row: Row
 
 
 class Sampled(Origins, Evaluated):
@@ -161,21 +184,32 @@ class Sampled(Origins, Evaluated):
         """Their ids, in order; all or none are stored. Slots that were taken give the id they have."""
         return [id for id, _ in self.put_samples(new)]
 
+    def add_known(self, new: Sequence[NewSample]) -> list[tuple[str, StoredSample | None]]:
+        """The same, each with what reading it without its payload would give; None where its slot was taken."""
+        return [
+            (put.id, None if put.seq is None else from_row({**put.row, "seq": put.seq}, _as_kept(one.sample.attempts)))
+            for put, one in zip(self._put_surely(new, seqs=True), new, strict=True)
+        ]
+
     def put_samples(self, new: Sequence[NewSample | Packed]) -> list[tuple[str, bool]]:
-        """The same, and for each whether it was stored now: False where its slot was taken.
+        """The same, and for each whether it was stored now: False where its slot was taken."""
+        return [(put.id, put.is_new) for put in self._put_surely(new)]
+
+    def _put_surely(self, new: Sequence[NewSample | Packed], seqs: bool = False) -> list[_Put]:
+        """Store them.
 
         A server that is lost in the middle is asked again (a slot is taken once, so nothing comes twice). If it does
         not come back, the samples go into the file for that, which `take_in` empties later, and the error says so.
         """
         try:
-            return self._put(new)
+            return self._put(new, seqs)
         except StoreError as error:
             if error.slug != "store-gone" or self._rescue is None:
                 raise
             lost = error
         try:
             if self._patience:
-                return self._put(new)
+                return self._put(new, seqs)
         except StoreError as error:
             if error.slug != "store-gone":
                 raise
@@ -205,7 +239,7 @@ class Sampled(Origins, Evaluated):
                 kept.reserve(*TAKEN, page[-1].seq - kept.reserved(*TAKEN))
         return taken
 
-    def _put(self, new: Sequence[NewSample | Packed]) -> list[tuple[str, bool]]:
+    def _put(self, new: Sequence[NewSample | Packed], seqs: bool) -> list[_Put]:
         self._look_back(new)
         now = now_us()
         rows = [
@@ -217,35 +251,41 @@ class Sampled(Origins, Evaluated):
         with self._write() as connection:
             if len(rows) >= MANY:
                 self._sql.expect_many(connection)
-            stored, begun = self._put_rows(connection, rows, new)
-            made = [(id, one.origin) for (id, _), one in zip(stored, new, strict=True) if one.origin is not None]
+            stored, begun = self._put_rows(connection, rows, new, seqs)
+            made = [(put.id, one.origin) for put, one in zip(stored, new, strict=True) if one.origin is not None]
             add_origins(connection, made)
             join_waiting(connection, [origin for _, origin in made])
         self._beginnings.learn(begun)
         return stored
 
     def _put_rows(
-        self, connection: Connection, rows: Sequence[Mapping[str, Any]], new: Sequence[NewSample | Packed]
-    ) -> tuple[list[tuple[str, bool]], dict[int, int]]:
-        """What `put_samples` returns of these, and the beginnings that are new with them."""
+        self, connection: Connection, rows: Sequence[Row], new: Sequence[NewSample | Packed], wanted: bool
+    ) -> tuple[list[_Put], dict[int, int]]:
+        """What became of these, and the beginnings that are new with them. `wanted`: so are their `seq`."""
         if len(rows) == 1:  # the usual batch, worth a way of its own
             seq = connection.execute(ADD_ONE, rows[0]).scalar_one_or_none()
             seqs = {} if seq is None else {rows[0]["id"]: seq}
         else:
             before = connection.execute(LAST_SEQ).scalar_one() or 0
-            if sql.add_all(connection, ADD_SAMPLE, rows) == len(rows) and not any(map(_has_parts, new)):
-                return [(row["id"], True) for row in rows], {}
+            all_new = sql.add_all(connection, ADD_SAMPLE, rows) == len(rows)
+            if all_new and not wanted and not any(map(_has_parts, new)):
+                return [_Put(row["id"], True, None, row) for row in rows], {}
             seqs = {row.id: row.seq for row in connection.execute(NEWER, {"before": before})}  # maybe others' too
         fresh = [(seqs[row["id"]], one) for row, one in zip(rows, new, strict=True) if row["id"] in seqs]
         begun = self._add_parts(connection, fresh)
         taken = self._at(connection, [row for row in rows if row["id"] not in seqs])
-        return [(row["id"], True) if row["id"] in seqs else (taken[_slot(row)], False) for row in rows], begun
+        return [
+            _Put(row["id"], True, seqs[row["id"]], row)
+            if row["id"] in seqs
+            else _Put(taken[_slot(row)], False, None, row)
+            for row in rows
+        ], begun
 
     def _look_back(self, new: Sequence[NewSample | Packed]) -> None:
         """Know how earlier samples of these requests begin: those that other processes stored before this one."""
         whole = [one for one in new if isinstance(one, NewSample)]
         listed = {n.request_id for n in whole if n.sample.completion and any(t.top for t in n.sample.completion.tokens)}
-        for request_id in listed - self._beginnings.requests:
+        for request_id in set() if self._beginnings.full else listed - self._beginnings.requests:
             self._beginnings.requests.add(request_id)
             earlier = self.samples(request_id=request_id, payload=True, limit=LOOKED_AT)
             begun: dict[int, int] = {}
@@ -313,6 +353,12 @@ class Sampled(Origins, Evaluated):
                 return
             last = max(one.idx for one in page) if by_index else page[-1].seq
 
+    def drawn_seqs(self, request_id: str, series: str, *, after: int, until: int) -> list[int]:
+        """The `seq` of what was drawn of one series with `after` < seq <= `until`, in order, looking at all between."""
+        given = {"request_id": request_id, "series": series, "source": "draw", "after": after, "until": until}
+        with self._read() as connection:
+            return [seq for (seq,) in connection.execute(DRAWN_SEQS, given)]
+
     def of_requests(self, request_ids: Sequence[str], series: str) -> list[StoredSample]:
         """What was drawn of one series for any of these requests, in seq order."""
         out: list[StoredSample] = []
@@ -369,7 +415,8 @@ class Sampled(Origins, Evaluated):
         # Inside JSON the words stand escaped, in one of two ways (see to_json).
         escaped = {to_json(clean(words))[1:-1], json.dumps(words)[1:-1]}
         in_requests = select(requests.c.id).where(or_(*(sql.contains(requests.c.body, form) for form in escaped)))
-        chosen = conditions({"program_id": program_id})
+        # What was asked of judges quotes answers, and is no call of the product's.
+        chosen = [*conditions({"program_id": program_id}), samples.c.source != "judge"]
         hit = or_(
             sql.contains(samples.c.text, clean(words)),
             sql.contains(samples.c.refusal, clean(words)),
@@ -414,6 +461,11 @@ class Sampled(Origins, Evaluated):
                     tries[seq].append(attempt_from(*one))
             tokens, raws = _payloads(connection, rows) if payload else ({}, {})
         return [from_row(row, tries[row["seq"]], tokens.get(row["seq"], ()), raws.get(row["seq"])) for row in rows]
+
+
+def _as_kept(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    """The attempts as they are read again."""
+    return tuple(attempt_from(*(row[name] for name in ATTEMPT)) for row in attempt_rows(0, attempts))
 
 
 def _slot(row: Mapping[str, Any]) -> Slot:

@@ -1,11 +1,10 @@
 """The store's tables. Change one only together with a new file in migrations/versions (a test compares them).
 
-Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only where the content
-is open-ended. Nothing here is ever overwritten but `programs.body` (a program's name and targets,
-no part of its identity), `cases.seen_us`, the counters in `series`, and where a job, a Slack message,
-a measurement asked for on Slack, a watch, its streams, its alarms, what is told of them and a received batch
-stand, the sample that an evaluation is about, and the reward that evaluations make. Only received batches are ever
-removed: once they are read.
+Times are UTC integer microseconds (`_us`), durations seconds. JSON stands only where the content is open-ended.
+Nothing here is ever overwritten but `programs.body` (a program's name and targets, no part of its identity),
+`cases.seen_us`, the counters in `series`, and where a job, a Slack message, a measurement asked for on Slack, a watch,
+its streams, its alarms, what is told of them and a received batch stand, the sample that an evaluation is about, and
+the reward that evaluations make. Only received batches are removed, once read, and outcomes of a reward that changed.
 
 Version history
     0001  the first
@@ -17,6 +16,7 @@ Version history
     0007  for watching production: how far it looked, streams, alarms, what is told of them
     0008  what exporters send: batches, calls that were taken, counts
     0009  what is said of calls elsewhere (evaluations), and the indices that find a call by where it was made
+    0010  who said it, and when
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ __all__ = [
     "watches",
 ]
 
-# "0001" to "0009", oldest first; the last is what this code reads and writes.
-VERSIONS: tuple[str, ...] = tuple(f"{n:04}" for n in range(1, 10))
+# "0001" to "0010", oldest first; the last is what this code reads and writes.
+VERSIONS: tuple[str, ...] = tuple(f"{n:04}" for n in range(1, 11))
 VERSION_TABLE = "reroll_version"  # a name of our own, so that nobody else's Alembic is taken for ours
 
 metadata = MetaData()
@@ -192,7 +192,7 @@ samples = Table(
     Column("variant", Text, nullable=False),
     Column(
         "source", Text, nullable=False
-    ),  # draw | imported | reported | refused (no call taken) | outage | cut | replay
+    ),  # draw | imported | reported | refused (no call taken) | outage | cut | replay | continued | judge
     Column("settled_us", BigInteger, nullable=False),
     Column("seconds", Float),  # in flight, all attempts together, our own waits left out; null: not known
     Column("text", Text),  # null: no completion
@@ -325,6 +325,8 @@ evaluations = Table(
     Column("comment", Text, nullable=False),
     Column("sample_id", Text),  # the first sample of its call; null: the call is not here
     Column("came_us", BigInteger, nullable=False),
+    Column("scorer", Text, nullable=False, server_default=text("''")),  # who or what said it; "" where not known
+    Column("said_us", BigInteger),  # when it was said; null: not known
     sqlite_autoincrement=True,
 )
 Index("evaluations_call", evaluations.c.trace, evaluations.c.span)

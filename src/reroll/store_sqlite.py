@@ -22,6 +22,7 @@ ERRORS = (DBAPIError, sqlite3.Error)  # what `explain` explains
 READ = {"reroll_begin": "BEGIN"}  # execution options of a connection that only reads
 CACHE_KIB = 48 * 2**10  # pages of the file that a connection with much to write may hold
 LOG_PAGES = 64_000  # in the write-ahead log, before it is copied into the file: 256 MiB
+IDLE = 3  # connections that are kept for the next who asks, each with up to 2 MiB of pages and 128 statements
 WALKS = True  # counts runs of an index faster than it groups them
 
 
@@ -30,10 +31,15 @@ def connect(path: Path | None, busy_seconds: float) -> Engine:
 
     Taking it at the first write instead would make two processes that read, then write, fail with
     "database is locked" without any waiting. `path` None is a database in memory.
+
+    There are as many connections as threads ask for at once; then all but `IDLE` are closed, and of those the one that
+    was used last is used next. Otherwise each takes its turn and fills, and a server grows for hours.
     """
     url = URL.create("sqlite", database=":memory:" if path is None else str(path))
     arguments = {"timeout": busy_seconds, "check_same_thread": False}
-    pool: dict[str, Any] = {"poolclass": StaticPool} if path is None else {"pool_size": 0}  # 0: as many as threads ask
+    pool: dict[str, Any] = (
+        {"poolclass": StaticPool} if path is None else {"pool_size": IDLE, "max_overflow": -1, "pool_use_lifo": True}
+    )
     engine = create_engine(url, connect_args=arguments, **pool)
 
     @event.listens_for(engine, "connect")

@@ -9,6 +9,7 @@ from typing import Any
 
 from reroll.case import Case
 from reroll.check import Check
+from reroll.errors import UsageError
 from reroll.intake.bodies import as_mapping, joined, messages_of
 from reroll.intake.genai import merged
 from reroll.intake.taken import Skipped, Taken
@@ -180,12 +181,21 @@ def params_of(taken: Taken) -> dict[str, JSON]:
     return {k: v for k, v in taken.body.items() if k not in NO_PARAMS and v is not None}
 
 
-def keys_of_project(program: Program, cases: Sequence[Case]) -> dict[str, Case]:
-    """The project's cases by the messages that they render to; none where the program is no request with messages."""
-    if program.is_product:
-        return {}
+def keys_of_project(program: Program, cases: Sequence[Case], earlier: Sequence[Program] = ()) -> dict[str, Case]:
+    """The project's cases by the messages that they render to; none where the program is no request with messages.
+
+    earlier: what the program was before: production may still run it. Where two say the same messages, the first does.
+    """
     found: dict[str, Case] = {}
-    for case in cases:
-        body = program.render(case.input, case.history).body
-        found.setdefault(key_of(messages_of(as_mapping(body), "chat")), case)
+    for version in (program, *earlier):
+        if version.is_product:
+            continue
+        for case in cases:
+            try:
+                body = version.render(case.input, case.history).body
+            except UsageError:
+                if version is program:
+                    raise
+                continue  # it took other inputs then
+            found.setdefault(key_of(messages_of(as_mapping(body), "chat")), case)
     return found

@@ -40,6 +40,9 @@ INVENTED: Mapping[str, tuple[JSON, ...]] = {
 NOT_ALL = "Langfuse keeps only some parameters; what else was sent (such as logprobs or a schema) is not known."
 ANSWERED = "Langfuse names the model as the one that answered does; the request may have used another name for it."
 OF_TRACE = "is a score of a whole trace, which judges none of its calls (it is counted with those that come after it)"
+# Who scored: by which way, and which person or evaluator there; and when, the last change first.
+SCORER = (("source",), ("authorUserId", "author_user_id", "configId", "config_id"))
+SAID = ("updatedAt", "updated_at", "timestamp", "createdAt", "created_at")
 NONE = "The observation keeps no parameter that somebody set; the server's defaults would be used."
 
 
@@ -141,6 +144,8 @@ def _told(score: Mapping[str, JSON], where: str) -> Evaluated | Skipped:
             as_text(label),
             finite(number),
             as_text(score.get("comment")),
+            " ".join(filter(None, (as_text(_get(score, *names)) for names in SCORER))),
+            moment(_get(score, *SAID)),
         )
     )
 

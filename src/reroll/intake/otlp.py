@@ -77,22 +77,24 @@ def _evaluated(span: Span, waiting: dict[tuple[str, str], list[Event]]) -> Span:
 
 def _told(span: Span) -> Iterator[Evaluated]:
     """The evaluations that a span or its log records hold."""
+    for one in _said_of(span):
+        if span.id or one.response:  # else it is of no call that anybody could find
+            yield Evaluated(one)
+
+
+def _said_of(span: Span) -> Iterator[Evaluation]:
     for event in span.events:
         if event.name == EVALUATION:
             said = event.attributes
-            response = as_text(said.get("gen_ai.response.id"))
-            if not span.id and not response:
-                continue  # of no call that anybody could find
-            yield Evaluated(
-                Evaluation(
-                    span.trace,
-                    span.id,
-                    response,
-                    as_text(said.get("gen_ai.evaluation.name")) or "evaluation",
-                    as_text(said.get("gen_ai.evaluation.score.label")),
-                    finite(said.get("gen_ai.evaluation.score.value")),
-                    as_text(said.get("gen_ai.evaluation.explanation")),
-                )
+            yield Evaluation(
+                span.trace,
+                span.id,
+                as_text(said.get("gen_ai.response.id")),
+                as_text(said.get("gen_ai.evaluation.name")) or "evaluation",
+                as_text(said.get("gen_ai.evaluation.score.label")),
+                finite(said.get("gen_ai.evaluation.score.value")),
+                as_text(said.get("gen_ai.evaluation.explanation")),
+                said=event.time,
             )
 
 
@@ -164,8 +166,7 @@ def _evaluations(span: Span) -> Iterator[Mark]:
 
 def _verdict(span: Span, several: bool) -> float | None:
     """What the evaluations of a span say together."""
-    labels = [as_text(e.attributes.get("gen_ai.evaluation.score.label")) for e in span.events if e.name == EVALUATION]
-    return verdict_of(labels, several)
+    return verdict_of(list(_said_of(span)), several)
 
 
 # -- the export's JSON -------------------------------------------------------------------------------------------------
@@ -195,7 +196,14 @@ def _list(value: Mapping[str, JSON], *keys: str) -> Iterator[Mapping[str, JSON]]
 def _span(value: Mapping[str, JSON]) -> Span:
     context = value.get("context")
     about = {**context, **value} if isinstance(context, dict) else value
-    events = tuple(Event(str(e.get("name", "")), attributes_of(e.get("attributes"))) for e in _list(about, "events"))
+    events = tuple(
+        Event(
+            str(e.get("name", "")),
+            attributes_of(e.get("attributes")),
+            moment(e.get("timeUnixNano", e.get("time_unix_nano", e.get("timestamp")))),
+        )
+        for e in _list(about, "events")
+    )
     return Span(
         name=str(about.get("name", "")),
         trace=_id(about.get("traceId", about.get("trace_id"))),
@@ -290,9 +298,10 @@ def _logged(records: Iterable[Mapping[str, JSON]]) -> Iterator[Span]:
             continue
         span = _id(record.get("spanId", record.get("span_id")))
         trace = _id(record.get("traceId", record.get("trace_id")))
-        one = told.setdefault((trace, span or f"#{i}"), _Said({}, [], moment(record.get("timeUnixNano"))))
+        at = moment(record.get("timeUnixNano") or record.get("time_unix_nano") or record.get("observedTimeUnixNano"))
+        one = told.setdefault((trace, span or f"#{i}"), _Said({}, [], at))
         body = _typed(record.get("body"), 0)
-        one.events.append(Event(str(name), {**(body if isinstance(body, dict) else {}), **attributes}))
+        one.events.append(Event(str(name), {**(body if isinstance(body, dict) else {}), **attributes}, at))
         one.attributes.update(attributes)
     for (trace, span), one in told.items():
         id = "" if span.startswith("#") else span

@@ -332,7 +332,7 @@ def _read(reader: Any, part: bytes | None) -> Any:
 
 
 def _span(message: Any) -> Span:
-    events = tuple(Event(e.name, _attributes(e.attributes)) for e in message.events)
+    events = tuple(Event(e.name, _attributes(e.attributes), moment(e.time_unix_nano)) for e in message.events)
     trace, id = message.trace_id.hex(), message.span_id.hex()
     named = bool(id.strip(NO_ID) and trace.strip(NO_ID))
     return Span(

@@ -66,7 +66,8 @@ class Intake:
     made:      cases that are new; matched: calls whose case the project has.
     unanswered: requests that came without an answer: cases without a sample.
     marked:    calls that came with a score, label or thumb, by its name.
-    evaluated: evaluations of traced calls, whether or not these were there; awaiting: those whose call is not here.
+    evaluated: evaluations of traced calls that the store did not have, whether or not their calls are there; awaiting:
+               those in the store whose call is not.
     """
 
     formats: Mapping[str, int]

@@ -17,8 +17,11 @@ NUMBER = re.compile(r"[0-9]{1,4}")
 
 @made_often
 class Event:
+    """`time` in Unix seconds; None where it is not known."""
+
     name: str
     attributes: Mapping[str, JSON]
+    time: float | None = None
 
 
 @made_often

@@ -6,7 +6,7 @@ import hashlib
 import marshal
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from reroll.case import Case
 from reroll.check import Check, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
 from reroll.intake.addressing import model_ref
 from reroll.intake.beside import Beside
@@ -30,10 +30,11 @@ from reroll.sample import Usage, made_often
 from reroll.store import Store
 from reroll.store_rows import Evaluation, NewSample, Origin, several
 
-__all__ = ["LATER", "Call", "take_in"]
+__all__ = ["LATER", "Call", "Known", "take_in"]
 
 JSON = Any
 REWARD = (Check.of("reward", 1),)
+MOST_VERSIONS = 50  # of a program, by which a call is found to be of a case
 REMEMBERED = 200_000  # requests and cases that need not be stored again
 BATCH, BATCH_BYTES = 10_000, 2**25  # calls stored in one transaction, and how much their requests may be together
 SAME_BYTES = 2**23  # of requests whose places are remembered
@@ -92,6 +93,27 @@ class _Same:
         )
 
 
+@dataclass(slots=True)
+class Known:
+    """What need not be found out again. asked, cased: ids of requests and of cases that are stored.
+
+    own: the project's cases by the messages of their requests, in any version of its program that was measured.
+    """
+
+    asked: set[str] = field(default_factory=set)
+    cased: set[str] = field(default_factory=set)
+    own: dict[str, Case] | None = None
+
+    def of_project(self, store: Store, project: Project | None) -> dict[str, Case]:
+        """`own`, found out once."""
+        if self.own is None:
+            self.own = {}
+            if project is not None:
+                earlier = store.versions(project.program.program, MOST_VERSIONS)
+                self.own = keys_of_project(project.program, project.cases, earlier)
+        return self.own
+
+
 def take_in(
     calls: Iterable[Taken | Skipped | Evaluated],
     *,
@@ -103,19 +125,17 @@ def take_in(
     alpha: float = 0.05,
     keep: Callable[[Call], None] | None = None,
     judged: bool = True,
-    known: tuple[set[str], set[str]] | None = None,
+    known: Known | None = None,
 ) -> Recording:
     """What was taken in, after it was stored as imported samples, never counted as fresh runs.
 
     Args: project: whose cases are found again by their messages; checks: for every case, in place of its own;
         folder: where Python checks lie; keep: is given every call; judged: whether checks are held against the calls;
-        known: ids of requests and cases that are stored and need not be again; those that are stored now are added.
+        known: what an earlier call with this store and project found out; what this one does is added.
     Raises: RerollError; what was stored until then stays, and is not stored a second time.
     """
-    with Checker(folder, person=not_asked) as checker, Beside(store) as beside:
-        taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside)
-        if known is not None:
-            taker.asked, taker.cased = known
+    with Checker(folder, person=not_asked, judges=no_judge) as checker, Beside(store) as beside:
+        taker = _Taker(store, checker if judged else None, project, checks, turn, keep, beside, known or Known())
         for one in calls:
             taker.add(one)
         taker.flush()
@@ -136,15 +156,15 @@ class _Taker:
         turn: int | None,
         keep: Callable[[Call], None] | None,
         beside: Beside,
+        known: Known,
     ) -> None:
         self.store, self.checker, self.checks, self.turn, self.keep = store, checker, checks, turn, keep
-        self.own = keys_of_project(project.program, project.cases) if project else {}
+        self.own = known.of_project(store, project)
         self.program = project.program if project else None  # whose form `schema: true` asks for
         self.taken_ids = {case.id for case in project.cases} if project else set()
         self.made: dict[int, str | None] = {}  # by key; the name of the case where it is not made of the key
         self.seen: set[int] = set()
-        self.asked: set[str] = set()
-        self.cased: set[str] = set()
+        self.asked, self.cased = known.asked, known.cased
         self.programs: dict[str, tuple[Program, str]] = {}
         self.same: dict[bytes, _Same] = {}
         self.same_bytes = 0
@@ -157,7 +177,7 @@ class _Taker:
         self.matched = self.unanswered = self.samples = self.stored = 0
         self.check_names: dict[str, None] = {}
         self.told: list[Evaluation] = []
-        self.evaluated = 0
+        self.came = self.evaluated = 0  # evaluations that were read, and those of them that were not known yet
         self.waiting: Batch = []
         self.places: list[str] = []  # where each of them stands
         self.storing: list[tuple[str, str, str]] = []  # of each call: where it stands, the ids of request and case
@@ -335,8 +355,8 @@ class _Taker:
     def tell(self) -> None:
         """Keep the evaluations: the store joins them to their calls, whichever of the two comes first."""
         told, self.told = self.told, []
-        self.evaluated += len(told)
-        self.store.put_evaluations(told)
+        self.came += len(told)
+        self.evaluated += self.store.put_evaluations(told)[0]
 
     @staticmethod
     def _must_be_secret(error: UsageError) -> None:
@@ -358,7 +378,7 @@ class _Taker:
             self.unanswered,
             dict(self.marked),
             evaluated=self.evaluated,
-            awaiting=self.store.evaluated()[1] if self.evaluated else 0,
+            awaiting=self.store.evaluated()[1] if self.came else 0,
         )
         matched = len({case.id for case in self.own.values()}) if self.matched else 0
         cases = len(self.made) + min(matched, self.matched)

@@ -145,6 +145,8 @@ def cost_lines(cost: Cost | None, pen: Pen) -> Lines:
     pieces = [counts("call", cost.calls)]
     if cost.control_calls:
         pieces.append(counts("control call", cost.control_calls))
+    if cost.judge_calls:
+        pieces.append(counts("judge call", cost.judge_calls))
     if cost.samples > cost.calls + cost.control_calls:
         pieces.append(counts("sample", cost.samples))
     if cost.reused:

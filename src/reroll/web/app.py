@@ -15,11 +15,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from reroll.allocating import give_back
 from reroll.errors import RerollError, StoreError
 from reroll.output import complain
 from reroll.render.figures import PAGE_CSS
 from reroll.web import door, jobs, live, receiver
 from reroll.web.access import Access, Guard, Refused
+from reroll.web.beside import beside
 from reroll.web.glimpse import Glimpses
 from reroll.web.home import Home
 from reroll.web.keeping_watch import keeping_watch
@@ -31,6 +33,7 @@ from reroll.web.view import page
 __all__ = ["create_app"]
 
 STATIC = Path(__file__).parent / "static"
+EVERY = 30.0  # seconds after which what is held or was freed is given back to the machine
 NOT_FOUND = "there is no such page; it may have been typed wrong, or what it showed is in another project's store"
 
 
@@ -44,6 +47,7 @@ def create_app(home: Home, access: Access) -> Starlette:
             live.hub(home) as hub,
             reading(home) as received,
             keeping_watch(home, complain),
+            beside(resting(home)),
         ):
             app.state.pool, app.state.hub, app.state.reading = pool, hub, received
             warming = asyncio.gather(*(run_in_threadpool(one, home) for one in (app.state.glimpses.warm, warm)))
@@ -69,6 +73,13 @@ def create_app(home: Home, access: Access) -> Starlette:
     app.state.complaints = receiver.Complaints()
     app.add_middleware(Guard, access=access, refuse=went_wrong)
     return app
+
+
+async def resting(home: Home) -> None:
+    while True:
+        await asyncio.sleep(EVERY)
+        for rest in (home.store.rest, give_back):
+            await run_in_threadpool(rest)
 
 
 def went_wrong(request: Request, error: Exception) -> Response:

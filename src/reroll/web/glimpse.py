@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reroll.case import Case
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import RerollError
 from reroll.store import Store
 from reroll.store_glance import BETWEEN, Told
@@ -59,6 +59,7 @@ class Glimpse:
         self.times = np.empty(0, np.int64)
         self.codes = np.empty(0, np.int8)
         self.variant = np.empty(0, np.int32)
+        self.made_by_production = np.empty(0, bool)
         self.why = np.empty(0, np.int32)
         self.variants: dict[str, int] = {}
         self.reasons: dict[str, int] = {"": 0}
@@ -72,19 +73,20 @@ class Glimpse:
                 found = {row[0]: row for row in store.judged_of(self.seqs[open_ones].tolist(), self.ids)}
                 for at in open_ones:
                     row = found.get(int(self.seqs[at]))
-                    if row is not None and row[3] is not None:
-                        self.codes[at], self.why[at] = row[3], self._reason(row[4])
+                    if row is not None and row[4] is not None:
+                        self.codes[at], self.why[at] = row[4], self._reason(row[5])
             self._take(store.judged_after(self.case_id, self.ids, last))
 
     def _take(self, rows: Sequence[Told]) -> None:
         if not rows:
             return
-        seqs, times, variants, codes, why = zip(*rows, strict=True)
+        seqs, times, variants, production, codes, why = zip(*rows, strict=True)
         named = [self.variants.setdefault(name, len(self.variants)) for name in variants]
         said = [UNJUDGED if code is None else code for code in codes]
         self.seqs = np.concatenate([self.seqs, np.array(seqs, np.int64)])
         self.times = np.concatenate([self.times, np.array(times, np.int64)])
         self.variant = np.concatenate([self.variant, np.array(named, np.int32)])
+        self.made_by_production = np.concatenate([self.made_by_production, np.array(production, bool)])
         self.codes = np.concatenate([self.codes, np.array(said, np.int8)])
         self.why = np.concatenate([self.why, np.array([self._reason(one) for one in why], np.int32)])
 
@@ -118,9 +120,13 @@ class Glimpse:
         codes = self.codes[self._of(variant) & (self.codes != UNJUDGED)]
         return np.array(WORDS, object)[codes].tolist()  # type: ignore[no-any-return]
 
-    def over_time(self, variant: str | None = None) -> list[tuple[float, str]]:
-        """When each judged sample settled (Unix time) and its outcome, in the order of time."""
-        mine = np.flatnonzero(self._of(variant) & (self.codes != UNJUDGED))
+    def over_time(self, variant: str, *, production: bool) -> list[tuple[float, str]]:
+        """When each judged sample settled (Unix time) and its outcome, in the order of time.
+
+        production: those that production made and somebody imported; else those that commands here drew.
+        """
+        wanted = self._of(variant) & (self.made_by_production == production)
+        mine = np.flatnonzero(wanted & (self.codes != UNJUDGED))
         mine = mine[np.argsort(self.times[mine], kind="stable")]
         words = np.array(WORDS, object)[self.codes[mine]].tolist()
         return list(zip((self.times[mine] / 1e6).tolist(), words, strict=True))
@@ -179,7 +185,7 @@ def checks_ids(home: Home, case: Case) -> list[str]:
     """The content ids of the case's checks as they are now; none where the project's files cannot be read."""
     try:
         project = home.project()
-        with Checker(project.path, person=not_asked) as checker:
+        with Checker(project.path, person=not_asked, judges=no_judge) as checker:
             return checker.ids(case, project.program)
     except RerollError:
         return []

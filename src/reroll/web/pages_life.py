@@ -148,8 +148,9 @@ def moments_of(store: Store, case: Case, reports: Sequence[StoredReport]) -> lis
         Moment(round(d.made * 1e6), f"The test of the suite was {d.verdict}")
         for d in store.decisions(rule=RULE, case_id=case.id)
     ]
-    made += [
-        Moment(one.resolved_us, str(one.body.get("over") or ""), "/watch")
+    put = {one.id: round(one.put * 1e6) for one in reports}
+    made += [  # calls of the past may have shown it: still it was known only after the report
+        Moment(max(one.resolved_us, put[one.report_id or ""] + 1), str(one.body.get("over") or ""), "/watch")
         for one in store.alarms_of([one.id for one in reports])
         if one.resolved_us is not None
     ]

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from reroll.case import Case, Label
 from reroll.check import Outcome, overall
-from reroll.checking import Checker, not_asked
+from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import RerollError
 from reroll.grouped import grouped_samples
 from reroll.labelling import append_label
@@ -24,6 +24,8 @@ from reroll.looking import outcomes_of, said_by, whole_sample
 from reroll.project import Project
 from reroll.render.figures import outcome_strip
 from reroll.store import StoredSample
+from reroll.store_evaluated import standing
+from reroll.store_rows import Evaluation
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import PERSON_BUDGET, offer
 from reroll.web.glimpse import Glimpse, checks_ids
@@ -147,8 +149,16 @@ def sample_page(request: Request) -> Response:
         label={label.sample: label for label in project.labels}.get(stored.id),
         filters=request.url.query,
         checked=bool(whole.outcomes),
+        told=_told(home, stored),
         **_again(home, project, stored),
     )
+
+
+def _told(home: Home, stored: StoredSample) -> list[tuple[Evaluation, bool]]:
+    """What was said of its call elsewhere, in the order in which it came, and whether it still counts."""
+    told = home.store.evaluations_about(stored.id)
+    stand = told if stored.choice else standing(told)
+    return [(one, one in stand) for one in told]
 
 
 def _again(home: Home, project: Project, stored: StoredSample) -> dict[str, Any]:
@@ -205,7 +215,7 @@ def against(request: Request) -> Response:
     for name in ("id", "other"):
         stored = home.store.sample(request.path_params[name])
         case = _case(home, stored.case_id)
-        with Checker(project.path, person=not_asked) as checker:
+        with Checker(project.path, person=not_asked, judges=no_judge) as checker:
             said = outcomes_of(checker, home.store, project, case, stored)
         sides.append((stored, overall(said).outcome if said else "unjudged", said_by(stored.sample)))
     return page(request, "against.html", sides=sides, marks=differing(sides[0][2], sides[1][2]))

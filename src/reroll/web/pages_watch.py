@@ -1,4 +1,4 @@
-"""Watch: how each case's stored traffic fares over time against its target, and where it got worse."""
+"""Watch: how production's calls of each case fare over time against the target, and what commands here drew."""
 
 from __future__ import annotations
 
@@ -29,24 +29,32 @@ __all__ = ["ROUTES", "Stream"]
 
 LEAST = 20  # runs that a stream is shown from
 COLUMNS = 40
+LEAST_IN_COLUMN = 10  # a column of a single run would be all or nothing
 RUN_LENGTH = 10_000  # calls between false alarms, on average
 MOST_BASELINE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The stored outcomes of one case in their order. budget: the share of its error budget that is spent.
+    """Outcomes of one case in the order of time. budget: the share of its error budget that is spent.
 
+    production: whether production made them; else commands here drew them, which spends no error budget.
     alarm: after how many runs the rate was shown to have risen above what the target allows; None: it was not.
     """
 
     case: Case
+    production: bool
     n: int
     failures: int
     allowed: float
     alarm: int | None
     times: tuple[tuple[float, int, int], ...]
     alarm_at: float | None
+
+    @property
+    def name(self) -> str:
+        """Of its figure."""
+        return f"{'stream' if self.production else 'drawn'}-{self.case.id}"
 
     @property
     def budget(self) -> float:
@@ -63,10 +71,10 @@ def watch_page(request: Request) -> Response:
     target = project.program.target or 0.99
     known = {c.case_id: c.n for c in home.store.case_counts()}
     every = [c for c in (*project.cases, *project.reported) if known.get(c.id, 0) >= LEAST and c.checks]
-    streams = [
-        found for c in every if (found := _stream(request.app.state.glimpses.of(home, c), c, 1 - target)) is not None
-    ]
-    draws: dict[str, figured.Draw] = {f"stream-{one.case.id}": partial(_draw, one) for one in streams}
+    glimpses = [(request.app.state.glimpses.of(home, c), c) for c in every]
+    found = [_stream(seen, c, production, 1 - target) for production in (True, False) for seen, c in glimpses]
+    streams = [one for one in found if one is not None]
+    draws: dict[str, figured.Draw] = {one.name: partial(_draw, one) for one in streams}
     rows = [] if shown is None else [row for row in shown.rows if row.what != "invalid" or row.state == "open"]
     draws |= {_figure_name(row): partial(_draw_days, row) for row in rows if len(row.days) > 1}
     return page(
@@ -102,9 +110,9 @@ def _draw_days(row: Row, width: int) -> Any:
     return stream(_figure_name(row), days, alarms, row.baseline, named="normal, at most", title=title, width=width)
 
 
-def _stream(glimpse: Glimpse, case: Case, allowed: float) -> Stream | None:
-    """The case's runs as the program drew or production recorded them; those of tried changes are no stream of it."""
-    said = glimpse.over_time("baseline")
+def _stream(glimpse: Glimpse, case: Case, production: bool, allowed: float) -> Stream | None:
+    """The case's runs as production recorded or the program drew them; those of tried changes are no stream."""
+    said = glimpse.over_time("baseline", production=production)
     if len(said) < LEAST:
         return None
     judged = [(when, word) for when, word in said if word != "invalid"]
@@ -113,23 +121,20 @@ def _stream(glimpse: Glimpse, case: Case, allowed: float) -> Stream | None:
     if 0 < allowed < MOST_BASELINE:
         found = first_alarm([word for _, word in judged], drift_rule(allowed, RUN_LENGTH))
         alarm = None if found is None else found.at
-    return Stream(
-        case, len(judged), failures, allowed, alarm, _binned(judged), None if alarm is None else judged[alarm - 1][0]
-    )
+    at = None if alarm is None else judged[alarm - 1][0]
+    return Stream(case, production, len(judged), failures, allowed, alarm, _binned(judged), at)
 
 
 def _binned(judged: list[tuple[float, str]]) -> tuple[tuple[float, int, int], ...]:
-    size = max(1, -(-len(judged) // COLUMNS))
+    size = max(LEAST_IN_COLUMN, -(-len(judged) // COLUMNS))
     parts = [judged[i : i + size] for i in range(0, len(judged), size)]
     return tuple((part[0][0], sum(word == "fail" for _, word in part), len(part)) for part in parts)
 
 
 def _draw(one: Stream, width: int) -> Any:
     alarms = [] if one.alarm_at is None else [(one.alarm_at, "worse")]
-    title = f"{one.case.id}: the share that failed, in the order in which runs came"
-    return stream(
-        f"stream-{one.case.id}", one.times, alarms, one.allowed, named="target allows", title=title, width=width
-    )
+    title = f"{one.case.id}: the share that failed, in the order in which {'calls' if one.production else 'runs'} came"
+    return stream(one.name, one.times, alarms, one.allowed, named="target allows", title=title, width=width)
 
 
 ROUTES = [Route("/watch", watch_page)]

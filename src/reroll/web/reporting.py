@@ -41,7 +41,8 @@ def input_names(project: Project) -> list[str]:
 def said_once(reports: Sequence[StoredReport]) -> list[tuple[int, StoredReport]]:
     """What somebody said, with its place among all reports, from 1; the same words about the same case are one.
 
-    The command that measures a report keeps it again, without a name: the one that says who it was stands for both.
+    The command that measures a report keeps it again, without a name, and without what was seen where it was not told:
+    the one that says who it was stands for both.
     """
     said = {
         (r.report.words, r.report.saw, r.report.case_id): (i, r)
@@ -51,7 +52,10 @@ def said_once(reports: Sequence[StoredReport]) -> list[tuple[int, StoredReport]]
     for i, r in enumerate(reports, 1):
         if r.report.by and (key := (r.report.words, r.report.saw, r.report.case_id)) in said:
             said[key] = (i, r)
-    return list(said.values())
+    named = {(words, case_id) for (words, _, case_id), (_, r) in said.items() if words and r.report.by}
+    return [
+        (i, r) for (words, saw, case_id), (i, r) in said.items() if saw or r.report.by or (words, case_id) not in named
+    ]
 
 
 def free_budget(project: Project) -> int | None:

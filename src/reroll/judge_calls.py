@@ -1,0 +1,410 @@
+"""Calls of models that judge: each is stored before its verdict counts, and an equal question is asked once.
+
+They run on an event loop in a thread of their own, since judging is asked for from code that does not wait for others;
+the store and what was spent are touched in the thread that asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reroll.check import Check, Outcome, Surroundings, judge_told
+from reroll.engine import run_draws
+from reroll.errors import NotCompleted, RerollError, UsageError
+from reroll.models.model import Draw, Model
+from reroll.models.registry import open_model
+from reroll.program import Program, Request, canonical
+from reroll.rubric import NOT_ASKED, judging_body, sorted_params, verdict_of
+from reroll.sample import Sample
+from reroll.session import Spent
+from reroll.store import Store, StoredSample
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["JudgeCalls"]
+
+T = TypeVar("T")
+
+DEAD_AFTER = 8  # replies in a row that brought nothing: the judge is down, not unlucky
+CANNOT = {
+    "bundled": "the bundled model knows nothing but its own small world, and cannot judge",
+    "recorded": "recorded completions answer no new question",
+    "http": "a product at an address gets a case's inputs, and no rubric",
+}
+SERIES = "judge"
+MOST_KEPT = 20_000  # verdicts in memory; all of them are in the store
+LOOK_EVERY = 0.1  # seconds until Ctrl-C is seen
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    model: Model
+    program: Program  # what its calls are stored under
+    program_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One call to make: `key` is the request's id and the series, by which its verdict is known."""
+
+    key: tuple[str, str]
+    request: Request
+    opened: _Opened
+    structured: bool
+    case_id: str
+
+
+class JudgeCalls:
+    """Asks the judges of a project's checks. Close it, or use it in `with`.
+
+    An answer that came before, to the same request, is the same question: its stored verdict is taken. A reply that
+    is no verdict is asked for again by the next command, not by this one. `spent`: where the calls are counted, with
+    the cap on money and the time that they are held to.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        *,
+        timeout: float | None = None,
+        tries: int | None = None,
+        concurrency: int | None = None,
+        max_seconds: float | None = None,
+        admit: Callable[[Model], None] = lambda model: None,
+    ) -> None:
+        """concurrency: calls in flight, None: what suits the judge; admit: raises where a model may not be asked."""
+        self.store, self.folder, self.concurrency, self.admit = store, folder, concurrency, admit
+        self.timeout, self.tries, self.max_seconds = timeout, tries, max_seconds
+        self.spent: Spent | None = None
+        self.calls = 0
+        self._opened: dict[str, _Opened] = {}
+        self._said: dict[tuple[str, str], Outcome] = {}
+        self._broken: dict[tuple[str, str], Outcome] = {}
+        self._silent = 0
+        self._beside = _Beside()
+
+    def close(self) -> None:
+        for opened in self._opened.values():
+            if self._beside.running:
+                with contextlib.suppress(Exception):
+                    self._beside.wait(opened.model.close())
+        self._opened.clear()
+        self._beside.close()
+
+    def __enter__(self) -> JudgeCalls:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def model_of(self, check: Check) -> Model:
+        """The model that this check asks. Raises: UsageError, ModelError where there is none to ask."""
+        return self._open(check).model
+
+    def ready(self, check: Check) -> None:
+        """Return if the model of this check can be asked. Raises: UsageError, ModelError otherwise."""
+        self._open(check)
+
+    def ahead(self, wanted: Sequence[tuple[Check, Sample, Surroundings]], again: Sequence[int]) -> None:
+        """Ask all at once, each question once, what is known neither here nor in the store.
+
+        Raises: NotCompleted where the judge answers no more.
+        """
+        asked: dict[tuple[str, str], _Question] = {}
+        for check, sample, around in wanted:
+            for times in again:
+                question = self._question(check, sample, around, times)
+                asked.setdefault(question.key, question)
+        self._ask(list(asked.values()))
+
+    def say(self, check: Check, sample: Sample, around: Surroundings, again: int = 0) -> Outcome:
+        """The verdict on one sample with the judge's reason; invalid and broken where there is none."""
+        question = self._question(check, sample, around, again)
+        self._ask([question])
+        key = question.key
+        return self._said.get(key) or self._broken.get(key) or _broken(f"{NOT_ASKED}: {self._why_not()}")
+
+    # -- which question ------------------------------------------------------------------------------------------------
+
+    def _open(self, check: Check) -> _Opened:
+        value = check.value
+        key = canonical([value["model"], value.get("base_url"), value.get("params")])
+        if (known := self._opened.get(key)) is not None:
+            return known
+        kind = value["model"].partition(":")[0]
+        if kind in CANNOT:
+            raise UsageError(
+                f"`{value['model']}` cannot be the judge of check `{check.name or check.kind}`: {CANNOT[kind]}; "
+                "name another model",
+                slug="no-judge",
+            )
+        model = open_model(
+            value["model"],
+            base_url=value.get("base_url"),
+            project=self.folder,
+            timeout=self.timeout,
+            tries=self.tries,
+        )
+        self.admit(model)
+        self._beside.wait(model.check())
+        program = Program(
+            program="judge", model=value["model"], base_url=value.get("base_url"), params=sorted_params(value)
+        )
+        self._opened[key] = _Opened(model, program, self.store.put_program(program))
+        return self._opened[key]
+
+    def _question(self, check: Check, sample: Sample, around: Surroundings, again: int) -> _Question:
+        opened = self._open(check)
+        told = judge_told(check, around)
+        assert sample.completion is not None
+        chat = not told["model"].startswith("python:")
+        body = judging_body(told, around.asked, sample.completion, chat=chat)
+        request = Request(opened.program.model, opened.program.base_url, body)
+        series = f"{SERIES} again {again}" if again else SERIES
+        key = (request.id(opened.model.identity), series)
+        return _Question(key, request, opened, told.get("structured", True), around.case_id)
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def _ask(self, questions: Sequence[_Question]) -> None:
+        missing = {q.key: q for q in questions if q.key not in self._said and q.key not in self._broken}
+        if not missing:
+            return
+        if len(self._said) + len(missing) > MOST_KEPT:
+            self._said.clear()
+        self._recall(missing)
+        todo = [q for q in missing.values() if q.key not in self._said and self._may_be_kept(q)]
+        for model in {id(q.opened.model): q.opened.model for q in todo}.values():
+            self._draw(model, [q for q in todo if q.opened.model is model])
+
+    def _recall(self, missing: dict[tuple[str, str], _Question]) -> None:
+        """Take the verdicts that are stored: of several replies to one question the newest that is one."""
+        ids, series = sorted({id for id, _ in missing}), sorted({name for _, name in missing})
+        stored: list[StoredSample] = []
+        for start in range(0, len(ids), 500):
+            stored += self.store.samples(request_id=ids[start : start + 500], series=series, source="judge")
+        for one in stored:
+            question = missing.get((one.request_id, one.series))
+            if question is not None and not (outcome := _outcome(one.sample, question)).broken:
+                self._said[question.key] = outcome
+
+    def _may_be_kept(self, question: _Question) -> bool:
+        """Store the request, before it is sent. False where it holds a key: then it is not sent."""
+        try:
+            self.store.put_request(question.key[0], question.request, question.opened.model.identity)
+        except UsageError as error:
+            self._broken[question.key] = _broken(f"the judge is not sent this answer: {error}")
+            return False
+        return True
+
+    def _draw(self, model: Model, todo: list[_Question]) -> None:
+        """Ask, as many side by side as suits the judge; under a cap on money in batches that it has room for."""
+        slots = self.store.reserve_all([(*q.key, 1) for q in todo])
+        draws = [(Draw(q.request, q.case_id, slot[0]), q) for q, slot in zip(todo, slots, strict=True)]
+        of = {id(draw): question for draw, question in draws}
+        width = self.concurrency or model.concurrency
+        while draws:
+            size = self._room(min(width, len(draws))) if self._capped else len(draws)
+            if size == 0 or self._out_of_time():
+                return
+            batch, draws = [draw for draw, _ in draws[:size]], draws[size:]
+            ends = None if self.spent is None else self.spent.begin(self.max_seconds)
+            stopped = self._beside.draw(model, batch, width, ends, lambda draw, s: self._settled(of[id(draw)], draw, s))
+            if stopped:
+                return
+
+    def _settled(self, question: _Question, draw: Draw, sample: Sample) -> None:
+        """Store a reply, count what it took, then read it. Raises: NotCompleted where nothing comes back any more."""
+        self.store.add_sample(
+            sample,
+            request_id=question.key[0],
+            series=question.key[1],
+            idx=draw.index,
+            program_id=question.opened.program_id,
+            case_id=question.case_id,
+            variant=SERIES,
+            source="judge",
+        )
+        self.calls += sample.calls
+        if self.spent is not None:
+            self.spent.add_judging(sample)
+        outcome = _outcome(sample, question)
+        (self._broken if outcome.broken else self._said)[question.key] = outcome
+        self._silent = 0 if sample.completion is not None else self._silent + 1
+        if self._silent >= DEAD_AFTER:
+            raise NotCompleted(
+                f"the judge {question.opened.program.model} stopped answering: {self._silent} calls in a row brought "
+                f"nothing back, the last with: {sample.error}; what was drawn is stored, and the same command goes on "
+                "from there",
+                slug="judge-stopped",
+            )
+
+    # -- caps ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _capped(self) -> bool:
+        return self.spent is not None and self.spent.purse is not None
+
+    def _room(self, most: int) -> int:
+        """How many calls the cap on money has room for now, at most so many."""
+        assert self.spent is not None
+        assert self.spent.purse is not None
+        size = 0
+        while size < most and not self.spent.purse.shut(size):
+            size += 1
+        return size
+
+    def _out_of_time(self) -> bool:
+        return self.spent is not None and self.spent.out_of_time()
+
+    def _why_not(self) -> str:
+        if self._out_of_time():
+            return "the time was up"
+        return "the spending cap was reached" if self._capped and self._room(1) == 0 else "it was stopped"
+
+
+def _outcome(sample: Sample, question: _Question) -> Outcome:
+    """What a reply of the judge means."""
+    if sample.completion is None:
+        return _broken(f"the judge brought nothing back: {sample.error}")
+    word, reason = verdict_of(sample.completion, structured=question.structured)
+    return _broken(reason) if word == "invalid" else Outcome(word, reason)
+
+
+def _broken(reason: str) -> Outcome:
+    return Outcome("invalid", reason, broken=True)
+
+
+class _Beside:
+    """An event loop in a thread of its own, started when first needed."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._loop is not None
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="reroll-judges", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work returns. Raises: what it raises."""
+        return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+
+    def draw(
+        self,
+        model: Model,
+        draws: Sequence[Draw],
+        width: int,
+        deadline: float | None,
+        settled: Callable[[Draw, Sample], None],
+    ) -> bool:
+        """Make the draws; each is given to `settled`, in this thread, as it comes. Whether Ctrl-C ended it early.
+
+        What `settled` raises ends it early too, once what is in flight had its grace and was given to it.
+        """
+        loop = self._started()
+        came: queue.SimpleQueue[tuple[Draw, Sample] | None] = queue.SimpleQueue()
+        work = asyncio.run_coroutine_threadsafe(self._run(model, draws, width, deadline, came), loop)
+        task, ended = work.result()
+        stop = _once(lambda: loop.call_soon_threadsafe(task.cancel))
+        failed: RerollError | None = None
+        with _ctrl_c(stop) as pressed:
+            while True:
+                try:
+                    one = came.get(timeout=LOOK_EVERY)
+                except queue.Empty:
+                    continue
+                if one is None:
+                    break
+                try:
+                    settled(*one)
+                except RerollError as error:
+                    failed = failed or error
+                    stop()
+                except BaseException:
+                    stop()
+                    raise
+        if failed is not None:
+            raise failed
+        if ended and not isinstance(ended[0], asyncio.CancelledError):
+            raise ended[0]
+        return bool(pressed)
+
+    @staticmethod
+    async def _run(
+        model: Model,
+        draws: Sequence[Draw],
+        width: int,
+        deadline: float | None,
+        came: queue.SimpleQueue[tuple[Draw, Sample] | None],
+    ) -> tuple[asyncio.Task[None], list[BaseException]]:
+        """Begin the draws; the task that makes them, and where it puts what ended it."""
+        ended: list[BaseException] = []
+
+        async def work() -> None:
+            try:
+                await run_draws(model, draws, width, lambda draw, sample: came.put((draw, sample)), deadline)
+            except BaseException as error:  # told to the thread that waits
+                ended.append(error)
+            finally:
+                came.put(None)
+
+        return asyncio.get_running_loop().create_task(work()), ended
+
+    def close(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is None or self._thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            loop.close()
+
+
+def _once(call: Callable[[], object]) -> Callable[[], None]:
+    done: list[bool] = []
+
+    def first() -> None:
+        if not done:
+            done.append(True)
+            call()
+
+    return first
+
+
+@contextlib.contextmanager
+def _ctrl_c(stop: Callable[[], None]) -> Iterator[list[bool]]:
+    """Ctrl-C ends the asking, and then whatever it would have ended: this thread's loop cannot look while it waits."""
+    pressed: list[bool] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(True)
+        stop()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
+    if pressed and callable(before):
+        before(signal.SIGINT, None)
