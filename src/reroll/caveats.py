@@ -89,7 +89,7 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
     if broken := sum(some.broken for some in runs):
         reason = max((some.why_broken() for some in runs if some.broken), key=len)
         yield (
-            f"a check could not run on {counts('run', broken)} ({reason}): what no other check fails is counted both as a "
+            f"a check could not run on {counts('run', broken)} ({reason}): what no other check fails counts both as a "
             "pass and as a failure; the same command judges them again, without drawing them"
         )
     if any(_carries_a_seed(session, at.case) for at in places):
