@@ -2,9 +2,10 @@
 
     python benchmarks/judging.py [--calls N] [--out X.json]
 
-Judged are N different answers, over a real wire, by a server on this machine that says the same verdict at once: its time
-is not counted. Then the same again, from the store.  How many answers are equal is a matter of the model: it is counted
-in recorded runs at temperature 0, from REROLL_DATA or ../shared/data; those rows are left out where these are absent.
+Judged are N different answers, over a real wire, by a server on this machine that says the same verdict at once: its
+time is not counted. Then the same again, from the store.  How many answers are equal is a matter of the model: it is
+counted in recorded runs at temperature 0, from REROLL_DATA or ../shared/data; those rows are left out where these are
+absent.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from pathlib import Path
 
 import kills
 from _report import Report
-
 from reroll.case import Case
 from reroll.check import Check
 from reroll.checking import Checker
@@ -38,7 +38,8 @@ def judged(report: Report, calls: int) -> None:
     with kills.fake_server("--answer", VERDICT) as url, tempfile.TemporaryDirectory() as home:
         check = Check.of("judge", {"model": "openai:judge", "base_url": url, "rubric": "It greets by name, politely."})
         case, program = Case(id="greet", input={"request": "Greet Ana"}, checks=(check,)), Program(program="p")
-        answers = [Sample(completion=Completion(f"Dear Ana, hello for the {n}th time. " + "x" * 200)) for n in range(calls)]
+        texts = (f"Dear Ana, hello for the {n}th time. " + "x" * 200 for n in range(calls))
+        answers = [Sample(completion=Completion(text)) for text in texts]
         took = []
         for _ in range(2):  # the second finds every verdict stored
             with (
