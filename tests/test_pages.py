@@ -97,6 +97,7 @@ def pages(folder: Path) -> dict[str, str]:
         "settings": "/settings",
         "doctor": "/doctor",
         "jobs": "/jobs",
+        "words": "/words",
         "not found": "/nowhere",
     }
 
