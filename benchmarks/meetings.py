@@ -29,10 +29,12 @@ from tests.exact import answer_probability, right_answer
 
 from _report import Report
 from reroll.cli import main as reroll
-from reroll.factors import Factor, factors_of, groups_of, neutral_request
+from reroll.factor import Factor, groups_of
+from reroll.factors import factors_of
 from reroll.init import init_project
 from reroll.models.local import LocalModel
 from reroll.models.registry import open_model
+from reroll.neutral import neutral_request
 from reroll.project import Project, load_project
 
 BUDGET = 900

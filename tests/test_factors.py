@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from reroll.factors import MOST, Factor, factors_of, groups_of, inside, neutral_request
+from reroll.factor import Factor, groups_of
+from reroll.factors import MOST, factors_of, inside
 from reroll.fillers import differing, plainer
+from reroll.neutral import neutral_request
 from reroll.program import Example, Program
 
 SCHEMA = {

@@ -14,7 +14,8 @@ ROOT = Path(reroll.__file__).parent
 CORE = """
 errors numbers json_text sample match params program requirement rubric check case step_forms step_texts steps
 step_record fix copying variant halves circumstances fillers draft
-lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo factors
+lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo
+factor neutral factors
 outcomes evidence calibrate paired race
 verdict suite_gate walks drift_rule drift recovery watch_budget watching
 population shrinkage variation wording_rounds paraphrase
@@ -38,7 +39,8 @@ training_export evaluations evaluations_sent table_export
 grouped labelling runs at_hand session keeping judge_calls branching reading astray conversing exploring
 runner side_by_side rolling
 associated forked fallen foreseen surprised
-caveats arms auditing audited doubting screening opposing remembering caused causing
+caveats arms auditing audited doubting screening opposing remembering caused
+hunt hunting causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
 ideas_file applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping

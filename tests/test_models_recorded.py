@@ -221,6 +221,7 @@ def test_prices_are_known_or_none_and_never_a_made_up_zero() -> None:
     assert (price("gpt-4o", usage, "openai") or 0) > (price("gpt-4o", usage, "openai", cached_tokens=900) or 0) > 0
     assert price("no-such-model", usage, "openai") is None
     assert price("gpt-4o", usage, "https://my-own.example/v1") is None
+    assert price("gpt-4o", usage, "http://127.0.0.1:8080/v1") is None
     assert price("gpt-4o", usage, None) is None
     assert price("gpt-4o", Usage(), "openai") is None
     assert [price("x", Usage(), p) for p in ("bundled", "gguf", "recorded")] == [0.0] * 3

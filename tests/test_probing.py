@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from sqlalchemy import func, select, update
 
 from reroll import fake_server
 from reroll.fake_faults import Behaviour
@@ -22,6 +24,7 @@ from reroll.probing import PROBE, Change, capabilities_of, probe_now
 from reroll.program import Request
 from reroll.sample import Completion, Sample
 from reroll.store import NewSample, Store
+from reroll.store_schema import probes
 from tests.background import by_number, in_background, reroll, write_project
 from tests.fake_server import Act, body, completion, error, reset, serving
 
@@ -330,6 +333,42 @@ def test_a_moment_without_an_answer_is_not_kept_as_what_a_server_cannot_do(tmp_p
     assert (busy.logprobs, busy.seed, busy.tools) == (None, None, None)
     assert not any("refused" in note or "do not work" in note for note in busy.notes)
     assert (then.logprobs, then.unanswered) == (5, 0)
+
+
+class Refusing(Counted):
+    """One of its abilities always ends in 503."""
+
+    async def probe(self) -> Capabilities:
+        self.probes += 1
+        return Capabilities(n=True, logprobs=None, seed=True, versions=self.versions, unanswered=3)
+
+
+def test_what_a_server_never_answers_is_asked_again_after_an_hour_then_after_a_day(store: Store) -> None:
+    model, began = Refusing("tiny-1"), time.time()
+    minutes = (0, 1, 2, 59, 62, 63, 1440, 1506, 1507)  # 62: the second one's hour is over; 1506: the third one's day
+    probed = []
+    for at in minutes:
+        now = began + 60 * at
+        asked = asyncio.run(capabilities_of(store, model, clock=lambda now=now: now))
+        assert (asked.n, asked.logprobs) == (True, None)
+        with store._write() as connection:  # the store's own clock goes along
+            newest = select(func.max(probes.c.seq)).scalar_subquery()
+            if model.probes > len(probed):
+                connection.execute(update(probes).where(probes.c.seq == newest).values(probed_us=round(now * 1e6)))
+                probed.append(at)
+    assert probed == [0, 1, 62, 1506]
+    asyncio.run(probe_now(store, model))
+    assert model.probes == 5, "the doctor asks at once"
+
+
+def test_a_whole_probe_stands_against_a_later_one_in_a_busy_moment(store: Store) -> None:
+    asyncio.run(capabilities_of(store, Counted("tiny-1")))
+    busy = Refusing("tiny-1")
+    for _ in range(3):
+        found = asyncio.run(probe_now(store, busy))
+        assert found.changes == (), "what was not found out has not changed"
+    assert asyncio.run(capabilities_of(store, busy)).logprobs == 5
+    assert busy.probes == 3
 
 
 def test_a_draw_and_the_probe_name_a_version_alike(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from reroll.audit import Claim
 from reroll.cause import BETTER, CheckDoubt, always, cause_sentences, sentence_for_doubt
 from reroll.conclude import rate_of
 from reroll.evidence import Est
-from reroll.factors import Factor
+from reroll.factor import Factor
 from reroll.inquiry import Found
 from reroll.remembering import Known
 

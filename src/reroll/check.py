@@ -21,7 +21,7 @@ from reroll.match import NotJSON, Span, clean, difference, excerpt, fill_known, 
 from reroll.program import canonical, content_id
 from reroll.requirement import KINDS, Wrong, kind_schema, response_validator, verify, what_it_asks
 from reroll.rubric import prompt_id
-from reroll.sample import Completion, Sample, function_of
+from reroll.sample import Completion, Sample, function_of, made_often
 
 __all__ = [
     "KINDS",
@@ -41,7 +41,7 @@ Marks = tuple[Span, ...]
 UNSURE = "the person was unsure"  # the one invalid outcome of a person that is their verdict
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Outcome:
     """What one check says of one sample, with the reason in words.
 

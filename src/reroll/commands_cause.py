@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from reroll.arguments import Common, Pictures, Spending
 from reroll.caused import Caused
-from reroll.causing import AskedCause, find_cause, other_models
+from reroll.causing import find_cause, other_models
 from reroll.errors import UsageError
+from reroll.hunt import AskedCause
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.pictures import can_be_drawn, present

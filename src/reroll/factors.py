@@ -11,35 +11,20 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from reroll.draft import Draft, Pieces, draft_of
+from reroll.factor import Factor, FactorClass, Factors, Level, Place
 from reroll.fillers import STOCKS, Role, differing, filler, phrases, plainer, sentences
 from reroll.match import excerpt
-from reroll.program import Program, Request, same_kind
+from reroll.neutral import loosened, neutral_request, text_at
+from reroll.program import Program, same_kind
 
-__all__ = [
-    "LENGTHENED",
-    "LENGTHS",
-    "MILD",
-    "MOST",
-    "MOST_LENGTH",
-    "USUAL",
-    "Factor",
-    "FactorClass",
-    "Factors",
-    "Level",
-    "factors_of",
-    "groups_of",
-    "inside",
-    "neutral_request",
-]
+__all__ = ["LENGTHENED", "LENGTHS", "MILD", "MOST", "MOST_LENGTH", "USUAL", "factors_of", "inside"]
 
 JSON = Any
-Place = tuple[str | int, ...]
-FactorClass = Literal["user", "system", "few-shot", "schema", "context", "model", "decoding", "serving", "checker"]
 MOST = 80  # factors that are screened at once; of more, neighbours in one text are taken together first
 QUOTE = 160  # characters of a part that are quoted
 
@@ -64,61 +49,6 @@ LEAST_LENGTH, MOST_LENGTH = 256, 4096  # tokens; more than the most is refused b
 # A temperature below this shows the likeliest answer only, which looks like a cure wherever failures are a minority.
 COLD = 0.3
 MILD = 0.7  # what stands in for a temperature above 1
-NARROWING = (
-    "enum",
-    "const",
-    "format",
-    "pattern",
-    "minimum",
-    "maximum",
-    "minLength",
-    "maxLength",
-    "minItems",
-    "maxItems",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """What a factor says instead. out: nothing, it is gone; text, value: this; order: this order of names; bare: its
-    type without what narrows it."""
-
-    how: Literal["out", "text", "value", "order", "bare"]
-    value: JSON = None
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """One thing that could be the cause. `id` as in DESIGN section 3; two phrases of one sentence share it.
-
-    place: where it stands in a draft; span: of the text there, if only a part of it; words: as an answer quotes it;
-    levels: neutral ones, at least one, `out` first where it may be left out; shared: control cases have it, too;
-    members: of several taken together, each; phrase: of a request so short that hardly any of it can be missed.
-    """
-
-    id: str
-    cls: FactorClass
-    words: str
-    place: Place
-    levels: tuple[Level, ...]
-    shared: bool = True
-    span: tuple[int, int] | None = None
-    members: tuple[Factor, ...] = ()
-    phrase: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """All factors of a case, in the order of the request, and what was left out: id and why."""
-
-    all: tuple[Factor, ...]
-    left_out: tuple[tuple[str, str], ...]
-
-    def __len__(self) -> int:
-        return len(self.all)
-
-    def __getitem__(self, k: int) -> Factor:
-        return self.all[k]
 
 
 def factors_of(
@@ -161,47 +91,6 @@ def factors_of(
     return Factors(_together(found), tuple(left_out))
 
 
-def neutral_request(
-    program: Program,
-    inputs: Mapping[str, JSON],
-    history: tuple[Mapping[str, JSON], ...],
-    chosen: Sequence[tuple[Factor, int]],
-) -> Request:
-    """The case's request with each of these factors at the level of this number (modulo how many it has).
-
-    A factor that this case does not have (a sentence of another case's request) changes nothing. Nothing chosen: the
-    request exactly as reported.
-    """
-    if not chosen:
-        return program.render(inputs, history)
-    draft = draft_of(program, inputs, history)
-    flat = [(one, level) for factor, level in chosen for one in (factor.members or (factor,))]
-    for place, group in itertools.groupby(sorted(flat, key=_by_place), key=lambda c: c[0].place):
-        _change(draft, place, list(group))
-    if draft.chat and not draft.program.is_product and draft.user.texts and not str(draft.user).strip():
-        draft.user.put(0, filler("request", 0, 0))  # a message must say something
-    return draft.request()
-
-
-def groups_of(factors: Sequence[Factor], without: Collection[int] = ()) -> tuple[Factor, ...]:
-    """All parts of one kind as one factor each, where there are several: what many carry together shows so.
-
-    Args:    without: numbers of those that must stay.
-    """
-    kinds = {"example": "examples", "document": "documents", "user": "user", "input": "input", "field": "descriptions"}
-    out = []
-    for place, word in kinds.items():
-        members = tuple(f for k, f in enumerate(factors) if f.place[0] == place and k not in without and not f.members)
-        if len(members) > 1:
-            what = "sentences" if word in ("user", "input") else word
-            words = f"{len(members)} {what} together: {', '.join(f.id for f in members)}"
-            shared = all(f.shared for f in members)
-            out.append(
-                replace(members[0], id=word, words=words, members=members, shared=shared, levels=(Level("out"),))
-            )
-    return tuple(out)
-
-
 def inside(
     program: Program, inputs: Mapping[str, JSON], history: tuple[Mapping[str, JSON], ...], factor: Factor
 ) -> tuple[Factor, ...]:
@@ -213,7 +102,7 @@ def inside(
         return factor.members
     if factor.id in program.neutral or factor.place[0] in ("example", "examples", "fields", "param", "model", "type"):
         return ()
-    text = _text_at(draft_of(program, inputs, history), factor.place)
+    text = text_at(draft_of(program, inputs, history), factor.place)
     if text is None:
         return ()
     start, end = factor.span or (0, len(text))
@@ -299,18 +188,12 @@ def _fields(draft: Draft, checked: str) -> Iterator[Factor]:
         if not isinstance(schema, dict):
             continue
         yield _name(name, k, checked)
-        if loosened := _loosened(schema, draft):
-            words = f"the type of `{name}` ({_quoted(json.dumps(loosened, ensure_ascii=False))})"
+        if narrowing := loosened(schema, draft):
+            words = f"the type of `{name}` ({_quoted(json.dumps(narrowing, ensure_ascii=False))})"
             yield Factor(f"response.{name}.type", "schema", words, ("type", name), (Level("bare"),))
         if isinstance(about := schema.get("description"), str) and about:
             yield _text(f"response.{name}.description", "schema", ("field", name), about, "description")
     yield from _order("response.order", "schema", ("fields",), list(fields), "fields of the answer")
-
-
-def _loosened(schema: Mapping[str, JSON], draft: Draft) -> dict[str, JSON]:
-    """What narrows a type and may go: of a type that the model only reads about, the type itself, too."""
-    keys = [*NARROWING, "type", "items"] if draft.program.structured == "describe" and draft.body is None else NARROWING
-    return {k: schema[k] for k in keys if k in schema}
 
 
 def _name(name: str, k: int, checked: str) -> Factor:
@@ -433,142 +316,3 @@ def _together(found: Sequence[Factor]) -> tuple[Factor, ...]:
 def _quoted(text: str) -> str:
     """The words as an answer quotes them: on one line, not too long."""
     return excerpt(text, QUOTE)[1:-1]
-
-
-# ---------------------------------------------------------------- changing it
-
-
-def _by_place(chosen: tuple[Factor, int]) -> tuple[str, str, tuple[int, int]]:
-    factor = chosen[0]
-    return str(factor.place[0]), str(factor.place[1:]), factor.span or (0, 0)
-
-
-def _text_at(draft: Draft, place: Place) -> str | None:
-    """What stands there in full; None where this draft has no such place, or no text there."""
-    kind, *rest = place
-    try:
-        match kind:
-            case "system":
-                return draft.system[str(rest[0])]
-            case "sentence":
-                return draft.sentences.texts[int(rest[0])] if draft.sentences else None
-            case "document":
-                return draft.documents[str(rest[0])]
-            case "user":
-                return draft.user.texts[int(rest[0])]
-            case "template":
-                return str(rest[0]) if rest[0] in draft.user.texts else None
-            case "input":
-                return draft.said[str(rest[0])].texts[int(rest[1])]
-            case "history":
-                return str(draft.history[int(rest[0])].get("content") or "")
-            case "tool":
-                tool = draft.tools[int(rest[0])]
-                return str(tool.get("function", tool).get("description") or "")
-            case "field":
-                return str((draft.schema or {})["properties"][str(rest[0])].get("description") or "")
-    except (KeyError, IndexError):
-        return None
-    return None
-
-
-def _put(draft: Draft, place: Place, text: str | None) -> None:
-    """Something else stands there; None: nothing does."""
-    kind, *rest = place
-    match kind:
-        case "system":
-            draft.system[str(rest[0])] = text
-        case "sentence":
-            assert draft.sentences is not None
-            draft.sentences.put(int(rest[0]), text)
-        case "document":
-            draft.documents[str(rest[0])] = text
-        case "user":
-            draft.user.put(int(rest[0]), text)
-        case "template":
-            draft.user.put(draft.user.texts.index(str(rest[0])), text)
-        case "input":
-            draft.said[str(rest[0])].put(int(rest[1]), text)
-        case "history":
-            draft.history[int(rest[0])] = {**draft.history[int(rest[0])], "content": text or ""}
-        case "tool":
-            tool = draft.tools[int(rest[0])]
-            _say(tool.get("function", tool), text)
-        case "field":
-            _say((draft.schema or {})["properties"][str(rest[0])], text)
-
-
-def _say(holder: dict[str, JSON], text: str | None) -> None:
-    if text is None:
-        holder.pop("description", None)
-    else:
-        holder["description"] = text
-
-
-def _change(draft: Draft, place: Place, group: Sequence[tuple[Factor, int]]) -> None:
-    """Put what stands at one place to its level, or those phrases of it that were chosen."""
-    factor, number = group[0]
-    level = factor.levels[number % len(factor.levels)]
-    text = _text_at(draft, place)
-    if factor.span is not None:
-        spans = [f.span for f, _ in group if f.span]
-        if text is not None and spans[-1][1] <= len(text):
-            edges = [0, *(edge for span in spans for edge in span), len(text)]
-            left = "".join(text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
-            _put(draft, place, _tidy(left) or None)
-    elif place[0] == "wording":
-        said = draft.said[str(place[2])] if place[1] == "input" else draft.user
-        for k, piece in enumerate(said.texts):
-            said.put(k, plainer(piece) or None if piece else None)
-    elif level.how == "out" and place[0] == "example":
-        draft.examples = [e for e in draft.examples if e.name != place[1]]
-    elif level.how in ("out", "text") and place[0] == "name":
-        _rename(draft, str(place[1]), str(level.value))
-    elif level.how in ("out", "text"):
-        if text is not None:
-            _put(draft, place, level.value)
-    else:
-        _set(draft, place, level)
-
-
-def _tidy(text: str) -> str:
-    """What is left of a sentence when phrases were cut out: no doubled spaces, no mark after a gap."""
-    words = " ".join(text.split())
-    for mark in (",", ";", ":"):
-        words = words.replace(f" {mark}", mark)
-    return words.strip(" ,;:")
-
-
-def _set(draft: Draft, place: Place, level: Level) -> None:
-    """Another order, value, model or type."""
-    match place[0]:
-        case "examples":
-            known = {e.name: e for e in draft.examples}
-            draft.examples = [known[name] for name in level.value if name in known]
-        case "documents":
-            draft.documents = {name: draft.documents[name] for name in level.value if name in draft.documents}
-        case "fields":
-            assert draft.schema is not None
-            fields = draft.schema["properties"]
-            # Fields may have been renamed by now: those go where they stood.
-            draft.schema["properties"] = {n: fields[n] for n in level.value if n in fields} | fields
-        case "type":
-            schema = (draft.schema or {})["properties"].get(str(place[1]))
-            for key in _loosened(schema, draft) if schema else ():
-                del schema[key]
-        case "param":
-            if level.value is None:
-                draft.params.pop(str(place[1]), None)
-            else:
-                draft.params[str(place[1])] = level.value
-        case "model":
-            draft.model = str(level.value)
-
-
-def _rename(draft: Draft, name: str, other: str) -> None:
-    schema = draft.schema or {}
-    fields = schema.get("properties", {})
-    if name in fields:
-        schema["properties"] = {other if k == name else k: v for k, v in fields.items()}
-        if isinstance(required := schema.get("required"), list):
-            schema["required"] = [other if k == name else k for k in required]

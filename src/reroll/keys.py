@@ -18,6 +18,7 @@ __all__ = [
     "hide",
     "holds",
     "is_loopback",
+    "is_surely_loopback",
     "is_vendors",
     "known_values",
 ]
@@ -56,15 +57,24 @@ def known_values(environment: Mapping[str, str] | None = None) -> dict[str, str]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this host is this very machine; a name that only begins like an address of it is not.
+    """Whether this host is this very machine, by its address or a name that is kept for it; a name that only begins
+    like an address of it is not.
 
     >>> [is_loopback(host) for host in ("localhost", "127.0.0.53", "::1", "api.localhost", "127.evil.example")]
     [True, True, True, True, False]
     """
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+    return host.endswith(".localhost") or is_surely_loopback(host)
+
+
+def is_surely_loopback(host: str) -> bool:
+    """The same without names below `.localhost`: browsers take them for this machine, a resolver may send them
+    elsewhere. For what must not leave it: where a server without a guard listens, what is sent without TLS.
+
+    >>> [is_surely_loopback(host) for host in ("localhost", "127.0.0.53", "::1", "api.localhost", "127.evil.example")]
+    [True, True, True, False, False]
+    """
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reroll.answer import OutcomeWord
 from reroll.compare import compare_path
 from reroll.evidence import Est, Evidence
-from reroll.factors import Factor, groups_of
+from reroll.factor import Factor, groups_of
 from reroll.inquiry import Ask, Found, Inquiry
 from reroll.screening import Screening
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reroll.answer import CauseSection, to_json
 from reroll.case import Case
-from reroll.factors import Factor
+from reroll.factor import Factor
 from reroll.session import Session
 
 __all__ = ["CAUSE", "Known", "known_map", "remember_cause", "remember_map", "remembered"]

@@ -11,7 +11,7 @@ from typing import overload
 from reroll.check import Outcome, overall
 from reroll.looking import said_by
 from reroll.outcomes import CODE, Outcomes
-from reroll.sample import Sample
+from reroll.sample import Sample, made_often
 from reroll.store import Store, StoredSample
 
 __all__ = ["DAY", "PAGE", "Judged", "Room", "Runs", "size_of"]
@@ -24,7 +24,7 @@ MOST_NAMES = 255
 BARE = 1200  # bytes that a run takes beside its texts, about
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Judged:
     """One stored sample with what its checks say: all together, and each one in the order of the case's checks."""
 

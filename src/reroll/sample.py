@@ -44,7 +44,7 @@ class Completion:
     refusal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Attempt:
     """One HTTP try inside a draw. Times in seconds; `started` is Unix time.
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from reroll.answer import OutcomeWord
 from reroll.case import Case
 from reroll.check import overall
-from reroll.factors import Factor, neutral_request
+from reroll.factor import Factor
 from reroll.inquiry import Ask, Found, Inquiry
+from reroll.neutral import neutral_request
 from reroll.program import Request
 from reroll.runner import draw_at, tell
 from reroll.sample import Sample

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import socket
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reroll.allocating import few_heaps
 from reroll.errors import UsageError
+from reroll.keys import is_surely_loopback
 from reroll.web.access import Access
 from reroll.web.home import Home
 from reroll.web.passes import Passes
@@ -50,7 +50,7 @@ def access_of(home: Home, told: Serving) -> Access:
             f"{PROXY_VARIABLE} has fewer than {LEAST_SECRET} characters; choose a longer one, here and in the proxy",
             slug="serve-access",
         )
-    if not _loopback(told.host):
+    if not is_surely_loopback(told.host):
         if told.proxy_secret is None and not any(t.revoked_us is None for t in home.store.tokens()):
             raise UsageError(
                 f"--host {told.host} lets other machines in, and nothing says who may; make an access token with "
@@ -65,15 +65,6 @@ def access_of(home: Home, told: Serving) -> Access:
                 slug="serve-access",
             )
     return Access(Passes(home.secret), home.store, (*LOOPBACK, *told.hosts), told.proxy_secret)
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def serve(home: Home, told: Serving) -> None:

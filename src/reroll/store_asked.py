@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import exists, select, update
-from sqlalchemy.dialects.postgresql import insert  # SQLite says the same words
 
 from reroll import store_sql as sql
 from reroll.case import Case, Report
@@ -23,10 +22,7 @@ __all__ = ["Asked", "report_id", "report_row"]
 BASELINE = "baseline"
 
 ADD_REQUEST = sql.insert_new(requests)
-ADD_CASE = insert(cases)
-ADD_CASE = ADD_CASE.on_conflict_do_update(
-    index_elements=[cases.c.id, cases.c.version], set_={"seen_us": ADD_CASE.excluded.seen_us}
-)
+ADD_CASE = sql.insert_or_change(cases, ("id", "version"), ("seen_us",))
 
 
 def report_id(report: Report, program_id: str | None) -> str:

@@ -111,7 +111,7 @@ def several(new: NewSample) -> list[NewSample]:
     return [replace(new, sample=one, idx=new.idx + i, choice=i) for i, one in enumerate(whole)]
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class StoredSample:
     """A sample as it was stored. `seq` is the order in which results became known; `settled` is Unix time."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from reroll.check import Check
 from reroll.complaints import complain
 from reroll.errors import FileError, UsageError
+from reroll.keys import is_surely_loopback
 from reroll.project import Project
 from reroll.strict_yaml import read_document
 from reroll.watch_budget import FalseAlarms
@@ -90,21 +90,14 @@ class Tell(Strict):
 
     @model_validator(mode="after")
     def _signed(self) -> Tell:
-        if self.webhook is not None and urlsplit(self.webhook).scheme != "https" and not _here(self.webhook):
+        host = urlsplit(self.webhook or "").hostname or ""
+        if self.webhook is not None and urlsplit(self.webhook).scheme != "https" and not is_surely_loopback(host):
             raise ValueError("the webhook needs https://, unless it is on this machine")
         if (self.webhook is None) != (self.secret is None):
             raise ValueError("`webhook` and `secret` belong together: what is sent there is signed")
         if self.secret is not None and not VARIABLE.fullmatch(self.secret):
             raise ValueError("`secret` is the name of an environment variable, not the secret itself")
         return self
-
-
-def _here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Watched(Strict):

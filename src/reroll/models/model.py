@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from reroll.program import Request
-from reroll.sample import Sample
+from reroll.sample import Sample, made_often
 
 __all__ = ["Capabilities", "Draw", "Model", "bare", "sent_away"]
 
@@ -16,7 +16,7 @@ sent_away: ContextVar[Callable[[Awaitable[None]], Awaitable[None]] | None] = Con
 """What a wire awaits with its pause when the server sent a draw away (429, 529): others may go meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Draw:
     """One call to make: which request, for whom, and with which seed (None: the server's own).
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from reroll.intake.logprobs import read_tokens
 from reroll.keys import hide
-from reroll.sample import Completion, Token
+from reroll.sample import Completion, Token, made_often
 
 __all__ = [
     "Malformed",
@@ -46,7 +46,7 @@ class ServerSaid(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Parsed:
     """What one good body says; token counts are None where the server gave none."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from urllib.parse import urlsplit
 
+from reroll.keys import is_loopback
 from reroll.sample import Usage
 
 __all__ = ["FREE", "price"]
@@ -34,6 +36,8 @@ def price(model_name: str, usage: Usage, provider: str | None, cached_tokens: in
 
 @lru_cache(maxsize=4096)  # repeats of one prompt differ only in the length of the answer
 def _listed(model_name: str, prompt: int, completion: int, cached: int, provider: str) -> float | None:
+    if is_loopback(urlsplit(provider).hostname or ""):
+        return None  # what is served here is on no list, and reading one takes 6 MB
     from genai_prices import Usage as Counted
     from genai_prices import calc_price
 

@@ -18,7 +18,7 @@ from reroll.models.http_bytes import BrokenOff, Garbled
 from reroll.models.model import sent_away
 from reroll.models.parse import Malformed, ServerSaid
 from reroll.models.secrets import scrub
-from reroll.sample import Attempt
+from reroll.sample import Attempt, made_often
 
 __all__ = [
     "Fault",
@@ -51,7 +51,7 @@ class Policy:
     longest_wait: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Reply:
     """One HTTP response, read to its end. `retry_after` in seconds."""
 
@@ -78,7 +78,7 @@ class Fault:
     wait: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@made_often
 class Settled(Generic[T]):
     """The end of a draw: a value or an error's words, all attempts, and the last reply if one came."""
 

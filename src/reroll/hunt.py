@@ -1,0 +1,196 @@
+"""One inquiry into the cause of a case's failures: what it knows, and the smaller questions that it asks besides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reroll.answer import CauseSection
+from reroll.case import Case
+from reroll.caused import State
+from reroll.errors import UsageError
+from reroll.factor import Factor, Factors
+from reroll.factors import factors_of
+from reroll.fillers import differing
+from reroll.inquiry import Found, Inquiry
+from reroll.match import nearest
+from reroll.opposing import in_pairs
+from reroll.program import content_id, fill
+from reroll.remembering import CAUSE, remember_cause
+from reroll.screening import Screening
+from reroll.session import Session, one_a_call
+
+__all__ = ["AskedCause", "Hunt", "suspected"]
+
+TOLERABLE = 0.05  # a failure rate that nobody looks into
+BRIEF = 60  # the newest of the earlier runs, for a smaller question
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCause:
+    """suspects: ids that somebody suspects; alone: a command of its own, which may ask a person about failing answers;
+    leave: calls of the budget that other questions need."""
+
+    suspects: tuple[str, ...] = ()
+    alone: bool = True
+    leave: int = 0
+
+
+class Hunt:
+    """From the first run to the section. `finished` is False where the budget, a person or an outage ended it; `why`
+    says what did."""
+
+    def __init__(self, sessions: Sequence[Session], case: Case, asked: AskedCause) -> None:
+        self.session, self.case, self.asked = sessions[0], case, asked
+        session = self.session
+        program = session.project.program
+        if session.model.name.startswith("recorded:"):
+            raise UsageError(
+                "a recording answers no changed request, so no cause can be looked for; name a model that runs",
+                slug="no-cause",
+            )
+        one_a_call(session, "a cause is looked for run by run")
+        checked = json.dumps([check.form() for check in case.checks], ensure_ascii=False)
+        factors: Factors = factors_of(program, case.input, case.history, checked)
+        self.parts = tuple(f for f in factors.all if not f.phrase)
+        self.phrases = tuple(f for f in factors.all if f.phrase)
+        self._are_factors(factors)
+        self.key = content_id(
+            "cause",
+            [
+                [program.id, session.model.identity, case.content_id],
+                session.checker.ids(case, session.judging),
+                [[f.id, f.words, [[level.how, level.value] for level in f.levels]] for f in factors.all],
+            ],
+        )
+        cases = session.project.cases
+        self.controls = [c for c in cases if c.set == "control" and c.checks and c.id != case.id]
+        self.lookalikes = [c for c in cases if c.set == "lookalike" and c.of == case.id and c.checks]
+        sessions_of = {s.project.program.model: s for s in sessions}
+        self.screening = Screening(sessions_of, case, self.parts, self.controls, f"cause {self.key}{self._anew()}")
+        self.state = State(asked.suspects, factors.left_out, session.options.alpha)
+        self.unsound: tuple[str, ...] = ()
+        self.finished, self.why = True, "the question was decided"
+        self.circumstance = False
+        self.grouped: list[str] = []  # kinds of parts that were held against none of them
+
+    def _anew(self) -> str:
+        """What begins a series of its own where all is to start from zero."""
+        if not self.session.fresh:
+            return ""
+        before = self.session.store.decisions(rule=CAUSE, case_id=self.case.id)
+        return f" after {len(before)}"
+
+    def _are_factors(self, factors: Factors) -> None:
+        """Raises: UsageError for a hunch that names no factor of this request."""
+        for name in self.asked.suspects:
+            if name.partition(".")[0] in ("serving", "check"):  # these are looked at anyway
+                continue
+            if any(suspected(f, (name,)) for f in factors.all):
+                continue
+            left = dict(factors.left_out)
+            if name in left:
+                raise UsageError(f"--suspect {name}: it cannot be looked at: {left[name]}", slug="no-factor")
+            ids = list(dict.fromkeys(f.id for f in factors.all))
+            hint = nearest(name, ids) or f"; there are {', '.join(ids)}"
+            raise UsageError(f"--suspect {name}: the request has no such part{hint}", slug="no-factor")
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Its own for each question, whatever was asked before: the same command finds the same calls again."""
+        return np.random.default_rng(int(hashlib.blake2b(f"{self.key} {name}".encode(), digest_size=8).hexdigest(), 16))
+
+    def inquiry(
+        self,
+        name: str,
+        factors: Sequence[Factor],
+        share: float,
+        *,
+        budget: int | None = None,
+        prior: Sequence[float] | None = None,
+        pins: set[int] | None = None,
+        controls: bool = False,
+    ) -> Inquiry:
+        session = self.session
+        left = max(0, session.left - self.asked.leave)
+        target = session.project.program.target
+        return Inquiry(
+            len(factors),
+            alpha=share * session.options.alpha,
+            rng=self.rng(name),
+            budget=left if budget is None else min(budget, left),
+            width=max(2, min(8, session.options.concurrency or session.model.concurrency)),
+            prior=prior,
+            load_bearing=pins,
+            controls=controls,
+            mappable=[k for k, f in enumerate(factors) if f.shared],
+            tolerable=None if budget is not None else TOLERABLE if target is None else max(TOLERABLE, 1 - target),
+            base=self.state.base if budget is None else self.state.base[-BRIEF:],
+        )
+
+    async def smaller(self, name: str, factors: tuple[Factor, ...], share: float, budget: int) -> Found | None:
+        """A smaller inquiry beside the first; None where no call is left for it."""
+        if len(factors) == 0 or self.session.left - self.asked.leave < 2 or self.session.stopped:
+            return None
+        inner = self.screening_of(name, factors)
+        found = await inner.run(self.inquiry(name, factors, share, budget=budget), bland=False)
+        self.state.base += inner.as_reported
+        self.finished = self.finished and inner.finished
+        return found
+
+    def screening_of(self, name: str, factors: tuple[Factor, ...]) -> Screening:
+        """Where the calls of a smaller question go."""
+        screening = self.screening
+        return Screening(screening.sessions, self.case, factors, (), f"{screening.series} {name}", seqs=screening.seqs)
+
+    async def held_against(
+        self, factor: Factor, name: str, share: float, most: int, gives_up: Sequence[tuple[int, float]] = ()
+    ) -> Found | None:
+        """The case as reported and otherwise, run in pairs until it is shown to fail less often so; None: it is not."""
+        inner = self.screening_of(name, (factor,))
+        paired = await in_pairs(inner, share, most, gives_up, lambda: self.session.left - self.asked.leave)
+        self.state.base += paired.reported
+        self.finished = self.finished and not paired.broken_off
+        # So much is no verdict, and too much to speak of chance.
+        self.state.unlooked |= paired.broken_off or (bool(gives_up) and paired.open)
+        return paired.found
+
+    def said(self, case: Case) -> str:
+        program = self.session.project.program
+        if program.raw is not None or program.is_product:
+            return " ".join(str(value) for value in case.input.values())
+        return fill(program.user, case.input)
+
+    def differing(self, other: Case) -> str:
+        return differing(self.said(self.case), self.said(other))
+
+    def keep(self, section: CauseSection, broken: str) -> None:
+        """The decision with what it rests on, so that it can be replayed, and found again by a later report."""
+        why = broken or self.why
+        remember_cause(self.session, self.case, section, self.state.doubt.names, self.screening.seqs, why, self.key)
+
+    def caveats(self, section: CauseSection) -> list[str]:
+        """What a reader must know besides."""
+        said = []
+        stage = self.state.named
+        if stage is not None and stage.note:
+            said.append(f"the words were {stage.note}, which asks for something else; another wording may differ")
+        if section.left_out and section.verdict in ("bad_luck", "undecided"):
+            said.append("not looked at: " + "; ".join(f"{one.id} ({one.why})" for one in section.left_out))
+        if not self.controls and section.verdict != "checker":
+            said.append("without control cases nothing says which parts must stay for the request to work at all")
+        if self.unsound:
+            said.append(f"control cases that do not work as they are were left out: {', '.join(self.unsound)}")
+        if not self.state.doubt.labels and section.rate.failures:
+            said.append("no person has looked at the failing answers; --person CMD, or labels.jsonl, lets one")
+        if self.screening.worse_way is not None:
+            what = "bland text in place of parts" if self.screening.worse_way else "taking parts out"
+            said.append(f"{what} makes the request fail by itself, so it was not used further")
+        return said
+
+
+def suspected(factor: Factor, names: Sequence[str]) -> bool:
+    return any(factor.id == name or factor.id.startswith(f"{name}.") for name in names)
