@@ -14,14 +14,12 @@ settings.load_profile("house")
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_model_stays_open() -> Iterator[None]:
-    """Files of tests share a process, and models of one file in a process share a server: each file starts without.
-
-    A page that was opened in this process keeps the bundled model for the next reader; what a command that was cut
-    short left is let go.
-    """
+    """Files of tests share a process, and models of one GGUF file in a process a server: each file ends without."""
     yield
-    if (learn := sys.modules.get("reroll.web.pages_learn")) is not None:
-        learn._play.close()
+    left = []
     if (local := sys.modules.get("reroll.models.local")) is not None:
-        while local._servers:
-            local._servers.popitem()[1].server = None
+        while local._servers:  # let go all the same, so that only the file that left it open fails
+            (path, _), shared = local._servers.popitem()
+            left.append(path)
+            shared.server = None
+    assert not left, f"this file of tests leaves models open: {left}"

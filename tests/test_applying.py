@@ -261,8 +261,8 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: Any) -> None:
     ("words", "said"),
     [
         (["tne"], "no fix `tne` in "),
-        (["tone", "tone"], "`tone` and `tone` are the same fix"),
-        ([], "name a fix to try: one of "),
+        (["tone", "tone"], "`tone` is named twice"),
+        ([], "name a fix to apply: one of "),
         (["tone", "OTHER"], "`tone` and `other` are both about system.tone; name one of them"),
         (["SAME"], "the fix `same` changes nothing"),
     ],

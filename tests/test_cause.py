@@ -326,7 +326,15 @@ def test_because_is_never_said_of_what_was_not_shown(verdict: str) -> None:
 def test_what_is_only_likely_is_called_by_its_words_too() -> None:
     unsure = section("undecided", suspects=(("system.1", 0.4), ("serving.load", None)))
     said = " ".join(cause_sentences(unsure, known={"system.1": named("system.1")}))
-    assert f"likeliest by now: the instruction “{named('system.1').words}” (system.1), 40 %, serving.load." in said
+    assert (
+        f"likeliest by now: the instruction “{named('system.1').words}” (system.1): 40 % likely, serving.load." in said
+    )
+
+
+def test_nothing_is_named_that_is_hardly_likely() -> None:
+    unsure = section("undecided", suspects=(("system.1", 0.088), ("user.1", 0.05)))
+    [said] = cause_sentences(unsure, known={"system.1": named("system.1")})
+    assert said == "It is not known yet what carries the failure, and nothing stands out."
 
 
 def test_undecided_says_how_many_more_calls_would_decide() -> None:

@@ -57,7 +57,7 @@ def test_only_what_its_author_confirmed_is_tried() -> None:
         fix_to_try("idea:1", [LENA], [DESCRIBE])
     with pytest.raises(UsageError, match="lena has to say that the fix `describe-date` is what was meant"):
         fix_to_try("1", [LENA.model_copy(update={"fix": "describe-date"})], [DESCRIBE])
-    with pytest.raises(UsageError, match="there are 1, counted from 1"):
+    with pytest.raises(UsageError, match="there is one, idea:1"):
         fix_to_try("idea:2", [LENA], [])
 
 
@@ -241,6 +241,7 @@ def test_a_model_writes_an_idea_as_a_fix(tmp_path: Path, capsys: Any) -> None:
         (["ideas", "confirm", "1", "--fix", "x"], "idea"),
         (["ideas", "no-such"], "no-case"),
         (["ideas", "a", "b"], "idea"),
+        (["ideas", "write", "1", "--fix", "no-such-fix"], "no-idea"),
     ],
 )
 def test_what_makes_no_sense_is_refused(meetings: Path, capsys: Any, words: list[str], slug: str) -> None:
@@ -253,6 +254,16 @@ def test_the_bundled_model_says_that_it_cannot_write(meetings: Path, capsys: Any
     assert main(["ideas", "write", "1", "--project", str(meetings)]) == 2
     assert "[no-writer]" in capsys.readouterr().err
     assert read_ideas(load_project(meetings))[0].fix is None
+
+
+def test_a_fix_of_the_project_goes_by_its_name_and_an_idea_is_there_once(meetings: Path, capsys: Any) -> None:
+    add = ["ideas", "add", "Say the week", "--case", "next-friday", "--by", "lena", "--project", str(meetings)]
+    name = load_project(meetings).fixes[0].fix
+    assert main(add) == 0
+    assert main(add) == 2
+    assert "this idea is there already, as idea 1" in capsys.readouterr().err
+    assert main(["ideas", "write", "1", "--fix", name, "--project", str(meetings)]) == 0
+    assert read_ideas(load_project(meetings))[0].fix == name
 
 
 def test_a_fix_that_cannot_be_applied_is_no_way_to_write_an_idea(meetings: Path, capsys: Any) -> None:

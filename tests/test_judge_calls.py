@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,14 @@ from reroll.case import Case
 from reroll.check import Check
 from reroll.checking import Checker
 from reroll.judge_calls import JudgeCalls
+from reroll.models.prices import price
 from reroll.program import Program
-from reroll.sample import Completion, Sample
+from reroll.purse import Purse
+from reroll.sample import Completion, Sample, Usage
 from reroll.session import Spent
 from reroll.store import Store
-from tests.background import by_number, in_background, in_turn, reroll, write_project
-from tests.fake_server import Act, FakeServer, answer, body, completion, error
+from tests.background import by_number, in_background, in_turn, reroll, reroll_apart, write_project
+from tests.fake_server import Act, FakeServer, answer, error, hang
 
 ANSWER = re.compile(r"\[([0-9a-f]{16}) answer begins\]\n(.*)\n\[\1 answer ends\]", re.DOTALL)
 QUICK = ("--concurrency", 4, "--quiet")
@@ -164,48 +169,199 @@ def test_a_judge_that_goes_away_ends_the_command_and_nothing_drawn_is_lost(tmp_p
     with world(tmp_path / "p", numbered(), gone) as (folder, product, _):
         ran = rerun(capsys, folder, "--budget", 60)
         assert ran.code == 4
-        assert ran.json["stopped"].startswith("the judge openai:judge stopped answering: 8 calls in a row")
+        assert ran.json["stopped"].startswith("the judge openai:judge stopped answering: ")
         drawn = product.calls
     with Store.open(folder / ".reroll" / "store.sqlite") as store:
         assert len(store.samples(source="draw")) == drawn
 
 
-def test_the_cap_on_money_holds_for_judges_and_the_same_command_goes_on(tmp_path: Path, capsys: Any) -> None:
-    def priced(text: str) -> dict[str, Any]:
-        found = completion(text)
-        found["usage"]["cost"] = 0.01
-        return found
-
-    verdict = json.dumps({"reason": "Fine.", "verdict": "pass"})
-    with in_background(body(priced(verdict))) as (judge, at):
-        with Store.open(tmp_path / "s.sqlite") as store, asking(store, tmp_path, at) as (calls, checker, case, program):
-            calls.spent = capped = Spent(purse=Limited(0.05))
-            checker.ahead(case, program, [Sample(completion=Completion(f"yes {n}")) for n in range(20)])
-            judge_one = checker.judging(case, program)
-            words = [judge_one(Sample(completion=Completion(f"yes {n}")))[0] for n in range(20)]
-        assert judge.calls == capped.judge_calls == 5
-    assert [one.outcome for one in words].count("pass") == 5
-    left = [one for one in words if one.outcome == "invalid"]
+def test_the_cap_on_money_holds_for_judges_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+    verdict = answer(json.dumps({"reason": "Fine.", "verdict": "pass"}))
+    samples = [Sample(completion=Completion(f"yes {n}")) for n in range(20)]
+    said = []
+    with in_background(verdict) as (judge, at), Store.open(tmp_path / "s.sqlite") as store:
+        for cap in (5, 100):  # in calls
+            with asking(store, tmp_path, at, "openai:gpt-4o-mini") as (calls, checker, case, program):
+                model: Any = calls.model_of(case.checks[0])
+                model._provider = "openai"  # whose price list this address is not on
+                each = price("gpt-4o-mini", Usage(9, 3), "openai", 4)
+                assert each
+                calls.spent, calls.concurrency = Spent(purse=Purse(store, cap * each)), 1
+                checker.ahead(case, program, samples)
+                said.append([checker.judging(case, program)(one)[0] for one in samples])
+                assert calls.spent.usd == pytest.approx(calls.spent.judge_calls * each)
+    assert judge.calls == 20
+    assert [sum(one.outcome == "pass" for one in words) for words in said] == [5, 20]
+    left = [one for one in said[0] if one.outcome == "invalid"]
     assert {one.reason for one in left} == {"the judge was not asked: the spending cap was reached"}
     assert all(one.broken for one in left)
 
 
-class Limited:
-    """A purse of five calls."""
+def test_a_time_that_is_up_leaves_the_rest_for_the_same_command(tmp_path: Path) -> None:
+    with (
+        in_background(judging(fair)) as (judge, at),
+        Store.open(tmp_path / "s.sqlite") as store,
+        asking(store, tmp_path, at) as (calls, checker, case, program),
+    ):
+        calls.spent = Spent(ends=0.0)
+        (said,) = checker.judge(case, program, Sample(completion=Completion("yes")))
+    assert judge.calls == 0
+    assert said.reason == "the judge was not asked: the time was up"
+    assert calls.spent.cut_short
 
-    def __init__(self, cap: float) -> None:
-        self.left = round(cap / 0.01)
 
-    def add(self, usd: float | None, unknown: bool, calls: int = 1) -> None:
-        self.left -= calls
+def test_runs_that_no_judge_was_asked_about_do_not_look_like_a_broken_check(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", numbered(), hang()) as (folder, _, _):
+        found = rerun(capsys, folder, "--budget", 8, "--max-seconds", 0.2)
+        assert found.code == 4
+        assert found.json["rate"]["invalid"] == found.json["rate"]["n"] > 0
+        assert found.json["stopped"].startswith("the time was up")
 
-    def shut(self, in_flight: int = 0) -> bool:
-        return self.left - in_flight <= 0
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+
+def until_the(number: int, then: Act) -> tuple[Act, threading.Event]:
+    """A fair judge until its so-many-th call, which is told and then treated otherwise, as all after it."""
+    reached = threading.Event()
+
+    def choose(count: int) -> Act:
+        if count >= number:
+            reached.set()
+            return then
+        return judging(fair)
+
+    return by_number(choose), reached
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_ended_while_it_judges_it_goes_on_and_asks_nothing_twice(how: int, tmp_path: Path, capsys: Any) -> None:
+    act, reached = until_the(6, hang())
+    with world(tmp_path / "p", numbered(), act) as (folder, product, judge):
+        command = reroll_apart(
+            "rerun", "greet", "--project", folder, "--concurrency", 2, "--budget", 12, "--json", "--quiet"
+        )
+        try:
+            assert reached.wait(60)
+            command.send_signal(how)
+            out, _ = command.communicate(timeout=60)
+        finally:
+            command.kill()
+        judge.acts = [judging(fair)]
+        before, drawn = judge.calls, product.calls
+        assert 6 <= before <= 7
+        if how == signal.SIGINT:
+            assert json.loads(out)["stopped"] == "stopped by you; the same command goes on from here"
+        found = rerun(capsys, folder, "--budget", 12 - drawn).json
+        assert found["rate"]["invalid"] == 0
+        assert judge.calls == before + found["cost"]["judge_calls"]
+        # Those in flight when the command was ended are asked anew, and no other.
+        assert product.calls - found["cost"]["judge_calls"] in (4, 5)
+
+
+# -- who may be the judge, and where ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["bundled", "recorded:a.jsonl", "http://127.0.0.1:9/ask"])
+def test_what_cannot_judge_is_refused_before_any_call(model: str, tmp_path: Path, capsys: Any) -> None:
+    with in_background(answer("yes")) as (product, url):
+        judge = f"judge: {{model: '{model}', rubric: polite}}"
+        cases = f"cases:\n  - {{id: greet, input: {{request: hi}}, checks: [{{{judge}}}]}}\n"
+        folder = write_project(tmp_path / "p", url, cases=cases)
+        assert "cannot be the judge" in rerun(capsys, folder).complaint
+        assert product.calls == 0
+
+
+def test_a_function_of_the_project_may_stand_for_a_judge_and_judges_anew_when_it_changes(
+    tmp_path: Path, capsys: Any
+) -> None:
+    source = "import json\n\ndef judge(messages):\n    assert 'says yes' in messages[0]['content']\n"
+    source += "    return json.dumps({'reason': 'So it is.', 'verdict': 'VERDICT'})\n"
+    with in_background(answer("yes")) as (_, url):
+        judge = "{model: 'python:own:judge', rubric: It says yes.}"
+        cases = f"cases:\n  - {{id: greet, input: {{request: hi}}, checks: [{{judge: {judge}}}]}}\n"
+        folder = write_project(tmp_path / "p", url, cases=cases)
+        (folder / "own.py").write_text(source.replace("VERDICT", "pass"))
+        found = rerun(capsys, folder, "--budget", 8).json
+        assert (found["rate"]["failures"], found["cost"]["judge_calls"]) == (0, 1)
+        (folder / "own.py").write_text(source.replace("VERDICT", "fail"))
+        sys.modules.pop("own")  # as in a process of its own
+        found = rerun(capsys, folder, "--budget", 8).json
+        assert found["rate"]["failures"] == found["rate"]["n"] > 0
+        assert found["cost"]["judge_calls"] == 1
+
+
+def test_a_judge_that_judges_its_own_answers_is_named(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", numbered(), judging(fair), model="openai:tiny") as (folder, _, _):
+        found = rerun(capsys, folder, "--budget", 4).json
+    assert any(caveat.startswith("openai:tiny judges its own answers") for caveat in found["caveats"])
+
+
+def test_each_check_has_its_own_outcomes_beside_the_judges(tmp_path: Path, capsys: Any) -> None:
+    more = ", {name: short, matches: '^.{1,6}$'}"
+    with world(tmp_path / "p", in_turn("yes", "yes indeed", "no"), judging(fair), more=more) as (folder, _, judge):
+        reroll(capsys, "certify", "greet", "--target", 0.9, "--project", folder, "--json", *QUICK, "--budget", 9)
+        assert judge.calls == 3, "asked also about answers that another check fails"
+        answers = [one["shown"] for one in reroll(capsys, "samples", "--project", folder, "--json").json["samples"]]
+        assert {one["text"]: one["outcome"] for one in answers} == {"yes": "pass", "yes indeed": "fail", "no": "fail"}
+
+
+def test_the_price_is_said_with_the_judges_calls(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", numbered(), judging(fair)) as (folder, product, judge):
+        said = reroll(capsys, "rerun", "greet", "--project", folder, "--budget", 50, agree=False).complaint
+        assert "up to 50 calls" in said
+        assert "price unknown with 50 calls of the judge" in said
+        assert product.calls == judge.calls == 0
+
+
+# -- a judge under suspicion -------------------------------------------------------------------------------------------
+
+
+def flaky(request_number: int) -> Act:
+    """Passes and fails the same answer in turn."""
+    return judging(lambda text: request_number % 2 == 0)
+
+
+def test_an_audit_asks_the_judge_anew_and_names_it_where_it_contradicts_itself(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", numbered(), by_number(flaky)) as (folder, _, judge):
+        found = reroll(
+            capsys, "audit", "greet", "--project", folder, "--arms", "PJ", "--json", "--yes", "--quiet", "--seed", 4
+        ).json
+        assert found["verdict"] == "checker"
+        drawn = next(arm["n"] for arm in found["arms"] if arm["id"] == "P")
+        assert found["cost"]["judge_calls"] == judge.calls >= 2 * drawn
+        before = judge.calls
+        again = reroll(
+            capsys, "audit", "greet", "--project", folder, "--arms", "PJ", "--json", "--yes", "--quiet", "--seed", 4
+        ).json
+        assert again["verdict"] == "checker"
+        more = next(arm["n"] for arm in again["arms"] if arm["id"] == "P") - drawn
+        assert judge.calls - before == 4 * more, "what was asked anew is stored like all else"
+
+
+def test_check_asks_the_judge_again_when_told_so(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", in_turn("yes 1", "no 2"), judging(fair)) as (folder, _, judge):
+        rerun(capsys, folder, "--budget", 6)
+        listed = reroll(capsys, "samples", "--project", folder, "--json").json["samples"]
+        lines = [json.dumps({"sample": one["shown"]["id"], "outcome": "pass", "by": "ana"}) for one in listed[:2]]
+        (folder / "labels.jsonl").write_text("\n".join(lines) + "\n")
+        assert judge.calls == 2
+        plain = reroll(capsys, "check", "agrees", "--project", folder, "--json").json
+        assert judge.calls == 2
+        asked = reroll(capsys, "check", "agrees", "--again", 6, "--project", folder, "--json")
+        assert asked.json["self_agreement"]["value"] == 1.0
+        assert "The judge was asked 2 times again." in asked.err
+        assert judge.calls == 4
+        assert plain["labels"] == 2
+        found = rerun(capsys, folder, "--budget", 6).json
+        assert not any("no person's labels" in caveat for caveat in found["caveats"])
 
 
 @contextlib.contextmanager
-def asking(store: Store, folder: Path, url: str) -> Iterator[tuple[JudgeCalls, Checker, Case, Program]]:
-    check = Check.of("judge", {"model": "openai:judge", "base_url": f"{url}/v1", "rubric": "It says yes."})
+def asking(
+    store: Store, folder: Path, url: str, model: str = "openai:judge"
+) -> Iterator[tuple[JudgeCalls, Checker, Case, Program]]:
+    check = Check.of("judge", {"model": model, "base_url": f"{url}/v1", "rubric": "It says yes."})
     case = Case(id="greet", input={"request": "Say yes"}, checks=(check,))
     with JudgeCalls(store, folder, tries=1) as calls, Checker(folder, judges=calls) as checker:
         yield calls, checker, case, Program(program="p")

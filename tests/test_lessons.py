@@ -13,15 +13,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from reroll import lesson_steps as steps
 from reroll.evidence import interval
 from reroll.fix import Fix
+from reroll.init import init_project
 from reroll.lessons import LESSONS, lesson
+from reroll.models import local
 from reroll.models.local import LocalModel
 from reroll.models.registry import open_model
 from reroll.playground import Playground, Run, example
+from reroll.store import Store
+from reroll.web import pages_learn
+from reroll.web.access import Access
+from reroll.web.app import create_app
+from reroll.web.home import Home
 from reroll.web.pages_learn import SHOWS
+from reroll.web.passes import Passes
 from tests.exact import exact_pass
 from tests.pages import browser, needs_chromium, run, served, tab
 
@@ -35,6 +44,13 @@ def play() -> Iterator[Playground]:
     made = Playground()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tour() -> Iterator[None]:
+    """The steps of the tour share a model, as they do on the pages, until the server ends."""
+    yield
+    pages_learn.let_go()
 
 
 def fix(name: str) -> Fix:
@@ -291,6 +307,21 @@ def test_every_token_may_be_picked_and_the_reply_is_about_that_one(play: Playgro
 @pytest.mark.parametrize("step", [one.name for one in LESSONS])
 def test_no_guess_breaks_a_step(step: str, guess: str) -> None:
     assert SHOWS[step](guess, 1)["score"].words
+
+
+def test_a_server_that_ends_lets_the_model_of_the_tour_go(tmp_path: Path) -> None:
+    pages_learn.let_go()
+    before = dict(local._servers)
+    init_project(tmp_path / "meetings")
+    with Store.open(tmp_path / "store.sqlite") as store:
+        home = Home(tmp_path / "meetings", store, secret=b"s" * 32)
+        access = Access(Passes(home.secret), store)
+        with TestClient(create_app(home, access), base_url="http://127.0.0.1:8585") as client:
+            client.get(f"/?token={access.passes.link(time.time())}")
+            assert client.get("/learn/again?seed=1&guess=3").status_code == 200
+            assert pages_learn._play._model is not None
+    assert pages_learn._play._model is None
+    assert dict(local._servers) == before
 
 
 def test_what_a_reader_does_is_answered_at_once(play: Playground) -> None:

@@ -18,8 +18,10 @@ from starlette.testclient import TestClient
 
 from reroll.case import Report
 from reroll.errors import UsageError
+from reroll.sample import Completion, Sample
 from reroll.serving import Serving, access_of
-from reroll.store import Store
+from reroll.store import NewSample, Store
+from reroll.web import pages_tokens
 from reroll.web.access import Access
 from reroll.web.app import create_app
 from reroll.web.home import Home, secret_of
@@ -616,6 +618,35 @@ def test_a_reported_request_is_given_neighbours_without_breaking_the_project(ins
     assert not home.project().reported
     assert "Suggest changes" in inside.get(f"/cases/{case.id}/fixes").text
     assert inside.get(sent.headers["location"]).status_code == 200
+
+
+def test_a_tree_is_made_of_the_newest_runs_of_the_request_as_it_is(
+    inside: TestClient, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_tokens, "MOST_TREE", 6)
+    place = {"request_id": "r1:0", "program_id": "p1:0", "case_id": "next-friday"}
+    said = ["old"] * 3 + ["new"] * 6
+    new = [NewSample(Sample(Completion(text)), series="s", idx=i, **place) for i, text in enumerate(said)]
+    new += [NewSample(Sample(Completion("changed")), series="f", idx=i, variant="tone", **place) for i in range(9)]
+    home.store.add_samples(new)
+    text = inside.get("/cases/next-friday/tree").text
+    assert "The newest 6 runs of the request as it is" in text
+    assert "new" in text.split("<svg", 1)[1]
+    assert ">old<" not in text
+    assert ">changed<" not in text
+
+
+def test_no_search_is_offered_for_an_answer_to_what_is_not_asked_any_more(inside: TestClient, home: Home) -> None:
+    project = home.project()
+    case, program_id = project.case("next-friday"), home.store.put_program(project.program)
+    sent = project.program.render(case.input, case.history)
+    home.store.put_request("r1:0", sent, "bundled")
+    place = {"request_id": "r1:0", "series": "s", "idx": 0, "program_id": program_id, "case_id": case.id}
+    id = home.store.add_sample(Sample(Completion('{"date": "2026-11-20"}')), **place)
+    assert "Find the token that led it astray" in inside.get(f"/tokens/{id}").text
+    program = home.folder / "program.yaml"
+    program.write_text(program.read_text().replace("one meeting", "a meeting"))
+    assert "Find the token that led it astray" not in inside.get(f"/tokens/{id}").text
 
 
 def test_an_idea_can_be_had_only_for_cases_that_take_one(inside: TestClient) -> None:

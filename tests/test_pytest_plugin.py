@@ -506,6 +506,26 @@ def test_the_cases_of_a_project_are_tests_that_count_this_run_only(pytester: pyt
     assert verdicts[:2] == [("good", "green", 16), ("bad", "red", 2)]
 
 
+JUDGED = """cases:
+  - {id: good, input: {request: "good"}, checks: [{judge: {model: "python:judging:judge", rubric: "It says yes."}}]}
+"""
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_case_that_a_model_judges_is_a_test_and_its_calls_are_kept_in_the_store(pytester: pytest.Pytester) -> None:
+    pytester.mkdir("greet")
+    (pytester.path / "greet" / "judging.py").write_text(
+        'def judge(messages):\n    return \'{"reason": "It does.", "verdict": "pass"}\'\n'
+    )
+    with in_background(answer("yes")) as (_, url):
+        write_project(pytester.path / "greet", url, program="", cases=JUDGED)
+        found = cases(pytester, "--reroll", "greet")
+    found.assert_outcomes(passed=1)
+    found.stdout.fnmatch_lines(["green*greet::good*16 of 16 passed*"])
+    with Store.open(pytester.path / "greet" / ".reroll" / "store.sqlite") as store:
+        assert len(store.samples(source="judge")) == 1, "equal answers are one question"
+
+
 @pytest.mark.usefixtures("clean")
 def test_cases_and_tests_share_alpha_and_a_run_over_all_workers(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(

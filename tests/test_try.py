@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from benchmarks._planted import planted_server
 from benchmarks._tried import CASE, Product, Rates, project
 
 from reroll.checking import Checker
+from reroll.engine import run_draws
+from reroll.fix import Fix
 from reroll.levers import fitting
+from reroll.models.model import Model
 from reroll.models.registry import open_model
 from reroll.program import Program
 from reroll.project import load_project
 from reroll.session import Options, Session
 from reroll.store import Store
 from reroll.trial import Trial, only_adds_steps
+from reroll.trying import Sets
 from reroll.tryout import sets_of
 from tests.background import Ran, reroll
 
@@ -197,8 +203,9 @@ def test_what_was_concluded_is_kept_with_its_samples_and_its_scorecard(capsys: A
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (("generl",), "[fix]"),
-        (("general", "general"), "[fix]"),
+        (("generl",), "did you mean `general`? [fix]"),
+        (("general", "general"), "`general` is named twice; name each fix once [fix]"),
+        (("no/such.yaml",), "there is no file no/such.yaml"),
         (("general", "--margin", 0.9), "[try]"),
         (("system.role=You serve a shop.",), "[fix-nothing]"),
         ((), "[fix]"),
@@ -221,6 +228,7 @@ def test_a_clause_of_a_new_name_is_added_and_one_that_is_there_is_edited(capsys:
         edited = attempt(capsys, folder, "system.role=You serve a shop, DUD.", "--json", "--budget", 16)
     assert (added.code, added.json["fixes"][0]["kind"], added.json["verdict"]) == (0, "clause.add", "accept")
     assert added.json["fixes"][0]["diff"].splitlines() == ["+ system.rol: GENERAL rule."]
+    assert "`system.rol` is a new clause beside `system.role`" in added.err
     assert (edited.code, edited.json["fixes"][0]["kind"]) == (3, "clause.edit")
     assert "- system.role: You serve a shop." in edited.json["fixes"][0]["diff"].splitlines()
 
@@ -255,6 +263,55 @@ def test_a_fresh_trial_has_an_order_of_its_own_and_keeps_it_when_it_goes_on(caps
     assert order_of(folder) == second
     assert (begun["cost"]["reused"], on["cost"]["reused"]) == (0, begun["cost"]["calls"])
     assert product.calls == calls + on["cost"]["calls"]
+
+
+def test_a_patch_gets_the_baselines_very_completion_whatever_engine_makes_the_draws(tmp_path: Path) -> None:
+    """An engine that opens the model anew elsewhere, as actors of a cluster do, has no completion to give again."""
+    product = Product(MARKS, seed=12)
+
+    async def trial(first: Session, other: Session, fix: Fix, sets: Sets) -> tuple[int, list[dict[str, str]]]:
+        found = Trial(first, [("mend", fix, other)], {"case": sets.case, "neighbour": sets.neighbour}, "final")
+        await found.draw({"case": 30}, ["mend"])
+        return product.calls, found.rounds("case", ["baseline", "mend"])
+
+    with planted_server(product) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, FIXES)
+        found = load_project(folder)
+        fix = next(one for one in found.fixes if one.fix == "mend")
+        changed = replace(found, program=fitting(fix, found.program))
+
+        async def elsewhere(model: Model, *rest: Any, **more: Any) -> int:
+            anew = open_model(found.program.model, base_url=found.program.base_url)
+            try:
+                return await run_draws(anew, *rest, **more)
+            finally:
+                await anew.close()
+
+        with Store.open(folder / ".reroll" / "store.sqlite") as store, Checker(folder) as checker:
+            model = open_model(found.program.model, base_url=found.program.base_url)
+            first, other = (Session(p, store, model, checker, Options(), engine=elsewhere) for p in (found, changed))
+            for program in (found.program, changed.program):
+                store.put_program(program)
+            sets = sets_of(found, found.case("refund"))
+            for case in sets.all:
+                store.put_case(case)
+            calls, rounds = asyncio.run(trial(first, other, fix, sets))
+    assert (calls, len(rounds)) == (30, 30)
+    assert {one["mend"] for one in rounds} == {"pass"}
+    assert "fail" in {one["baseline"] for one in rounds}
+
+
+def test_a_budget_that_pays_for_no_pair_is_not_called_used_and_cases_without_checks_are_named(
+    capsys: Any, tmp_path: Path
+) -> None:
+    with planted_server(Product(MARKS)) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, FIXES)
+        cases = yaml.safe_load((folder / "cases.yaml").read_text())
+        cases["cases"].append({"id": "unchecked", "set": "control", "input": {"request": "Where is my parcel?"}})
+        (folder / "cases.yaml").write_text(yaml.safe_dump(cases))
+        found = tried(capsys, folder, "general", "--budget", 1)
+    assert found["stopped"].endswith("and the budget is 1 call, so none was made")
+    assert any("`unchecked` has no checks, so it was left out" in caveat for caveat in found["caveats"])
 
 
 def test_a_case_without_neighbours_cannot_be_judged(capsys: Any, tmp_path: Path) -> None:

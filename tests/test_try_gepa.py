@@ -26,12 +26,15 @@ class Written(Product):
 
     clause = ""
     told: tuple[str, ...] = ()
+    status = 200
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.json()
         if body.get("model") != "new":
             return await super().handle(request)
         self.told = (*self.told, json.dumps(body))
+        if self.status != 200:
+            return web.json_response({"error": {"message": "overloaded"}}, status=self.status)
         message = {"role": "assistant", "content": f"```\n{self.clause}\n```"}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
@@ -67,3 +70,15 @@ def test_a_wording_that_only_helps_the_case_is_not_accepted(capsys: Any, tmp_pat
     found = tried(capsys, tmp_path, product, 400)
     assert found["verdict"] != "accept"
     assert not list((tmp_path / "fixes").glob("*.yaml"))
+
+
+def test_a_writer_that_brings_nothing_back_is_named_and_ends_it_early(capsys: Any, tmp_path: Path) -> None:
+    product = Written({}, seed=13)
+    product.status = 500
+    wide = ("--case", "refund", "--yes", "--quiet", "--budget", 600)
+    with planted_server(product) as url:  # type: ignore[arg-type]
+        home = project(tmp_path, url, {})
+        done = reroll(capsys, "try", "--gepa", "--with", "openai:new", "--project", home, *wide)
+    assert done.code == 2
+    assert "openai:new was asked for wordings and brought nothing back: " in done.complaint
+    assert product.calls < 100

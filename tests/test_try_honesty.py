@@ -134,6 +134,9 @@ def test_a_patch_of_ones_own_that_breaks_has_failed_and_is_not_the_servers_silen
         (folder / "patches.py").write_text("def mend(text):\n    raise ValueError('no')\n")
         ran = reroll(capsys, "try", "breaks", "--project", folder, *WIDE, "--json", "--budget", 300)
     assert (ran.code, ran.json["verdict"]) == (1, "reject")
+    card = ran.json["fixes"][0]
+    assert card["broke"] >= card["case"]["after"]["n"] + card["neighbours"]["after"]["n"]
+    assert "its own step broke: 'step 1 (python): patch patches:mend crashed: ValueError('no')" in ran.json["text"]
 
 
 def test_several_completions_a_call_and_names_that_are_taken_are_refused(capsys: Any, tmp_path: Path) -> None:

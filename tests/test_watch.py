@@ -518,6 +518,7 @@ def test_history_that_goes_on_is_opened_in_both_databases(either_store: Store) -
         ("streams: [{name: a}, {name: a}]", "two streams are called `a`"),
         ("streams: [{name: a, score: true, checks: [{equals: x}]}]", "in one way"),
         ("streams: [{name: a, checks: [{person: true}]}]", "nobody is there to ask"),
+        ("streams: [{name: a, checks: [{judge: {model: m, rubric: r}}]}]", "kind `judge` cannot watch"),
         ("streams: [{name: a, chekcs: []}]", "did you mean `checks`"),
         ("false_alarms: {weeks: 8, calls: 100}", "either `weeks` or `calls`"),
         ("tell: {webhook: https://x.example/y}", "belong together"),

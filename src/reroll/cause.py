@@ -27,6 +27,8 @@ __all__ = [
     "sentence_for_doubt",
 ]
 
+STANDS_OUT = 0.2  # a likelihood below which a part is not named: most such parts are innocent
+
 MOST_LABELS = 8
 EXPLAINS = 0.7  # a check that is wrong about so many of the failures explains them
 BETTER = "fails less"  # ends the words of a replica that works better than the server as reported
@@ -215,12 +217,18 @@ def _not_reproduced(found: CauseSection) -> list[str]:
 
 
 def _undecided(found: CauseSection, known: Mapping[str, NamedFactor]) -> list[str]:
-    if not found.suspects:
-        said = "It is not known yet what carries the failure."
-    else:
-        likely = [(_called(known[id]) if id in known else id, share) for id, share in found.suspects[:3]]
-        told = ", ".join(words if share is None else f"{words}, {percent(share)}" for words, share in likely)
+    likely = [
+        (_called(known[id]) if id in known else id, share)
+        for id, share in found.suspects[:3]
+        if share is None or share >= STANDS_OUT
+    ]
+    if likely:
+        told = ", ".join(words if share is None else f"{words}: {percent(share)} likely" for words, share in likely)
         said = f"It is not known yet what carries the failure; likeliest by now: {told}."
+    elif found.suspects:
+        said = "It is not known yet what carries the failure, and nothing stands out."
+    else:
+        said = "It is not known yet what carries the failure."
     more = found.calls_needed
     return [said, f"About {counts('more call', more)} would decide." if more else ""]
 

@@ -413,7 +413,7 @@ def check(
     *,
     labels: Path | None = None,
     label: int = 0,
-    again: int = 20,
+    again: int | None = None,
     by: str | None = None,
     person: str | None = None,
     alpha: float | None = None,
@@ -430,7 +430,8 @@ def check(
     label
         Ask for so many more labels, half of them on runs that the check flags, and keep them in that file.
     again
-        Judge so many runs again, to see whether the check says the same.
+        Judge so many runs again, to see whether the check says the same (default 20; judges, whose calls are paid
+        for, are asked again only where a number is given).
     by
         Who gives the labels (default: your user name).
     person

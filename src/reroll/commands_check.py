@@ -33,18 +33,20 @@ from reroll.store import Store
 
 __all__ = ["check"]
 
+AGAIN = 20  # runs that are judged again where nobody says how many
+
 
 def check(
     name: str | None,
     labels: Path | None,
     label: int,
-    again: int,
+    again: int | None,
     by: str | None,
     person: str | None,
     alpha: float | None,
     common: Common,
 ) -> int:
-    for option, value in (("--label", label), ("--again", again)):
+    for option, value in (("--label", label), ("--again", again or 0)):
         if value < 0:
             raise UsageError(f"{option} is a number of runs, 0 or more, got {value}")
     spending = Spending(person=person, alpha=alpha)
@@ -92,9 +94,12 @@ def check(
 
 
 def _again(
-    project: Project, store: Store, seen: Sequence[Seen], most: int, spending: Spending
+    project: Project, store: Store, seen: Sequence[Seen], most: int | None, spending: Spending
 ) -> tuple[list[str], list[str]]:
-    """What the checks say of up to `most` runs, and what they say when asked again: here judges are asked, too."""
+    """What the checks say of up to `most` runs, and what they say when asked again; None: the usual number, and no
+    judge is asked, since nobody agreed to pay for that."""
+    if most is None:
+        seen, most = [one for one in seen if not one.case.asks_a_model], AGAIN
     with (
         judges_of(store, project, options_of(spending)) as judges,
         checker_of(project, judges, not_asked) as checker,

@@ -81,6 +81,8 @@ def _names(variants: Sequence[str], project: Project) -> list[str]:
         known = [f"{part}={value}" for part, values in project.program.alternatives.items() for value in values]
         hint = f"; program.yaml names as alternatives: {', '.join(known)}" if known else ""
         raise UsageError(f"name variants to compare, such as `system.role=` or another program.yaml{hint}")
+    if list(variants) == [BASELINE]:
+        raise UsageError("name what the baseline is held against, such as `system.role=` or another program.yaml")
     return [BASELINE, *variants] if len(variants) == 1 else list(variants)
 
 
@@ -94,8 +96,10 @@ def _differ(names: Sequence[str], programs: Sequence[Program]) -> None:
                 "model=recorded:FILE#variant=... of two recordings",
                 slug="no-variant",
             )
+        if names.count(name) > 1:
+            raise UsageError(f"`{name}` is named twice; name each variant once", slug="no-variant")
         same = first.setdefault(program.id, name)
-        if same != name or names.count(name) > 1:
+        if same != name:
             raise UsageError(
                 f"`{same}` and `{name}` are the same program, so there is nothing to compare", slug="no-variant"
             )

@@ -19,7 +19,7 @@ __all__ = ["apply"]
 
 def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> int:
     project = project_of(common)
-    fixes = fixes_named(project, names)
+    fixes = fixes_named(project, names, to="apply")
     if words := conflicting(fixes):
         raise UsageError(f"{words}; name one of them, or write one fix that does both", slug="fix")
     change = written(project, fixes)

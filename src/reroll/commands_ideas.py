@@ -65,12 +65,17 @@ def _fits(does: str, rest: Sequence[str], told: Told) -> None:
     lines = {
         "list": "`reroll ideas [CASE]`",
         "add": "`reroll ideas add 'WORDS' --case ID --by NAME`",
-        "write": "`reroll ideas write N`, with --fix FILE or --with MODEL",
+        "write": "`reroll ideas write N`, with --fix FILE (or the name of a fix in fixes) or --with MODEL",
         "confirm": "`reroll ideas confirm N --by NAME`",
     }
     takes = {"list": ("case",), "add": ("case", "by"), "write": ("fix", "model"), "confirm": ("by",)}
     strange = [n for n in ("case", "by", "fix", "model") if getattr(told, n) is not None and n not in takes[does]]
     few = len(rest) <= 1 if does == "list" else len(rest) == 1 or (does == "add" and bool(rest))
+    if does == "list" and len(rest) > 1:
+        raise UsageError(
+            f"`{rest[0]}` is nothing that can be done with ideas; it is {lines['list']}, or add, write, confirm",
+            slug="idea",
+        )
     if strange or not few or (told.fix is not None and told.model is not None):
         raise UsageError(f"to {does} ideas is written {lines[does]}", slug="idea")
 
@@ -84,6 +89,11 @@ def _add(project: Project, words: Sequence[str], told: Told) -> None:
             slug="idea",
         )
     project.case(told.case)
+    for k, there in enumerate(read_ideas(project), 1):
+        if (there.idea, there.case) == (said, told.case) and same_person(by, there.by):
+            raise UsageError(
+                f"this idea is there already, as idea {k}; `reroll ideas {told.case}` shows it", slug="idea"
+            )
     number = add_idea(project, Idea(idea=said, by=by, case=told.case))
     print(f"idea {number} is in ideas.yaml; `reroll ideas write {number}` makes a fix of it", file=sys.stderr)
 
@@ -93,7 +103,8 @@ def _write(project: Project, word: str, told: Told, common: Common, spending: Sp
     number = number_of(word, there)
     idea = there[number - 1]
     if told.fix is not None:
-        fix, comment = load_fix(told.fix), ""
+        there_already = next((one for one in project.fixes if one.fix == str(told.fix)), None)
+        fix, comment = there_already or load_fix(told.fix), ""
     else:
         fix = _by_model(project, idea, number, told.model, common, spending)
         comment = f"Written by {fix.author} for idea {number}; whoever had the idea confirms it."

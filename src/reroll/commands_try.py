@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from reroll.arguments import Common, Pictures, Spending
@@ -17,7 +18,7 @@ from reroll.ideas import Idea, author_of, fix_to_try
 from reroll.ideas_file import read_ideas
 from reroll.lever_claims import conflicts
 from reroll.levers import fitting
-from reroll.match import nearest
+from reroll.match import excerpt, nearest
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import margin_of, options_of
@@ -104,7 +105,10 @@ def _can_be_asked(what: TryWhat, project: Project) -> None:
 def _suggested(gathered: Gathered, candidates: Sequence[Candidate], spending: Spending) -> None:
     """Say what is tried and why. Raises: UsageError where there is nothing to try."""
     if not candidates:
-        why = "; ".join([*gathered.said, *(f"{one.said} {one.why}" for one in gathered.dropped[:2])])
+        useless = dict.fromkeys(
+            f"{excerpt(one.said, 60)} {one.why}" if one.said else one.why for one in gathered.dropped
+        )
+        why = "; ".join([*gathered.said, *(f"no use: {words}" for words in list(useless)[:2])])
         raise UsageError(f"{why or 'nothing was suggested'}; name a fix to try", slug="no-suggestion")
     for one in candidates if not spending.quiet else ():
         if one.because:
@@ -134,19 +138,20 @@ def _rules(what: TryWhat, alpha: float, margin: float | None) -> Rules:
 # ---------------------------------------------------------------- which fixes
 
 
-def fixes_named(project: Project, names: Sequence[str], ideas: dict[str, Idea] | None = None) -> list[Fix]:
+def fixes_named(
+    project: Project, names: Sequence[str], ideas: dict[str, Idea] | None = None, *, to: str = "try"
+) -> list[Fix]:
     """The fixes of these names: those of the project, files, PART=VALUE, or ideas, which are tried blind.
 
-    Args:    ideas: is told whose ideas they are, by the name under which each is tried; None: no ideas are taken.
+    Args:    to: what is to be done with them; ideas: is told whose ideas they are, by the name under which each is
+             tried; None: no ideas are taken.
     Raises:  UsageError.
     """
     if not names:
         known = ", ".join(f"`{fix.fix}`" for fix in project.fixes) or "none"
-        raise UsageError(
-            f"name a fix to try: one of {project.path / 'fixes'} ({known}), a file, or PART=VALUE; or let "
-            "some be suggested with --suggest",
-            slug="fix",
-        )
+        how = f"one of {project.path / 'fixes'} ({known}), a file, or PART=VALUE"
+        suggest = "; or let some be suggested with --suggest" if to == "try" else ""
+        raise UsageError(f"name a fix to {to}: {how}{suggest}", slug="fix")
     found = [_fix(project, name, ideas) for name in names]
     seen: dict[str, str] = {}
     for fix in found:
@@ -156,8 +161,10 @@ def fixes_named(project: Project, names: Sequence[str], ideas: dict[str, Idea] |
             )
         if any(one.fix == fix.fix and one.id != fix.id for one in found):
             raise UsageError(f"two different fixes are called `{fix.fix}`; rename one", slug="fix")
+        if sum(fix.fix == one.fix for one in found) > 1:
+            raise UsageError(f"`{fix.fix}` is named twice; name each fix once", slug="fix")
         other = seen.setdefault(fix.id, fix.fix)
-        if other != fix.fix or sum(fix.fix == one.fix for one in found) > 1:
+        if other != fix.fix:
             raise UsageError(f"`{other}` and `{fix.fix}` are the same fix, so there is nothing to choose", slug="fix")
     return found
 
@@ -171,8 +178,10 @@ def _fix(project: Project, name: str, ideas: dict[str, Idea] | None) -> Fix:
         if fix.fix == name:
             return fix
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        return load_fix(path)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return load_fix(path)
+        raise UsageError(f"there is no file {name}; a fix in {project.path / 'fixes'} goes by its name", slug="fix")
     if (change := changed_part(name)) is not None:
         return _typed(project, name, *change)
     known = [fix.fix for fix in project.fixes]
@@ -189,6 +198,8 @@ def _typed(project: Project, name: str, part: str, value: object) -> Fix:
     if root in TYPED:
         return Fix(fix=name, kind=TYPED[root], target=root, text=str(value))
     if root == "system":
+        if part not in there and (like := get_close_matches(part, there, 1, 0.9)):
+            _say(f"`{part}` is a new clause beside `{like[0]}`, which stays as it is")
         kind = "clause.delete" if value == "" else "clause.edit" if part in there else "clause.add"
     elif root == "documents":
         kind = "document.add"

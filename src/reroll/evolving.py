@@ -18,6 +18,7 @@ from reroll.errors import UsageError
 from reroll.fix import Fix
 from reroll.levers import apply, fitting
 from reroll.match import excerpt
+from reroll.numbers import percent
 from reroll.program import Program, canonical
 from reroll.proposals import Unusable, complaints
 from reroll.runner import draw_at
@@ -29,6 +30,7 @@ __all__ = ["Evolved", "can_evolve", "components", "evolve", "reflecting_with"]
 
 JSON = Any
 REFLECT_ON = 3  # cases at a time
+MUTE = 3  # prompts in a row without an answer: then no more runs are spent
 SERIES = "gepa"
 # Part of this form: the kind of fix that gives it another text.
 KIND_OF = {"system": "clause.edit", "response": "field.describe", "tools": "tool.describe"}
@@ -52,13 +54,15 @@ class Evolved:
     """What came of it: fixes by how many of the choosing cases their candidate got right, the best first.
 
     dropped: wordings that cannot be used, and why; candidates: how many GEPA kept; calls: runs that it asked for,
-    those that were stored already among them.
+    those that were stored already among them; silent: why the model that writes brought nothing, the last time that it
+    did not.
     """
 
     suggestions: tuple[Suggestion, ...]
     dropped: tuple[Unusable, ...]
     candidates: int
     calls: int
+    silent: str = ""
 
 
 def components(program: Program) -> dict[str, str]:
@@ -99,7 +103,13 @@ async def evolve(
     adapter = _Adapter(session, asyncio.get_running_loop(), gepa, parts, len(val))
 
     def asked(prompt: JSON) -> str:
-        return asyncio.run_coroutine_threadsafe(reflect(str(prompt)), adapter.loop).result()
+        try:
+            text = asyncio.run_coroutine_threadsafe(reflect(str(prompt)), adapter.loop).result()
+        except SilentError as why:
+            adapter.silent.append(str(why))
+            return ""
+        adapter.silent.clear()
+        return text
 
     def optimise() -> JSON:
         return gepa.optimize(
@@ -121,10 +131,11 @@ async def evolve(
     try:
         result = await asyncio.to_thread(optimise)
     except _OverError:
-        return Evolved((), (), 0, adapter.calls)
+        return Evolved((), (), 0, adapter.calls, adapter.why_silent)
     if adapter.failed is not None:
         raise adapter.failed
-    return _evolved(result, session.project.program, parts, (*train, *val), adapter.calls)
+    found = _evolved(result, session.project.program, parts, (*train, *val), adapter.calls)
+    return replace(found, silent=adapter.why_silent)
 
 
 def reflecting_with(writer: Session) -> Callable[[str], Coroutine[Any, Any, str]]:
@@ -139,10 +150,18 @@ def reflecting_with(writer: Session) -> Callable[[str], Coroutine[Any, Any, str]
         if not runs:
             await draw_at(writer, [(at, 1)])
             runs = judged(writer, at)
-        done = runs[0].stored.sample.completion if runs else None
-        return done.text if done is not None else ""
+        sample = runs[0].stored.sample if runs else None
+        if sample is None or sample.completion is None:
+            raise SilentError("it was stopped" if sample is None else f"{sample.error}")
+        if not sample.completion.text.strip():
+            raise SilentError("its answer was empty")
+        return sample.completion.text
 
     return reflect
+
+
+class SilentError(Exception):
+    """The model that writes brought no text; why."""
 
 
 def can_evolve() -> None:
@@ -199,10 +218,16 @@ class _Adapter:
         self.sessions: dict[str, Session] = {}
         self.calls = 0
         self.failed: Exception | None = None
+        self.silent: list[str] = []  # why the writing model brought nothing, since it last did
 
     def over(self, state: JSON) -> bool:
         """Whether no further round may begin: one takes this many calls at most, and one to write."""
-        return self.failed is not None or self._ended(self.val + 2 * REFLECT_ON + 1)
+        mute = len(self.silent) >= MUTE
+        return mute or self.failed is not None or self._ended(self.val + 2 * REFLECT_ON + 1)
+
+    @property
+    def why_silent(self) -> str:
+        return self.silent[-1] if self.silent else ""
 
     def _ended(self, calls: int) -> bool:
         one = self.session
@@ -291,7 +316,7 @@ def _evolved(result: JSON, program: Program, seed: Mapping[str, str], cases: Seq
             fix = _fix(part, text.strip())
             if fix.id in found:
                 continue
-            pieces = [piece for case in cases for piece in copies(fix, case, known)]
+            pieces = list(dict.fromkeys(piece for case in cases for piece in copies(fix, case, known)))
             if pieces:
                 dropped.append(Unusable(excerpt(text, 80), f"copies a case: {', '.join(map(excerpt, pieces[:3]))}"))
                 continue
@@ -303,8 +328,8 @@ def _evolved(result: JSON, program: Program, seed: Mapping[str, str], cases: Seq
             names[fix.fix] += 1
             name = fix.fix if names[fix.fix] == 1 else f"{fix.fix}-{names[fix.fix]}"
             because = (
-                f"GEPA wrote it; with its candidate {scores[k]:.0%} of the choosing cases came out right, with the "
-                f"program as it is {before:.0%}, once each"
+                f"GEPA wrote it; with its candidate {percent(scores[k])} of the choosing cases came out right, with "
+                f"the program as it is {percent(before)}, once each"
             )
             found[fix.id] = Suggestion(fix.model_copy(update={"fix": name}), because)
     return Evolved(tuple(found.values()), tuple(dropped), len(result.candidates), calls)

@@ -7,7 +7,7 @@ import errno
 import sys
 import traceback
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from reroll.errors import RerollError
 
@@ -22,7 +22,8 @@ def ended(error: BaseException) -> int:
     if _reader_gone(error):
         return READER_GONE
     if isinstance(error, CycloptsError):
-        return _fail(f"{_one_line(str(error))} Try `reroll --help`.", 2)
+        command = " ".join(["reroll", *(error.command_chain or ())])
+        return _fail(f"{_usage(error, command)} Try `{command} --help`.", 2)
     if isinstance(error, RerollError):
         return _fail(f"{error}", error.exit_code, error.slug)
     if isinstance(error, KeyboardInterrupt):
@@ -53,6 +54,18 @@ def _unexpected(error: BaseException) -> int:
         BROKE_OFF,
         "unexpected",
     )
+
+
+def _usage(error: CycloptsError, command: str) -> str:
+    """What is wrong with the words after `reroll`. A value that is not there and an option that is not there read
+    alike in the library's own words."""
+    words = _one_line(str(error))
+    if isinstance(error, MissingArgumentError) and error.argument is not None and "Did you mean" not in words:
+        name = error.argument.name
+        return f"{name} needs a value after it." if error.keyword is not None else f"`{command}` needs {name}."
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"`{command}` takes no `{' '.join(error.unused_tokens)}`."
+    return words
 
 
 def _one_line(text: str) -> str:

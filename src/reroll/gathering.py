@@ -87,7 +87,7 @@ async def gather(
         said += [] if own else [_why_none(case, seen, cause)]
     asked = not wanted.write or await _written(session, case, seen, wanted, found, dropped, said)
     if wanted.gepa:
-        await _evolved(session, case, choosing, wanted, found, dropped)
+        asked = await _evolved(session, case, choosing, wanted, found, dropped, said) and asked
     whole = Gathered(_apart([*own, *found]), tuple(dropped), tuple(said))
     if whole.suggestions and asked and not session.stopped:
         _keep(session, case, key, whole, len(own))
@@ -178,16 +178,26 @@ async def _evolved(
     wanted: Wanted,
     found: list[Suggestion],
     dropped: list[Dropped],
-) -> None:
-    """Add what GEPA evolved: it reflects on the case and some neighbours, and chooses on others of the same half."""
+    said: list[str],
+) -> bool:
+    """Add what GEPA evolved: it reflects on the case and some neighbours, and chooses on others of the same half.
+    Whether the model that writes could be asked."""
     half = len(choosing) // 2
     train, val = [case, *choosing[:half]], choosing[half:]
     program = writer_of(session.project, wanted.model)
     async with writing(session, program) as writer:
         calls = int(session.left * EVOLVING)
         evolved = await evolve(session, train, val, reflecting_with(writer), calls, session.options.seed or 0)
-    found += evolved.suggestions
+    # Each further one takes its share of the calls for choosing: beyond a few, none would be told from another.
+    found += evolved.suggestions[:USUAL]
+    if len(evolved.suggestions) > USUAL:
+        said.append(f"GEPA wrote {len(evolved.suggestions)} wordings; the {USUAL} of its best candidates are tried")
     dropped += [Dropped("", one.said, one.why) for one in evolved.dropped]
+    if evolved.silent:
+        said.append(f"{program.model} was asked for wordings and brought nothing back: {evolved.silent}")
+    elif not evolved.suggestions and not evolved.dropped:
+        said.append("GEPA found no wording that did better on the cases that it chooses by")
+    return bool(evolved.suggestions or not evolved.silent)
 
 
 # ---------------------------------------------------------------- the same ones again

@@ -125,7 +125,8 @@ def number_of(word: str, ideas: Sequence[Idea]) -> int:
     digits = word.removeprefix("idea:")
     number = int(digits) if digits.isdecimal() else 0
     if not 1 <= number <= len(ideas):
-        there = f"there are {len(ideas)}, counted from 1" if ideas else "there is none; `reroll ideas add` adds one"
+        known = "there is one, idea:1" if len(ideas) == 1 else f"they go from idea:1 to idea:{len(ideas)}"
+        there = known if ideas else "there is none; `reroll ideas add` adds one"
         raise UsageError(f"no idea `{word}`: {there}", slug="no-idea")
     return number
 

@@ -25,7 +25,7 @@ from reroll.program import Program, Request, canonical
 from reroll.rubric import NOT_ASKED, judging_body, sorted_params, verdict_of
 from reroll.sample import Sample
 from reroll.session import Spent
-from reroll.store import Store, StoredSample
+from reroll.store import NewSample, Store, StoredSample
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -91,6 +91,7 @@ class JudgeCalls:
         self._said: dict[tuple[str, str], Outcome] = {}
         self._broken: dict[tuple[str, str], Outcome] = {}
         self._silent = 0
+        self._stopped = False  # by Ctrl-C: then nothing more is asked
         self._beside = _Beside()
 
     def close(self) -> None:
@@ -178,12 +179,12 @@ class JudgeCalls:
 
     def _ask(self, questions: Sequence[_Question]) -> None:
         missing = {q.key: q for q in questions if q.key not in self._said and q.key not in self._broken}
-        if not missing:
+        if not missing or self._stopped:
             return
         if len(self._said) + len(missing) > MOST_KEPT:
             self._said.clear()
         self._recall(missing)
-        todo = [q for q in missing.values() if q.key not in self._said and self._may_be_kept(q)]
+        todo = self._kept([q for q in missing.values() if q.key not in self._said])
         for model in {id(q.opened.model): q.opened.model for q in todo}.values():
             self._draw(model, [q for q in todo if q.opened.model is model])
 
@@ -198,50 +199,59 @@ class JudgeCalls:
             if question is not None and not (outcome := _outcome(one.sample, question)).broken:
                 self._said[question.key] = outcome
 
-    def _may_be_kept(self, question: _Question) -> bool:
-        """Store the request, before it is sent. False where it holds a key: then it is not sent."""
+    def _kept(self, questions: list[_Question]) -> list[_Question]:
+        """Those whose requests are stored, before they are sent; one that holds a key is neither."""
         try:
-            self.store.put_request(question.key[0], question.request, question.opened.model.identity)
+            self.store.put_requests([(q.key[0], q.request, q.opened.model.identity) for q in questions])
+            return questions
         except UsageError as error:
-            self._broken[question.key] = _broken(f"the judge is not sent this answer: {error}")
-            return False
-        return True
+            if len(questions) > 1:
+                return [q for one in questions for q in self._kept([one])]
+            self._broken[questions[0].key] = _broken(f"the judge is not sent this answer: {error}")
+            return []
 
     def _draw(self, model: Model, todo: list[_Question]) -> None:
         """Ask, as many side by side as suits the judge; under a cap on money in batches that it has room for."""
         slots = self.store.reserve_all([(*q.key, 1) for q in todo])
-        draws = [(Draw(q.request, q.case_id, slot[0]), q) for q, slot in zip(todo, slots, strict=True)]
-        of = {id(draw): question for draw, question in draws}
+        draws = [Draw(q.request, q.case_id, slot[0]) for q, slot in zip(todo, slots, strict=True)]
+        of = {id(draw): question for draw, question in zip(draws, todo, strict=True)}
         width = self.concurrency or model.concurrency
         while draws:
             size = self._room(min(width, len(draws))) if self._capped else len(draws)
-            if size == 0 or self._out_of_time():
+            if size == 0 or self._stopped or self._out_of_time():
                 return
-            batch, draws = [draw for draw, _ in draws[:size]], draws[size:]
+            batch, draws = draws[:size], draws[size:]
             ends = None if self.spent is None else self.spent.begin(self.max_seconds)
-            stopped = self._beside.draw(model, batch, width, ends, lambda draw, s: self._settled(of[id(draw)], draw, s))
-            if stopped:
-                return
+            self._stopped |= self._beside.draw(
+                model, batch, width, ends, lambda came: self._settled([(of[id(draw)], draw, s) for draw, s in came])
+            )
 
-    def _settled(self, question: _Question, draw: Draw, sample: Sample) -> None:
-        """Store a reply, count what it took, then read it. Raises: NotCompleted where nothing comes back any more."""
-        self.store.add_sample(
-            sample,
-            request_id=question.key[0],
-            series=question.key[1],
-            idx=draw.index,
-            program_id=question.opened.program_id,
-            case_id=question.case_id,
-            variant=SERIES,
-            source="judge",
+    def _settled(self, came: Sequence[tuple[_Question, Draw, Sample]]) -> None:
+        """Store replies, count what they took, then read them. Raises: NotCompleted where none comes back any more."""
+        self.store.add_samples(
+            [
+                NewSample(
+                    sample,
+                    request_id=question.key[0],
+                    series=question.key[1],
+                    idx=draw.index,
+                    program_id=question.opened.program_id,
+                    case_id=question.case_id,
+                    variant=SERIES,
+                    source="judge",
+                )
+                for question, draw, sample in came
+            ]
         )
-        self.calls += sample.calls
-        if self.spent is not None:
-            self.spent.add_judging(sample)
-        outcome = _outcome(sample, question)
-        (self._broken if outcome.broken else self._said)[question.key] = outcome
-        self._silent = 0 if sample.completion is not None else self._silent + 1
+        for question, _, sample in came:
+            self.calls += sample.calls
+            if self.spent is not None:
+                self.spent.add_judging(sample)
+            outcome = _outcome(sample, question)
+            (self._broken if outcome.broken else self._said)[question.key] = outcome
+            self._silent = 0 if sample.completion is not None else self._silent + 1
         if self._silent >= DEAD_AFTER:
+            question, _, sample = came[-1]
             raise NotCompleted(
                 f"the judge {question.opened.program.model} stopped answering: {self._silent} calls in a row brought "
                 f"nothing back, the last with: {sample.error}; what was drawn is stored, and the same command goes on "
@@ -313,9 +323,9 @@ class _Beside:
         draws: Sequence[Draw],
         width: int,
         deadline: float | None,
-        settled: Callable[[Draw, Sample], None],
+        settled: Callable[[Sequence[tuple[Draw, Sample]]], None],
     ) -> bool:
-        """Make the draws; each is given to `settled`, in this thread, as it comes. Whether Ctrl-C ended it early.
+        """Make the draws; what comes is given to `settled`, in this thread. Returns whether Ctrl-C ended it early.
 
         What `settled` raises ends it early too, once what is in flight had its grace and was given to it.
         """
@@ -328,19 +338,22 @@ class _Beside:
         with _ctrl_c(stop) as pressed:
             while True:
                 try:
-                    one = came.get(timeout=LOOK_EVERY)
+                    got = [came.get(timeout=LOOK_EVERY)]
+                    while not came.empty():
+                        got.append(came.get())
                 except queue.Empty:
                     continue
-                if one is None:
-                    break
                 try:
-                    settled(*one)
+                    if replies := [one for one in got if one is not None]:
+                        settled(replies)
                 except RerollError as error:
                     failed = failed or error
                     stop()
                 except BaseException:
                     stop()
                     raise
+                if got[-1] is None:
+                    break
         if failed is not None:
             raise failed
         if ended and not isinstance(ended[0], asyncio.CancelledError):

@@ -38,7 +38,8 @@ class Entry:
     verdict:       accept, reject or undecided; None where it was applied and never tried here. tries: how often it was.
     before, after: failure rates of the neighbours; case_before, case_after: of the case itself.
     control_harm:  by how much more often control cases fail; `high` bounds it.
-    tokens, extra_calls, usd: what it adds to one request; None: not known. branches: places where code decides;
+    tokens, extra_calls, usd: what it adds to one request, of tokens those of the prompt (and of the answer too, in a
+                   trial that did not tell them apart); None: not known. branches: places where code decides;
                    literals: values that are written into it.
     worth:         how much more often requests fail without it, from the newest trial of another fix that took it out.
     stands:        of a fix in the program: `earns` (its worth is above 0), `debt` (it may be worth nothing, and a worth
@@ -168,7 +169,7 @@ def _tried(one: Made, id: str, fix: Mapping[str, JSON]) -> Entry:
         case_before=case[0],
         case_after=case[1],
         control_harm=_est(card.get("control_harm")),
-        tokens=_number(card.get("tokens")),
+        tokens=_number(card.get("prompt_tokens", card.get("tokens"))),
         extra_calls=_number(card.get("extra_calls")),
         usd=_number(card.get("usd")),
         branches=_branches(str(fix.get("kind", ""))) if card.get("branches") is None else int(card["branches"]),

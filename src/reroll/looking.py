@@ -101,15 +101,18 @@ class Parted:
     tree: Branch
 
 
-def parted_samples(project: Project, store: Store, case_id: str, least: int = 1) -> Parted:
-    """The draws of one case, run together where they begin alike: where they part, and how each branch fares.
+def parted_samples(project: Project, store: Store, case_id: str, least: int = 1, most: int | None = None) -> Parted:
+    """The runs of one case as it is, run together where they begin alike: where they part, and how each branch fares.
 
-    Args: least: branches with fewer runs are left out, and counted. Raises: UsageError if nothing is stored of it.
+    Args: least: branches with fewer runs are left out, and counted; most: only the newest so many are looked at.
+    Raises: UsageError if nothing is stored of it.
     """
     known_case(store, case_id)
-    runs = store.samples(case_id=case_id, source=RUNS, payload=True)
-    # What was drawn with its request changed, for a cause or an audit, says nothing of where this one parts.
-    found = [s for s in runs if s.sample.completion is not None and s.variant.split()[0] not in ("cause", "audit")]
+    # What was drawn with its request changed, for a cause, an audit or a fix, says nothing of where this one parts.
+    runs = store.samples(
+        case_id=case_id, source=RUNS, variant="baseline", payload=True, limit=most, newest=most is not None
+    )
+    found = [s for s in runs if s.sample.completion is not None]
     said = [s.sample.completion for s in found if s.sample.completion is not None]
     by: Literal["tokens", "words"] = "tokens" if said and all(c.tokens for c in said) else "words"
     tree = Tree(case_id)

@@ -15,7 +15,7 @@ from reroll.match import NotJSON, clean, excerpt, parse
 from reroll.program import canonical, content_id
 from reroll.sample import Completion
 
-__all__ = ["NOT_ASKED", "PARAMS", "judging_body", "prompt_id", "verdict_of"]
+__all__ = ["NOT_ASKED", "PARAMS", "judging_body", "prompt_id", "sorted_params", "verdict_of"]
 
 Said = tuple[Literal["pass", "fail", "invalid"], str]
 

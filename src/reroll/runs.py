@@ -131,7 +131,7 @@ class Runs(Sequence[Judged]):
     def words(self, check: int | None = None) -> Outcomes:
         """Their outcomes as they are now; of one check, by its place among the case's, or of all together."""
         codes = self._kept.codes if check is None else self._kept.checks[check]
-        return Outcomes.of_codes(codes[: len(self)])
+        return Outcomes.of_codes(memoryview(codes)[: len(self)])
 
     @property
     def indices(self) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from reroll.answer import Cost, Rate, to_json
 from reroll.evidence import Est
+from reroll.match import excerpt
 from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.reworded import Dropped
 from reroll.scorecard import ClaimState, FixVerdict, Net, Rules
@@ -92,9 +93,11 @@ class Card:
 
     phase:      `choosing`: seen only on the half of the neighbours that fixes are chosen by; `final`: on the other.
     claims:     each of `scorecard.CLAIMS`: shown, refuted, open or not_examined.
+    broke:      runs in which its own step broke, which have failed; broke_on: what one of them broke on.
     stopped:    runs in which it withheld the answer; stopped_right: those in which the program's own was right.
     literals:   what it copies from the reported case; branches: conditions that it adds.
-    tokens:     prompt and completion tokens that it adds per request; extra_calls, seconds, usd: the same for those.
+    tokens:     prompt and completion tokens that it adds per request, prompt_tokens: of them those of the prompt;
+                extra_calls, seconds, usd: the same for those.
     needed:     further calls until there is a verdict if all goes on as so far; None: no end in sight.
     beaten_by:  another fix that did better on the half for choosing.
     idea:       the words of the idea that it came of, and then `author` whose it was; both only with a verdict.
@@ -143,6 +146,9 @@ class Card:
     forecast: Forecast | None = None
     written: str = ""
     margin: float = Rules().margin
+    broke: int = 0
+    broke_on: str = ""
+    prompt_tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +299,7 @@ def _about(card: Card, found: Tried) -> list[str]:
     said = [_cure(card)]
     if card.verdict == "reject":
         said.append(f"It is rejected: {'; '.join(_why(card, found))}")
-        return [*said, *_stopped(card), *_thanks(card)]
+        return [*said, *_broke(card), *_stopped(card), *_thanks(card)]
     said.append(_harm(card, found))
     if card.verdict == "accept":
         said.append(f"It is accepted{f' and kept in {card.written}' if card.written else ''}.")
@@ -301,7 +307,11 @@ def _about(card: Card, found: Tried) -> list[str]:
             said.append(_net(card.net))
     else:
         said.append(_open(card))
-    return [*said, *_stopped(card), *_debts(card), *_thanks(card)]
+    return [*said, *_broke(card), *_stopped(card), *_debts(card), *_thanks(card)]
+
+
+def _broke(card: Card) -> list[str]:
+    return [f"In {counts('run', card.broke)} its own step broke: {excerpt(card.broke_on, 120)}."] if card.broke else []
 
 
 def _debts(card: Card) -> list[str]:

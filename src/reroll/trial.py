@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reroll.case import Case
+from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.fix import Fix
 from reroll.models.model import Draw, Model
@@ -36,10 +37,11 @@ RATES = ("case", "neighbour", "choosing")  # sets whose failure rate is needed, 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What is known of a run that may share. whose: the index of the baseline's run whose completion it got."""
+    """What is known of a run that may share. whose: the index of the baseline's run whose completion it got; broke:
+    what the fix's own step broke on, empty where it did not."""
 
     whose: int | None
-    broke: bool
+    broke: str
     blocked: bool
 
 
@@ -143,7 +145,8 @@ class Trial:
         found = Variant(name, session, fix, shared=only_adds_steps(before, after))
         if found.shared:
             model: Model = SharedModel(_bare(session.model), lambda draw: self._first(found, draw))
-            found.session = session.like(model=around(model, after, session.checker))
+            # Only here can a draw be given what is there already: actors of a cluster open the model anew.
+            found.session = session.like(model=around(model, after, session.checker), engine=run_draws)
         found.ties = {
             of: frozenset(k for k, case in enumerate(cases) if untouched(before, after, case))
             for of, cases in self.sets.items()
@@ -201,7 +204,7 @@ class Trial:
             broke = one.sample.error is not None and (took is None or not took.drawn or took.drawn[-1].error is None)
             known[one.seq] = Read(
                 int(whose.removeprefix(PAIR)) if whose.startswith(PAIR) else None,
-                broke,
+                (one.sample.error or "no words") if broke else "",
                 one.sample.completion is not None and one.sample.completion.finish_reason == "blocked",
             )
 
@@ -282,6 +285,11 @@ class Trial:
                     total += 1
                     right += words[places[place]] == "pass"
         return total, right
+
+    def broken(self, variant: Variant) -> tuple[int, str]:
+        """In how many runs a step of this fix broke, and on what; that a model brought nothing is not among them."""
+        why = [one.broke for read in variant.read.values() for one in read.values() if one.broke]
+        return len(why), why[0] if why else ""
 
     def _by_place(self, variant: Variant, of: str, case: int) -> list[tuple[int, int]]:
         """The baseline's runs in order, each with the place of its pair."""

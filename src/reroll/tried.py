@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reroll.answer import to_json
+from reroll.case import Case
 from reroll.conclude import rate_of
 from reroll.copying import copies
 from reroll.evidence import Est
@@ -84,6 +85,7 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
     prevalence = before.prevalence
     burden = _burden(trial, variant)
     stopped, stopped_right = trial.withheld(variant)
+    broke, broke_on = trial.broken(variant)
     return Card(
         id=fix.id,
         fix=fix.fix,
@@ -120,6 +122,9 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
         alike=status.alike,
         pile_up=pile_up,
         margin=rules.margin,
+        broke=broke,
+        broke_on=broke_on,
+        prompt_tokens=burden.prompt_tokens,
     )
 
 
@@ -175,6 +180,7 @@ class _Burden:
     calls: float
     seconds: float | None
     usd: float | None
+    prompt_tokens: float | None
 
 
 def _burden(trial: Trial, variant: Variant) -> _Burden:
@@ -182,7 +188,7 @@ def _burden(trial: Trial, variant: Variant) -> _Burden:
     after = [one for of in trial.sets for runs in variant.runs[of] for one in runs.first(LOOKED_AT)]
     before = [one for of in trial.sets for runs in trial.baseline.runs[of] for one in runs.first(LOOKED_AT)]
     if not after or not before:
-        return _Burden(None, 0.0, None, None)
+        return _Burden(None, 0.0, None, None, None)
 
     stepped = bool(variant.program.steps)
     calls = _calls(variant) if stepped else 1.0
@@ -207,6 +213,7 @@ def _burden(trial: Trial, variant: Variant) -> _Burden:
         calls - calls_before,
         more(lambda sample: float(sum(a.seconds for a in sample.attempts))),
         more(lambda sample: sample.usage.usd),
+        more(lambda sample: sample.usage.prompt_tokens),
     )
 
 
@@ -268,6 +275,8 @@ def _caveats(asked: Asked, cards: Sequence[Card]) -> list[str]:
         said.append(
             f"only {held} held out, so what is said of others like it rests on few; `reroll neighbours` makes more"
         )
+    if sets.idle:
+        said.append(_idle_words(sets.idle))
     if not sets.lookalike:
         said.append("the case has no look-alikes, so nothing is known about requests that only look like it")
     if not sets.control:
@@ -288,6 +297,14 @@ def _caveats(asked: Asked, cards: Sequence[Card]) -> list[str]:
             "is, and each has this chance of error of its own"
         )
     return said
+
+
+def _idle_words(idle: Sequence[Case]) -> str:
+    """Cases that were left out, since nothing says what a right answer to them is."""
+    names = ", ".join(f"`{case.id}`" for case in idle[:3])
+    more = f" and {len(idle) - 3} more" if len(idle) > 3 else ""
+    have = "has no checks, so it was" if len(idle) == 1 else "have no checks, so they were"
+    return f"{names}{more} {have} left out; give {'it' if len(idle) == 1 else 'them'} some, such as `schema: true`"
 
 
 def _tried_before(asked: Asked) -> int:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reroll.answer import OutcomeWord
+from reroll.answer import OutcomeWord, ProgressEvent
 from reroll.case import Case
 from reroll.compare import best_of
 from reroll.errors import ModelError, NotCompleted
-from reroll.evidence import Evidence
 from reroll.fix import Fix
 from reroll.in_reach import USUAL, affordable, out_of_reach
+from reroll.numbers import counts
 from reroll.reduction import Pairs
-from reroll.runner import tell
 from reroll.scorecard import (
     ClaimState,
     ClaimWord,
@@ -40,13 +39,15 @@ REJECT_PATCH, REJECT_LEVER = 150, 500
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """The cases of a trial. choosing and neighbour: the two halves of the neighbours; neighbour is the sealed one."""
+    """The cases of a trial. choosing and neighbour: the two halves of the neighbours; neighbour is the sealed one.
+    idle: cases that would belong here, and have no checks to tell a right answer by."""
 
     case: tuple[Case, ...]
     choosing: tuple[Case, ...]
     neighbour: tuple[Case, ...]
     lookalike: tuple[Case, ...]
     control: tuple[Case, ...]
+    idle: tuple[Case, ...] = ()
 
     @property
     def there(self) -> tuple[SetWord, ...]:
@@ -240,7 +241,7 @@ async def _measured(asked: Asked, course: Course, name: str) -> None:
             return {s: have[s].n + n for s, n in wanted.items()}
 
         units = units_of(affordable(more, lambda m: trial.calls_for(units_of(m), [name]), _left(asked)))
-        if not may_go_on(asked, course, trial.calls_for(units, [name]) if units else _left(asked) + 1):
+        if not may_go_on(asked, course, trial.calls_for(units or units_of(more), [name])):
             return
         await trial.draw(units, [name])
 
@@ -285,7 +286,7 @@ def may_go_on(asked: Asked, course: Course, calls: int) -> bool:
     if any(s.stopped for s in sessions):
         return False
     if calls > _left(asked):
-        course.stopped = f"the budget of {asked.baseline.options.budget:,} calls is used"
+        course.stopped = _budget_words(asked, calls)
         return False
     if any(too_dear(s) for s in sessions):
         course.stopped = "the limit on money is reached"
@@ -296,13 +297,39 @@ def may_go_on(asked: Asked, course: Course, calls: int) -> bool:
     return not asked.baseline.spent.out_of_time()
 
 
+def _budget_words(asked: Asked, calls: int) -> str:
+    """That the next runs are not paid for, and how few calls were too few where none was made."""
+    budget = counts("call", asked.baseline.options.budget)
+    if _used(asked):
+        return f"the budget of {budget} is used"
+    return f"the next runs may take {counts('call', calls)}, and the budget is {budget}, so none was made"
+
+
 def _reused(asked: Asked, trial: Trial) -> None:
     asked.baseline.spent.reused += sum(len(runs) for v in trial.all for all_of in v.runs.values() for runs in all_of)
 
 
 def _tell(asked: Asked, trial: Trial, what: str) -> None:
+    """Where it stands: calls of all programs together. How often the case fails as it is has its own denominator."""
     words = [word for runs in trial.baseline.runs["case"] for word in runs.words()]
-    tell(asked.baseline, asked.sets.case[0].id, Evidence.of(words), what, len(words) + max(0, _left(asked)))
+    spent = asked.baseline.spent
+    asked.baseline.notify(
+        ProgressEvent(
+            phase="case",
+            case_id=asked.sets.case[0].id,
+            calls=_used(asked),
+            budget=asked.baseline.options.budget,
+            failures=None,
+            invalid=0,
+            estimate=None,
+            low=0.0,
+            high=1.0,
+            doing=f"as it is {words.count('fail')} of {counts('run', len(words))} failed" if words else "",
+            question=what,
+            usd=spent.usd,
+            seconds=spent.seconds,
+        )
+    )
 
 
 def price_of(sets: Sets, rules: Rules, fixes: int = 1, *, shared: bool = False) -> tuple[int, int]:

@@ -31,6 +31,7 @@ from reroll.settings import setting
 from reroll.trial import only_adds_steps
 from reroll.tried import concluded, remember_fixes
 from reroll.trying import Asked, Course, Sets, may_go_on, price_of, try_fixes
+from reroll.words import points
 
 __all__ = ["Candidate", "candidates_of", "price_words", "sets_of", "try_out"]
 
@@ -64,15 +65,17 @@ def sets_of(project: Project, case: Case) -> Sets:
     control = tuple(c for c in project.cases if c.set == "control" and c.checks and c.id != case.id)
     if not control:  # then the project's other cases, whatever they were reported for
         control = tuple(c for c in project.cases if c.set == "case" and c.checks and c.id != case.id)
-    return Sets((case,), tuple(choosing), tuple(sealed), lookalikes, control)
+    idle = tuple(c for c in project.cases if not c.checks and (c.of == case.id or c.set == "control"))
+    return Sets((case,), tuple(choosing), tuple(sealed), lookalikes, control, idle)
 
 
 def price_words(price: TryPrice, rules: Rules) -> str:
     """What trying will take, before the first run."""
+    harm = points(rules.margin, signed=False)
     return (
         "where the case fails half of the time, rejecting a special case takes up to about "
         f"{counts('call', price.reject)}, accepting a good fix about "
-        f"{price.accept:,} (most of them to rule out a harm of {rules.margin:.1%} on ordinary requests; --margin), "
+        f"{price.accept:,} (most of them to rule out a harm of {harm} on ordinary requests; --margin), "
         f"at the very most {price.most:,}; Ctrl-C stops it, --budget limits it"
     )
 

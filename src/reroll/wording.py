@@ -42,6 +42,11 @@ def variant_of(project: Project, name: str) -> Program:
         return with_part(project.program, *change)
     folder = _folder(name)
     if folder is None:
+        if any(fix.fix == name for fix in project.fixes):
+            raise UsageError(
+                f"`{name}` is a fix; `reroll try {name} --case ID` holds it against the program as it is",
+                slug="no-variant",
+            )
         raise UsageError(
             f"no variant `{name}`: it is neither `{BASELINE}`, nor PART=VALUE such as params.temperature=0, "
             "nor a folder with a program.yaml",

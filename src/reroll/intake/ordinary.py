@@ -121,7 +121,8 @@ class Ordinary:
 
     def look(self, call: Call) -> None:
         if call.own is not None or call.placed.key in self._seen:
-            self.left[KNOWN] += call.own is not None
+            if call.own is not None:
+                self.left[KNOWN] += 1
             return
         self._seen.add(call.placed.key)
         found = self._case(call)

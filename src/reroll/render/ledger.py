@@ -16,6 +16,13 @@ from reroll.render.pieces import Lines, badge, caveat_lines, titled
 __all__ = ["VERDICTS", "entry_lines", "show_ledger"]
 
 VERDICTS = {"accept": ("pass", "accepted"), "reject": ("fail", "rejected"), "undecided": ("undecided", "undecided")}
+WHY = {
+    "cures": "it does not help the reported request",
+    "helps": "it does not help requests like it",
+    "generalises": "it helps others too little: a special case",
+    "spares_lookalikes": "it breaks look-alikes",
+    "spares_control": "it breaks ordinary requests",
+}
 STANDS = {"earns": ("pass", "earns its place"), "debt": ("fail", "debt"), "unknown": ("undecided", "worth not known")}
 
 
@@ -59,7 +66,8 @@ def entry_lines(entry: Entry, pen: Pen) -> Lines:
         told.append(f"harm elsewhere at most {_points(entry.control_harm.high)}")
     lines += pen.wrap(pen.text("; ".join(told)), 5, 5) if told else []
     if entry.reasons:
-        lines += pen.wrap(pen.text(f"why: {'; '.join(entry.reasons)}", "dim"), 5, 5)
+        why = "; ".join(WHY.get(reason, reason) for reason in entry.reasons)
+        lines += pen.wrap(pen.text(f"why: {why}", "dim"), 5, 5)
     if costs := _costs(entry):
         lines += pen.wrap(pen.text(f"adds {costs}", "dim"), 5, 5)
     if entry.stands is not None:

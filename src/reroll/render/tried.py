@@ -10,6 +10,7 @@ from reroll.numbers import counts, percent
 from reroll.render.bars import axis
 from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, legend, rate_row, titled
+from reroll.scorecard import Net
 from reroll.scored import SETS_IN_WORDS, Card, Forecast, SetShown, Tried, foretold_words
 from reroll.words import between_points, points
 
@@ -86,7 +87,10 @@ def _card(card: Card, found: Tried, pen: Pen, *, alone: bool) -> Lines:
         lines += pen.wrap(pen.text(_foretold(card, card.forecast), "dim"), 5)
     if card.because:
         lines += pen.wrap(pen.text(_suggested(card), "dim"), 5)
-    lines += pen.wrap(pen.text(_burden(card), "dim"), 5)
+    if card.net is not None and card.net.per_10k.n:
+        lines += pen.wrap(pen.text(_net(card.net), "dim"), 5)
+    if burden := _burden(card):
+        lines += pen.wrap(pen.text(burden, "dim"), 5)
     return titled(name, lines, pen)
 
 
@@ -138,6 +142,8 @@ def _number(word: str, card: Card) -> str:
         est = card.generalisation
         if est.value is None:
             return ""
+        if card.claims[word] == "shown":  # on one side, as it is claimed; a range of two sides may reach below it
+            return f"{est.value:.2f} of it, and surely at least half"
         high = "" if est.high is None else f" to {est.high:.2f}"
         return f"{est.value:.2f} of it ({est.low or 0.0:.2f}{high or ' or more'})"
     harm = card.lookalike_harm if word == "spares_lookalikes" else card.control_harm
@@ -158,16 +164,35 @@ def _share(of: str, gain: Est) -> str:
     return f"takes away {percent(max(0.0, gain.value))} {of} ({percent(max(0.0, low))} to {percent(max(0.0, high))})"
 
 
+def _net(net: Net) -> str:
+    """What comes of it in 10,000 requests, and from which share of them on it does more good than harm."""
+    least, most = sorted((-(net.per_10k.low or 0.0), -(net.per_10k.high or 0.0)))
+    said = f"of 10,000 requests, {percent(net.prevalence)} of them like this one: "
+    said += f"{_signed(-(net.per_10k.value or 0.0))} failures ({_signed(least)} to {_signed(most)})"
+    even = net.break_even
+    if even is None:
+        return said
+    worst = "" if net.break_even_at_worst is None else f", at worst {percent(net.break_even_at_worst, 'up')}"
+    return f"{said}; it breaks even where {percent(even)} of them are{worst}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+,.0f}".replace("-", "−")
+
+
 def _burden(card: Card) -> str:
+    if not card.case.after.n and not card.neighbours.after.n:
+        return ""  # nothing ran, so nothing is known of it
     said = []
     if card.tokens is not None:
-        said.append(f"{card.tokens:+.0f} tokens".replace("-", "−"))
+        of = "" if not card.prompt_tokens else f", {_signed(card.prompt_tokens)} of them in the prompt"
+        said.append(f"{_signed(card.tokens)} tokens{of}" if round(card.tokens) else "no more tokens")
     if abs(card.extra_calls) >= 0.005:
         said.append(f"{card.extra_calls:+.2f} calls")
     if card.seconds is not None and abs(card.seconds) >= 0.05:
-        said.append(f"{card.seconds:+.1f} s")
+        said.append(f"{card.seconds:+.1f} s".replace("-", "−"))
     if card.usd is not None and card.usd:
-        said.append(f"{1000 * card.usd:+.2f} USD per thousand")
+        said.append(f"{1000 * card.usd:+.2f} USD per thousand".replace("-", "−"))
     if card.branches:
         said.append("1 further branch" if card.branches == 1 else f"{card.branches} further branches")
     if card.literals:

@@ -19,7 +19,7 @@ from reroll.allocating import give_back
 from reroll.errors import RerollError, StoreError
 from reroll.output import complain
 from reroll.render.figures import PAGE_CSS
-from reroll.web import door, jobs, live, receiver
+from reroll.web import door, jobs, live, pages_learn, receiver
 from reroll.web.access import Access, Guard, Refused
 from reroll.web.beside import beside
 from reroll.web.glimpse import Glimpses
@@ -53,6 +53,7 @@ def create_app(home: Home, access: Access) -> Starlette:
             warming = asyncio.gather(*(run_in_threadpool(one, home) for one in (app.state.glimpses.warm, warm)))
             yield
             warming.cancel()
+            await run_in_threadpool(pages_learn.let_go)
 
     routes: Sequence[BaseRoute] = [
         Route("/healthz", lambda request: PlainTextResponse("ok")),

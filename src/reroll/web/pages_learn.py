@@ -31,7 +31,7 @@ from reroll.render.figures import (
 from reroll.web.access import Refused
 from reroll.web.view import page
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "let_go"]
 
 HOTTEST = 1.5  # above, what the model does not list by name has too much of the chance
 MOST_WORDS = 160  # characters of the reader's own wording
@@ -40,6 +40,11 @@ NOTHING = "-" * len(LESSONS)
 SCORES = {"right": "r", "near": "n", "off": "o", "": "-"}
 EMPTY = {"runs": (), "score": None, "pieces": (), "requests": (), "picked": None, "dud": None, "more": ()}
 _play = Playground()
+
+
+def let_go() -> None:
+    """Close the tour's model, which all readers share; the next step opens it again."""
+    _play.close()
 
 
 def tour(request: Request) -> Response:

@@ -16,9 +16,10 @@ from reroll.check import overall
 from reroll.errors import RerollError
 from reroll.looking import judged_texts, parted_samples, said_by
 from reroll.numbers import counts, percent
+from reroll.project import Project
 from reroll.render.figures import Figure, fork_tree, two_distributions
 from reroll.sample import Token
-from reroll.store import Store
+from reroll.store import Store, StoredSample
 from reroll.web import figured
 from reroll.web.actions import offer
 from reroll.web.home import Home
@@ -196,7 +197,8 @@ def tokens_page(request: Request) -> Response:
         if source:
             pieces = _with_ways(pieces, judged_texts(project, home.store, stored.request_id, MOST_WAYS))
         asked = [("surprise", "How unlikely was this?")]
-        if not _passed(home.store, stored.id):  # what is right went astray nowhere
+        # What is right went astray nowhere; and how another request goes on tells nothing of this one.
+        if not _passed(home.store, stored.id) and _asked_now(home, project, stored):
             asked.insert(0, ("forks", "Find the token that led it astray"))
         offers = {
             name: offer(home, project, name, label=label, sample=stored.id, case=stored.case_id)
@@ -222,6 +224,13 @@ def tokens_page(request: Request) -> Response:
     )
 
 
+def _asked_now(home: Home, project: Project, stored: StoredSample) -> bool:
+    """Whether the program as it is asks what this sample answered."""
+    case = case_named(home, stored.case_id)
+    now, then = project.program.render(case.input, case.history), home.store.get_request(stored.request_id).request
+    return (now.body, now.raw) == (then.body, then.raw)
+
+
 def tree_page(request: Request) -> Response:
     """All runs of a case, run together where they begin alike."""
     home: Home = request.app.state.home
@@ -229,8 +238,9 @@ def tree_page(request: Request) -> Response:
     count = next((c.n for c in home.store.case_counts() if c.case_id == case.id), 0)
     figures: dict[str, figured.Draw] = {}
     parted = None
-    if 0 < count <= MOST_TREE:
-        parted = parted_samples(home.project(), home.store, case.id, least=max(1, count // 200))
+    if count:
+        least = max(1, min(count, MOST_TREE) // 200)
+        parted = parted_samples(home.project(), home.store, case.id, least, MOST_TREE)
         tree = parted.tree
         figures["tree"] = lambda width: fork_tree(
             "tree", tree, title="Where the answers part, and how each way fares", width=width
