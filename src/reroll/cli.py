@@ -64,7 +64,7 @@ COMMON, SPENDING, ANSWERING, PICTURES, FAKED = Common(), Spending(), Answering()
 
 @app.command
 def demo(*, common: Common = COMMON, spending: Spending = SPENDING, pictures: Pictures = PICTURES) -> int:
-    """Investigate one report on the bundled model and example project, in a folder of its own."""
+    """Investigate one report on the bundled model and example project; no key is needed, and nothing is left behind."""
     from reroll import commands
 
     return commands.demo(common, spending, pictures)

@@ -34,7 +34,7 @@ def futures(
     width
         How narrow the range of the failure rate is to be.
     down_to
-        Also follow everything that is at least this likely, such as 1e-6 (default: only what the rate needs).
+        Also follow everything that is at least this likely, such as 1e-6; 1 follows only what the rate needs.
     draws
         Hold so many plain runs against the probabilities that were read.
     """
