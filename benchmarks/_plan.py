@@ -49,6 +49,7 @@ PLAN: dict[str, Job] = {
     "inquiry": Job((1500, 33), (), _("--runs 1 --peers 2")),
     "interval": Job((200, 20), (), _("--runs 10")),
     "judge": Job((60, 8), (), _("--runs 100")),
+    "judging": Job((12, 4), (), _("--calls 200")),
     "kills": Job((570, 12), (), _("--kills 3")),
     "levers": Job((600, 0), (), None),
     "luck": Job((110, 8), (), _("--runs 20")),

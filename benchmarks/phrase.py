@@ -84,7 +84,8 @@ def false(report: Report, runs: int) -> None:
             rightly += bool(never) and set(found.aside) >= never
         aside = f"{rightly / runs:.1%}" if max(rates) >= 1 else "-"
         rows.append([name, f"{wrong / runs:.1%}", f"{peeked / runs:.1%}", f"{wrongly / runs:.1%}", aside])
-        report.bar(f"false 'differ': {name}", wrong / runs, ALPHA)
+        peer = ("chi-square at every look", peeked / runs)
+        report.bar(f"false 'differ': {name}", wrong / runs, ALPHA, peer=peer)
         report.bar(f"wrongly set aside: {name}", wrongly / runs, 0.01)
     head = [
         "wordings",

@@ -20,6 +20,7 @@ if str(HERE) not in sys.path:
 
 from generating.commands import blocks as command_blocks  # noqa: E402
 from generating.forms import blocks as form_blocks  # noqa: E402
+from generating.glossary import glossary  # noqa: E402
 from generating.house import blocks as house_blocks  # noqa: E402
 from generating.house import picture  # noqa: E402
 from generating.levers import blocks as lever_blocks  # noqa: E402
@@ -59,6 +60,7 @@ def files() -> dict[Path, str]:
     texts = blocks()
     found = {page: renewed(page.read_text(encoding="utf-8"), texts) for page in pages()}
     found[HERE / "images" / "house.svg"] = picture()
+    found[HERE.parent / "src" / "reroll" / "web" / "glossary.json"] = glossary()
     return found | {HERE / "schemas" / f"{name}.json": json.dumps(s, indent=2) + "\n" for name, s in schemas().items()}
 
 

@@ -47,10 +47,10 @@ class Odd(Slow):
 
 
 @contextmanager
-def command(folder: Path, model: Slow, case: Case = CASE, **options: Any) -> Iterator[Session]:
-    """The session of one command on the store of this folder."""
+def command(folder: Path, model: Slow, case: Case = CASE, url: str = "", **options: Any) -> Iterator[Session]:
+    """The session of one command on the store of this folder, or on that of a server."""
     project = Project(folder, Program(program="greeting", model="slow"), (case,), (), ())
-    with Store.open(folder / "store.sqlite") as store, Checker(folder) as checker:
+    with Store.open(url or folder / "store.sqlite") as store, Checker(folder) as checker:
         store.put_program(project.program)
         yield Session(project, store, model, checker, Options(**options))
 
@@ -134,8 +134,10 @@ def test_calls_that_overlap_come_to_the_outcomes_of_a_recount(seed: int, tmp_pat
         assert all(len(said) == 1 for said in in_store(session).values())
 
 
-def test_what_somebody_else_drew_meanwhile_is_read_and_counts_in_its_place(tmp_path: Path) -> None:
-    with command(tmp_path, Odd(script(4, 0.3), 10)) as session, command(tmp_path, Odd(script(5, 0.3), 10)) as other:
+def what_two_commands_drew_counts_in_its_place(folder: Path, url: str = "") -> None:
+    """Two commands draw at once from one series; the one that asks has both, as a recount has them."""
+    ours, theirs = Odd(script(4, 0.3), 10), Odd(script(5, 0.3), 10)
+    with command(folder, ours, url=url) as session, command(folder, theirs, url=url) as other:
 
         async def both() -> Runs:
             at = slots(session, CASE)
@@ -146,6 +148,10 @@ def test_what_somebody_else_drew_meanwhile_is_read_and_counts_in_its_place(tmp_p
         runs = asyncio.run(both())
         assert runs.indices == list(range(60))
         assert [one.outcome for one in runs] == recount(session)
+
+
+def test_what_somebody_else_drew_meanwhile_is_read_and_counts_in_its_place(tmp_path: Path) -> None:
+    what_two_commands_drew_counts_in_its_place(tmp_path)
 
 
 def test_more_than_is_held_is_read_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +265,17 @@ def test_checks_that_others_answer_wait_until_nothing_is_in_flight(kind: str) ->
     for checks in ((slow,), (*CASE.checks, Check.of("any", [CASE.checks[0], Check.of("not", slow)]))):
         assert not at_hand.judges_at_once(CASE.model_copy(update={"checks": checks}))
     assert at_hand.judges_at_once(CASE)
+
+
+def test_what_an_outage_left_behind_does_not_count_though_it_was_judged(tmp_path: Path) -> None:
+    with command(tmp_path, Odd(script(2, 0.3), 10)) as session:
+        at = slots(session, CASE)
+        runs = judged(session, at)
+        asyncio.run(draw_more(session, [at], 20))
+        session.store.mark_outage([one.id for one in session.store.samples() if one.idx >= 15])
+        runs = judged(session, at, runs)
+        assert runs.indices == list(range(15))
+        assert [one.outcome for one in runs] == recount(session)
 
 
 def test_draws_that_are_older_than_their_checks_do_not_count_though_they_were_just_made(tmp_path: Path) -> None:

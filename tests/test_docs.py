@@ -34,7 +34,7 @@ from reroll.answer import (
     ShownSample,
     VariantRate,
 )
-from reroll.cli import app, main
+from reroll.cli import GROUPS, app, main
 from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.init import init_project
@@ -158,6 +158,21 @@ def test_every_command_has_a_page_and_a_place_in_the_index(generate: ModuleType)
         assert text.startswith(f"# reroll {name}\n\n*{question}*\n"), "the page answers the question of the index"
         headings = re.findall(r"^## (.+)$", text, re.M)
         assert headings[-4:] == ["Options", "Exit codes", "JSON", "Related"], name
+
+
+def test_help_has_every_command_in_one_group_and_each_option_in_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sorted(sum(GROUPS.values(), ())) == sorted(name for name in app if not name.startswith("-"))
+    for words in ([], ["investigate"], ["compare"], ["audit"]):
+        assert main([*words, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert "[default: False]" not in shown
+        assert "[default: ()]" not in shown
+        if not words:
+            assert [title for title in GROUPS if f"─ {title} ─" in shown] == list(GROUPS)
+        said = " ".join(re.sub("[│╭╮╰╯─]", " ", shown).split())
+        for argument in app[words[0]].assemble_argument_collection(parse_docstring=True) if words else ():
+            assert " ".join((argument.parameter.help or "").split()) in said
+    assert "[default: PJZCLSRV]" in said
 
 
 ELSEWHERE = {

@@ -19,7 +19,7 @@ factor neutral factors
 outcomes evidence calibrate paired race
 verdict suite_gate walks drift_rule drift recovery watch_budget watching
 population shrinkage variation wording_rounds paraphrase
-moments pinned swapping manners neighbours lookalikes compare beta judge audit
+moments pinned swapping manners neighbours lookalikes compare best beta judge audit
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words watch_words explain cause streamed
@@ -38,7 +38,7 @@ looking watch_file watch_judging watch_rounds watch_overview webhook
 training_export evaluations evaluations_sent table_export
 grouped labelling runs at_hand session keeping judge_calls branching reading astray conversing exploring
 runner side_by_side rolling
-associated forked fallen foreseen surprised
+associated forked_words forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused
 hunt hunting causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
@@ -53,7 +53,7 @@ lesson_reading playground lessons lesson_steps web serving commands_watch comman
 recorder commands_record slack commands_slack
 fake_faults fake_server commands_fake
 pytest_settings pytest_results pytest_samples pytest_store pytest_trials pytest_cases pytest_summary pytest_plugin
-exits cli_files cli_fixes cli_serve cli_record cli_slack cli_watch cli working
+exits cli_files cli_tokens cli_looking cli_causes cli_fixes cli_serve cli_record cli_slack cli_watch cli working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -157,6 +157,7 @@ def test_what_could_not_be_read_is_asked_again_by_the_next_command_only(tmp_path
     with world(tmp_path / "p", in_turn("yes 1", "yes 2", "yes 3", "no 4"), judging(says)) as (folder, _, judge):
         found = rerun(capsys, folder, "--budget", 4).json
         assert (found["rate"]["n"], found["rate"]["invalid"]) == (4, 1)
+        assert any("could not run on 1 run (the judge's reply is no verdict" in said for said in found["caveats"])
         assert judge.calls == 4
         number["mended"] = True
         found = rerun(capsys, folder, "--budget", 0).json

@@ -97,6 +97,7 @@ def pages(folder: Path) -> dict[str, str]:
         "settings": "/settings",
         "doctor": "/doctor",
         "jobs": "/jobs",
+        "words": "/words",
         "not found": "/nowhere",
     }
 
@@ -111,6 +112,8 @@ def test_every_page_fits_the_screen_is_accessible_and_asks_nothing_of_anybody_el
         for name, path in every.items():
             reply = opened.go(path)
             assert reply.status == (404 if name == "not found" else 200), name
+            opened.fits()
+            opened.page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
             opened.fits()
             if dark == (width == 1280):  # each width and each scheme once: it takes long
                 opened.is_accessible()
@@ -135,6 +138,17 @@ def test_the_answer_says_the_six_sentences_and_shows_the_evidence(visit: Tab) ->
         assert question in whole
     assert visit.page.locator("mark.fail", has_text="next Friday").count() >= 1  # the guilty words, in the request
     visit.is_clean()
+
+
+def test_where_it_went_wrong_is_said_plainly_first_and_in_numbers_for_engineers(visit: Tab) -> None:
+    visit.go("/cases/next-friday")
+    assert not re.search(r"token \d|%|points|in \d+ pairs", visit.text("#token") + visit.text("#why"))
+    assert visit.page.locator("#token pre mark").count() == 1  # the place, in the answer
+    figure = visit.page.locator("#token figure").first
+    assert not figure.is_visible()
+    visit.page.click("#token summary >> nth=0")
+    assert figure.is_visible()
+    assert "token" in visit.text("#token .engineers")
 
 
 def test_every_figure_has_a_table_and_comes_as_svg_png_and_csv(visit: Tab) -> None:

@@ -23,6 +23,7 @@ from tests.background import by_number, in_background, reroll, write_project
 from tests.fake_server import answer
 from tests.older import has_what_was_added
 from tests.postgres import Server, running
+from tests.test_at_hand import what_two_commands_drew_counts_in_its_place
 from tests.test_store_faults import (
     WRITER,
     acknowledged,
@@ -88,6 +89,10 @@ def test_killing_a_writer_loses_no_acknowledged_sample_and_no_index_is_used_twic
         stored = {s.idx: s.id for s in store.samples()}
         assert said.items() <= stored.items()
         assert store.reserve("r1:0", "rerun", 1).start > max(stored)
+
+
+def test_what_two_commands_draw_at_once_is_judged_as_in_a_file(url: str, tmp_path: Path) -> None:
+    what_two_commands_drew_counts_in_its_place(tmp_path, url)
 
 
 def test_threads_share_one_store(url: str) -> None:

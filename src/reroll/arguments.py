@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 __all__ = [
     "About",
@@ -22,6 +22,11 @@ __all__ = [
     "Spending",
 ]
 
+# In help a command's own options come first.
+CALLS = Group("Of every command that makes calls", sort_key=2)
+EVERYWHERE = Group("Of every command", sort_key=3)
+PAGES = Group("Of every command that prints a page", sort_key=4)
+
 About = Literal["case", "suite", "population"]
 ExportFormat = Literal["recorded", "rft", "preference"]
 EngineName = Literal["asyncio", "ray"]
@@ -29,7 +34,7 @@ MethodName = Literal["auto", "sampling"]
 CaseSet = Literal["case", "neighbour", "lookalike", "control"]
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=EVERYWHERE)
 @dataclass(frozen=True)
 class Common:
     """What every command takes."""
@@ -42,7 +47,7 @@ class Common:
     "Where samples are kept (path or URL); default: .reroll/store.sqlite in the project."
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=PAGES)
 @dataclass(frozen=True)
 class Pictures:
     """What every command takes that prints a page."""
@@ -53,7 +58,7 @@ class Pictures:
     "Also write the page as a PNG picture into this file."
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=CALLS)
 @dataclass(frozen=True)
 class Spending:
     """What every command takes that makes calls."""
@@ -61,7 +66,7 @@ class Spending:
     alpha: float | None = None
     "Allowed chance that one verdict is ever wrong (default 0.05)."
     budget: int | None = None
-    "Calls to make at most (default 400). Not binding: the run may be continued."
+    "Calls to make at most (default 400; `audit` 300). Not binding: the run may be continued."
     horizon: int | None = None
     "Declared end in calls, binding: fewer calls, but such a run cannot be extended."
     max_usd: float | None = None
@@ -90,7 +95,7 @@ class Spending:
     "No progress line."
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=CALLS)
 @dataclass(frozen=True)
 class Answering(Spending):
     """What every command takes that answers a question about one case."""

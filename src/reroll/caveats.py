@@ -86,6 +86,12 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
             "the checks; `reroll check` says how often answers really fail"
         )
     yield from _about_judges(session, [at.case for at in places], labelled)
+    if broken := sum(some.broken for some in runs):
+        reason = max((some.why_broken() for some in runs if some.broken), key=len)
+        yield (
+            f"a check could not run on {counts('run', broken)} ({reason}): what no other check fails counts both as a "
+            "pass and as a failure; the same command judges them again, without drawing them"
+        )
     if any(_carries_a_seed(session, at.case) for at in places):
         yield "every call carries the same seed, so the runs may be copies of one another, not independent"
     if session.model.name.startswith("recorded:"):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from reroll import __version__
 from reroll.arguments import About, Answering, CaseSet, Certify, Common, Faked, Pictures, Spending
+from reroll.cli_causes import audit, cause, check
 from reroll.cli_files import export, import_
 from reroll.cli_fixes import apply, ideas, ledger, neighbours, try_fixes
+from reroll.cli_looking import replay, samples, show
 from reroll.cli_record import record
 from reroll.cli_serve import serve, token
 from reroll.cli_slack import slack
+from reroll.cli_tokens import forks, futures, phrase, surprise
 from reroll.cli_watch import watch
 from reroll.errors import UsageError
 from reroll.exits import ended
@@ -23,12 +27,33 @@ from reroll.output import let_go, show_anything
 
 __all__ = ["app", "main"]
 
+# What one reads first, and what belongs together, in the order of `reroll --help`.
+GROUPS = {
+    "Begin here": ("demo", "init", "investigate", "import", "doctor"),
+    "How often does it fail?": ("rerun", "certify", "compare", "check"),
+    "Why does it fail?": ("cause", "audit", "phrase", "forks", "futures", "surprise"),
+    "What helps?": ("neighbours", "try", "apply", "ideas", "ledger"),
+    "What is stored": ("samples", "show", "replay", "export"),
+    "For a team, and in production": ("serve", "token", "slack", "watch", "record", "fake-server"),
+}
+WELCOME = (
+    "How often does this LLM call fail, was it bad luck or a cause, and may we say “99 % reliable”?\n\n"
+    "New here? `reroll demo` answers one report in about a minute, without a key; `reroll init DIR` makes a project to "
+    "try things on; `reroll COMMAND --help` explains a command."
+)
+
+
+def _default(value: object) -> str | None:
+    """A default as help shows it; an option that is off, or lists nothing, needs no word."""
+    return None if value in (False, ()) or value is None else str(value)
+
+
 app = App(
     name="reroll",
-    help="How often does this LLM call fail, was it bad luck or a cause, and may we say “99 % reliable”?",
+    help=WELCOME,
     version=__version__,
     help_format="plaintext",
-    default_parameter=Parameter(negative=""),
+    default_parameter=Parameter(negative="", show_default=_default),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
@@ -39,7 +64,7 @@ COMMON, SPENDING, ANSWERING, PICTURES, FAKED = Common(), Spending(), Answering()
 
 @app.command
 def demo(*, common: Common = COMMON, spending: Spending = SPENDING, pictures: Pictures = PICTURES) -> int:
-    """Investigate one report on the bundled model and example project, in a folder of its own."""
+    """Investigate one report on the bundled model and example project; no key is needed, and nothing is left behind."""
     from reroll import commands
 
     return commands.demo(common, spending, pictures)
@@ -205,312 +230,21 @@ def compare(
     return commands_compare.compare(variants, case, sets, about, margin, repeats, common, spending, pictures)
 
 
-@app.command
-def futures(
-    case: str,
-    /,
-    *,
-    width: float = 0.01,
-    down_to: float = 1.0,
-    draws: int = 40,
-    common: Common = COMMON,
-    spending: Spending = SPENDING,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """List what a call can say with exact probabilities, and so how often it fails.
-
-    Parameters
-    ----------
-    case
-        The case's id in cases.yaml.
-    width
-        How narrow the range of the failure rate is to be.
-    down_to
-        Also follow everything that is at least this likely, such as 1e-6 (default: only what the rate needs).
-    draws
-        Hold so many plain runs against the probabilities that were read.
-    """
-    from reroll import commands_tokens
-
-    return commands_tokens.futures(case, width, down_to, draws, common, spending, pictures)
-
-
-@app.command
-def surprise(
-    what: str,
-    /,
-    *,
-    saw: Path | None = None,
-    draws: int = 60,
-    per_day: float | None = None,
-    common: Common = COMMON,
-    spending: Spending = SPENDING,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """Say how likely a reported completion is under its request, and where it left the usual paths.
-
-    Parameters
-    ----------
-    what
-        A stored sample's id; with --saw a case's id.
-    saw
-        A file with the completion that the person saw.
-    draws
-        Fresh runs that it is held against; stored ones count.
-    per_day
-        How many calls of this kind there are a day: what is rare in one is seen daily in many.
-    """
-    from reroll import commands_tokens
-
-    return commands_tokens.surprise(what, saw, draws, per_day, common, spending, pictures)
-
-
-@app.command
-def forks(
-    sample: str,
-    /,
-    *,
-    by: Literal["tokens", "turns", "words"] | None = None,
-    draws: int = 128,
-    common: Common = COMMON,
-    spending: Spending = SPENDING,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """Find the token that led a failing sample astray, or say that no single one did.
-
-    Parameters
-    ----------
-    sample
-        A stored failing sample's id, or its beginning.
-    by
-        Look at tokens, at turns of a conversation, or at words over whole runs (default: the first that can be done).
-    draws
-        Runs that words are looked at over; stored ones count.
-    """
-    from reroll import commands_tokens
-
-    return commands_tokens.forks(sample, by, draws, common, spending, pictures)
-
-
-@app.command
-def phrase(
-    case: str,
-    /,
-    *,
-    wordings: Annotated[tuple[str, ...], Parameter(name="--wordings", negative="", consume_multiple=True)] = (),
-    by_rule: int | None = None,
-    write: int = 0,
-    margin: float | None = None,
-    tokens: Annotated[tuple[str, ...], Parameter(name="--tokens", negative="", consume_multiple=True)] = (),
-    sample: str | None = None,
-    at: int | None = None,
-    width: float = 0.25,
-    common: Common = COMMON,
-    spending: Spending = SPENDING,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """Say whether the wording of a case's request moves how often it fails, or what it does at one token of the answer.
-
-    Parameters
-    ----------
-    case
-        The case's id in cases.yaml.
-    wordings
-        Wordings to be run beside the one as it is asked now and those made by rule. Each is another case's id, the
-        other words themselves, PART=VALUE such as system.role=TEXT or input.request=TEXT, a folder with a program.yaml,
-        or @FILE with a wording on each line.
-    by_rule
-        At most so many wordings made by rule: manners, fillers, contractions, full stops (default 7; 0: none).
-    write
-        Ask the case's own model for so many wordings; what cannot be used is dropped and counted.
-    margin
-        What still counts as no different, as a difference of failure rates; without it that is never said.
-    tokens
-        Look at one token of the answer instead: two wordings, or one to be held against the baseline; with more, a
-        screen of them by the first one's runs. Each is `baseline`, another case's id, the other words themselves,
-        PART=VALUE such as system.role=TEXT or input.request=TEXT, a folder with a program.yaml, or @FILE with a
-        wording on each line.
-    sample
-        A stored sample whose answer is looked along (default: the commonest failing one).
-    at
-        Which token of that answer, counted from 1 (default: where most success is lost, as far as stored runs tell;
-        of a passing answer, where the wordings differ most).
-    width
-        How narrow the ranges of the change and of its two parts are to be, as a share of runs.
-    """
-    from reroll import commands_phrase
-    from reroll.phrasing import Asked
-
-    worded = commands_phrase.Worded(wordings, by_rule, write, margin)
-    return commands_phrase.phrase(case, tokens, Asked(sample, at, width), worded, common, spending, pictures)
-
-
+app.command(futures)
+app.command(surprise)
+app.command(forks)
+app.command(phrase)
 app.command(neighbours)
 app.command(try_fixes, name="try")
 app.command(apply)
 app.command(ideas)
 app.command(ledger)
-
-
-@app.command
-def audit(
-    case: str,
-    /,
-    *,
-    arms: str = "PJZCLSRV",
-    burst: int | None = None,
-    common: Common = COMMON,
-    spending: Spending = SPENDING,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """Say where the variation of a case's outcome comes from: chance, the check, the server, or the model.
-
-    Parameters
-    ----------
-    case
-        The case's id in cases.yaml.
-    arms
-        Which circumstances are tried, by their letters: P as reported, J judged again, Z temperature 0, C cold cache,
-        L in a burst, S one seed, R each replica, V other models and parameters that the program lists.
-    burst
-        How many calls at the same time a burst is (default: as many as suit the model, at most 16).
-    """
-    from reroll import commands_audit
-    from reroll.arms import Asked
-
-    return commands_audit.audit(case, Asked(arms, burst), common, spending, pictures)
-
-
-@app.command
-def cause(
-    case: str,
-    /,
-    *,
-    suspect: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=False)] = (),
-    common: Common = COMMON,
-    spending: Spending = SPENDING,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """Find which part of a case's request carries its failures, or that none does.
-
-    Parameters
-    ----------
-    case
-        The case's id in cases.yaml.
-    suspect
-        A part that somebody suspects, such as system.format: it is looked at first, and must be shown all the same.
-        May be repeated.
-    """
-    from reroll import commands_cause
-
-    return commands_cause.cause(case, suspect, common, spending, pictures)
-
-
-@app.command
-def check(
-    name: str | None = None,
-    /,
-    *,
-    labels: Path | None = None,
-    label: int = 0,
-    again: int | None = None,
-    by: str | None = None,
-    person: str | None = None,
-    alpha: float | None = None,
-    common: Common = COMMON,
-) -> int:
-    """Measure a check against people's labels, and how often answers really fail.
-
-    Parameters
-    ----------
-    name
-        The check's name in cases.yaml; default: all checks of each case together.
-    labels
-        A file of labels (default: labels.jsonl in the project).
-    label
-        Ask for so many more labels, half of them on runs that the check flags, and keep them in that file.
-    again
-        Judge so many runs again, to see whether the check says the same (default 20; judges, whose calls are paid
-        for, are asked again only where a number is given).
-    by
-        Who gives the labels (default: your user name).
-    person
-        A command that answers for the person: a sample as JSON on its stdin, pass, fail or unsure on its stdout.
-    alpha
-        Chance that a range misses the true value (default 0.05).
-    """
-    from reroll import commands_check
-
-    return commands_check.check(name, labels, label, again, by, person, alpha, common)
-
-
-@app.command
-def samples(
-    case: str | None = None,
-    /,
-    *,
-    limit: int = 50,
-    tree: bool = False,
-    group: bool = False,
-    least: int = 1,
-    common: Common = COMMON,
-    pictures: Pictures = PICTURES,
-) -> int:
-    """List stored samples with their outcomes, newest last.
-
-    Parameters
-    ----------
-    case
-        Only this case.
-    limit
-        At most so many.
-    tree
-        All runs of the case as a tree: where they part, and how each branch fares.
-    group
-        What failed, of this case or of all cases and reports, in groups by what was observed: which check and why, how
-        the answer ended, where it leaves the paths of passing runs; the largest first.
-    least
-        With --tree: leave out branches with fewer runs.
-    """
-    from reroll import commands_files
-
-    return commands_files.samples(case, limit, tree, group, least, common, pictures)
-
-
-@app.command
-def show(sample: str, /, *, request: bool = False, common: Common = COMMON, pictures: Pictures = PICTURES) -> int:
-    """Show one stored sample whole: its request, completion, outcomes and tokens.
-
-    Parameters
-    ----------
-    sample
-        Its id, or the beginning of it.
-    request
-        Print only the body of its request, byte for byte as it was sent.
-    """
-    from reroll import commands_files
-
-    return (
-        commands_files.show_request(sample, common, pictures)
-        if request
-        else commands_files.show(sample, common, pictures)
-    )
-
-
-@app.command
-def replay(sample: str, /, *, common: Common = COMMON) -> int:
-    """Send the very request of a stored sample once more, and show what comes back.
-
-    Parameters
-    ----------
-    sample
-        Its id, or the beginning of it.
-    """
-    from reroll import commands_files
-
-    return commands_files.replay(sample, common)
-
-
+app.command(audit)
+app.command(cause)
+app.command(check)
+app.command(samples)
+app.command(show)
+app.command(replay)
 app.command(serve)
 app.command(token)
 app.command(record)
@@ -542,6 +276,31 @@ def fake_server(*, told: Faked = FAKED) -> int:
     from reroll import commands_fake
 
     return commands_fake.fake_server(told)
+
+
+def _arrange() -> None:
+    """Each command in its group; and an option's words as one paragraph, since help keeps the breaks of the source."""
+    for k, (title, names) in enumerate(GROUPS.items()):
+        group = Group(title, sort_key=k)
+        for name in names:
+            one = app[name]
+            one.group = group
+            if one.default_command is not None:
+                one.default_command.__doc__ = _unbroken(one.default_command.__doc__ or "")
+
+
+def _unbroken(doc: str) -> str:
+    """A docstring with what it says of each parameter in one line."""
+    out: list[str] = []
+    for line in inspect.cleandoc(doc).splitlines():
+        if line.startswith("    ") and out and out[-1].startswith("    "):
+            out[-1] += f" {line.strip()}"
+        else:
+            out.append(line)
+    return "\n".join(out)
+
+
+_arrange()
 
 
 # -- ends --------------------------------------------------------------------------------------------------------------

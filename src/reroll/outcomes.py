@@ -37,7 +37,7 @@ class Outcomes(Sequence[Word]):
             raise ValueError(f"an outcome is pass, fail or invalid, got {error.args[0]!r}") from None
 
     @classmethod
-    def of_codes(cls, codes: bytes | bytearray) -> Outcomes:
+    def of_codes(cls, codes: bytes | bytearray | memoryview[int]) -> Outcomes:
         """The words of these codes (`PASS`, `FAIL`, `INVALID`), copied."""
         made = cls.__new__(cls)
         made._codes = bytes(codes)

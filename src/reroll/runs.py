@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect, bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
@@ -131,7 +132,7 @@ class Runs(Sequence[Judged]):
     def words(self, check: int | None = None) -> Outcomes:
         """Their outcomes as they are now; of one check, by its place among the case's, or of all together."""
         codes = self._kept.codes if check is None else self._kept.checks[check]
-        return Outcomes.of_codes(codes[: len(self)])
+        return Outcomes.of_codes(memoryview(codes)[: len(self)])
 
     @property
     def indices(self) -> list[int]:
@@ -169,6 +170,11 @@ class Runs(Sequence[Judged]):
     def broken(self) -> int:
         """Of how many that were added a check could not run."""
         return len(self._kept.broken)
+
+    def why_broken(self) -> str:
+        """The most frequent reason for which a check could not run; "" where all could."""
+        reasons = Counter(one.reason for each in self._kept.broken.values() for one in each if one.broken)
+        return reasons.most_common(1)[0][0] if reasons else ""
 
     @property
     def newest(self) -> int:

@@ -16,6 +16,7 @@ from reroll.web import (
     pages_samples,
     pages_tokens,
     pages_watch,
+    pages_words,
 )
 
 __all__ = ["PAGES"]
@@ -32,5 +33,6 @@ PAGES: list[BaseRoute] = [
     *pages_learn.ROUTES,
     *pages_project.ROUTES,
     *pages_received.ROUTES,
+    *pages_words.ROUTES,
     pages_answer.CASE,
 ]

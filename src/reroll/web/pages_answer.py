@@ -22,6 +22,7 @@ from reroll.web import figured
 from reroll.web.actions import PERSON_BUDGET, Offer, offer
 from reroll.web.gathered import Gathered, answer_of, gathered
 from reroll.web.home import Home
+from reroll.web.plainly import fixes_sentence, place_of, token_sentence
 from reroll.web.view import WIDE, environment, page
 from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
@@ -147,6 +148,7 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         offers={} if project is None else _offers(home, project, case, known),
         listed=project is not None and any(one.id == case.id for one in project.cases),
         words=words_of(project, case),
+        place=place_of(known.dud, known.found["forks"][1]) if known.dud and "forks" in known.found else None,
         highlighted=[one.words for one in known.cause.factors] if known.cause else [],
         stale=project is not None
         and known.finding is not None
@@ -188,6 +190,10 @@ def _sentences(known: Gathered) -> dict[str, str]:
         said["retry"] = retry_sentence(luck, low, high)
     if certify is not None:
         said["certify"] = certify_sentence(certify)
+    if known.dud is not None:
+        said["token"] = token_sentence(known.dud)
+    if known.cards:
+        said["fixes"] = fixes_sentence(known.cards)
     return said
 
 

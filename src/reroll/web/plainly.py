@@ -1,0 +1,68 @@
+"""What a section of an answer says first: one or two plain sentences; numbers and tables come after them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reroll.answer import DudSection
+from reroll.evidence import Est
+from reroll.numbers import counts, in_ten
+
+__all__ = ["fixes_sentence", "place_of", "token_sentence"]
+
+JSON = Any
+FEW = 0.02
+AROUND = 600  # characters on each side of a place
+ELSE = {
+    "slide": "It went wrong little by little: no single place in the answer is to blame.",
+    "doomed": "It was lost before the answer began: no place in the answer is to blame.",
+}
+NOT_SHOWN = "No single place in the answer was shown to be where it went wrong."
+
+
+def token_sentence(dud: DudSection) -> str:
+    """Where the answer went wrong, for somebody who never heard of tokens."""
+    before, after = _often(dud.success_before), _often(dud.success_after)
+    if dud.verdict != "dud" or dud.token is None or before is None or after is None:
+        return ELSE.get(dud.verdict, NOT_SHOWN)
+    said = (
+        f"It went wrong at “{dud.token}”: up to there such an answer comes out right {before}, from there on {after}."
+    )
+    best = max(dud.alternatives, key=lambda one: one.success.value or 0.0, default=None)
+    if best is not None and (best.success.value or 0.0) > (dud.success_after.value or 0.0 if dud.success_after else 0):
+        said += f" With “{best.token}” in its place it comes out right {_often(best.success)}."
+    return said
+
+
+def place_of(dud: DudSection, found: Mapping[str, JSON]) -> tuple[str, tuple[int, int]] | None:
+    """The answer around that place, and where in it that is; None where the finding is of another answer."""
+    texts = [str(token.get("text", "")) for token in found.get("tokens") or []]
+    if found.get("sample") != dud.sample or dud.position is None or not 1 <= dud.position <= len(texts):
+        return None
+    before, at, after = (
+        "".join(part) for part in (texts[: dud.position - 1], [texts[dud.position - 1]], texts[dud.position :])
+    )
+    head = before if len(before) <= AROUND else "…" + before[-AROUND:]
+    tail = after if len(after) <= AROUND else after[:AROUND] + "…"
+    return head + at + tail, (len(head), len(head) + len(at))
+
+
+def fixes_sentence(cards: Sequence[Mapping[str, JSON]]) -> str:
+    """What came of the changes that were tried."""
+    tried = f"{counts('change', len(cards))} {'was' if len(cards) == 1 else 'were'} tried"
+    helped = [str(card["fix"]) for card in cards if card["verdict"] == "accept"]
+    if helped:
+        return f"{tried}; shown to help: {', '.join(helped)}."
+    undecided = [str(card["fix"]) for card in cards if card["verdict"] not in ("accept", "reject")]
+    more = f" More runs may still tell of {', '.join(undecided)}." if undecided else ""
+    return f"{tried}; none was shown to help.{more}"
+
+
+def _often(rate: Est | None) -> str | None:
+    """An estimate in words: one of all or of nothing is never quite that."""
+    if rate is None or rate.value is None:
+        return None
+    if not FEW < rate.value < 1 - FEW:
+        return "hardly ever" if rate.value <= FEW else "nearly always"
+    return in_ten(rate.value)
