@@ -238,7 +238,7 @@ PROMISES = [
     _(
         7,
         "control harm bound holds ≥ .95",
-        "fixes/*control-harm-is-above-its-limit-the-worst-world",
+        "fixes/control-harm-is-above-its-limit-the-worst-world",
         "fixes/a-harm-of-just-the-margin-*",
     ),
     _(
