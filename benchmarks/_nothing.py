@@ -15,8 +15,9 @@ import numpy.typing as npt
 from reroll.adjudicate import SEED_SHARE
 from reroll.association import word_test
 from reroll.audit import Drawn, claims, seed_honoured, shares_of, verdict_of, worth_more
+from reroll.best import best_of, better_than_baseline, family_better
 from reroll.beta import clopper_pearson
-from reroll.compare import best_of, better_than_baseline, compare_cases, compare_path, compare_scores, family_better
+from reroll.compare import compare_cases, compare_path, compare_scores
 from reroll.drift_rule import drift_rule
 from reroll.evidence import Evidence
 from reroll.hybrid import Stratum, stratum_race

@@ -17,7 +17,7 @@ from scipy import optimize, stats
 
 from _report import Report
 from compare import ALPHA, Floats, kl, mcnemar_boundary, percent
-from reroll.compare import best_of, better_than_baseline, family_better
+from reroll.best import best_of, better_than_baseline, family_better
 from reroll.evidence import interval_array
 from reroll.paired import pair_boundary, sign_log_e, stakes
 

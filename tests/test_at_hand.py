@@ -267,6 +267,17 @@ def test_checks_that_others_answer_wait_until_nothing_is_in_flight(kind: str) ->
     assert at_hand.judges_at_once(CASE)
 
 
+def test_what_an_outage_left_behind_does_not_count_though_it_was_judged(tmp_path: Path) -> None:
+    with command(tmp_path, Odd(script(2, 0.3), 10)) as session:
+        at = slots(session, CASE)
+        runs = judged(session, at)
+        asyncio.run(draw_more(session, [at], 20))
+        session.store.mark_outage([one.id for one in session.store.samples() if one.idx >= 15])
+        runs = judged(session, at, runs)
+        assert runs.indices == list(range(15))
+        assert [one.outcome for one in runs] == recount(session)
+
+
 def test_draws_that_are_older_than_their_checks_do_not_count_though_they_were_just_made(tmp_path: Path) -> None:
     with command(tmp_path, Odd(script(1, 0.0), 10)) as session:
         at = slots(session, CASE)

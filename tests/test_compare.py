@@ -11,16 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reroll.best import Best, best_of, better_than_baseline, family_better
 from reroll.calibrate import operating_characteristics
-from reroll.compare import (
-    Best,
-    best_of,
-    better_than_baseline,
-    compare_cases,
-    compare_path,
-    compare_scores,
-    family_better,
-)
+from reroll.compare import compare_cases, compare_path, compare_scores
 from reroll.paired import better_log_e, difference_interval, difference_limit, pair_boundary, pair_threshold
 
 Pair = tuple[str, str]

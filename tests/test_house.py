@@ -19,7 +19,7 @@ factor neutral factors
 outcomes evidence calibrate paired race
 verdict suite_gate walks drift_rule drift recovery watch_budget watching
 population shrinkage variation wording_rounds paraphrase
-moments pinned swapping manners neighbours lookalikes compare beta judge audit
+moments pinned swapping manners neighbours lookalikes compare best beta judge audit
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words watch_words explain cause streamed
@@ -38,7 +38,7 @@ looking watch_file watch_judging watch_rounds watch_overview webhook
 training_export evaluations evaluations_sent table_export
 grouped labelling runs at_hand session keeping judge_calls branching reading astray conversing exploring
 runner side_by_side rolling
-associated forked fallen foreseen surprised
+associated forked_words forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused
 hunt hunting causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting

@@ -11,9 +11,10 @@ from itertools import chain
 from typing import Literal
 
 from reroll.answer import Comparison, OutcomeWord, Pair, Rate, VariantRate, to_json
+from reroll.best import Best, best_of, better_than_baseline
 from reroll.case import Case
 from reroll.caveats import about_runs, earlier_comparisons, these_cases, time_was_up
-from reroll.compare import Best, Compared, best_of, better_than_baseline, compare_cases, compare_path
+from reroll.compare import Compared, compare_cases, compare_path
 from reroll.conclude import rate_of
 from reroll.evidence import Evidence
 from reroll.numbers import counts

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from reroll.answer import Cost, to_json
-from reroll.associated import DRAWS, Associated, AssociationPrice, ask_association
+from reroll.associated import DRAWS, Associated, ask_association
 from reroll.astray import astray, by_tokens, earlier, find_dud, shown, unnatural
 from reroll.branching import INSTEAD, Branches
 from reroll.case import Case
@@ -18,11 +18,12 @@ from reroll.conversing import Conversation, Conversing, conversation_of, need_co
 from reroll.dud import DudRule, DudSearch
 from reroll.dud_report import Dud, DudPrice, doubted, price
 from reroll.errors import ModelError, UsageError
+from reroll.forked_words import STOPS, association_words, caveats, conversed, price_words, reply, why_no_chances
 from reroll.forking import Outcome
 from reroll.models.continuing import Tier
 from reroll.models.stepped import SteppedModel
 from reroll.models.thoughts import thought_in
-from reroll.numbers import counts, percent
+from reroll.numbers import counts
 from reroll.odds import END
 from reroll.reading import Opened, open_case
 from reroll.sample import Sample, Token
@@ -36,10 +37,7 @@ By = Literal["tokens", "turns", "words"]
 
 # What a server may turn out not to do although it was probed: then the next best method is used.
 FALLS_BACK = ("no-prefix", "no-score", "model-no-answer")
-USUAL_LIST = 20  # alternatives that servers list at most, mostly, and that are asked for
 WINDOW = 10  # tokens on either side that a place may take in where no probabilities are known
-STOPS = "Ctrl-C stops it, --budget limits it"
-MOST_SHOWN = 60  # characters of a turn in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ async def _by_words(
         tier=tier,
         why=why,
         draws=draws,
-        tell_price=lambda price: tell_price(_association_words(price)),
+        tell_price=lambda price: tell_price(association_words(price)),
     )
 
 
@@ -207,7 +205,7 @@ async def _by_tokens(
     reach = None if sampling is not None else min(WINDOW, max(1, round(found.failing.length / (2 * WINDOW))))
     rule = DudRule(alpha=session.options.alpha, reach=reach)
     expected = price(found.failing, rule)
-    tell_price(_price_words(expected))
+    tell_price(price_words(expected))
     before = earlier(found, opened.branches.known(), draws_of(session, at, stored.id), stored.id)
     dud, finished = await find_dud(
         found.failing,
@@ -233,8 +231,8 @@ async def _by_tokens(
         strip=tuple(t.text or (shown(name) if name == END else "") for t, name in texts),
         chances=found.failing.probs or (None,) * len(found.path),
         method=how,
-        why="" if sampling is not None else _why_no_chances(opened),
-        caveats=_caveats(opened, tokens, sampling, dud),
+        why="" if sampling is not None else why_no_chances(opened),
+        caveats=caveats(opened, tokens, sampling, dud),
         text=reply(dud, "word" if not tokens else "token", [t.text for t in found.path]),
     )
 
@@ -292,7 +290,7 @@ async def _by_turns(
         chances=(None,) * talk.length,
         method="the assistant's turns, asked for anew one after the other",
         why=why,
-        caveats=[*dud.caveats, *_conversed(conversing, why)],
+        caveats=[*dud.caveats, *conversed(conversing, why)],
         text=reply(dud),
     )
 
@@ -310,43 +308,6 @@ def _answered(session: Session, case: Case, stored: StoredSample, dud: Dud, fini
         stopped="" if finished else "the calls, the money or the time were up before a verdict fell",
         **{**more, "caveats": tuple(more["caveats"])},
     )
-
-
-def _conversed(conversing: Conversing, why: str) -> list[str]:
-    """What to keep in mind where turns were asked for anew."""
-    said = [
-        "the later turns of the user were replayed as recorded, whatever the assistant said before them; a person "
-        "might have answered otherwise",
-        "the recorded turns are held against what this model says now, whoever wrote them",
-    ]
-    if conversing.talk.kept:
-        said.append(
-            f"{counts('turn', conversing.talk.kept)} of the assistant with tools, and what the tools said, stayed as "
-            "recorded"
-        )
-    if conversing.lost:
-        said.append(
-            f"{counts('conversation', conversing.lost)} could not be played to the end (an error, or a tool was called "
-            "whose result nobody recorded)"
-        )
-    if why:
-        said.append(f"turns, not tokens, because {why}")
-    return said
-
-
-def _price_words(expected: DudPrice) -> str:
-    return (
-        f"a search takes about {counts('call', expected.rollouts)} and {counts('generated token', expected.tokens)}, "
-        f"at the very most {counts('call', expected.most_rollouts)}; {STOPS}"
-    )
-
-
-def _association_words(expected: AssociationPrice) -> str:
-    stored = f" ({expected.stored:,} stored ones count)" if expected.stored else ""
-    if not expected.samples:
-        return f"no call is needed: {counts('stored run', expected.stored)} are looked at"
-    tokens = "" if expected.tokens is None else f", about {counts('generated token', expected.tokens)}"
-    return f"words are looked at over {counts('more run', expected.samples)}{stored}{tokens}; {STOPS}"
 
 
 def draws_of(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcome]]:
@@ -395,88 +356,6 @@ async def tokens_of(opened: Opened, stored: StoredSample) -> tuple[tuple[Token, 
         return (have if continuer.exact else ()), None, "tokens, whose probabilities did not come"
 
 
-def _why_no_chances(opened: Opened) -> str:
-    if not isinstance(opened.sampling, Sampling):
-        return opened.sampling.why
-    return opened.continuer.why or "no token probabilities came"
-
-
-def _caveats(opened: Opened, tokens: Sequence[Token], sampling: Sampling | None, dud: Dud) -> list[str]:
-    said = list(dud.caveats)
-    if sampling is None:
-        said.append(f"places are found by prefixes alone, because {_why_no_chances(opened)}")
-    if not opened.continuer.exact:
-        said.append("prefixes go as text, which the server cuts into tokens anew at the seam: the place is approximate")
-    listed = max((len(t.top) for t in tokens), default=0)
-    if sampling is not None and listed < USUAL_LIST:
-        said.append(
-            f"at most {counts('token', listed)} are listed at each place, not {USUAL_LIST}; what is not listed cannot "
-            "be tried there"
-        )
-    if sampling is not None and sampling.unsure:
-        said.append(
-            f"{counts('setting', len(sampling.unsure))} of the sampler ({', '.join(sampling.unsure)}) "
-            "is left to the server; the probabilities are read as if it did nothing"
-        )
-    return said
-
-
 def _tell(branches: Branches, search: DudSearch) -> None:
     words = {"triage": "is anything lost at all?", "search": "where is it lost?", "certify": "is it really there?"}
     branches.tell(words.get(search.phase, "what else could it have said?"))
-
-
-def reply(dud: Dud, unit: str = "", path: Sequence[str] = ()) -> str:
-    """What one would paste into a thread: at most six sentences, none stronger than the verdict.
-
-    unit: what its places are called; default: as in the search; path: the tokens, of which a window is shown whole.
-    """
-    start = percent(dud.success_at_start.value or 0.0)
-    unit = unit or dud.unit
-    whole, what = ("conversation", "a conversation") if dud.unit == "turn" else ("answer", "an answer")
-    if dud.verdict == "doomed":
-        return (
-            f"No single {unit} is to blame: this request fails nearly always, whatever is "
-            f"{'said' if dud.unit == 'turn' else 'sampled'} first (it works in about {start} of runs). Look at the "
-            "prompt or the model, not at luck."
-        )
-    if dud.verdict == "slide":
-        half = f" It takes {counts(unit, dud.half_life)} to lose half of its chances." if dud.half_life else ""
-        return (
-            f"No single {unit} is to blame: the {whole} lost its chances little by little.{half} The request works "
-            f"in about {start} of runs."
-        )
-    if dud.verdict == "unsure" or dud.token is None:
-        return f"It is not shown whether a single {unit} is to blame: {dud.reason}."
-    assert dud.drop is not None
-    assert dud.success_before is not None
-    assert dud.success_after is not None
-    before, after = percent(dud.success_before.value or 0.0), percent(dud.success_after.value or 0.0)
-    name, at = shown(dud.token), "at"
-    place = f"{unit} {dud.position} of the {'assistant' if dud.unit == 'turn' else whole}"
-    if dud.first is not None and dud.last is not None and dud.first < dud.last:
-        name, at = "".join(path[dud.first - 1 : dud.last]) or name, "somewhere in"
-        place = f"{unit}s {dud.first} to {dud.last} of the {whole}"
-    name = _short(name.strip() or repr(name))
-    sentences = [
-        f"It went wrong {at} “{name}” ({place}): before it such {what} works out in about {before} of runs, after it "
-        f"in about {after}.",
-    ]
-    if dud.prob is not None:
-        word = {"unlucky": "a draw against the odds", "trap": "the model's own preference"}[dud.kind or "unlucky"]
-        sentences.append(f"The model takes it there in {percent(dud.prob)} of runs: {word}.")
-    best = max(dud.alternatives, key=lambda row: row.success.value or 0.0, default=None)
-    if best is not None and best.success.value is not None:
-        other = shown(best.token).strip() or repr(best.token)
-        sentences.append(f"With “{other}” there instead it works out in about {percent(best.success.value)} of runs.")
-    low = percent(max(0.0, dud.drop.low or 0.0))
-    sentences.append(
-        f"Fresh pairs of runs show that the place costs at least {low} points of success.".replace(" %", "")
-    )
-    return " ".join(sentences)
-
-
-def _short(text: str) -> str:
-    """A turn may be long: its beginning, on one line."""
-    line = " ".join(text.split()) if "\n" in text else text
-    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reroll.answer import OutcomeWord, ProgressEvent
+from reroll.best import best_of
 from reroll.case import Case
-from reroll.compare import best_of
 from reroll.errors import ModelError, NotCompleted
 from reroll.fix import Fix
 from reroll.in_reach import USUAL, affordable, out_of_reach
