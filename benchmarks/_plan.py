@@ -40,7 +40,7 @@ PLAN: dict[str, Job] = {
     "compare": Job((25, 8), (), _("--runs 80")),
     "drift": Job((35, 27), (), _("--runs 500")),
     "faults": Job((420, 25), (), _("--every 40")),
-    "fixes": Job((1500, 5), _("--runs 40"), _("--runs 1 --budget 1500")),
+    "fixes": Job((1500, 5), _("--runs 40"), _("--runs 1 --border 4 --budget 1500")),
     "fixes_product": Job((900, 2), _("--seeds 2 --worlds 100"), _("--seeds 0 --worlds 4")),
     "futures": Job((470, 9), (), _("--worlds 8 --runs 4 --cases 1")),
     "fuzz": Job((1300, 20), (), _("--examples 300")),

@@ -1,10 +1,11 @@
 """Fixes of known truth tried by the scorecard: how each is judged, in how many calls, and whether its limits hold.
 
-    python benchmarks/fixes.py [--runs N] [--budget CALLS] [--out X.json]
+    python benchmarks/fixes.py [--runs N] [--border N] [--budget CALLS] [--out X.json]
 
 Worlds: the failure probability on each of the four sets before and after, for general levers and for hard-coded
 patches.  Levers pair two draws; patches that act on the answer share the draw, as `reroll try` does.  A second table
 has the same kinds of fix where failing is rarer, controls are noisier, neighbours fail less or more than the case.
+The worlds whose harm is just the margin are tried `--border` times besides, since there a limit errs most often.
 """
 
 from __future__ import annotations
@@ -148,6 +149,32 @@ def tried(args: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
+def at_the_border(report: Report, runs: int, budget: int) -> None:
+    """Harm of just the margin, in as many trials as tell five in a hundred from ten."""
+    worlds = {k: world for k, world in enumerate([*WORLDS, *OTHERS]) if world.kind == "harm"}
+    with multiprocessing.Pool(2) as pool:
+        found = {k: pool.map(tried, [(k, seed, budget) for seed in range(runs)], chunksize=4) for k in worlds}
+    title = f"A harm of just the margin ({runs} trials each, {budget} calls at most)"
+    report.add(
+        "border",
+        title,
+        ["world", "accepted", "limit below the harm", "mean calls"],
+        [
+            [
+                world.name,
+                f"{_share(found[k], 'accept'):.3f}",
+                f"{1 - float(np.mean([one['harm_holds'] for one in found[k]])):.3f}",
+                round(float(np.mean([one["calls"] for one in found[k]]))),
+            ]
+            for k, world in worlds.items()
+        ],
+    )
+    broken = [1 - float(np.mean([one["harm_holds"] for one in of])) for of in found.values()]
+    report.bar("a harm of just the margin: its limit lies below it, the worse world", max(broken), 0.05, of=runs)
+    accepted = max(_share(of, "accept") for of in found.values())
+    report.bar("a harm of just the margin: accepted, the worse world", accepted, 0.05, of=runs)
+
+
 def judged(report: Report, runs: int, budget: int) -> None:
     all_of = dict(enumerate([*WORLDS, *OTHERS]))
     with multiprocessing.Pool(2) as pool:
@@ -207,32 +234,45 @@ def _bars(report: Report, name: str, trials: list[tuple[World, Found]]) -> None:
         # The border of a claim is wrong with chance alpha by design, and has a bar of its own.
         return [_share(of, verdict) for world, of in trials if world.kind == kind and "just half" not in world.name]
 
+    runs = len(trials[0][1])
     worst = max(shares("patch", "accept"))
     report.bar(f"{name}special cases and their like accepted, the worst of them", worst, 0.02)
     report.bar(f"{name}duds accepted, the worst of them", max(shares("dud", "accept")), 0.02)
     accepted = float(np.mean(shares("lever", "accept")))
-    report.bar(f"{name}harmless general levers accepted, mean", accepted, 0.75, most=False)
-    report.bar(f"{name}harmless general levers rejected, the worst of them", max(shares("lever", "reject")), 0.15)
+    rejected = max(shares("lever", "reject"))
     for word, key in (
-        ("control harm is below its limit", "harm_holds"),
-        ("the neighbours' gain is inside its range", "gain_holds"),
-        ("generalisation is inside its range", "general_holds"),
+        ("control harm is above its limit", "harm_holds"),
+        ("the neighbours' gain is outside its range", "gain_holds"),
+        ("generalisation is outside its range", "general_holds"),
     ):
-        worst = min(float(np.mean([one[key] for one in of])) for _, of in trials)
-        report.bar(f"{name}{word}, the worst world", worst, 0.95, most=False)
-    soon = [
-        sum((one["rejected_at"] or 10**9) <= PROMISED for one in of) / len(of)
-        for world, of in trials
-        if world.kind == "patch" and world.shared
-    ]
-    report.bar(
-        f"{name}hard-coded patches rejected in {PROMISED} calls, share of trials", float(np.mean(soon)), 1.0, most=False
+        worst = 1 - min(float(np.mean([one[key] for one in of])) for _, of in trials)
+        report.bar(f"{name}{word}, the worst world", worst, 0.05, of=runs)
+    soon = float(
+        np.mean(
+            [
+                sum((one["rejected_at"] or 10**9) <= PROMISED for one in of) / len(of)
+                for world, of in trials
+                if world.kind == "patch" and world.shared
+            ]
+        )
     )
+    calls = f"{name}hard-coded patches rejected in {PROMISED} calls, share of trials"
+    if name:  # promised where the case fails half of the time; elsewhere it is as it is
+        report.number(f"{name}harmless general levers accepted, mean", accepted)
+        report.number(f"{name}harmless general levers rejected, the worst of them", rejected)
+        report.number(calls, soon)
+    else:
+        report.bar("harmless general levers accepted, mean", accepted, 0.75, most=False)
+        report.bar("harmless general levers rejected, the worst of them", rejected, 0.15)
+        report.bar(calls, soon, 1.0, most=False)
     if on_border := shares("harm", "accept") + [_share(of, "accept") for w, of in trials if "just half" in w.name]:
-        report.bar(f"{name}accepted though a claim is just not so, the worst", max(on_border), 0.05)
+        report.bar(f"{name}accepted though a claim is just not so, the worst", max(on_border), 0.05, of=runs)
 
 
 if __name__ == "__main__":
-    report = Report("fixes", __doc__, runs=60, budget=6000)
-    judged(report, report.args.runs, report.args.budget)
+    report = Report("fixes", __doc__, runs=60, border=600, budget=6000)
+    if report.args.runs:
+        judged(report, report.args.runs, report.args.budget)
+    if report.args.border:
+        at_the_border(report, report.args.border, report.args.budget)
     sys.exit(report.finish())

@@ -500,7 +500,7 @@ def test_ctrl_c_before_the_first_call_says_so(tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_ends_it_at_once() -> None:
-    session: Any = SimpleNamespace(stopped=False, drawing=set(), beside=[])
+    session: Any = SimpleNamespace(stopped=False, drawing=set(), beside=[], checker=SimpleNamespace(judges=None))
 
     async def work() -> None:
         with stopping_cleanly(session):

@@ -61,6 +61,11 @@ def test_a_pair_has_a_passing_and_a_failing_answer_to_one_prompt(project: Path, 
     ]
     ran = reroll(capsys, "export", "--format", "preference", "--project", project, "--out", tmp_path / "pairs.jsonl")
     assert ran.err == f"wrote 2 pairs to {tmp_path / 'pairs.jsonl'}\n"
+    assert lines(capsys, "--format", "openai-preference", "--project", project)[0] == {
+        "input": {"messages": PROMPT},
+        "preferred_output": [{"role": "assistant", "content": "yes"}],
+        "non_preferred_output": [{"role": "assistant", "content": "no"}],
+    }
 
 
 def test_parquet_holds_recorded_completions_only(project: Path, capsys: Any, tmp_path: Path) -> None:

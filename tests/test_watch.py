@@ -129,6 +129,15 @@ def test_a_rise_after_the_watch_began_opens_a_report_with_the_samples_that_raise
     assert store.outcomes([ids[1]])[ids[1]], "what the checks said is kept with the sample"
 
 
+def test_an_entry_that_no_call_is_of_is_said(folder: Path, store: Store) -> None:
+    (folder / "watch.yaml").write_text(FILE + "  - {name: mails, cases: [mial-*]}\n", encoding="utf-8")
+    calls(store, "rr")
+    look(folder, store)
+    shown = overview(store, read_watch(load_project(folder)), NOW)
+    assert shown is not None
+    assert "No call is of `mails` yet: it watches calls of cases named mial-*." in shown.caveats
+
+
 def test_however_looks_are_cut_the_streams_are_the_same(folder: Path, store: Store) -> None:
     texts = "r" * 700 + "rrw" * 30
     for i in range(0, len(texts), 53):

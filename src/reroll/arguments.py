@@ -28,7 +28,7 @@ EVERYWHERE = Group("Of every command", sort_key=3)
 PAGES = Group("Of every command that prints a page", sort_key=4)
 
 About = Literal["case", "suite", "population"]
-ExportFormat = Literal["recorded", "rft", "preference"]
+ExportFormat = Literal["recorded", "rft", "preference", "openai-preference"]
 EngineName = Literal["asyncio", "ray"]
 MethodName = Literal["auto", "sampling"]
 CaseSet = Literal["case", "neighbour", "lookalike", "control"]

@@ -11,14 +11,12 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reroll.arguments import Spending
 from reroll.case import Case
 from reroll.controls import MOST_CONTROLS
 from reroll.errors import UsageError
-from reroll.judge_calls import JudgeCalls
 from reroll.models.choices import choices_of
 from reroll.models.prices import FREE, price
 from reroll.models.stepped import calls_at_most
@@ -32,7 +30,16 @@ from reroll.settings import SETTINGS
 if TYPE_CHECKING:
     from reroll.models.model import Model
 
-__all__ = ["ask_instead", "asks_on_screen", "choose", "person_of", "price_agreed", "typed", "usage_at_most"]
+__all__ = [
+    "ask_instead",
+    "asks_on_screen",
+    "choose",
+    "judging_at_most",
+    "person_of",
+    "price_agreed",
+    "typed",
+    "usage_at_most",
+]
 
 BYTES_PER_TOKEN = 4
 PROMPT_OF_A_JUDGE = 300  # tokens, rubric and answer apart
@@ -139,7 +146,6 @@ def price_agreed(
     model: Model,
     options: Options,
     spending: Spending,
-    judges: JudgeCalls | None = None,
     *,
     controls: bool,
 ) -> None:
@@ -154,20 +160,20 @@ def price_agreed(
         usage = Usage((usage.prompt_tokens or 0) * each, (usage.completion_tokens or 0) * each)
     kind, _, name = project.program.model.partition(":")
     budget = options.budget if kind in FREE else options.budget * each
-    judging = _judging(project, cases, options, usage, judges)
-    budget += judging.calls
-    if spending.yes or (model.priced and judging.priced and budget <= SETTINGS["budget"].default):
+    judged, for_judges = judging_at_most(cases, options.budget, usage)
+    budget += judged
+    if spending.yes or (model.priced and for_judges is not None and budget <= SETTINGS["budget"].default):
         return
     place = kind if kind in FREE else project.program.base_url or kind.partition("-")[0]  # the vendor
     usd = price(name or kind, usage, place) if model.priced else None
-    money_words = money(usd)
-    if judging.calls:
-        usd = None if usd is None or judging.usd is None else usd + judging.usd
-        money_words = f"{money(usd)} with {counts('call', judging.calls)} of the judge"
+    words = money(usd)
+    if judged:
+        whole = None if usd is None or for_judges is None else usd + for_judges
+        words = f"{money(whole)} with {counts('call', judged)} of the judge"
     calls = counts("call", options.budget // size * each) + ("" if size == 1 else f" of {size} completions each")
     text = (
         f"this may make up to {calls}, about {usage.prompt_tokens:,} prompt tokens and "
-        f"at most {usage.completion_tokens:,} completion tokens, {money_words}"
+        f"at most {usage.completion_tokens:,} completion tokens, {words}"
     )
     if not _somebody():
         raise UsageError(f"{text}; add --yes to agree, or lower --budget", slug="price")
@@ -176,37 +182,25 @@ def price_agreed(
         raise UsageError("nothing was called", slug="price")
 
 
-@dataclass(frozen=True, slots=True)
-class _Judging:
-    """What judging a whole budget may come to; `calls`: those that somebody may want money for."""
+def judging_at_most(cases: Sequence[Case], budget: int, usage: Usage) -> tuple[int, float | None]:
+    """Calls of judges that somebody may want money for, and what they may cost; None: not known.
 
-    calls: int = 0
-    usd: float | None = 0.0
-    priced: bool = True
-
-
-def _judging(
-    project: Project, cases: Sequence[Case], options: Options, usage: Usage, judges: JudgeCalls | None
-) -> _Judging:
-    """For each judge of the case that has most of them a call a sample, which sends about what the sample's held."""
+    For each judge of the case that has most of them a call a sample, which sends about what the sample's call held:
+    `usage` is that of the whole budget.
+    """
     of = [[c for outer in case.checks for c in outer.walk() if c.kind == "judge"] for case in cases]
-    found = _Judging()
-    for check in max(of, key=len, default=[]) if judges is not None else ():
-        assert judges is not None
+    calls, total = 0, 0.0
+    known = True
+    for check in max(of, key=len, default=[]):
         kind, _, name = check.value["model"].partition(":")
         if kind in FREE:
             continue
-        model = judges.model_of(check)
         each = PROMPT_OF_A_JUDGE + len(check.value["rubric"]) // BYTES_PER_TOKEN
-        sent = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) + each * options.budget
+        sent = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) + each * budget
         place = check.value.get("base_url") or kind.partition("-")[0]
-        usd = price(name, Usage(sent, options.budget * USUAL_VERDICT), place) if model.priced else None
-        found = _Judging(
-            found.calls + options.budget,
-            None if usd is None or found.usd is None else found.usd + usd,
-            found.priced and model.priced,
-        )
-    return found
+        usd = price(name or kind, Usage(sent, budget * USUAL_VERDICT), place)
+        calls, total, known = calls + budget, total + (usd or 0.0), known and usd is not None
+    return calls, total if known else None
 
 
 def usage_at_most(

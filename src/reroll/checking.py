@@ -51,6 +51,9 @@ class Judges(Protocol):
         """The verdict on one sample; `again`: asked anew, so many times after the first."""
         ...
 
+    def stop(self) -> None:
+        """Ask nothing any more."""
+
 
 class _Nobody:
     """Asks no model: says so of what none has judged."""
@@ -63,6 +66,9 @@ class _Nobody:
 
     def say(self, check: Check, sample: Sample, around: Surroundings, again: int = 0) -> Outcome:
         return Outcome("invalid", "no judge has judged this yet", broken=True)
+
+    def stop(self) -> None:
+        return
 
 
 no_judge: Judges = _Nobody()

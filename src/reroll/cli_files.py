@@ -46,7 +46,7 @@ def export(
         Send those events to this collector over OTLP/HTTP, such as http://127.0.0.1:4318.
     form
         recorded completions, which `import` reads; rft: prompts and graded answers, for reinforcement fine-tuning;
-        preference: of one prompt a passing and a failing answer.
+        preference: of one prompt a passing and a failing answer; openai-preference: the same as OpenAI takes it.
     """
     from reroll import commands_export
 

@@ -49,7 +49,7 @@ def export(case: str | None, told: Export, common: Common) -> int:
     if common.json:
         print_json({"schema": "reroll.export/1", "file": str(out), "samples": n})
     elif out is not None:
-        what = "pair" if told.form == "preference" else "sample"
+        what = "pair" if told.form in ("preference", "openai-preference") else "sample"
         said = f"evaluations of {counts(what, n)}" if option == "--evaluations" else counts(what, n)
         print(f"wrote {said} to {out}", file=sys.stderr)
     return 0

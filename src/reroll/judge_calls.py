@@ -108,6 +108,10 @@ class JudgeCalls:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def stop(self) -> None:
+        """Ask nothing any more; what is in flight gets its grace. May be called while it waits, as by Ctrl-C."""
+        self._stopped = True
+
     def model_of(self, check: Check) -> Model:
         """The model that this check asks. Raises: UsageError, ModelError where there is none to ask."""
         return self._open(check).model
@@ -185,8 +189,9 @@ class JudgeCalls:
             self._said.clear()
         self._recall(missing)
         todo = self._kept([q for q in missing.values() if q.key not in self._said])
-        for model in {id(q.opened.model): q.opened.model for q in todo}.values():
-            self._draw(model, [q for q in todo if q.opened.model is model])
+        with _ctrl_c(self.stop):
+            for model in {id(q.opened.model): q.opened.model for q in todo}.values():
+                self._draw(model, [q for q in todo if q.opened.model is model])
 
     def _recall(self, missing: dict[tuple[str, str], _Question]) -> None:
         """Take the verdicts that are stored: of several replies to one question the newest that is one."""
@@ -222,8 +227,13 @@ class JudgeCalls:
                 return
             batch, draws = draws[:size], draws[size:]
             ends = None if self.spent is None else self.spent.begin(self.max_seconds)
-            self._stopped |= self._beside.draw(
-                model, batch, width, ends, lambda came: self._settled([(of[id(draw)], draw, s) for draw, s in came])
+            self._beside.draw(
+                model,
+                batch,
+                width,
+                ends,
+                lambda came: self._settled([(of[id(draw)], draw, s) for draw, s in came]),
+                lambda: self._stopped,
             )
 
     def _settled(self, came: Sequence[tuple[_Question, Draw, Sample]]) -> None:
@@ -324,8 +334,9 @@ class _Beside:
         width: int,
         deadline: float | None,
         settled: Callable[[Sequence[tuple[Draw, Sample]]], None],
-    ) -> bool:
-        """Make the draws; what comes is given to `settled`, in this thread. Returns whether Ctrl-C ended it early.
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Make the draws, until `stopped` says so; what comes is given to `settled`, in this thread.
 
         What `settled` raises ends it early too, once what is in flight had its grace and was given to it.
         """
@@ -335,30 +346,30 @@ class _Beside:
         task, ended = work.result()
         stop = _once(lambda: loop.call_soon_threadsafe(task.cancel))
         failed: RerollError | None = None
-        with _ctrl_c(stop) as pressed:
-            while True:
-                try:
-                    got = [came.get(timeout=LOOK_EVERY)]
-                    while not came.empty():
-                        got.append(came.get())
-                except queue.Empty:
-                    continue
-                try:
-                    if replies := [one for one in got if one is not None]:
-                        settled(replies)
-                except RerollError as error:
-                    failed = failed or error
-                    stop()
-                except BaseException:
-                    stop()
-                    raise
-                if got[-1] is None:
-                    break
+        while True:
+            if stopped():
+                stop()
+            try:
+                got = [came.get(timeout=LOOK_EVERY)]
+                while not came.empty():
+                    got.append(came.get())
+            except queue.Empty:
+                continue
+            try:
+                if replies := [one for one in got if one is not None]:
+                    settled(replies)
+            except RerollError as error:
+                failed = failed or error
+                stop()
+            except BaseException:
+                stop()
+                raise
+            if got[-1] is None:
+                break
         if failed is not None:
             raise failed
         if ended and not isinstance(ended[0], asyncio.CancelledError):
             raise ended[0]
-        return bool(pressed)
 
     @staticmethod
     async def _run(
@@ -403,12 +414,12 @@ def _once(call: Callable[[], object]) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _ctrl_c(stop: Callable[[], None]) -> Iterator[list[bool]]:
+def _ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
     """Ctrl-C ends the asking, and then whatever it would have ended: this thread's loop cannot look while it waits."""
-    pressed: list[bool] = []
     if threading.current_thread() is not threading.main_thread():
-        yield pressed
+        yield
         return
+    pressed: list[bool] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         pressed.append(True)
@@ -416,8 +427,8 @@ def _ctrl_c(stop: Callable[[], None]) -> Iterator[list[bool]]:
 
     before = signal.signal(signal.SIGINT, note)
     try:
-        yield pressed
+        yield
     finally:
         signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
-    if pressed and callable(before):
-        before(signal.SIGINT, None)
+        if pressed and callable(before):
+            before(signal.SIGINT, None)

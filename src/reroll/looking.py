@@ -21,6 +21,7 @@ from reroll.store_rows import Source
 from reroll.tree import Branch, Tree, path_of, steps_of
 
 __all__ = [
+    "LISTED",
     "Listed",
     "Parted",
     "Whole",

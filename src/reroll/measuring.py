@@ -71,7 +71,7 @@ def with_sessions(
             if not alone:
                 each = [around(model, p.program, checker) for model, p in zip(each, projects, strict=True)]
             dearest = next((m for m in each if not m.priced), each[0])
-            price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, judges, controls=controls)
+            price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)
             engines = await _engines(projects, each, spending, open_now)
             progress = open_now.enter_context(Progress(quiet=quiet))
             spent = judges.spent = Spent(purse=_purse(store, options, each))

@@ -16,7 +16,7 @@ from reroll.store_rows import Source, StoredSample
 
 __all__ = ["TrainingFormat", "training_lines"]
 
-TrainingFormat = Literal["rft", "preference"]
+TrainingFormat = Literal["rft", "preference", "openai-preference"]
 JSON = dict[str, Any]
 RUNS: tuple[Source, ...] = ("draw", "imported")
 PAGE = 500
@@ -40,6 +40,8 @@ def training_lines(project: Project, store: Store, case_id: str | None, form: Tr
     rft: a line for each run: `messages`, `completion`, and `grade`, the reward where one is recorded, else 1 for a run
     that passes and 0 for one that fails.
     preference: each failing answer with a passing one to the very same prompt; of equal answers one.
+    openai-preference: the same pairs as OpenAI's fine-tuning takes them, which has no place for `response_format`.
+    Source: developers.openai.com/api/docs/guides/direct-preference-optimization
     """
     expected = {case.id: case.expected for case in store.cases()}
     prompts: dict[str, _Prompt] = {}
@@ -54,7 +56,7 @@ def training_lines(project: Project, store: Store, case_id: str | None, form: Tr
         one = prompts.setdefault(canonical(prompt), _Prompt(prompt))
         (one.chosen if outcome == "pass" else one.rejected).setdefault(canonical(said), said)
     for one in prompts.values():
-        yield from _pairs(one)
+        yield from map(_as_openai_has_it, _pairs(one)) if form == "openai-preference" else _pairs(one)
 
 
 def _pairs(one: _Prompt) -> Iterator[JSON]:
@@ -66,6 +68,11 @@ def _pairs(one: _Prompt) -> Iterator[JSON]:
     for k, bad in enumerate(rejected if chosen else ()):
         good = chosen[k % len(chosen)]
         yield {"prompt": one.prompt["messages"], **more, "chosen": [good], "rejected": [bad]}
+
+
+def _as_openai_has_it(pair: JSON) -> JSON:
+    asked = {"messages": pair["prompt"], **({"tools": pair["tools"]} if "tools" in pair else {})}
+    return {"input": asked, "preferred_output": pair["chosen"], "non_preferred_output": pair["rejected"]}
 
 
 def _graded(project: Project, store: Store, case_id: str | None) -> Iterator[tuple[StoredSample, str, JSON, JSON]]:

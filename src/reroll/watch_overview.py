@@ -101,6 +101,7 @@ class Overview:
     unjudged: Mapping[str, int]
     future: int
     refused: tuple[tuple[str, str], ...] = ()
+    empty: tuple[tuple[str, str], ...] = ()  # entries of watch.yaml that no call is of, with the cases that they name
 
     @property
     def open(self) -> tuple[StoredAlarm, ...]:
@@ -119,6 +120,7 @@ class Overview:
             )
         if late := sum(row.late for row in self.rows if row.what != "invalid"):
             said.append(f"{counts('call', late)} came later than a newer one; each is counted when it came.")
+        said += [f"No call is of `{name}` yet: it watches calls of cases named {cases}." for name, cases in self.empty]
         if self.refused:
             said.append(f"{counts('message', len(self.refused))} did not reach the webhook: {self.refused[-1][1]}.")
         return tuple(said)
@@ -184,7 +186,7 @@ def _made(
 ) -> Overview:
     rows = [_row(one, account, now) for one in held]
     rows.sort(key=lambda row: (row.what == "invalid", row.last < now - QUIET_DAYS * DAY, row.called, -row.last))
-    allowed = told.allowed
+    allowed, seen = told.allowed, {one.named.get("name") for one in held}
     return Overview(
         str(told.watch),
         promise_words(allowed.weeks, allowed.calls),
@@ -197,6 +199,7 @@ def _made(
         dict(unjudged),
         future,
         refused,
+        tuple((one.name, ", ".join(one.cases)) for one in told.streams if one.name not in seen and one.cases != ("*",)),
     )
 
 

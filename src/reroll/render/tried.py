@@ -169,11 +169,10 @@ def _net(net: Net) -> str:
     least, most = sorted((-(net.per_10k.low or 0.0), -(net.per_10k.high or 0.0)))
     said = f"of 10,000 requests, {percent(net.prevalence)} of them like this one: "
     said += f"{_signed(-(net.per_10k.value or 0.0))} failures ({_signed(least)} to {_signed(most)})"
-    even = net.break_even
-    if even is None:
-        return said
-    worst = "" if net.break_even_at_worst is None else f", at worst {percent(net.break_even_at_worst, 'up')}"
-    return f"{said}; it breaks even where {percent(even)} of them are{worst}"
+    even, worst = net.break_even, net.break_even_at_worst
+    at = [] if even is None else [f"where {percent(even)} of them are"]
+    at += [] if worst is None else [f"at worst where {percent(worst, 'up')} are"]
+    return f"{said}; it breaks even {', '.join(at)}" if at else said
 
 
 def _signed(number: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reroll.asking import usage_at_most
+from reroll.asking import judging_at_most, usage_at_most
 from reroll.errors import RerollError, UsageError
 from reroll.models.prices import FREE, price
 from reroll.numbers import counts, money, percent
@@ -129,12 +129,14 @@ class Offer:
     calls: int
     usd: float | None
     here: bool  # the model runs on this machine, or was paid for
+    judged: int = 0  # calls of judges on top
 
     @property
     def price(self) -> str:
         """What it may cost, in words: `up to 40 calls, free: the model runs here`."""
         cost = "free: the model runs here" if self.here else money(self.usd)
-        return f"up to {counts('call', self.calls)}, {cost}"
+        judged = f" and {self.judged:,} of the judge" if self.judged else ""
+        return f"up to {counts('call', self.calls)}{judged}, {cost}"
 
 
 def offer(
@@ -146,29 +148,29 @@ def offer(
     """
     action = ACTIONS[do]
     calls = min(budget or action.budget, home.budget or MOST_BUDGET)
-    kind = project.program.model.partition(":")[0]
     return Offer(
         do,
         (label or action.label).format_map(_Blank(fields)),
         {**fields, "budget": str(calls)},
         calls,
-        _usd(project, fields.get("case"), calls),
-        kind in FREE,
+        *_price(project, fields.get("case"), calls),
     )
 
 
-def _usd(project: Project, case_id: str | None, calls: int) -> float | None:
-    """The most that so many calls cost, None where that is not known."""
+def _price(project: Project, case_id: str | None, calls: int) -> tuple[float | None, bool, int]:
+    """The most that so many calls cost, None where that is not known; whether they cost nothing; calls of judges."""
     program = project.program
     kind, _, name = program.model.partition(":")
-    if kind in FREE:
-        return 0.0
     cases = [c for c in project.cases if c.id == case_id] or list(project.cases)
     try:
         usage = usage_at_most(project, cases, Options(budget=calls), controls=False)
     except (RerollError, ValueError):
-        return None
-    return price(name or kind, usage, program.base_url or kind.partition("-")[0])
+        return (0.0, True, 0) if kind in FREE else (None, False, 0)
+    judged, for_judges = judging_at_most(cases, calls, usage)
+    place = kind if kind in FREE else program.base_url or kind.partition("-")[0]
+    usd = price(name or kind, usage, place)
+    whole = None if usd is None or for_judges is None else usd + for_judges
+    return whole, kind in FREE and not judged, judged
 
 
 class _Blank(dict[str, str]):

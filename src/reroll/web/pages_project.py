@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from reroll.errors import UsageError
-from reroll.looking import environment_facts
+from reroll.looking import LISTED, environment_facts
 from reroll.render.said import CAN
 from reroll.settings import SETTINGS
 from reroll.web.access import Refused, form_of, visitor_of
@@ -34,6 +34,7 @@ def project_page(request: Request) -> Response:
     project = home.project()
     counts = {one.case_id: one for one in home.store.case_counts()}
     spend = home.store.spend()
+    judged = home.store.spend(source="judge")
     identities = _identities(home)
     return page(
         request,
@@ -43,6 +44,7 @@ def project_page(request: Request) -> Response:
         sets=[(words, [c for c in project.cases if c.set == name]) for name, words in SETS.items()],
         counts=counts,
         spend=spend,
+        judged=judged,
         models=[(identity, _abilities(home, identity)) for identity in identities],
         home=home,
         arrived=shown(request),
@@ -51,7 +53,10 @@ def project_page(request: Request) -> Response:
 
 def _identities(home: Home) -> list[str]:
     """The models that answered here, by their very identity."""
-    found = [home.store.get_request(one.request_id).identity for one in home.store.samples(limit=1, newest=True)]
+    found = [
+        home.store.get_request(one.request_id).identity
+        for one in home.store.samples(limit=1, newest=True, source=LISTED)
+    ]
     return list(dict.fromkeys(found))
 
 
