@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from reroll.check import Outcome
-from reroll.grouping import KEPT_HASHES, Grouping, Observed, Paths, facts_of, normalised
+from reroll.grouping import KEPT_HASHES, Grouping, Observed, facts_of, normalised
 from reroll.init import init_project
+from reroll.leaving import Paths
 from reroll.sample import Completion, Sample, Token
 from tests.background import by_number, in_background, reroll, write_project
 from tests.fake_server import answer, error

@@ -23,7 +23,7 @@ moments pinned swapping manners neighbours lookalikes compare best beta judge au
 adjudicate retry retry_forecast suite balance plan
 sampler noise odds tree bracket futures enumeration hybrid ways doubt agreement surprise
 answer conclude words watch_words explain cause streamed
-forking success_curve grouping fork_search fork_certificate dud dud_report association failure_flow flattening
+forking success_curve leaving grouping fork_search fork_certificate dud dud_report association failure_flow flattening
 rate_sums loadbearing screen confirm finding inquiry
 describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard in_reach
 """.split()

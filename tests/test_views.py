@@ -25,7 +25,8 @@ from reroll.foreseen import Foreseen
 from reroll.forked import Forked
 from reroll.futures import Future, Futures
 from reroll.grouped import Grouped
-from reroll.grouping import Grouping, Observed, Paths
+from reroll.grouping import Grouping, Observed
+from reroll.leaving import Paths
 from reroll.looking import Parted
 from reroll.noise import Noise
 from reroll.render.foreseen import show_foreseen

@@ -10,7 +10,8 @@ from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
-from reroll.grouping import Group, Grouping, Observed, Paths
+from reroll.grouping import Group, Grouping, Observed
+from reroll.leaving import Paths
 from reroll.looking import known_case
 from reroll.project import Project
 from reroll.store import Store, StoredSample
