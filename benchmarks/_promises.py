@@ -226,6 +226,7 @@ PROMISES = [
         7,
         "special cases, detect-and-block, copied few-shot, “never do X” accepted ≤ .02",
         "fixes/special-cases-and-their-like-accepted-the-worst-of-them",
+        "fixes/other-rates-special-cases-and-their-like-accepted-the-worst-of-them",
         "fixes_product/special-cases-and-their-like-accepted",
     ),
     _(
@@ -233,12 +234,14 @@ PROMISES = [
         "harmless general levers accepted ≥ .75 and rejected ≤ .15",
         "fixes/harmless-general-levers-accepted-mean",
         "fixes/harmless-general-levers-rejected-the-worst-of-them",
+        "fixes/other-rates-harmless-general-levers-*",
         "fixes_product/harmless-general-fixes-*",
     ),
     _(
         7,
         "control harm bound holds ≥ .95",
         "fixes/control-harm-is-above-its-limit-the-worst-world",
+        "fixes/other-rates-control-harm-is-above-its-limit-the-worst-world",
         "fixes/a-harm-of-just-the-margin-*",
     ),
     _(
@@ -251,6 +254,7 @@ PROMISES = [
         7,
         "a special case is rejected in at most 150 calls",
         "fixes/hard-coded-patches-rejected-in-150-calls-share-of-trials",
+        "fixes/other-rates-hard-coded-patches-rejected-in-150-calls-share-of-trials",
         "fixes_product/hard-coded-patches-rejected-in-150-calls",
     ),
     _(7, "eight kinds of lever: measured effects agree with the exact ones", "levers/*"),
@@ -349,6 +353,10 @@ WHY: dict[str, str] = {
     "fixes/hard-coded-patches-rejected-in-150-calls-share-of-trials": (
         "Telling a patch that leaves its neighbours as they are from one that halves their failures takes "
         "ln(20) / KL runs of each: more than 150 where failures are rare."
+    ),
+    "fixes/other-rates-hard-coded-patches-rejected-in-150-calls-share-of-trials": (
+        "The same: where the case fails 12 % instead of 50 %, or neighbours fail less or more than it, it takes 150 "
+        "to 330 calls."
     ),
     "model/groups-of-edits-off-by-more-than-0.10-of-114": (
         "Two and three names in a request, mostly: names aside 1 of 114 is off, by 0.111. A larger model than"

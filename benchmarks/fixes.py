@@ -257,14 +257,9 @@ def _bars(report: Report, name: str, trials: list[tuple[World, Found]]) -> None:
         )
     )
     calls = f"{name}hard-coded patches rejected in {PROMISED} calls, share of trials"
-    if name:  # promised where the case fails half of the time; elsewhere it is as it is
-        report.number(f"{name}harmless general levers accepted, mean", accepted)
-        report.number(f"{name}harmless general levers rejected, the worst of them", rejected)
-        report.number(calls, soon)
-    else:
-        report.bar("harmless general levers accepted, mean", accepted, 0.75, most=False)
-        report.bar("harmless general levers rejected, the worst of them", rejected, 0.15)
-        report.bar(calls, soon, 1.0, most=False)
+    report.bar(f"{name}harmless general levers accepted, mean", accepted, 0.75, most=False)
+    report.bar(f"{name}harmless general levers rejected, the worst of them", rejected, 0.15)
+    report.bar(calls, soon, 1.0, most=False)
     if on_border := shares("harm", "accept") + [_share(of, "accept") for w, of in trials if "just half" in w.name]:
         report.bar(f"{name}accepted though a claim is just not so, the worst", max(on_border), 0.05, of=runs)
 
