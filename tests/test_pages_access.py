@@ -602,6 +602,25 @@ def test_a_fix_whose_aliases_would_fill_the_memory_is_refused(inside: TestClient
     assert "no YAML" in reply.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "said"),
+    [
+        ("clause.add", "", "+ system.idea-1: Next Friday is next week."),
+        ("clause.edit", "system.role", "+ system.role: Next Friday is next week."),
+        ("field.describe", "response.date.description", "+ response.date.description: Next Friday is next week."),
+    ],
+)
+def test_an_idea_is_written_in_each_way_that_the_form_offers(
+    inside: TestClient, home: Home, kind: str, target: str, said: str
+) -> None:
+    post(inside, "/ideas", idea="Say which week", case="next-friday", by="Ana")
+    assert kind in re.findall(r'<option value="([a-z.]+)">', inside.get("/ideas").text)
+    reply = post(inside, "/ideas/1/fix", kind=kind, target=target, text="Next Friday is next week.")
+    assert reply.status_code == 303
+    assert said in html.unescape(inside.get("/ideas").text)
+    assert [fix.kind for fix in home.project().fixes if fix.fix == "idea-1"] == [kind]
+
+
 def test_a_reported_request_is_given_neighbours_without_breaking_the_project(inside: TestClient, home: Home) -> None:
     told = {"input.request": "Tea with Lena next Friday at 17:00", "expect": "json", "field": "date"}
     sent = post(inside, "/reports", **told, expected="2026-11-27")

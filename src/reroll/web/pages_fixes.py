@@ -43,8 +43,8 @@ CLAIMS = {
     "spares_control": "ordinary requests are not harmed",
 }
 FORMS = (
-    ("system.add", "Add a sentence to the system prompt"),
-    ("system.edit", "Say a part of the system prompt in other words"),
+    ("clause.add", "Add a sentence to the system prompt"),
+    ("clause.edit", "Say a part of the system prompt in other words"),
     ("field.describe", "Describe a field of the answer"),
     ("patch.special_case", "Hard-code an answer for some requests"),
 )
@@ -219,6 +219,8 @@ def _fix(told: Mapping[str, str], name: str, by: str) -> Fix:
         form = {"fix": name, "kind": told["kind"], "text": told["text"]}
         if told["target"]:
             form["target"] = told["target"]
+        elif told["kind"] == "clause.add":  # a new sentence is no part yet: it is called like its fix
+            form["target"] = f"system.{name}"
     try:
         return Fix.model_validate({"author": by or "page", **form})
     except ValidationError as error:
