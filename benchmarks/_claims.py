@@ -57,7 +57,7 @@ WORDINGS, AUDIT, WORD = "wording_rounds.WordingsVerdict", "audit.AuditVerdict", 
 SURPRISE, DUD, CAUSE = "surprise.SurpriseVerdict", "dud.DudVerdict", "finding.Verdict"
 FIX, STATE, SHADE, STANDS = "scorecard.FixVerdict", "scorecard.ClaimState", "suite_gate.Shade", "ledger.Entry.stands"
 TOKENS, ADJUDICATED = "phrased.WordingVerdict", "adjudicate.Adjudicated.verdict"
-EVENT, SEED, BEST = "watching.EventKind", "audit.Seed", "compare.Best.verdict"
+EVENT, SEED, BEST = "watching.EventKind", "audit.Seed", "best.Best.verdict"
 ALIKE = [0.2] * 8
 
 FALSE: list[Claim] = [

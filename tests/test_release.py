@@ -32,6 +32,7 @@ WHEEL = re.compile(
     | reroll/web/static/fonts/([a-z]+\.woff2|LICENSE)
     | reroll/render/figures/[a-z]+\.css
     | reroll/bundled/(card\.json|meetings\.gguf)
+    | reroll/web/glossary\.json
     | reroll/bundled/fonts/(DejaVuSansMono(-Bold)?\.ttf|LICENSE)
     | reroll/bundled/meetings/([a-z]+|fixes/[a-z-]+)\.yaml
     | {re.escape(NAME)}\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/(.+/)?LICENSE)""",
