@@ -14,7 +14,7 @@ from typing import Any
 from reroll.appending import append_cases, write_cases
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
-from reroll.ledger import APPLIED, TRIED
+from reroll.ledger import APPLIED, TRIED, fix_in
 from reroll.lever_undo import undo_of
 from reroll.levers import fitting
 from reroll.program import Program
@@ -49,7 +49,11 @@ class Written:
 
 def unaccepted(store: Store, fix: Fix, program: Program) -> str:
     """Why a fix is not to be applied as far as the store tells; empty where its last trial ended with `accept`."""
-    said = [one for one in store.decisions(rule=TRIED) if _about(one.evidence) == fix.id and not _beaten(one.evidence)]
+    said = [
+        one
+        for one in store.decisions(rule=TRIED)
+        if fix_in(one.evidence).get("id") == fix.id and not _beaten(one.evidence)
+    ]
     if not said:
         return f"`{fix.fix}` was never tried, so nobody knows what it does"
     last = said[-1]
@@ -70,7 +74,7 @@ def _beaten(evidence: Any) -> bool:
 def cured_by(store: Store, fixes: Sequence[Fix]) -> tuple[str, ...]:
     """The cases that any of these fixes was accepted for."""
     ids = {fix.id for fix in fixes}
-    accepted = [d for d in store.decisions(rule=TRIED) if d.verdict == "accept" and _about(d.evidence) in ids]
+    accepted = [d for d in store.decisions(rule=TRIED) if d.verdict == "accept" and fix_in(d.evidence).get("id") in ids]
     return tuple(dict.fromkeys(d.case_id for d in accepted if d.case_id is not None))
 
 
@@ -87,11 +91,6 @@ def into_suite(project: Project, cases: Sequence[str]) -> tuple[str, ...]:
     elif new:
         write_cases(path, new, notes)
     return tuple(case.id for case in new)
-
-
-def _about(evidence: Any) -> str | None:
-    fix = evidence.get("fix") if isinstance(evidence, Mapping) else None
-    return fix.get("id") if isinstance(fix, Mapping) else None
 
 
 def written(project: Project, fixes: Sequence[Fix]) -> Written:

@@ -13,7 +13,7 @@ from reroll.audit import chance_alike, worth_more
 from reroll.case import Case
 from reroll.check import overall
 from reroll.errors import ModelError, NotCompleted
-from reroll.runner import DEAD_AFTER, crashing_check, draw_at, tell
+from reroll.runner import DEAD_AFTER, crashing_check, draw_at, given_up, tell
 from reroll.session import Session, Slots, judged, slots, too_dear
 
 __all__ = ["run_arms", "serving_arms"]
@@ -166,17 +166,7 @@ def _still_alive(found: Arms, session: Session, made: int) -> None:
         return
     session.store.mark_outage([id for call in found.silent for id in call])
     last = session.store.sample(silent[-1][0]).sample.error
-    if not found.got_through:
-        raise ModelError(
-            f"{model.name} answered none of the first {len(found.silent)} calls; the last error was: {last}; "
-            "mend that and run the same command again",
-            slug="model-no-answer",
-        )
-    raise NotCompleted(
-        f"{model.name} stopped answering: {len(found.silent)} calls in a row brought nothing back, the last with: "
-        f"{last}; what was drawn is stored, and the same command goes on from there",
-        slug="model-stopped-answering",
-    )
+    raise given_up(model.name, len(found.silent), last, ever=found.got_through)
 
 
 def _leave(found: Arms, arm: Arm, why: str) -> None:

@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 STANDS_OUT = 0.2  # a likelihood below which a part is not named: most such parts are innocent
-
 MOST_LABELS = 8
 EXPLAINS = 0.7  # a check that is wrong about so many of the failures explains them
 BETTER = "fails less"  # ends the words of a replica that works better than the server as reported

@@ -11,7 +11,19 @@ from reroll.fix import Fix
 from reroll.lever_kinds import KINDS
 from reroll.numbers import counts, interval_words, percent
 
-__all__ = ["APPLIED", "TRIED", "WORTH", "Entry", "Ledger", "Made", "Together", "effect_words", "helped", "ledger_of"]
+__all__ = [
+    "APPLIED",
+    "TRIED",
+    "WORTH",
+    "Entry",
+    "Ledger",
+    "Made",
+    "Together",
+    "effect_words",
+    "fix_in",
+    "helped",
+    "ledger_of",
+]
 
 JSON = Any
 TRIED, APPLIED = "fix/1", "applied/1"  # rules of decisions
@@ -98,13 +110,23 @@ class Ledger:
     caveats: tuple[str, ...] = field(default=())
 
 
+def fix_in(evidence: object) -> Mapping[str, JSON]:
+    """What the evidence of a decision says of the fix that it is about; empty where it is about none.
+
+    >>> fix_in({"fix": {"fix": "tone"}})["fix"], fix_in({"fix": None}), fix_in([])
+    ('tone', {}, {})
+    """
+    fix = evidence.get("fix") if isinstance(evidence, Mapping) else None
+    return fix if isinstance(fix, Mapping) else {}
+
+
 def ledger_of(project: str, made: Sequence[Made], steps: int = 0) -> Ledger:
     """The ledger of these decisions, in the order they were made. steps: how many the program has now."""
     entries: dict[str, Entry] = {}
     for one in made:
-        if one.rule not in (TRIED, APPLIED) or not isinstance(one.evidence.get("fix"), Mapping):
+        fix = fix_in(one.evidence)
+        if one.rule not in (TRIED, APPLIED) or not fix:
             continue
-        fix = one.evidence["fix"]
         id = _id(fix)
         if one.rule == TRIED:
             known = entries.get(id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from reroll.applying import APPLIED
 from reroll.case import Case
 from reroll.evidence import Est
 from reroll.fix import Fix
-from reroll.ledger import TRIED, WORTH
+from reroll.ledger import TRIED, WORTH, fix_in
 from reroll.lever_undo import without
 from reroll.models.stepped import SteppedModel, around
 from reroll.paired import difference_interval
@@ -39,9 +39,9 @@ def earlier_fixes(session: Session, fixed: Program, case: Case) -> list[Earlier]
     """The applied fixes that are still in this program, each with the cases that it was tried on; the newest first."""
     cases = session.project.cases
     tried_on = {
-        str(one.evidence["fix"].get("id")): one.case_id
+        str(tried.get("id")): one.case_id
         for one in session.store.decisions(rule=TRIED)
-        if isinstance(one.evidence, Mapping) and isinstance(one.evidence.get("fix"), Mapping)
+        if (tried := fix_in(one.evidence))
     }
     out: dict[str, Earlier] = {}
     for decision in reversed(session.store.decisions(rule=APPLIED)):

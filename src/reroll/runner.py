@@ -29,6 +29,7 @@ __all__ = [
     "crashing_check",
     "draw_at",
     "draw_more",
+    "given_up",
     "gone_on_with",
     "keeper_of",
     "question_words",
@@ -172,16 +173,21 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
         return
     session.store.mark_outage([id for call in session.silent for id in call])
     session.silent = []
-    if none_yet:
-        raise ModelError(
-            f"{session.model.name} answered none of the first {total} calls; the last error was: {errors[-1]}; "
-            "mend that and run the same command again",
-            slug="model-no-answer",
+    raise given_up(session.model.name, silent, errors[-1], ever=not none_yet)
+
+
+def given_up(model: str, calls: int, last: str | None, *, ever: bool) -> ModelError | NotCompleted:
+    """The error that says that so many calls in a row brought nothing back, the last with this; ever: others did."""
+    if ever:
+        return NotCompleted(
+            f"{model} stopped answering: {calls} calls in a row brought nothing back, the last with: {last}; "
+            "what was drawn is stored, and the same command goes on from there",
+            slug="model-stopped-answering",
         )
-    raise NotCompleted(
-        f"{session.model.name} stopped answering: {silent} calls in a row brought nothing back, "
-        f"the last with: {errors[-1]}; what was drawn is stored, and the same command goes on from there",
-        slug="model-stopped-answering",
+    return ModelError(
+        f"{model} answered none of the first {calls} calls; the last error was: {last}; "
+        "mend that and run the same command again",
+        slug="model-no-answer",
     )
 
 

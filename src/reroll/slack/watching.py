@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from reroll.errors import RerollError, StoreError
 from reroll.job_person import PATIENCE
-from reroll.ledger import APPLIED, TRIED
+from reroll.ledger import APPLIED, TRIED, fix_in
 from reroll.numbers import counts
 from reroll.slack import limits, shown
 from reroll.slack.delivery import Delivery
@@ -172,10 +172,10 @@ class Watching:
         applied = [one for one in store.decisions(rule=APPLIED) if one.id not in self.applied]
         if not applied:
             return
-        cases = {d.evidence["fix"]["id"]: d.case_id for d in store.decisions(rule=TRIED) if _fix(d.evidence)}
+        cases = {d.evidence["fix"]["id"]: d.case_id for d in store.decisions(rule=TRIED) if fix_in(d.evidence)}
         for decision in applied:
             self.applied.add(decision.id)
-            fix = _fix(decision.evidence)
+            fix = fix_in(decision.evidence)
             case = cases.get(fix.get("id")) if fix else None
             for asked in reported:
                 if fix and asked.case_id == case and decision.made * 1e6 > asked.made_us:
@@ -190,8 +190,3 @@ class Watching:
 def _above(asked: SlackAsk) -> str:
     called = f"<@{asked.asked_by}> the" if USER.fullmatch(asked.asked_by) else "The"
     return f"{called} answer is above."
-
-
-def _fix(evidence: Any) -> Mapping[str, JSON]:
-    fix = evidence.get("fix") if isinstance(evidence, Mapping) else None
-    return fix if isinstance(fix, Mapping) else {}

@@ -19,11 +19,10 @@ from reroll.errors import FileError, RerollError, UsageError
 from reroll.fix import Fix
 from reroll.ideas import Board, Idea, board_of, same_person
 from reroll.ideas_file import add_idea, change_idea, keep_fix, read_ideas
-from reroll.ledger import APPLIED
+from reroll.ledger import APPLIED, fix_in
 from reroll.levers import fitting
 from reroll.project import Project, load_project
 from reroll.proposals import NEVER
-from reroll.store_rows import Decision
 from reroll.strict_yaml import parse_yaml
 from reroll.web import figured
 from reroll.web.access import Refused, form_of, visitor_of
@@ -80,19 +79,13 @@ def fixes_page(request: Request) -> Response:
         figures=figures,
         case=case,
         cards=cards,
-        applied={fix for d in home.store.decisions(rule=APPLIED) if (fix := _applied(d))},
+        applied={fix_in(d.evidence).get("fix") for d in home.store.decisions(rule=APPLIED)},
         claims=CLAIMS,
         offers=offers,
         names=names,
         tried=known.found.get("try"),
         jobs=home.store.jobs(states=("waiting", "running"), case_id=case.id),
     )
-
-
-def _applied(decision: Decision) -> str:
-    """The name of the fix that this decision put into the program."""
-    evidence = decision.evidence if isinstance(decision.evidence, dict) else {}
-    return str((evidence.get("fix") or {}).get("fix") or "")
 
 
 def _ran(card: Mapping[str, Any]) -> bool:

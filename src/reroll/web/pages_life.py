@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from reroll.case import Case
 from reroll.errors import UsageError
-from reroll.ledger import APPLIED, TRIED
+from reroll.ledger import APPLIED, TRIED, fix_in
 from reroll.numbers import counts
 from reroll.project import Project
 from reroll.store import Store, StoredReport
@@ -162,7 +162,7 @@ def _applied(store: Store, case: Case) -> list[Decision]:
 
 
 def _fix(decision: Decision) -> str:
-    return str((_evidence(decision).get("fix") or {}).get("fix") or "without a name")
+    return str(fix_in(decision.evidence).get("fix") or "without a name")
 
 
 def _evidence(decision: Decision) -> dict[str, Any]:
