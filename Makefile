@@ -7,6 +7,8 @@ APT := DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -qq -o Acquire::Retrie
 # Install exactly what the lock files name, checked by hash.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes
 JOBS ?= 2
+# As the command line has it (reroll.cli.main): matrices are small, and threads that wait for each other cost CPU time.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help demo serve docs docs-run dist sbom audit test postgresql chromium lint format bench bench-quick screenshots model schemas lock clean
 

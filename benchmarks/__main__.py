@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -96,7 +97,8 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
     print(f"# {name} {' '.join(told)}".rstrip() + "\n", flush=True)
     started, cpu = time.perf_counter(), cpu_seconds()
     command = [sys.executable, str(HERE / f"{name}.py"), *told]
-    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    as_commands_do = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # cli.main
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=as_commands_do)
     print(run.stdout)
     (OUT / f"{name}{'.quick' if quick else ''}.md").write_text(run.stdout, encoding="utf-8")
     wall, cpu = time.perf_counter() - started, cpu_seconds() - cpu

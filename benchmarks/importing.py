@@ -78,7 +78,7 @@ def children(pid: int) -> list[int]:
 
 def imported(folder: Path) -> tuple[dict[str, Any], Seen]:
     """What `reroll import --json` says of the file, and what it took."""
-    words = [sys.executable, "-m", "reroll.cli", "import", "calls.jsonl", "--store", "store.sqlite", "--json"]
+    words = [sys.executable, "-m", "reroll", "import", "calls.jsonl", "--store", "store.sqlite", "--json"]
     seen = Seen()
     with (folder / "said.json").open("wb") as said, subprocess.Popen(words, cwd=folder, stdout=said) as process:
         while process.poll() is None:

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # as a script
 
 from _report import Report
 
-REROLL = [sys.executable, "-m", "reroll.cli"]
+REROLL = [sys.executable, "-m", "reroll"]
 CASES = "cases:\n  - {id: greet, input: {request: Say yes}, checks: [{name: says-yes, contains: 'yes'}]}\n"
 
 

@@ -171,7 +171,7 @@ def main() -> None:
                 gained = resident(server.process.pid)
                 middle, worst, grew = live(address, headers, folder, UPDATES, server.process.pid)
                 job = subprocess.Popen(
-                    [sys.executable, "-m", "reroll.cli", *AGAIN, "--project", str(folder)], stdout=subprocess.DEVNULL
+                    [sys.executable, "-m", "reroll", *AGAIN, "--project", str(folder)], stdout=subprocess.DEVNULL
                 )
                 many = read_by_many(address, headers, ["/", "/cases/next-friday", "/jobs", "/project"])
                 job.wait()

@@ -140,7 +140,7 @@ def main() -> int:
     parser.add_argument("--no-install", action="store_true", help="do not measure an installation")
     parser.add_argument("--out", help="also write the JSON to this file")
     args = parser.parse_args()
-    reroll = [sys.executable, "-m", "reroll.cli"]
+    reroll = [sys.executable, "-m", "reroll"]
     kept = Report.of("startup", args)
     report = kept.report
     report["starts"] = [

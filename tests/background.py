@@ -124,7 +124,7 @@ def reroll(capsys: Any, *arguments: object, agree: bool = True) -> Ran:
 def reroll_apart(*arguments: object, **popen: Any) -> subprocess.Popen[str]:
     """Start a command as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "reroll.cli", *agreed(arguments)],
+        [sys.executable, "-m", "reroll", *agreed(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -158,7 +158,7 @@ class Shell:
     def lasting(self, words: list[str], env: Mapping[str, str]) -> tuple[str, str]:
         """Start what goes on until it is ended, wait until it says where it listens, and end it as Ctrl-C does."""
         given = {**self.env, **self.own, **env}
-        command = [sys.executable, "-m", "reroll.cli", *words]
+        command = [sys.executable, "-m", "reroll", *words]
         with subprocess.Popen(
             command, cwd=self.folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as running:

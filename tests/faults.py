@@ -383,7 +383,7 @@ def run_apart(there: Ground, *words: str) -> tuple[int, str, str]:
     before = there.server.calls
     env = {**os.environ, "REROLL_TIMEOUT": "20", "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "reroll.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        [sys.executable, "-m", "reroll", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
     )
     while process.poll() is None and there.server.calls < before + 5:
         time.sleep(0.01)

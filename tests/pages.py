@@ -30,9 +30,7 @@ SECONDS = 30_000  # milliseconds that a page may take at most on a busy machine;
 
 def run(*words: str) -> None:
     """One command of reroll, in a process of its own (the browser's driver keeps this one's event loop)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "reroll.cli", *words], capture_output=True, text=True, env=environment()
-    )
+    done = subprocess.run([sys.executable, "-m", "reroll", *words], capture_output=True, text=True, env=environment())
     assert done.returncode in (0, 1, 3), done.stderr
 
 
@@ -59,7 +57,7 @@ class Served:
 
     def another_link(self) -> str:
         port = str(urlsplit(self.link).port)
-        words = [sys.executable, "-m", "reroll.cli", "serve", "--link", "--port", port, "--project", str(self.folder)]
+        words = [sys.executable, "-m", "reroll", "serve", "--link", "--port", port, "--project", str(self.folder)]
         return subprocess.run(words, capture_output=True, text=True, check=True, env=environment()).stdout.strip()
 
 
@@ -70,7 +68,7 @@ def environment(**more: str) -> dict[str, str]:
 @contextlib.contextmanager
 def served(folder: Path, *words: str, **env: str) -> Iterator[Served]:
     """`reroll serve` on the project in this folder, until the block ends."""
-    command = [sys.executable, "-m", "reroll.cli", "serve", "--port", "0", "--project", str(folder), *words]
+    command = [sys.executable, "-m", "reroll", "serve", "--port", "0", "--project", str(folder), *words]
     log = folder / "serve.log"
     with log.open("w+b") as told:
         process = subprocess.Popen(command, stderr=told, env=environment(**env))

@@ -428,7 +428,7 @@ def test_an_output_that_finds_no_room_says_so(tmp_path: Path, capsys: Any) -> No
     assert "no space left" in reroll(capsys, "export", "--project", project, "--out", "/dev/full").complaint
     for words in (["export"], ["samples"]):
         with open("/dev/full", "w") as full:
-            line = [sys.executable, "-m", "reroll.cli", *words, "--project", str(project)]
+            line = [sys.executable, "-m", "reroll", *words, "--project", str(project)]
             run = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         assert "no space left" in Ran(run.returncode, "", run.stderr).complaint
         assert len(run.stderr.splitlines()) == 1
@@ -556,3 +556,17 @@ def test_a_cap_on_money_that_could_never_stop_anything_is_refused(tmp_path: Path
         assert server.calls == 0
     assert "the price of openai:tiny@" in said
     assert "--budget" in said
+
+
+def test_a_command_does_its_sums_in_one_thread_unless_the_environment_says_otherwise() -> None:
+    tell = (
+        "import os, sys; from reroll.__main__ import main; main(['ideas', '--help'])\n"
+        "print(os.environ[sys.argv[1]], 'numpy' in sys.modules)"
+    )
+    name = "OPENBLAS_NUM_THREADS"
+    given = {key: value for key, value in os.environ.items() if key != name}
+    for environment, threads in ((given, "1"), ({**given, name: "7"}, "7")):
+        words = [sys.executable, "-c", tell, name]
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+        # numpy reads it once, when it is imported: a command that imports it earlier would take all cores
+        assert done.stdout.split()[-2:] == [threads, "False"]

@@ -405,9 +405,7 @@ def test_rerun_on_a_cluster_answers_as_it_does_in_process(cluster: Any, tmp_path
 def test_a_cluster_of_its_own_draws_from_the_bundled_model_and_is_ended(tmp_path: Path) -> None:
     short = Path(tempfile.mkdtemp(dir="/tmp", prefix="rr"))  # Ray's sockets lie there, whose paths may not be long
     try:
-        subprocess.run(
-            [sys.executable, "-m", "reroll.cli", "init", str(tmp_path / "p")], check=True, capture_output=True
-        )
+        subprocess.run([sys.executable, "-m", "reroll", "init", str(tmp_path / "p")], check=True, capture_output=True)
         environment = {**os.environ, "TMPDIR": str(short)}
         words = ("rerun", "next-friday", "--budget", 12, "--json", "--project", tmp_path / "p", "--engine", "ray")
         found = finished(reroll_apart(*words, "--actors", 1, env=environment))

@@ -53,7 +53,8 @@ lesson_reading playground lessons lesson_steps web serving commands_watch comman
 recorder commands_record slack commands_slack
 fake_faults fake_server commands_fake
 pytest_settings pytest_results pytest_samples pytest_store pytest_trials pytest_cases pytest_summary pytest_plugin
-exits cli_files cli_tokens cli_looking cli_causes cli_fixes cli_serve cli_record cli_slack cli_watch cli working
+exits cli_files cli_tokens cli_looking cli_causes cli_fixes cli_serve cli_record cli_slack cli_watch cli
+__main__ working
 """.split()
 LAYERS = CORE + EDGES
 # What the core may import: values, arithmetic and validation, nothing that opens, sleeps or draws.

@@ -104,7 +104,7 @@ def test_a_person_who_stops_at_the_question_has_judged_nothing(tmp_path: Path, h
     with in_background(in_turn("no", "yes")) as (_, url):
         project = write_project(tmp_path, url, cases=cases)
         process = subprocess.Popen(
-            [sys.executable, "-m", "reroll.cli", "rerun", "greet", "--yes", "--json", "--project", str(project)],
+            [sys.executable, "-m", "reroll", "rerun", "greet", "--yes", "--json", "--project", str(project)],
             stdin=terminal,
             stdout=subprocess.PIPE,
             stderr=terminal,

@@ -526,7 +526,7 @@ def test_a_kill_in_the_middle_of_a_load_loses_nothing_that_was_acknowledged_and_
 @contextlib.contextmanager
 def killed(folder: Path) -> Iterator[Served]:
     """A server that is killed without a word."""
-    command = [sys.executable, "-m", "reroll.cli", "serve", "--port", "0", "--project", str(folder)]
+    command = [sys.executable, "-m", "reroll", "serve", "--port", "0", "--project", str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     log = folder / "killed.log"
     with log.open("w+b") as told:

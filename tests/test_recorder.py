@@ -292,7 +292,7 @@ def test_the_command_says_where_to_call_and_ends_with_how_many_it_kept(tmp_path:
         words = [
             sys.executable,
             "-m",
-            "reroll.cli",
+            "reroll",
             "record",
             "--upstream",
             f"{url}/v1",

@@ -137,7 +137,7 @@ def modules_after(code: str) -> set[str]:
     ("code", "most"),
     [
         ("import reroll", 35),
-        ("import runpy\nsys.argv = ['reroll', '--help']\ntry: runpy.run_module('reroll.cli', run_name='__main__')\n"
+        ("import runpy\nsys.argv = ['reroll', '--help']\ntry: runpy.run_module('reroll', run_name='__main__')\n"
          "except SystemExit: pass", 250),
     ],
     ids=["import reroll", "reroll --help"],

@@ -92,7 +92,7 @@ def environment(slack: FakeSlack) -> dict[str, str]:
 def answering(slack: FakeSlack, folder: Path, *words: str, says: str = r"at (http://\S+);") -> Iterator[Running]:
     """`reroll slack` until the block ends; jobs are stopped with it."""
     log = folder / "slack.log"
-    command = [sys.executable, "-m", "reroll.cli", "slack", "--project", str(folder), *words]
+    command = [sys.executable, "-m", "reroll", "slack", "--project", str(folder), *words]
     with log.open("ab") as told:
         before = log.stat().st_size
         process = subprocess.Popen(command, stderr=told, env=environment(slack))

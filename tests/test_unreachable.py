@@ -172,7 +172,7 @@ def test_a_name_that_nobody_knows_is_said_in_one_sentence_without_leaving_this_m
     if shutil.which("unshare") is None or subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no network namespace can be made here (Linux: unshare --map-root-user --net)")
     project = write_project(tmp_path, f"http://{NOWHERE}")
-    words = [sys.executable, "-m", "reroll.cli", "rerun", "greet", "--yes", "--project", str(project)]
+    words = [sys.executable, "-m", "reroll", "rerun", "greet", "--yes", "--project", str(project)]
     done = subprocess.run([*apart, *words], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"cannot reach http://{NOWHERE}/v1: host name `{NOWHERE}` is not known (DNS); is base_url" in done.stderr

@@ -581,7 +581,7 @@ def test_the_command_looks_once_and_prints_one_json_object(
 def test_killed_and_started_again_it_counts_each_call_once_and_a_signal_ends_it_cleanly(
     folder: Path, store: Store
 ) -> None:
-    line = [sys.executable, "-m", "reroll.cli", "watch", "--project", str(folder)]
+    line = [sys.executable, "-m", "reroll", "watch", "--project", str(folder)]
     calls(store, "r" * 20, start=time.time() - 2000)
     seen = 20
     for round in range(2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from pathlib import Path
@@ -312,6 +313,9 @@ def main(arguments: list[str] | None = None) -> int:
     What nobody foresaw ends with 4, never with a 0 or 1 that a gate would take for a verdict.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    # Matrices as small as ours gain nothing from several threads, which wait for each other in a loop: up to four
+    # times the CPU time. numpy reads this when it is imported, which no command has done yet.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         show_anything()
         _readable(words)
@@ -347,7 +351,3 @@ def _whole(words: list[str]) -> None:
     for argument in chain[-1].assemble_argument_collection():
         if argument.hint in (int, int | None) and argument.name in fractions:
             raise UsageError(f"{argument.name} is a whole number, got {fractions[argument.name]}")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
