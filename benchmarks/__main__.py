@@ -26,7 +26,7 @@ from typing import Any
 from benchmarks._page import write_page
 from benchmarks._plan import jobs
 from benchmarks._report import Row, circumstances, commit, cpu_seconds
-from benchmarks._results import RESULTS, read, rows_of, taken, with_rows, write
+from benchmarks._results import RESULTS, read, rows_of, taken, with_report, with_rows, write
 
 HERE = Path(__file__).parent
 OUT = HERE / "out"
@@ -44,7 +44,7 @@ def main() -> int:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(jobs())}", file=sys.stderr)
         return 2
     for path in args.take:
-        write(with_rows(read(), rows_of(taken(path.read_text(encoding="utf-8"))), whole=False))
+        write(with_report(read(), taken(path.read_text(encoding="utf-8")), whole=False))
     if args.page or args.take:
         write_page()
         return 0
@@ -65,7 +65,7 @@ def run_all(names: list[str], *, quick: bool, resume: bool) -> int:
             failed.append(name)
             continue
         kept = OUT / "quick.json" if quick else RESULTS
-        write(with_rows(read(kept), rows_of(report), whole=True), kept)
+        write(with_report(read(kept), report, whole=True), kept)
         _done(quick, {**_done(quick), name: commit()})
         if not quick:
             write_page()

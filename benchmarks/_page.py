@@ -14,11 +14,11 @@ from benchmarks._report import table
 from benchmarks._results import read
 from reroll.beta import clopper_pearson
 
-__all__ = ["made", "plots", "rows_for", "stale", "write_page"]
+__all__ = ["made", "pages", "plots", "printed", "rows_for", "stale", "write_page"]
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, NOTHING, IMAGES = DOCS / "benchmarks.md", DOCS / "nothing-wrong.md", DOCS / "images"
-BLOCK = re.compile(r"<!-- made: (?P<name>[a-z]+) -->\n.*?<!-- /made -->", re.S)
+PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
+BLOCK = re.compile(r"<!-- made: (?P<name>[a-z]+)(?: (?P<of>\S+))? -->\n.*?<!-- /made -->", re.S)
 TITLES = {
     2: "The main job",
     3: "Right at any look",
@@ -257,7 +257,18 @@ ON_PAGE = {"bars": bars, "missed": missed, "beside": beside, "every": every, "pl
 SECTIONS = {**ON_PAGE, "wrong": wrong, "power": power, "how": how}
 
 
-def made(name: str, results: JSON) -> str:
+def printed(results: JSON, name: str) -> str:
+    """A table as its script printed it, `script/name`, with when and how it was measured; or that nothing has."""
+    shown = results.get("tables", {}).get(name)
+    if shown is None:
+        return f"**Not measured yet**: `{name}`."
+    return f"{_circumstances(shown)}\n\n{table(shown['head'], shown['rows'])}"
+
+
+def made(name: str, results: JSON, of: str | None = None) -> str:
+    """A part of a page between its marks: a section made of all rows, or a table, `of` which script and name."""
+    if of is not None:
+        return f"<!-- made: {name} {of} -->\n{printed(results, of)}\n<!-- /made -->"
     return f"<!-- made: {name} -->\n{SECTIONS[name](results)}\n<!-- /made -->"
 
 
@@ -319,15 +330,20 @@ def plots(results: JSON) -> dict[str, str]:
 # ---------------------------------------------------------------- the file
 
 
+def pages() -> list[Path]:
+    """Those that have a part which is made of the results."""
+    return [path for path in sorted(DOCS.glob("*.md")) if "<!-- made: " in path.read_text(encoding="utf-8")]
+
+
 def stale(results: JSON | None = None) -> list[str]:
     """Which parts of the pages or which pictures are not what results.json gives."""
     results = read() if results is None else results
     off = []
     seen = set()
-    for page in (PAGE, NOTHING):
+    for page in pages():
         for m in BLOCK.finditer(page.read_text(encoding="utf-8")):
             seen.add(m["name"])
-            off += [m["name"]] if m[0] != made(m["name"], results) else []
+            off += [m["of"] or m["name"]] if m[0] != made(m["name"], results, m["of"]) else []
     off += sorted(set(SECTIONS) - seen)
     for name, picture in plots(results).items():
         path = IMAGES / name
@@ -338,8 +354,8 @@ def stale(results: JSON | None = None) -> list[str]:
 
 def write_page() -> None:
     results = read()
-    for page in (PAGE, NOTHING):
-        text = BLOCK.sub(lambda m: made(m["name"], results), page.read_text(encoding="utf-8"))
+    for page in pages():
+        text = BLOCK.sub(lambda m: made(m["name"], results, m["of"]), page.read_text(encoding="utf-8"))
         page.write_text(text, encoding="utf-8")
     for name, picture in plots(results).items():
         (IMAGES / name).write_text(picture, encoding="utf-8")

@@ -115,9 +115,11 @@ class Report:
         self.report: dict[str, Any] = {"schema": f"reroll.benchmark.{name}/2", **circumstances(command)}
 
     def add(self, name: str, title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Print a table now, keep its cells for the JSON."""
+        """Print a table now, keep its cells for the JSON, and the table as it is shown for the page."""
         print(f"### {title}\n\n{table(head, rows)}\n", flush=True)
         self.report[name] = [dict(zip(head, row, strict=True)) for row in rows]
+        shown = {"title": title, "head": list(head), "rows": [[str(cell) for cell in row] for row in rows]}
+        self.report.setdefault("tables", {})[name] = shown
 
     def bar(
         self,

@@ -1,4 +1,7 @@
-"""benchmarks/results.json: the latest measured row of each number, with its date, machine, command and version."""
+"""benchmarks/results.json: the latest measured row of each number, with its date, machine, command and version.
+
+The tables that scripts print beside their rows are kept in the same way.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RESULTS", "read", "rows_of", "taken", "with_rows", "write"]
+__all__ = ["RESULTS", "read", "rows_of", "tables_of", "taken", "with_report", "with_rows", "write"]
 
 RESULTS = Path(__file__).parent / "results.json"
 SCHEMA = "reroll.benchmarks/1"
@@ -17,7 +20,7 @@ JSON = dict[str, Any]
 
 def read(path: Path = RESULTS) -> JSON:
     if not path.exists():
-        return {"schema": SCHEMA, "rows": []}
+        return {"schema": SCHEMA, "rows": [], "tables": {}}
     found: JSON = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -44,6 +47,26 @@ def rows_of(report: Mapping[str, Any]) -> list[JSON]:
     return [{**row, **run} for row in report["rows"]]
 
 
+def tables_of(report: Mapping[str, Any]) -> dict[str, JSON]:
+    """The tables of a report by `script/name`, each with the circumstances of its run."""
+    script = str(report["schema"]).split(".")[-1].split("/")[0]
+    run = {key: report.get(key) for key in OF_THE_RUN}
+    return {f"{script}/{name}": {**shown, **run} for name, shown in report.get("tables", {}).items()}
+
+
+def with_report(results: Mapping[str, Any], report: Mapping[str, Any], *, whole: bool) -> JSON:
+    """The results with the rows and the tables of this report, as `with_rows` has them."""
+    rows = rows_of(report)
+    scripts = {row["id"].split("/")[0] for row in rows}
+    held = {
+        name: shown
+        for name, shown in results.get("tables", {}).items()
+        if not whole or name.split("/")[0] not in scripts
+    }
+    tables = {**held, **tables_of(report)}
+    return {**with_rows(results, rows, whole=whole), "tables": {name: tables[name] for name in sorted(tables)}}
+
+
 def with_rows(results: Mapping[str, Any], new: list[JSON], *, whole: bool) -> JSON:
     """The results with these rows in place of older ones of the same ids.
 
@@ -54,4 +77,4 @@ def with_rows(results: Mapping[str, Any], new: list[JSON], *, whole: bool) -> JS
     if whole:
         held = {name: row for name, row in held.items() if name.split("/")[0] not in scripts}
     held |= {row["id"]: row for row in new}
-    return {"schema": SCHEMA, "rows": [held[name] for name in sorted(held)]}
+    return {"schema": SCHEMA, "rows": [held[name] for name in sorted(held)], "tables": results.get("tables", {})}

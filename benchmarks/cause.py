@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks._causes import KINDS, World, world
 from benchmarks._causes_peers import leave_one_out, oracle
 from benchmarks._causes_server import Server, write_project
-from benchmarks._report import Report, table
+from benchmarks._report import Report
 
 Answer = dict[str, Any]
 START = "from reroll.cli import main; raise SystemExit(main())"
@@ -181,13 +181,13 @@ def main() -> int:
     for name, inside in (("in family", True), ("out of family", False)):
         if not (some := [r for r in rows if KINDS[r["kind"]][0] == inside]):
             continue
-        numbers = report[name] = summary(some)
+        numbers = summary(some)
         cells = [[k, f"{v:.3g}"] for k, v in numbers.items()]
-        print(f"### {args.diagnoser}, {name}\n\n{table(['number', 'measured'], cells)}\n")
-        head = ["kind", *list(numbers)[1:]]
+        at = name.replace(" ", "_")
+        kept.add(at, f"{args.diagnoser}, {name}", ["number", "measured"], cells)
         each = {k: summary([r for r in some if r["kind"] == k]) for k in dict.fromkeys(r["kind"] for r in some)}
-        report[f"{name}, by kind"] = each
-        print(table(head, [[k, *(f"{x:.3g}" for x in list(v.values())[1:])] for k, v in each.items()]) + "\n")
+        kinds_of = [[k, *(f"{x:.3g}" for x in list(v.values())[1:])] for k, v in each.items()]
+        kept.add(f"{at}_by_kind", f"{args.diagnoser}, {name}, by kind", ["kind", *list(numbers)[1:]], kinds_of)
         kept.bar(f"{name}: macro verdict", numbers["macro verdict"], 0.9 if inside else 0.7, most=False)
         kept.bar(f"{name}: false accusation", numbers["false accusation"], 0.05 if inside else 0.10)
         if inside:

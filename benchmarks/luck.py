@@ -73,21 +73,13 @@ def row(p: float, r: float, runs: int, *, upfront: bool) -> dict[str, Any]:
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    head = "| case fails | controls fail | rule | calls | of these case | control | worse | bad luck "
-    lines = [head + "| not reproduced | undecided |\n|" + "---|" * 10]
-    for x in rows:
-        shares = [x["worse_than_reference"], x["bad_luck"], x["not_reproduced"], x["undecided"]]
-        cells = [
-            f"{x['case_fails']:.0%}",
-            f"{x['controls_fail']:.0%}",
-            x["rule"],
-            x["calls"],
-            x["case_calls"],
-            x["control_calls"],
-        ]
-        lines.append("| " + " | ".join(map(str, cells)) + " | " + " | ".join(f"{s:.1%}" for s in shares) + " |")
-    return "\n".join(lines)
+HEAD = "case fails,controls fail,rule,calls,of these case,control,worse,bad luck,not reproduced,undecided".split(",")
+
+
+def cells(x: dict[str, Any]) -> list[Any]:
+    shares = [x["worse_than_reference"], x["bad_luck"], x["not_reproduced"], x["undecided"]]
+    calls = [x["calls"], x["case_calls"], x["control_calls"]]
+    return [f"{x['case_fails']:.0%}", f"{x['controls_fail']:.0%}", x["rule"], *calls, *(f"{s:.1%}" for s in shares)]
 
 
 def main() -> int:
@@ -99,11 +91,11 @@ def main() -> int:
     pairs = [(p, r) for p in (1.0, 0.5, 0.35, 0.2, 0.1) for r in (0.0, 0.02)]
     power = [row(p, r, args.runs, upfront=u) for p, r in pairs for u in (False, True)]
     nothing_wrong = [row(r, r, args.runs, upfront=u) for r in (0.0, 0.01, 0.02, 0.05, 0.1) for u in (False, True)]
-    kept.report |= {"runs": args.runs, "alpha": ALPHA, "first_report": power, "nothing_wrong": nothing_wrong}
-    print(f"### Calls for a first report, case and controls together ({args.runs} seeded runs each)\n")
-    print(table(power))
-    print("\n### Nothing is wrong: the case is as good as the controls\n")
-    print(table(nothing_wrong))
+    kept.report |= {"runs": args.runs, "alpha": ALPHA}
+    title = f"Calls for a first report, case and controls together ({args.runs} seeded runs each)"
+    kept.add("first_report", title, HEAD, [cells(x) for x in power])
+    title = "Nothing is wrong: the case is as good as the controls"
+    kept.add("nothing_wrong", title, HEAD, [cells(x) for x in nothing_wrong])
     for x, first in zip(power[::2], power[1::2], strict=True):
         what = f"first report, the case fails {x['case_fails']:.0%}, controls {x['controls_fail']:.0%}: calls"
         kept.number(what, x["calls"], unit="calls", peer=("a hundred control calls first", first["calls"]))

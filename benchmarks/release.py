@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from _report import Report, table
+from _report import Report
 
 ROOT = Path(__file__).parent.parent
 LEAST = (3, 11)
@@ -178,16 +178,16 @@ def main() -> int:
         files = built(Path(name))
         kept.report["bytes"] = {file.name: file.stat().st_size for file in files}
         kept.report["installed"] = [row for python in args.python or pythons() for row in on(python, files)]
-    rows = kept.report["installed"]
+    rows = kept.report.pop("installed")
     steps = ("install", "demo", "serve")
-    print(
-        table(
-            ["Python", "file", "works", *(f"{step}, s" for step in steps)],
-            [
-                [row["python"], row["file"], row["problem"] or "yes", *(row["seconds"].get(step, "") for step in steps)]
-                for row in rows
-            ],
-        )
+    kept.add(
+        "installed",
+        "Wheel and sdist in empty environments",
+        ["Python", "file", "works", *(f"{step}, s" for step in steps)],
+        [
+            [row["python"], row["file"], row["problem"] or "yes", *(row["seconds"].get(step, "") for step in steps)]
+            for row in rows
+        ],
     )
     kept.bar("artefacts that do not work on a Python", sum(bool(row["problem"]) for row in rows), 0)
     for file, size in kept.report["bytes"].items():

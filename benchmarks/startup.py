@@ -109,29 +109,36 @@ def installed() -> dict[str, Any]:
     }
 
 
-def markdown(report: dict[str, Any]) -> str:
-    lines = [
-        f"{report['date']}, {report['machine']}, load average {report['load']} at the start, `{report['command']}`",
-        "",
-        "| | median s (range) | bar s | times `python -c pass` |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| `{r['what']}` | {r['seconds']:g} ({r['range'][0]:g}–{r['range'][1]:g}) | {r['bar_seconds']:g} "
-        f"| {r['ratio']:g} |"
-        for r in report["starts"]
-    ]
-    size = report["size"]
+def tables(kept: Report, starts: list[dict[str, Any]], size: dict[str, Any] | None) -> None:
+    kept.add(
+        "starts",
+        "Until it has ended, in turns with `python -c pass`",
+        ["command", "median s (range)", "rounds", "bar s", "times `python -c pass`"],
+        [
+            [
+                f"`{r['what']}`",
+                f"{r['seconds']:g} ({r['range'][0]:g}–{r['range'][1]:g})",
+                r["rounds"],
+                f"{r['bar_seconds']:g}",
+                f"{r['ratio']:g}",
+            ]
+            for r in starts
+        ],
+    )
     if size:
-        lines += [
-            "",
-            f"Installed core: **{size['core_mb']:g} MB** in {size['core_distributions']} distributions (bar "
-            f"{size['bar_mb']} MB); with the build tools of the lock file {size['site_packages_mb']:g} MB in "
-            f"{size['installed_distributions']}. Largest: "
-            + ", ".join(f"{name} {mb:g} MB" for name, mb in size["largest_mb"].items())
-            + f". Installing took {size['install_seconds']:g} s.",
-        ]
-    return "\n".join(lines)
+        largest = [[f"of these {name}, MB", f"{mb:g}"] for name, mb in size["largest_mb"].items()]
+        kept.add(
+            "size",
+            "What is installed, compiled",
+            ["what", "measured"],
+            [
+                [f"a core, MB (bar {size['bar_mb']})", f"{size['core_mb']:g}"],
+                ["distributions of a core", size["core_distributions"]],
+                *largest,
+                ["with the build tools of the lock file, MB", f"{size['site_packages_mb']:g}"],
+                ["seconds until it is installed", f"{size['install_seconds']:g}"],
+            ],
+        )
 
 
 def main() -> int:
@@ -142,18 +149,17 @@ def main() -> int:
     args = parser.parse_args()
     reroll = [sys.executable, "-m", "reroll"]
     kept = Report.of("startup", args)
-    report = kept.report
-    report["starts"] = [
+    starts = [
         beside_nothing("reroll --help", [*reroll, "--help"], args.rounds),
         beside_nothing("import reroll", [sys.executable, "-c", "import reroll"], args.rounds),
         beside_nothing("reroll demo", [*reroll, "demo", "--quiet"], max(1, args.rounds // 3)),
     ]
-    report["size"] = None if args.no_install else installed()
-    for start in report["starts"]:
+    size = None if args.no_install else installed()
+    tables(kept, starts, size)
+    for start in starts:
         kept.bar(f"seconds of {start['what']}, median", start["seconds"], start["bar_seconds"], unit="s")
-    if report["size"]:
-        kept.bar("MB of an installed core", report["size"]["core_mb"], BAR_MB, unit="MB")
-    print(markdown(report) + "\n")
+    if size:
+        kept.bar("MB of an installed core", size["core_mb"], BAR_MB, unit="MB")
     return kept.finish()
 
 

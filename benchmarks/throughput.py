@@ -206,33 +206,36 @@ async def wire_cost(calls: int, tokens: int, concurrency: int, rounds: int) -> d
     }
 
 
-def markdown(result: dict[str, Any], told: dict[str, Any]) -> str:
-    lines = [
-        f"{told['date']}, {told['machine']}, load average {told['load']}, `{told['command']}`",
-        "",
-        f"Bundled model through the engine (bar: {BAR}/s on 2 idle cores)",
-        "",
-        "| in flight | logprobs | completions/s | tokens each | CPU ms each | errors | load before |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['concurrency']} | {r['logprobs']} | **{r['per_second']}** | {r['tokens_per_completion']} "
-        f"| {r['cpu_ms_per_completion']} | {r['errors']} of {r['completions']} | {r['load_average_before']} |"
-        for r in result["bundled"]
-    ]
-    lines += [
-        "",
-        "The wire against a fake server: CPU per call of this process",
-        "",
-        "| in flight | logprobs | body | bare aiohttp | reroll | ratio (range) |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {r['concurrency']} | {r['logprobs']} | {r['body_bytes']} B | {r['bare_us']} us | {r['ours_us']} us "
-        f"| **{r['ratio']}** ({r['ratio_range'][0]} to {r['ratio_range'][1]}) |"
-        for r in result["wire"]
-    ]
-    return "\n".join(lines)
+def tables(kept: Report, result: dict[str, Any]) -> None:
+    kept.add(
+        "bundled",
+        f"The bundled model through the engine (bar: {BAR}/s on 2 idle cores)",
+        ["in flight", "logprobs", "completions/s", "tokens each", "CPU ms each", "errors", "load before"],
+        [
+            [
+                *(r[k] for k in ("concurrency", "logprobs", "per_second", "tokens_per_completion")),
+                r["cpu_ms_per_completion"],
+                f"{r['errors']} of {r['completions']}",
+                r["load_average_before"],
+            ]
+            for r in result["bundled"]
+        ],
+    )
+    kept.add(
+        "wire",
+        "The wire against a fake server: CPU of a call in this process",
+        ["in flight", "logprobs", "body", "bare aiohttp", "reroll", "ratio (range)"],
+        [
+            [
+                *(r[k] for k in ("concurrency", "logprobs")),
+                f"{r['body_bytes']:,} B",
+                f"{r['bare_us']} µs",
+                f"{r['ours_us']} µs",
+                f"{r['ratio']} ({r['ratio_range'][0]}–{r['ratio_range'][1]})",
+            ]
+            for r in result["wire"]
+        ],
+    )
 
 
 async def measure(seconds: float, calls: int, rounds: int) -> dict[str, Any]:
@@ -263,8 +266,7 @@ def main() -> int:
         return 0
     kept = Report.of("throughput", args)
     result = run(measure(args.seconds, args.calls, args.rounds))
-    kept.report |= result
-    print(markdown(result, kept.report) + "\n")
+    tables(kept, result)
     plain, read = result["bundled"]
     kept.bar("completions a second of the bundled model", plain["per_second"], BAR, most=False, unit="1/s")
     kept.number("completions a second of the bundled model, with logprobs", read["per_second"], unit="1/s")

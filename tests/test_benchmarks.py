@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks._page import PAGE, SECTIONS, made, plots, rows_for, stale
+from benchmarks._page import BLOCK, PAGE, SECTIONS, made, pages, plots, rows_for, stale
 from benchmarks._plan import PLAN, jobs, scripts
 from benchmarks._plots import Line, chart
 from benchmarks._promises import PROMISES, WHY, Promise
-from benchmarks._report import Row, slug
-from benchmarks._results import read, rows_of, taken, with_rows
+from benchmarks._report import Report, Row, slug
+from benchmarks._results import read, rows_of, taken, with_report, with_rows
 
 ROOT = Path(__file__).parent.parent
 ROWS: dict[str, dict[str, Any]] = {row["id"]: row for row in read()["rows"]}
@@ -97,6 +97,34 @@ def test_a_new_row_takes_the_place_of_the_old_one_and_keeps_its_own_date() -> No
         (1, "2026-01"),
     ]
     assert [r["ours"] for r in with_rows(old, rows_of(later), whole=True)["rows"]] == [4]
+
+
+def test_a_table_that_a_script_printed_stands_on_a_page_with_its_run_and_is_replaced_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["certify.py"])
+    results: dict[str, Any] = {"rows": []}
+    for calls in (7, 8):
+        report = Report("certify", None)
+        report.add("calls", "What it took", ["target", "calls"], [["99 %", calls]])
+        report.number("calls", calls)
+        report.finish()
+        results = with_report(results, taken(capsys.readouterr().out), whole=True)
+    shown = made("table", results, "certify/calls")
+    assert BLOCK.fullmatch(shown)
+    assert "`python benchmarks/certify.py`, 20" in shown
+    assert "| target | calls |\n|---|---|\n| 99 % | 8 |" in shown
+    assert "| 7 |" not in shown
+    report = Report("certify", None)
+    report.number("calls", 9)
+    report.finish()
+    gone = with_report(results, taken(capsys.readouterr().out), whole=True)
+    assert "Not measured yet" in made("table", gone, "certify/calls")
+
+
+def test_every_table_that_a_page_names_has_been_measured() -> None:
+    named = [(path.name, m["of"]) for path in pages() for m in BLOCK.finditer(path.read_text("utf-8")) if m["of"]]
+    assert [pair for pair in named if pair[1] not in read()["tables"]] == []
 
 
 def test_what_a_script_printed_is_read_and_what_holds_no_rows_is_refused() -> None:
