@@ -335,8 +335,8 @@ PROMISES = [
 WHY: dict[str, str] = {
     "startup/mb-of-an-installed-core": (
         "By 0.2 MB since Alembic, the receiver of traces (protobuf) and what draws pictures came to the core: 280 MB "
-        "before. The bundled model's llama.cpp takes 106, numpy 71. Leaving out uvloop (14) would meet the bar and cost "
-        "a tenth of a call's CPU time (0.215 ms instead of 0.196, 2026-11-29), so it stays."
+        "before. The bundled model's llama.cpp takes 106, numpy 71. Leaving out uvloop (14) would meet the bar and "
+        "cost a tenth of a call's CPU time (0.215 ms instead of 0.196, 2026-11-29), so it stays."
     ),
     "audit/cold-cache-named": (
         "13 of the first 16 audits; with 24 of another seed 37 of 40, which is within the bar. A cold cache "
