@@ -44,10 +44,10 @@ format: .venv/developer ## rewrite files to the house style
 	$(BIN)/ruff format .
 
 bench: .venv/developer ## rerun every number of the docs and write their page (hours; --resume goes on)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --at-once $(JOBS)
 
 bench-quick: .venv/developer ## the same in small, in under ten minutes
-	$(BIN)/python -m benchmarks --quick
+	$(BIN)/python -m benchmarks --quick --at-once $(JOBS)
 
 screenshots: .venv/developer chromium ## draw the pages for the docs again
 	$(BIN)/python docs/screenshots.py

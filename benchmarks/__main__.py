@@ -1,8 +1,9 @@
 """Run the benchmarks, keep each number in results.json and write docs/benchmarks.md: `python -m benchmarks [NAME ...]`.
 
-    python -m benchmarks               all of them, hours; says first how long (`make bench`)
+    python -m benchmarks               all of them, hours; says first how long (`make bench`, two at once)
     python -m benchmarks NAME ...      these
     python -m benchmarks --resume      goes on where the last one stopped
+    python -m benchmarks --at-once 2   those that only count, two at a time; then those that measure time, alone
     python -m benchmarks --quick       each in small, in under ten minutes; kept apart (`make bench-quick`)
     python -m benchmarks --page        writes the page from what is kept, measures nothing
     python -m benchmarks --take FILE   keeps what a script printed that was run by hand
@@ -19,13 +20,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from benchmarks._page import write_page
-from benchmarks._plan import jobs
-from benchmarks._report import Row, circumstances, commit, cpu_seconds
+from benchmarks._plan import COUNTS, jobs
+from benchmarks._report import Row, circumstances, commit
 from benchmarks._results import RESULTS, read, rows_of, taken, with_report, with_rows, write
 
 HERE = Path(__file__).parent
@@ -37,6 +39,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N")
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--take", type=Path, nargs="+", metavar="FILE", default=[])
     args = parser.parse_args()
@@ -49,18 +52,18 @@ def main() -> int:
         write_page()
         return 0
     OUT.mkdir(exist_ok=True)
-    return run_all([n for n in jobs() if not args.names or n in args.names], quick=args.quick, resume=args.resume)
+    names = [n for n in jobs() if not args.names or n in args.names]
+    return run_all(names, quick=args.quick, resume=args.resume, at_once=args.at_once)
 
 
-def run_all(names: list[str], *, quick: bool, resume: bool) -> int:
-    """Each script in a process of its own, one after another; what is done is written down at once."""
+def run_all(names: list[str], *, quick: bool, resume: bool, at_once: int = 1) -> int:
+    """Each script in a process of its own; what is done is written down at once."""
     done, plan = _done(quick) if resume else {}, jobs()
     names = [n for n in names if done.get(n) != commit() and (not quick or plan[n].quick is not None)]
     total = sum(plan[n].seconds[quick] for n in names)
-    print(f"{len(names)} benchmarks, about {total / 60:.0f} minutes on two idle cores.\n", flush=True)
+    print(f"{len(names)} benchmarks, about {total / 60:.0f} minutes of CPU.\n", flush=True)
     failed: list[str] = []
-    for name in names:
-        report = run_one(name, quick=quick)
+    for name, report in _reports(names, quick, at_once):
         if report is None:
             failed.append(name)
             continue
@@ -74,6 +77,21 @@ def run_all(names: list[str], *, quick: bool, resume: bool) -> int:
     if failed:
         print(f"gave no rows: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _reports(names: Sequence[str], quick: bool, at_once: int) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Each name with what its script reports, as soon as that is there; who measures time runs alone, at the end."""
+    counting = [name for name in names if name in COUNTS] if at_once > 1 else []
+    with ThreadPoolExecutor(max(1, at_once)) as pool:
+        running = {
+            pool.submit(run_one, name, quick=quick): name for name in sorted(counting, key=_dearest_first(quick))
+        }
+        yield from ((running[one], one.result()) for one in as_completed(running))
+    yield from ((name, run_one(name, quick=quick)) for name in names if name not in counting)
+
+
+def _dearest_first(quick: bool) -> Callable[[str], int]:
+    return lambda name: -jobs()[name].seconds[quick]
 
 
 def _small(names: Sequence[str]) -> None:
@@ -95,19 +113,19 @@ def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
     job = jobs()[name]
     told = job.quick if quick and job.quick is not None else job.full
     print(f"# {name} {' '.join(told)}".rstrip() + "\n", flush=True)
-    started, cpu = time.perf_counter(), cpu_seconds()
+    started = time.perf_counter()
     command = [sys.executable, str(HERE / f"{name}.py"), *told]
     as_commands_do = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # cli.main
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=as_commands_do)
     print(run.stdout)
     (OUT / f"{name}{'.quick' if quick else ''}.md").write_text(run.stdout, encoding="utf-8")
-    wall, cpu = time.perf_counter() - started, cpu_seconds() - cpu
-    print(f"({name}: {wall:.0f} s, {cpu:.0f} s of CPU)\n", flush=True)
     try:
         report = taken(run.stdout)
     except ValueError:
-        return None
-    return {**report, "cpu_seconds": round(cpu, 1)} if report["rows"] else None
+        report = {"rows": []}
+    took = f"{time.perf_counter() - started:.0f} s, {report.get('cpu_seconds', 0):.0f} s of CPU"
+    print(f"({name}: {took})\n", flush=True)
+    return report if report["rows"] else None
 
 
 def _done(quick: bool, now: dict[str, str] | None = None) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["PLAN", "Job", "jobs", "scripts"]
+__all__ = ["COUNTS", "PLAN", "Job", "jobs", "scripts"]
 
 HERE = Path(__file__).parent
 
@@ -76,6 +76,14 @@ PLAN: dict[str, Job] = {
     "waiting": Job((300, 9), (), _("--runs 1")),
     "watch": Job((850, 25), (), _("--runs 200 --calls 2000 --samples 3000")),
 }
+
+# These count calls, worlds and verdicts, and find the same whatever runs beside them. The others measure time.
+COUNTS = frozenset(
+    _(
+        "audit best cause certify compare fixes fixes_product futures fuzz inquiry interval judge kills levers luck "
+        "meetings nothing_wrong phrase recorded retry surprise tokens variation"
+    )
+)
 
 
 def scripts() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks._page import BLOCK, PAGE, SECTIONS, made, pages, plots, rows_for, stale
-from benchmarks._plan import PLAN, jobs, scripts
+from benchmarks._plan import COUNTS, PLAN, jobs, scripts
 from benchmarks._plots import Line, chart
 from benchmarks._promises import PROMISES, WHY, Promise
 from benchmarks._report import Report, Row, slug
@@ -83,6 +83,7 @@ def nothing_wrong() -> str:
 
 def test_the_plan_names_benchmarks_that_exist_and_leaves_none_out() -> None:
     assert set(PLAN) <= set(scripts()) == set(jobs())
+    assert set(PLAN) > COUNTS
 
 
 def test_the_small_run_of_all_of_them_takes_less_than_ten_minutes_of_cpu() -> None:
