@@ -258,11 +258,12 @@ SECTIONS = {**ON_PAGE, "wrong": wrong, "power": power, "how": how}
 
 
 def printed(results: JSON, name: str) -> str:
-    """A table as its script printed it, `script/name`, with when and how it was measured; or that nothing has."""
+    """A table as its script printed it, `script/name`, with when and by which command."""
     shown = results.get("tables", {}).get(name)
     if shown is None:
         return f"**Not measured yet**: `{name}`."
-    return f"{_circumstances(shown)}\n\n{table(shown['head'], shown['rows'])}"
+    day, where = shown["date"].replace("T", " ")[:16], f"benchmarks.md#{name.split('/')[0]}py"
+    return f"`{shown['command']}`, {day} UTC ([where]({where})):\n\n{table(shown['head'], shown['rows'])}"
 
 
 def made(name: str, results: JSON, of: str | None = None) -> str:
