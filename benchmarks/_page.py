@@ -14,7 +14,7 @@ from benchmarks._report import table
 from benchmarks._results import read
 from reroll.beta import clopper_pearson
 
-__all__ = ["made", "pages", "plots", "printed", "rows_for", "stale", "write_page"]
+__all__ = ["made", "numbers", "pages", "plots", "printed", "rows_for", "stale", "write_page"]
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
@@ -266,10 +266,22 @@ def printed(results: JSON, name: str) -> str:
     return f"`{shown['command']}`, {day} UTC ([where]({where})):\n\n{table(shown['head'], shown['rows'])}"
 
 
+def numbers(results: JSON, script: str) -> str:
+    """The rows of a script: what was measured, its bar, and whether it is met."""
+    mine = [row for row in results["rows"] if row["id"].split("/")[0] == script]
+    if not mine:
+        return f"**Not measured yet**: `{script}`."
+    cells = [[r["what"], number(r["ours"], r["unit"]), bound(r), met([r])] for r in mine]
+    return table(["what", "measured", "bar", "met"], cells)
+
+
+OF_ONE = {"table": printed, "numbers": numbers}
+
+
 def made(name: str, results: JSON, of: str | None = None) -> str:
-    """A part of a page between its marks: a section made of all rows, or a table, `of` which script and name."""
+    """A part of a page between its marks: a section made of all rows, or of one script or table, `of` which."""
     if of is not None:
-        return f"<!-- made: {name} {of} -->\n{printed(results, of)}\n<!-- /made -->"
+        return f"<!-- made: {name} {of} -->\n{OF_ONE[name](results, of)}\n<!-- /made -->"
     return f"<!-- made: {name} -->\n{SECTIONS[name](results)}\n<!-- /made -->"
 
 
