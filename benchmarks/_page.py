@@ -241,10 +241,19 @@ def power(results: JSON) -> str:
 
 
 def how(results: JSON) -> str:
-    """The runs behind the two tables."""
+    """The runs behind the two tables, by version: rows are also run one by one."""
     rows = [row for row in results["rows"] if row["id"].startswith("nothing_wrong/")]
-    said = dict.fromkeys(_circumstances(row) for row in rows)
-    return "\n".join(f"- {one}" for one in said)
+    lines = []
+    for version, machine in dict.fromkeys((row.get("commit") or "not noted", row["machine"]) for row in rows):
+        mine = [row for row in rows if (row.get("commit") or "not noted", row["machine"]) == (version, machine)]
+        runs = {(row["date"], row["command"]): row.get("cpu_seconds") or 0 for row in mine}
+        first, last = (end(runs)[0].replace("T", " ")[:16] for end in (min, max))
+        when = first if first == last else f"{first} to {last}"
+        lines.append(
+            f"- Rows: {len(mine)}. Begun {when} UTC, {sum(runs.values()):,.0f} s of CPU in all, {machine}, "
+            f"version {version}."
+        )
+    return "\n".join(sorted(lines))
 
 
 def _share(row: JSON) -> str:
