@@ -14,7 +14,7 @@ from benchmarks._report import table
 from benchmarks._results import read
 from reroll.beta import clopper_pearson
 
-__all__ = ["made", "pages", "plots", "printed", "rows_for", "stale", "write_page"]
+__all__ = ["made", "numbers", "pages", "plots", "printed", "rows_for", "stale", "write_page"]
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
@@ -241,10 +241,19 @@ def power(results: JSON) -> str:
 
 
 def how(results: JSON) -> str:
-    """The runs behind the two tables."""
+    """The runs behind the two tables, by version: rows are also run one by one."""
     rows = [row for row in results["rows"] if row["id"].startswith("nothing_wrong/")]
-    said = dict.fromkeys(_circumstances(row) for row in rows)
-    return "\n".join(f"- {one}" for one in said)
+    lines = []
+    for version, machine in dict.fromkeys((row.get("commit") or "not noted", row["machine"]) for row in rows):
+        mine = [row for row in rows if (row.get("commit") or "not noted", row["machine"]) == (version, machine)]
+        runs = {(row["date"], row["command"]): row.get("cpu_seconds") or 0 for row in mine}
+        first, last = (end(runs)[0].replace("T", " ")[:16] for end in (min, max))
+        when = first if first == last else f"{first} to {last}"
+        lines.append(
+            f"- Rows: {len(mine)}. Begun {when} UTC, {sum(runs.values()):,.0f} s of CPU in all, {machine}, "
+            f"version {version}."
+        )
+    return "\n".join(sorted(lines))
 
 
 def _share(row: JSON) -> str:
@@ -258,17 +267,30 @@ SECTIONS = {**ON_PAGE, "wrong": wrong, "power": power, "how": how}
 
 
 def printed(results: JSON, name: str) -> str:
-    """A table as its script printed it, `script/name`, with when and how it was measured; or that nothing has."""
+    """A table as its script printed it, `script/name`, with when and by which command."""
     shown = results.get("tables", {}).get(name)
     if shown is None:
         return f"**Not measured yet**: `{name}`."
-    return f"{_circumstances(shown)}\n\n{table(shown['head'], shown['rows'])}"
+    day, where = shown["date"].replace("T", " ")[:16], f"benchmarks.md#{name.split('/')[0]}py"
+    return f"`{shown['command']}`, {day} UTC ([where]({where})):\n\n{table(shown['head'], shown['rows'])}"
+
+
+def numbers(results: JSON, script: str) -> str:
+    """The rows of a script: what was measured, its bar, and whether it is met."""
+    mine = [row for row in results["rows"] if row["id"].split("/")[0] == script]
+    if not mine:
+        return f"**Not measured yet**: `{script}`."
+    cells = [[r["what"], number(r["ours"], r["unit"]), bound(r), met([r])] for r in mine]
+    return table(["what", "measured", "bar", "met"], cells)
+
+
+OF_ONE = {"table": printed, "numbers": numbers}
 
 
 def made(name: str, results: JSON, of: str | None = None) -> str:
-    """A part of a page between its marks: a section made of all rows, or a table, `of` which script and name."""
+    """A part of a page between its marks: a section made of all rows, or of one script or table, `of` which."""
     if of is not None:
-        return f"<!-- made: {name} {of} -->\n{printed(results, of)}\n<!-- /made -->"
+        return f"<!-- made: {name} {of} -->\n{OF_ONE[name](results, of)}\n<!-- /made -->"
     return f"<!-- made: {name} -->\n{SECTIONS[name](results)}\n<!-- /made -->"
 
 

@@ -240,7 +240,7 @@ PRINTED = {
     "tokens": ["token"],
     "cause": ["cause", "half-seven", "--budget", "40"],
     "audit": ["audit", "tea"],
-    "neighbours": ["neighbours", "half-seven", "--count", "3"],
+    "neighbours": ["neighbours", "half-seven", "--count", "3", "--runs", "12", "--seed", "5"],
     "try": ["try", "describe-date", "--case", "next-friday", "--budget", "40"],
     "luck on a model": ["rerun", "half-seven", "--budget", "12", "--seed", "3"],
     "samples on a model": ["samples", "half-seven"],

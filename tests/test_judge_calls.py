@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -258,6 +259,36 @@ def test_ended_while_it_judges_it_goes_on_and_asks_nothing_twice(how: int, tmp_p
         assert judge.calls == before + found["cost"]["judge_calls"]
         # Those in flight when the command was ended are asked anew, and no other.
         assert product.calls - found["cost"]["judge_calls"] in (4, 5)
+
+
+def test_ctrl_c_while_check_asks_again_keeps_what_was_in_flight(tmp_path: Path, capsys: Any) -> None:
+    asked, pressed = threading.Event(), threading.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        if judge.calls == 6 + 6:
+            asked.set()
+        await asyncio.to_thread(pressed.wait, 60)
+        return await judging(fair)(request)
+
+    with world(tmp_path / "p", numbered(), judging(fair)) as (folder, _, judge):
+        rerun(capsys, folder, "--budget", 6)
+        listed = reroll(capsys, "samples", "--project", folder, "--json").json["samples"]
+        lines = [json.dumps({"sample": one["shown"]["id"], "outcome": "pass", "by": "ana"}) for one in listed[:2]]
+        (folder / "labels.jsonl").write_text("\n".join(lines) + "\n")
+        judge.acts = [slow]
+        command = reroll_apart("check", "agrees", "--again", 6, "--project", folder)
+        try:
+            assert asked.wait(60)
+            command.send_signal(signal.SIGINT)
+            pressed.set()
+            out, err = command.communicate(timeout=60)
+        finally:
+            command.kill()
+        assert (command.returncode, out) == (4, "")
+        assert err.startswith("reroll: stopped by you")
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        again = [one for one in store.samples(source="judge") if one.series != "judge"]
+        assert [one.sample.completion is not None for one in again] == [True] * 6, "they were paid for"
 
 
 # -- who may be the judge, and where ----------------------------------------------------------------------------------

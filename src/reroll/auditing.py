@@ -12,8 +12,9 @@ from reroll.arms import WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
 from reroll.audit import chance_alike, worth_more
 from reroll.case import Case
 from reroll.check import overall
+from reroll.engine import DEAD_AFTER
 from reroll.errors import ModelError, NotCompleted
-from reroll.runner import DEAD_AFTER, crashing_check, draw_at, given_up, tell
+from reroll.runner import crashing_check, draw_at, given_up, tell
 from reroll.session import Session, Slots, judged, slots, too_dear
 
 __all__ = ["run_arms", "serving_arms"]

@@ -12,7 +12,7 @@ from typing import Literal
 from reroll.answer import ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
-from reroll.engine import run_draws
+from reroll.engine import DEAD_AFTER, run_draws
 from reroll.errors import ModelError, NotCompleted
 from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer, scored_as
@@ -28,7 +28,6 @@ PLACE = re.compile(r"after (\d+) (greedily |)of (.+)")
 REFUSALS = ("http 400", "http 404", "http 405", "http 422")  # the same call would be turned down again
 FEW_REFUSED = 2
 INSTEAD = "; `rerun` and `certify` sample instead"
-DEAD_AFTER = 8  # calls in a row that bring nothing back: the server is down
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from reroll.gate import Gate, Place, gate_of
 from reroll.models.model import Draw, Model, sent_away
 from reroll.sample import Sample
 
-__all__ = ["GRACE", "Engine", "Gate", "OnSample", "gate_of", "one_share", "run_draws"]
+__all__ = ["DEAD_AFTER", "GRACE", "Engine", "Gate", "OnSample", "gate_of", "one_share", "run_draws"]
 
 OnSample = Callable[[Draw, Sample], asyncio.Future[None] | None]
+DEAD_AFTER = 8  # calls in a row that bring nothing back: whoever is called is down, not unlucky
 GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
 
 

@@ -1,24 +1,19 @@
 """Calls of models that judge: each is stored before its verdict counts, and an equal question is asked once.
 
-They run on an event loop in a thread of their own, since judging is asked for from code that does not wait for others;
-the store and what was spent are touched in the thread that asks.
+The store and what was spent are touched in the thread that asks; the calls are made in another (judge_loop.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import queue
-import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from reroll.check import Check, Outcome, Surroundings, judge_told
-from reroll.engine import run_draws
-from reroll.errors import NotCompleted, RerollError, UsageError
+from reroll.engine import DEAD_AFTER
+from reroll.errors import NotCompleted, UsageError
+from reroll.judge_loop import CtrlC, JudgeLoop
 from reroll.models.model import Draw, Model
 from reroll.models.registry import open_model
 from reroll.program import Program, Request, canonical
@@ -27,14 +22,8 @@ from reroll.sample import Sample
 from reroll.session import Spent
 from reroll.store import NewSample, Store, StoredSample
 
-if TYPE_CHECKING:
-    from types import FrameType
-
 __all__ = ["JudgeCalls"]
 
-T = TypeVar("T")
-
-DEAD_AFTER = 8  # replies in a row that brought nothing: the judge is down, not unlucky
 CANNOT = {
     "bundled": "the bundled model knows nothing but its own small world, and cannot judge",
     "recorded": "recorded completions answer no new question",
@@ -42,7 +31,6 @@ CANNOT = {
 }
 SERIES = "judge"
 MOST_KEPT = 20_000  # verdicts in memory; all of them are in the store
-LOOK_EVERY = 0.1  # seconds until Ctrl-C is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +80,17 @@ class JudgeCalls:
         self._broken: dict[tuple[str, str], Outcome] = {}
         self._silent = 0
         self._stopped = False  # by Ctrl-C: then nothing more is asked
-        self._beside = _Beside()
+        self._loop = JudgeLoop()
+        self._ctrl_c = CtrlC(self.stop)
 
     def close(self) -> None:
         for opened in self._opened.values():
-            if self._beside.running:
+            if self._loop.running:
                 with contextlib.suppress(Exception):
-                    self._beside.wait(opened.model.close())
+                    self._loop.wait(opened.model.close())
         self._opened.clear()
-        self._beside.close()
+        self._loop.close()
+        self._ctrl_c.close()
 
     def __enter__(self) -> JudgeCalls:
         return self
@@ -161,7 +151,7 @@ class JudgeCalls:
             tries=self.tries,
         )
         self.admit(model)
-        self._beside.wait(model.check())
+        self._loop.wait(model.check())
         program = Program(
             program="judge", model=value["model"], base_url=value.get("base_url"), params=sorted_params(value)
         )
@@ -189,7 +179,7 @@ class JudgeCalls:
             self._said.clear()
         self._recall(missing)
         todo = self._kept([q for q in missing.values() if q.key not in self._said])
-        with _ctrl_c(self.stop):
+        with self._ctrl_c.held():
             for model in {id(q.opened.model): q.opened.model for q in todo}.values():
                 self._draw(model, [q for q in todo if q.opened.model is model])
 
@@ -227,7 +217,7 @@ class JudgeCalls:
                 return
             batch, draws = draws[:size], draws[size:]
             ends = None if self.spent is None else self.spent.begin(self.max_seconds)
-            self._beside.draw(
+            self._loop.draw(
                 model,
                 batch,
                 width,
@@ -303,132 +293,3 @@ def _outcome(sample: Sample, question: _Question) -> Outcome:
 
 def _broken(reason: str) -> Outcome:
     return Outcome("invalid", reason, broken=True)
-
-
-class _Beside:
-    """An event loop in a thread of its own, started when first needed."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    @property
-    def running(self) -> bool:
-        return self._loop is not None
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="reroll-judges", daemon=True)
-            self._thread.start()
-        return self._loop
-
-    def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work returns. Raises: what it raises."""
-        return asyncio.run_coroutine_threadsafe(work, self._started()).result()
-
-    def draw(
-        self,
-        model: Model,
-        draws: Sequence[Draw],
-        width: int,
-        deadline: float | None,
-        settled: Callable[[Sequence[tuple[Draw, Sample]]], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        """Make the draws, until `stopped` says so; what comes is given to `settled`, in this thread.
-
-        What `settled` raises ends it early too, once what is in flight had its grace and was given to it.
-        """
-        loop = self._started()
-        came: queue.SimpleQueue[tuple[Draw, Sample] | None] = queue.SimpleQueue()
-        work = asyncio.run_coroutine_threadsafe(self._run(model, draws, width, deadline, came), loop)
-        task, ended = work.result()
-        stop = _once(lambda: loop.call_soon_threadsafe(task.cancel))
-        failed: RerollError | None = None
-        while True:
-            if stopped():
-                stop()
-            try:
-                got = [came.get(timeout=LOOK_EVERY)]
-                while not came.empty():
-                    got.append(came.get())
-            except queue.Empty:
-                continue
-            try:
-                if replies := [one for one in got if one is not None]:
-                    settled(replies)
-            except RerollError as error:
-                failed = failed or error
-                stop()
-            except BaseException:
-                stop()
-                raise
-            if got[-1] is None:
-                break
-        if failed is not None:
-            raise failed
-        if ended and not isinstance(ended[0], asyncio.CancelledError):
-            raise ended[0]
-
-    @staticmethod
-    async def _run(
-        model: Model,
-        draws: Sequence[Draw],
-        width: int,
-        deadline: float | None,
-        came: queue.SimpleQueue[tuple[Draw, Sample] | None],
-    ) -> tuple[asyncio.Task[None], list[BaseException]]:
-        """Begin the draws; the task that makes them, and where it puts what ended it."""
-        ended: list[BaseException] = []
-
-        async def work() -> None:
-            try:
-                await run_draws(model, draws, width, lambda draw, sample: came.put((draw, sample)), deadline)
-            except BaseException as error:  # told to the thread that waits
-                ended.append(error)
-            finally:
-                came.put(None)
-
-        return asyncio.get_running_loop().create_task(work()), ended
-
-    def close(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is None or self._thread is None:
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        self._thread.join(timeout=5)
-        if not self._thread.is_alive():
-            loop.close()
-
-
-def _once(call: Callable[[], object]) -> Callable[[], None]:
-    done: list[bool] = []
-
-    def first() -> None:
-        if not done:
-            done.append(True)
-            call()
-
-    return first
-
-
-@contextlib.contextmanager
-def _ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C ends the asking, and then whatever it would have ended: this thread's loop cannot look while it waits."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[bool] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        pressed.append(True)
-        stop()
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before if before is not None else signal.default_int_handler)
-        if pressed and callable(before):
-            before(signal.SIGINT, None)

@@ -108,20 +108,6 @@ def on_stop(call: Callable[[], object]) -> None:
             asyncio.get_running_loop().add_signal_handler(one, call)
 
 
-def _judging_stops(sessions: Sequence[Session]) -> None:
-    """Have Ctrl-C tell judges at once: the loop hears of it only when it runs, and it waits while they are asked."""
-    usual = signal.getsignal(signal.SIGINT)
-
-    def at_once(number: int, frame: Any) -> None:
-        for session in sessions:
-            if session.checker.judges is not None:
-                session.checker.judges.stop()
-        if callable(usual):
-            usual(number, frame)
-
-    signal.signal(signal.SIGINT, at_once)
-
-
 @contextlib.contextmanager
 def stopping_cleanly(*sessions: Session) -> Iterator[None]:
     """Ctrl-C ends the drawing, not the program: what is known is still printed. A second one ends it."""
@@ -131,12 +117,13 @@ def stopping_cleanly(*sessions: Session) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
         for session in _all_beside(sessions):
             session.stopped = True
+            if session.checker.judges is not None:
+                session.checker.judges.stop()
             for drawing in session.drawing:
                 drawing.cancel()
 
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
         loop.add_signal_handler(signal.SIGINT, stop)
-        _judging_stops(sessions)
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -138,16 +139,16 @@ def generalisation_log_e(case: Pairs, neighbour: Pairs, share: float, side: Lite
     if not 0 <= share <= _MOST_SHARE:
         raise ValueError(f"the share must lie in 0...{_MOST_SHARE:g}, got {share!r}")
 
-    def product(r: Floats) -> Floats:
-        sides = [_log_e(_counts(case, word), 1 - r, word) for word in ("above", "below")]
-        there = _log_e(_counts(neighbour, side), np.maximum(0.0, 1 - share * r), side)
+    def product(first: float, last: float, count: int) -> Floats:
+        sides = [_betted(_counts(case, word), _bets(first, last, count, 1.0, word)) for word in ("above", "below")]
+        there = _betted(_counts(neighbour, side), _bets(first, last, count, share, side))
         if side == "below":  # nothing falls by more than all of itself
-            there = np.where(share * r > 1, _IMPOSSIBLE, there)
+            there = np.where(share * np.linspace(first, last, count) > 1, _IMPOSSIBLE, there)
         return np.logaddexp(*sides) - math.log(2) + there
 
-    least = int(np.argmin(product(_REDUCTIONS)))
+    least = int(np.argmin(product(LEAST, 1.0, len(_REDUCTIONS))))
     near = _REDUCTIONS[max(0, least - 1)], _REDUCTIONS[min(len(_REDUCTIONS) - 1, least + 1)]
-    return float(product(np.linspace(*near, _FINER)).min()) - _BETWEEN
+    return float(product(float(near[0]), float(near[1]), _FINER).min()) - _BETWEEN
 
 
 def generalisation(case: Pairs, neighbour: Pairs, alpha: float = 0.05) -> Est:
@@ -212,10 +213,27 @@ def _counts(pairs: Pairs, side: str) -> Floats:
 
 def _log_e(counts: Floats, c: Floats, side: str) -> Floats:
     """Evidence against a mean of 0 or more of y - c x (`above`) or c x - y (`below`); c is (M,), the result too."""
+    return _betted(counts, _stakes(c, side))
+
+
+def _betted(counts: Floats, bets: Floats) -> Floats:
+    """What bets (M, cells, J) have brought on so many pairs of each cell, (M,) nats."""
+    return sign_log_e(counts @ bets)
+
+
+def _stakes(c: Floats, side: str) -> Floats:
+    """(M, cells, J) what a pair of each cell does to each bet."""
     d = _Y - c[:, None] * _X
     d = d if side == "above" else -d
-    d = d / np.maximum(1.0, c)[:, None]  # stakes are for -1...1
-    return sign_log_e((counts[:, None] * stakes(d)).sum(axis=1))
+    return stakes(d / np.maximum(1.0, c)[:, None])  # stakes are for -1...1
+
+
+@lru_cache(maxsize=128)
+def _bets(first: float, last: float, count: int, share: float, side: str) -> Floats:
+    """The stakes where a rate falls by this share of each of so many reductions; a trial asks for the same again."""
+    found = _stakes(np.maximum(0.0, 1 - share * np.linspace(first, last, count)), side)
+    found.setflags(write=False)
+    return found
 
 
 def _limit(pairs: Pairs, level: float, side: str) -> float:

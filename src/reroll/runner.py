@@ -9,6 +9,7 @@ from dataclasses import replace
 from reroll.answer import ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome
+from reroll.engine import DEAD_AFTER
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
 from reroll.keeping import Keeper, UnderWay
@@ -25,7 +26,6 @@ from reroll.step_record import taken
 from reroll.store import NewSample, several
 
 __all__ = [
-    "DEAD_AFTER",
     "crashing_check",
     "draw_at",
     "draw_more",
@@ -37,8 +37,6 @@ __all__ = [
     "tell",
 ]
 
-# When this many draws in a row bring no completion, the server is down, not unlucky.
-DEAD_AFTER = 8
 # The server would not take the call at all. As long as no call has got through, nothing was drawn.
 REFUSED = {401, 403, 404}
 
