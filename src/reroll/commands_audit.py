@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from reroll.errors import UsageError
 from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
+from reroll.output import say
 from reroll.pictures import can_be_drawn, present
 from reroll.session import Session
 from reroll.settings import setting
@@ -59,8 +59,7 @@ def audit(case: str, asked: Asked, common: Common, spending: Spending, pictures:
 
 def _told(price: AuditPrice) -> None:
     """What it will take, before the first run."""
-    print(
+    say(
         f"a first look takes {counts('call', price.least)}, what is left open then decides about more; at the very "
-        f"most {counts('call', price.most)} in all; Ctrl-C stops it, --budget limits it",
-        file=sys.stderr,
+        f"most {counts('call', price.most)} in all; Ctrl-C stops it, --budget limits it"
     )

@@ -13,6 +13,7 @@ from reroll.errors import UsageError
 from reroll.hunt import AskedCause
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
+from reroll.output import say
 from reroll.pictures import can_be_drawn, present
 from reroll.session import Session
 
@@ -43,7 +44,7 @@ def cause(case: str, suspects: Sequence[str], common: Common, spending: Spending
             return await find_cause(sessions, chosen, AskedCause(tuple(suspects)))
 
         projects = [replace(project, program=program) for program in programs]
-        print("looking for a cause takes some 100 to 300 calls; Ctrl-C stops it, --budget limits it", file=sys.stderr)
+        say("looking for a cause takes some 100 to 300 calls; Ctrl-C stops it, --budget limits it")
         names = ["baseline", *(f"model={p.model}" for p in programs[1:])]
         found = with_sessions(projects, store, spending, (chosen, *others), (chosen,), work, names=names)
     present(f"reroll cause {case}", found.as_json, lambda page: show_caused(found, page), common, pictures)
