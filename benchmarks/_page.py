@@ -14,7 +14,7 @@ from benchmarks._report import table
 from benchmarks._results import read
 from reroll.beta import clopper_pearson
 
-__all__ = ["made", "pages", "plots", "printed", "rows_for", "stale", "write_page"]
+__all__ = ["made", "numbers", "pages", "plots", "printed", "rows_for", "stale", "write_page"]
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, IMAGES = DOCS / "benchmarks.md", DOCS / "images"
@@ -153,10 +153,11 @@ def every(results: JSON) -> str:
     """All rows by script, with the circumstances of each run once."""
     lines = []
     for script in dict.fromkeys(row["id"].split("/")[0] for row in results["rows"]):
-        if script == "nothing_wrong":
-            lines += [f"### {script}.py", "", "On [a page of its own](nothing-wrong.md).", ""]
-            continue
         mine = [row for row in results["rows"] if row["id"].split("/")[0] == script]
+        if script == "nothing_wrong":
+            told = f"`python benchmarks/{script}.py`, {when(mine)}: on [a page of its own](nothing-wrong.md)."
+            lines += [f"### {script}.py", "", told, ""]
+            continue
         lines += [f"### {script}{'.py' if script in jobs() else ''}", ""]
         for run in dict.fromkeys((r["date"], r["command"], r["machine"], str(r["load"])) for r in mine):
             some = [r for r in mine if (r["date"], r["command"], r["machine"], str(r["load"])) == run]
@@ -241,10 +242,19 @@ def power(results: JSON) -> str:
 
 
 def how(results: JSON) -> str:
-    """The runs behind the two tables."""
+    """The runs behind the two tables, by version: rows are also run one by one."""
     rows = [row for row in results["rows"] if row["id"].startswith("nothing_wrong/")]
-    said = dict.fromkeys(_circumstances(row) for row in rows)
-    return "\n".join(f"- {one}" for one in said)
+    lines = []
+    for version, machine in dict.fromkeys((row.get("commit") or "not noted", row["machine"]) for row in rows):
+        mine = [row for row in rows if (row.get("commit") or "not noted", row["machine"]) == (version, machine)]
+        runs = {(row["date"], row["command"]): row.get("cpu_seconds") or 0 for row in mine}
+        first, last = (end(runs)[0].replace("T", " ")[:16] for end in (min, max))
+        when = first if first == last else f"{first} to {last}"
+        lines.append(
+            f"- Rows: {len(mine)}. Begun {when} UTC, {sum(runs.values()):,.0f} s of CPU in all, {machine}, "
+            f"version {version}."
+        )
+    return "\n".join(sorted(lines))
 
 
 def _share(row: JSON) -> str:
@@ -266,10 +276,22 @@ def printed(results: JSON, name: str) -> str:
     return f"`{shown['command']}`, {day} UTC ([where]({where})):\n\n{table(shown['head'], shown['rows'])}"
 
 
+def numbers(results: JSON, script: str) -> str:
+    """The rows of a script: what was measured, its bar, and whether it is met."""
+    mine = [row for row in results["rows"] if row["id"].split("/")[0] == script]
+    if not mine:
+        return f"**Not measured yet**: `{script}`."
+    cells = [[r["what"], number(r["ours"], r["unit"]), bound(r), met([r])] for r in mine]
+    return table(["what", "measured", "bar", "met"], cells)
+
+
+OF_ONE = {"table": printed, "numbers": numbers}
+
+
 def made(name: str, results: JSON, of: str | None = None) -> str:
-    """A part of a page between its marks: a section made of all rows, or a table, `of` which script and name."""
+    """A part of a page between its marks: a section made of all rows, or of one script or table, `of` which."""
     if of is not None:
-        return f"<!-- made: {name} {of} -->\n{printed(results, of)}\n<!-- /made -->"
+        return f"<!-- made: {name} {of} -->\n{OF_ONE[name](results, of)}\n<!-- /made -->"
     return f"<!-- made: {name} -->\n{SECTIONS[name](results)}\n<!-- /made -->"
 
 

@@ -220,30 +220,80 @@ def least_worst_ratio(ps: tuple[float, ...], weights: tuple[float, ...], calls: 
 # ---------------------------------------------------------------- printing
 
 
-def cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, dict):
-        if "width" in value:
-            return f"{100 * value['width']:.2f} ({value['times']:.2f})"
-        return f"{value['mean']:.0f} ({value['times_limit']:.2f}) / {value['p90'] or '-'}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def chance(value: float) -> str:
+    return f"{100 * value:.3g} %"
 
 
-def markdown(title: str, rows: list[dict[str, Any]]) -> str:
-    flat = [{**{k: v for k, v in row.items() if k != "calls"}, **row.get("calls", {})} for row in rows]
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    lines = [f"### {title}", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(cell(row.get(name)) for name in names) + " |" for row in flat]
-    return "\n".join(lines) + "\n"
+def tables(report: Report) -> None:
+    raw = report.report
+    rates = list(raw["certify_99_percent"][0]["calls"])
+    report.add(
+        "reliable",
+        "Is it 99 % reliable? alpha 5 %, a look after every call: mean calls (times the limit); 90th percentile",
+        ["rule", "ever wrong: met", "not met", *(f"fails {rate}" for rate in rates)],
+        [
+            [
+                row["rule"],
+                *(chance(row[key]) for key in ("wrong_met", "wrong_not_met")),
+                *(f"{c['mean']:.0f} ({c['times_limit']:.2f}); {c['p90'] or '–'}" for c in row["calls"].values()),
+            ]
+            for row in raw["certify_99_percent"]
+        ],
+    )
+    report.add(
+        "horizon",
+        "The same with a declared, binding end",
+        ["horizon", "calls at zero failures", "ever wrong: met", "not met"],
+        [
+            [row["horizon"], row["calls_at_zero_failures"], *(chance(row[k]) for k in ("wrong_met", "wrong_not_met"))]
+            for row in raw["declared_horizon"]
+        ],
+    )
+    times = [f"{t:g}x" for t in (0, 0.1, 0.2, 0.5, 2, 5, 10)]
+    report.add(
+        "targets",
+        "Other targets: mean calls, times the limit, by failure rate in units of the tolerated one",
+        ["target", "alpha", "calls at zero failures (fixed n, one look)", "ever wrong: met", "not met", *times],
+        [
+            [
+                f"{100 * row['target']:g} %",
+                f"{100 * row['alpha']:g} %",
+                f"{row['calls_at_zero_failures']:,} ({row['fixed_n_at_zero_failures']:,})",
+                *(chance(row[key]) for key in ("wrong_met", "wrong_not_met")),
+                *(f"{row[t]:.2f}" if t in row else "–" for t in times),
+            ]
+            for row in raw["other_targets"]
+        ],
+    )
+    failing = [f"calls_at_{p}%" for p in (10, 20, 50, 100)]
+    report.add(
+        "badluck",
+        "Bad luck? Mean fresh runs until a case is told from its reference rate",
+        [
+            "reference rate",
+            *(f"case fails {name.removeprefix('calls_at_')}" for name in failing),
+            "no failure at all: below three times the reference after",
+            "ever wrong",
+        ],
+        [
+            [
+                f"{100 * row['reference_rate']:g} %",
+                *(f"{row[name]:.3g}" if name in row else "–" for name in failing),
+                row["calls_all_fine"],
+                chance(row["wrong_ever"]),
+            ]
+            for row in raw["luck"]
+        ],
+    )
+    least = raw["least_worst_ratio_of_any_rule"]
+    report.add(
+        "least",
+        "The worst ratio to the limit that no rule can beat, serving these rates at once",
+        ["rates", "ratio"],
+        [[rates, f"{ratio:.3f}"] for rates, ratio in least.items()],
+    )
 
 
-TITLES = {
-    "certify_99_percent": "Is it 99 % reliable? alpha 5 %: mean calls (times the limit) / 90th percentile",
-    "declared_horizon": "The same with a declared, binding end",
-    "other_targets": "Other targets: mean calls, times the limit, by failure rate in units of the tolerated one",
-    "luck": "Fresh runs until a case is told from its reference rate",
-}
 WALD = "log(1/alpha) / KL (Wald 1945)"
 MOST = {"0%": 1.20, "0.1%": 1.20, "0.2%": 1.20, "0.5%": 1.20, "2%": 1.21, "5%": 1.20, "20%": 1.5}
 
@@ -303,11 +353,7 @@ def main() -> int:
         "other_targets": targets_table(),
         "luck": luck_table(),
     }
-    for key, title in TITLES.items():
-        print(markdown(title, report.report[key]))
-    print("### The worst ratio to the limit that no rule can beat, serving these rates at once\n")
-    least = report.report["least_worst_ratio_of_any_rule"]
-    print(", ".join(f"{ps}: {ratio:.3f}" for ps, ratio in least.items()), end="\n\n")
+    tables(report)
     hold_to_bars(report)
     return report.finish()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -194,6 +197,20 @@ def test_an_accepted_fix_is_applied_and_remembered_with_what_takes_it_out(tmp_pa
     assert said.evidence["fix"]["id"] == TONE.id
     assert (said.evidence["before"], said.evidence["after"]) == (before.id, after.id)
     assert without(said.evidence["undo"], after) == before
+
+
+def test_the_command_that_it_names_takes_an_applied_fix_out_again_and_the_ledger_knows(
+    tmp_path: Path, capsys: Any
+) -> None:
+    path = folder(tmp_path / "p")
+    accept(path, TONE)
+    ran = reroll(capsys, "apply", "tone", "--project", path)
+    in_it = [one["applied"] for one in reroll(capsys, "ledger", "--project", path, "--json").json["fixes"]]
+    (undo,) = re.findall("`(cp .*)` takes it out again", ran.err)
+    subprocess.run(shlex.split(undo), check=True)
+    assert (path / "program.yaml").read_text() == PROGRAM
+    found = reroll(capsys, "ledger", "--project", path, "--json").json
+    assert (in_it, [one["applied"] for one in found["fixes"]], found["together"]["fixes"]) == ([True], [False], 0)
 
 
 def test_a_reported_case_that_a_fix_was_accepted_for_is_a_test_of_the_suite_from_then_on(

@@ -466,6 +466,12 @@ def test_pages_of_one_question_carry_caveats_and_an_unusual_alpha(tmp_path: Path
     assert ["at most 1 % (--alpha)" in page for page in pages] == [False, False, True]
 
 
+def test_without_a_word_the_commands_are_listed(capsys: Any) -> None:
+    code, said = main([]), capsys.readouterr()
+    assert (code, said.err) == (0, "")
+    assert "Begin here" in said.out
+
+
 # -- how it ends -------------------------------------------------------------------------------------------------------
 
 

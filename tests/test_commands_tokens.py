@@ -153,6 +153,15 @@ def test_an_ordinary_answer_is_not_called_surprising(home: Path, capsys: Capsys)
     assert "a day" in found["text"]
 
 
+def test_an_answer_that_comes_in_a_third_of_runs_is_no_surprise(home: Path, capsys: Capsys) -> None:
+    saw = home / "usual.txt"
+    saw.write_text('{"date":"2026-11-20","time":"12:00","duration_min":60,"attendees":["Ana"]}')
+    _, found = run(home, capsys, "surprise", "next-friday", "--saw", str(saw), "--draws", "40")
+    counted = found["at_least_this_surprising"]
+    assert counted["value"] > 0.15, "each run that said the same counts, however its tokens were rounded"
+    assert (found["verdict"], counted["low"] > 0.05) == ("usual", True)
+
+
 def test_a_text_that_another_request_would_write_is_told_from_a_rare_one(home: Path, capsys: Capsys) -> None:
     saw = home / "saw.txt"
     saw.write_text("Dear customer, thank you for your patience! We will write to you in the next few days.\r\n")

@@ -42,7 +42,7 @@ def tried(name: str, when: float, verdict: str = "accept", case: str = "tea", **
 
 
 def applied(name: str, when: float, verdict: str = "applied", **more: Any) -> Made:
-    evidence = {"fix": fix(name, **more), "before": "p1:a", "after": "p1:b", "undo": [{"part": "system"}]}
+    evidence = {"fix": fix(name, **more), "before": "p1:a", "after": "p1:b", "undo": []}
     return Made(f"a_{name}", "applied/1", verdict, "tea", when, evidence)
 
 

@@ -71,8 +71,8 @@ def schemas() -> dict[str, JSON]:
 
 
 def applied() -> JSON:
-    """What `apply` prints: the fixes, the program's ids before and after, what differs; the cases that it was accepted
-    for, and which of them were added to cases.yaml."""
+    """What `apply` prints: the fixes, the program's ids before and after, what differs; the file as it was; the cases
+    that it was accepted for, and which of them were added to cases.yaml."""
     text = {"type": "string"}
     names = {"type": "array", "items": text}
     things = {"type": "array", "items": {"type": "object"}}
@@ -81,6 +81,7 @@ def applied() -> JSON:
         {
             "file": text,
             "written": {"type": "boolean"},
+            "kept": {"type": ["string", "null"]},
             "fixes": things,
             "before": text,
             "after": text,

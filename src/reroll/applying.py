@@ -28,6 +28,7 @@ __all__ = [
     "Written",
     "cured_by",
     "into_suite",
+    "keep_before",
     "program_text",
     "put_in_place",
     "remember_applied",
@@ -165,6 +166,22 @@ def _after(value: Mapping[str, Any], key: str, before: Sequence[str]) -> dict[st
     at = max((names.index(name) + 1 for name in before if name in rest), default=0)
     items = list(rest.items())
     return dict([*items[:at], (key, value[key]), *items[at:]])
+
+
+def keep_before(change: Written) -> Path:
+    """The file where program.yaml is kept as it was before the change, so that a copy takes the change back.
+
+    Raises:  UsageError: it cannot be written; then nothing was changed.
+    """
+    version = change.programs[0].id.rpartition(":")[2][:12]
+    kept = change.path.parent / ".reroll" / f"program-before-{version}.yaml"
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_bytes(change.old)
+    except OSError as error:
+        problem = (error.strerror or str(error)).lower()
+        raise UsageError(f"{kept} cannot be written: {problem}; nothing was changed", slug="apply") from None
+    return kept
 
 
 def put_in_place(change: Written) -> None:

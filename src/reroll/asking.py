@@ -46,6 +46,7 @@ BYTES_PER_TOKEN = 4
 PROMPT_OF_A_JUDGE = 300  # tokens, rubric and answer apart
 USUAL_VERDICT = 100  # tokens
 USUAL_ANSWER = 500  # tokens, where the program sets no limit
+ANSWERS = {word[:n]: word for word in ("pass", "fail", "unsure") for n in (1, len(word))}
 
 
 def _somebody() -> bool:
@@ -134,8 +135,9 @@ def _ask_about(question: str, text: str, inputs: Mapping[str, Any]) -> str:
     from reroll.render.terminal import show_question
 
     show_question(question, text, inputs, Console(file=sys.stderr, highlight=False))
-    word = typed("pass, fail or unsure [p/f/u]: ").strip().lower()
-    return {"p": "pass", "f": "fail", "u": "unsure"}.get(word, word)
+    while (word := ANSWERS.get(typed("pass, fail or unsure [p/f/u]: ").strip().lower(), "")) == "":
+        print("Type p where it is right, f where it is wrong, u where you cannot tell; Ctrl-C stops.", file=sys.stderr)
+    return word
 
 
 # -- prices ------------------------------------------------------------------------------------------------------------

@@ -19,12 +19,15 @@ from reroll.program import Request
 __all__ = [
     "BETTER",
     "MOST_LABELS",
+    "STANDS_OUT",
     "CheckDoubt",
     "always",
     "cause_sentences",
+    "drop_words",
     "enough_labels",
     "never_asked",
     "sentence_for_doubt",
+    "whole_points",
 ]
 
 STANDS_OUT = 0.2  # a likelihood below which a part is not named: most such parts are innocent
@@ -180,8 +183,8 @@ def _systematic(found: CauseSection) -> list[str]:
     pairs = counts("pair", effect.n)
     if found.factors[0].kind == "serving":
         word = "less" if found.factors[0].words.endswith(BETTER) else "more"
-        return [first, f"In {pairs} of fresh runs, it failed {_points(effect)} {word} often there."]
-    second = f"In {pairs} of fresh runs side by side, it failed {_points(effect)} less often with {it} made neutral."
+        return [first, f"In {pairs} of fresh runs, it failed {drop_words(effect)} {word} often there."]
+    second = f"In {pairs} of fresh runs side by side, it failed {drop_words(effect)} less often with {it} made neutral."
     return [first, second]
 
 
@@ -198,7 +201,9 @@ def _nothing(found: CauseSection) -> list[str]:
     )
     seen = found.smallest_visible
     visible = (
-        f"; one that adds {_number(seen, math.ceil)} points or more would have been seen" if seen is not None else ""
+        f"; one that adds {whole_points(seen, math.ceil)} points or more would have been seen"
+        if seen is not None
+        else ""
     )
     often = (
         ""
@@ -279,16 +284,21 @@ def _called(one: NamedFactor) -> str:
     return said.get(root, f"{one.words} ({one.id})")
 
 
-def _points(effect: Est) -> str:
-    """A drop as points with its range, which is rounded outward: no end is told closer than it is."""
+def drop_words(effect: Est) -> str:
+    """A drop as points with its range, which is rounded outward: no end is told closer than it is.
+
+    >>> drop_words(Est(0.333, 0.104, 0.604, 36))
+    '33 points (10 to 61)'
+    """
     value = effect.value or 0.0
     low, high = effect.low or 0.0, 1.0 if effect.high is None else effect.high
-    return f"{_number(value)} points ({_number(low, math.floor)} to {_number(high, math.ceil)})"
+    return f"{whole_points(value)} points ({whole_points(low, math.floor)} to {whole_points(high, math.ceil)})"
 
 
-def _number(rate: float, whole: Callable[[float], float] = round) -> str:
-    """
-    >>> _number(0.156), _number(0.156, math.floor), _number(0.861, math.ceil), _number(0.034)
+def whole_points(rate: float, whole: Callable[[float], float] = round) -> str:
+    """A difference of rates in points; small ones keep a decimal.
+
+    >>> whole_points(0.156), whole_points(0.156, math.floor), whole_points(0.861, math.ceil), whole_points(0.034)
     ('16', '15', '87', '3.4')
     """
     size = 10 if 0 < abs(rate) < 0.095 else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import re
 import sys
@@ -341,7 +342,7 @@ FRACTION = re.compile(r"-?\d*\.\d*")
 
 def _whole(words: list[str]) -> None:
     """Raises: UsageError for a fraction where a whole number stands: a binding end must not be rounded."""
-    given = [(word.partition("="), after) for word, after in zip(words, [*words[1:], ""], strict=True)]
+    given = [(word.partition("="), after) for word, after in itertools.zip_longest(words, words[1:], fillvalue="")]
     fractions = {
         name: value for (name, equals, own), after in given if FRACTION.fullmatch(value := own if equals else after)
     }

@@ -25,7 +25,7 @@ from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, margin_of, options_of, target_of, within_reach
-from reroll.output import print_json
+from reroll.output import print_json, say
 from reroll.pictures import can_be_drawn, nothing_to_draw, present
 from reroll.program import Program
 from reroll.project import Project
@@ -165,8 +165,9 @@ def demo(common: Common, spending: Spending, pictures: Pictures) -> int:
     code = _finish("reroll demo", answer, "answer", answer, common, spending, pictures)
     if not common.json:
         print(
-            "\nThis was a real language model, small enough to ship with reroll. Make the example yours:\n"
-            "  reroll init meetings && cd meetings && reroll investigate --case half-seven",
+            "\nThis was a real language model, small enough to ship with reroll. The demo left nothing\n"
+            "behind: the commands named above need a project. Make the example yours:\n"
+            "  reroll init meetings && cd meetings && reroll investigate --case next-friday",
             file=sys.stderr,
         )
     return code
@@ -174,7 +175,7 @@ def demo(common: Common, spending: Spending, pictures: Pictures) -> int:
 
 def _teller(spending: Spending) -> Callable[[str], None]:
     """What says on stderr what a search will take, before it starts."""
-    return (lambda words: None) if spending.quiet else lambda words: print(words, file=sys.stderr)
+    return (lambda words: None) if spending.quiet else say
 
 
 def _report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from reroll.errors import UsageError
 from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
+from reroll.output import say
 from reroll.pictures import can_be_drawn, present
 from reroll.sample import Usage
 from reroll.session import Session
@@ -68,8 +68,7 @@ def _told(price: AuditPrice, case: Case, anew: int) -> None:
     """What it will take, before the first run."""
     judged, _ = judging_at_most((case,), price.most, Usage(0, 0), anew)
     besides = f", and {judging_words(judged, price.most, 0, anew)}" if judged else ""
-    print(
+    say(
         f"a first look takes {counts('call', price.least)}, what is left open then decides about more; at the very "
-        f"most {counts('call', price.most)} in all{besides}; Ctrl-C stops it, --budget limits it",
-        file=sys.stderr,
+        f"most {counts('call', price.most)} in all{besides}; Ctrl-C stops it, --budget limits it"
     )

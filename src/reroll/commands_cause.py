@@ -14,6 +14,7 @@ from reroll.errors import UsageError
 from reroll.hunt import AskedCause
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
+from reroll.output import say
 from reroll.pictures import can_be_drawn, present
 from reroll.session import Session
 
@@ -45,10 +46,7 @@ def cause(case: str, suspects: Sequence[str], common: Common, spending: Spending
 
         projects = [replace(project, program=program) for program in programs]
         besides = f", and as many of the judge and {MOST_ANEW} more" if chosen.asks_a_model else ""
-        print(
-            f"looking for a cause takes some 100 to 300 calls{besides}; Ctrl-C stops it, --budget limits it",
-            file=sys.stderr,
-        )
+        say(f"looking for a cause takes some 100 to 300 calls{besides}; Ctrl-C stops it, --budget limits it")
         names = ["baseline", *(f"model={p.model}" for p in programs[1:])]
         found = with_sessions(
             projects, store, spending, (chosen, *others), (chosen,), work, names=names, anew=MOST_ANEW

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from reroll.applying import cured_by, into_suite, put_in_place, remember_applied, unaccepted, written
+from reroll.applying import cured_by, into_suite, keep_before, put_in_place, remember_applied, unaccepted, written
 from reroll.arguments import Common
 from reroll.commands_try import conflicting, fixes_named
 from reroll.errors import UsageError
@@ -26,6 +28,7 @@ def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> 
     before, after = change.programs[0], change.programs[-1]
     shown = diff(before, after)
     cured: tuple[str, ...] = ()
+    kept: Path | None = None
     for words in order_matters(fixes):
         print(words, file=sys.stderr)
     if not dry_run:
@@ -38,6 +41,7 @@ def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> 
                     )
                 if why:
                     print(f"applied anyway: {why}", file=sys.stderr)
+            kept = keep_before(change)
             put_in_place(change)
             remember_applied(store, change)
             cured = cured_by(store, fixes)
@@ -48,6 +52,7 @@ def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> 
                 "schema": "reroll.apply/1",
                 "file": str(change.path),
                 "written": not dry_run,
+                "kept": None if kept is None else str(kept),
                 "fixes": [{**fix.model_dump(mode="json"), "id": fix.id} for fix in fixes],
                 "before": before.id,
                 "after": after.id,
@@ -60,6 +65,9 @@ def apply(names: Sequence[str], dry_run: bool, anyway: bool, common: Common) -> 
     print(shown)
     said = "would be written into" if dry_run else "written into"
     print(f"{said} {change.path}", file=sys.stderr)
+    if kept is not None:
+        undo = shlex.join(["cp", str(kept), str(change.path)])
+        print(f"`{undo}` takes it out again, while nothing else was changed there", file=sys.stderr)
     if added:
         print(f"{_named(added)} added to {project.path / 'cases.yaml'}", file=sys.stderr)
     if cured:

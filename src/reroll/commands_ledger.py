@@ -9,7 +9,8 @@ from reroll.arguments import Common, Pictures
 from reroll.errors import StoreError
 from reroll.ideas import unblinded
 from reroll.ideas_file import read_ideas
-from reroll.ledger import APPLIED, TRIED, Ledger, Made, ledger_of
+from reroll.ledger import APPLIED, TRIED, UNDONE, Ledger, Made, ledger_of
+from reroll.lever_undo import without
 from reroll.opening import project_of, store_of
 from reroll.pictures import can_be_drawn, present
 from reroll.project import Project
@@ -39,10 +40,18 @@ def ledger_from(project: Project, common: Common) -> Ledger:
     try:
         with store_of(common, project, create=False) as store:
             rows = [*store.decisions(rule=TRIED), *store.decisions(rule=APPLIED)]
-            made = [Made(d.id, d.rule, d.verdict, d.case_id, d.made, d.evidence) for d in rows]
+            made = [_as_it_stands(Made(d.id, d.rule, d.verdict, d.case_id, d.made, d.evidence), project) for d in rows]
     except StoreError as error:
         if error.slug != "store-missing" or common.store is not None:
             raise
     made.sort(key=lambda one: one.when)
     found = ledger_of(project.program.program, made, len(project.program.steps))
     return replace(found, fixes=unblinded(found.fixes, read_ideas(project), project.fixes))
+
+
+def _as_it_stands(one: Made, project: Project) -> Made:
+    """The decision; where it put a fix into the program that somebody took out or rewrote since, as one undone."""
+    undo = one.evidence.get("undo")
+    if one.rule != APPLIED or not isinstance(undo, list) or not all({"part", "was", "is"} <= {*said} for said in undo):
+        return one
+    return one if without(undo, project.program) is not None else replace(one, verdict=UNDONE)

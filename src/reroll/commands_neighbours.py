@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from reroll.neighbours import LOOKALIKE, Neighbour, in_turn, kinds_of, neighbour
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.options import options_of, writable
+from reroll.output import say
 from reroll.pictures import can_be_drawn, present
 from reroll.project import Project, load_project
 from reroll.reworded import Dropped
@@ -148,11 +148,10 @@ def _tried(
     tries = min(asked.count, len(asked.candidates)) + wanted.write
     if not spending.quiet:
         writing = f"asking the model for {counts('wording', wanted.write)}, a call each; then " if wanted.write else ""
-        print(
+        say(
             f"{writing}{counts('candidate', tries)} run up to {counts('time', asked.runs)} each until one passes: at "
             f"most {counts('call', wanted.write + tries * asked.runs)}, usually far fewer; Ctrl-C stops it, "
-            "--budget limits it",
-            file=sys.stderr,
+            "--budget limits it"
         )
     with store_of(common, project) as store:
         before: Cost | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +13,7 @@ from reroll.measuring import with_sessions
 from reroll.numbers import counts
 from reroll.opening import project_of, store_of
 from reroll.options import options_of
+from reroll.output import say
 from reroll.paraphrase import paraphrases
 from reroll.phrased import Phrased, PhrasePrice
 from reroll.phrasing import Asked, ask_phrase
@@ -199,7 +199,7 @@ def _written(
     asking, cases = writer(project, case, text)
     others = [one.says for one in chosen.wordings]
     if not spending.quiet:
-        print(f"asking the model for {counts('wording', write)}, a call each", file=sys.stderr)
+        say(f"asking the model for {counts('wording', write)}, a call each")
 
     async def work(sessions: Sequence[Session]) -> tuple[list[str], list[Dropped], Cost]:
         usable, dropped = await written_wordings(sessions[0], cases, text, write, others)
@@ -214,11 +214,10 @@ def _written(
 def _told_rounds(wordings: int, left: int, spending: Spending) -> None:
     """What it will take, before the first run."""
     if not spending.quiet:
-        print(
+        say(
             f"{counts('wording', wordings)}, each run once a round, side by side: at most "
             f"{counts('round', left // wordings)}, {counts('call', left)} in all; it stops as soon as the answer is "
-            "known; Ctrl-C stops it, --budget limits it",
-            file=sys.stderr,
+            "known; Ctrl-C stops it, --budget limits it"
         )
 
 
@@ -254,9 +253,8 @@ def _at_token(
 def _told(price: PhrasePrice) -> None:
     """What it will take, before the first run."""
     finding = f"finding a failing answer takes at most {counts('run', price.finding)}, " if price.finding else ""
-    print(
+    say(
         f"{finding}reading the wordings at most {counts('call', price.scoring)} of one token, then about "
         f"{counts('run', price.runs)} from one token on say what it is worth; at the very most "
-        f"{counts('call', price.most)} in all; Ctrl-C stops it, --budget limits it",
-        file=sys.stderr,
+        f"{counts('call', price.most)} in all; Ctrl-C stops it, --budget limits it"
     )

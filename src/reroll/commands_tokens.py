@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +15,7 @@ from reroll.foreseen import Foreseen, ask_futures
 from reroll.forked import By, Forked, ask_forks
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
+from reroll.output import say
 from reroll.pictures import can_be_drawn, present
 from reroll.sample import Token
 from reroll.session import Session
@@ -61,7 +61,7 @@ def forks(sample: str, by: By | None, draws: int, common: Common, spending: Spen
 
 def _told(price: str) -> None:
     """What it will take, before the first call."""
-    print(price, file=sys.stderr)
+    say(price)
 
 
 def futures(

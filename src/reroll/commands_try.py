@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from reroll.match import excerpt, nearest
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import margin_of, options_of
+from reroll.output import say
 from reroll.pictures import can_be_drawn, present
 from reroll.project import Project, load_fix
 from reroll.proposing import writer_of
@@ -76,17 +76,13 @@ def try_them(what: TryWhat, common: Common, spending: Spending, pictures: Pictur
                     gathered = await gather(first, case, sets.choosing, sets.control, what.wanted)
                     candidates, gathered = await candidates_of(first, gathered, candidates, opened)
                     _suggested(gathered, candidates, spending)
-                return await try_out(first, sets, rules, candidates, _say, gathered, lambda t: named_again(t, ideas))
+                return await try_out(first, sets, rules, candidates, say, gathered, lambda t: named_again(t, ideas))
 
         names = ["baseline", *(fix.fix for fix in fixes)]
         programs = [project, *(changed for _, changed in fixed)]
         found = with_sessions(programs, store, spending, sets.all, (case,), work, names=names)
     present(f"reroll try {case.id}", found.as_json, lambda page: show_tried(found, page), common, pictures)
     return GATES[found.verdict] if found.finished else BROKE_OFF
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr)
 
 
 def _can_be_asked(what: TryWhat, project: Project) -> None:
@@ -112,7 +108,7 @@ def _suggested(gathered: Gathered, candidates: Sequence[Candidate], spending: Sp
         raise UsageError(f"{why or 'nothing was suggested'}; name a fix to try", slug="no-suggestion")
     for one in candidates if not spending.quiet else ():
         if one.because:
-            _say(f"to be tried, since {one.because}: `{one.fix.fix}` ({one.fix.kind})")
+            say(f"to be tried, since {one.because}: `{one.fix.fix}` ({one.fix.kind})")
 
 
 def named_again(found: Tried, ideas: Mapping[str, Idea]) -> Tried:
@@ -199,7 +195,7 @@ def _typed(project: Project, name: str, part: str, value: object) -> Fix:
         return Fix(fix=name, kind=TYPED[root], target=root, text=str(value))
     if root == "system":
         if part not in there and (like := get_close_matches(part, there, 1, 0.9)):
-            _say(f"`{part}` is a new clause beside `{like[0]}`, which stays as it is")
+            say(f"`{part}` is a new clause beside `{like[0]}`, which stays as it is")
         kind = "clause.delete" if value == "" else "clause.edit" if part in there else "clause.add"
     elif root == "documents":
         kind = "document.add"

@@ -213,7 +213,7 @@ def certify_read(
         found,
         verdict=side or "undecided",
         rate=rate,
-        claim_today=claim if claim > 0 and side != "not_met" else None,
+        claim_today=claim if claim > 0 else None,
         calls_needed=0 if side else found.calls_needed,
     )
 

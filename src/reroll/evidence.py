@@ -56,6 +56,7 @@ _NOT_V = (0.02, 0.12, 0.09, 0.05, 0.05, 0.15, 0.49, 0.02, 0.01)
 _UP_R = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97)
 _UP_W = (0.25, 0.03, 0.04, 0.08, 0.09, 0.08, 0.08, 0.08, 0.07, 0.06, 0.05, 0.04, 0.03, 0.02)
 _LOG_ZERO = -1e30  # log(0) that survives a multiplication by 0
+_FEW = 8  # ends of intervals, looked for at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,12 +359,19 @@ def _solve_bets(won: Floats, n: Floats, bets: Mixture, threshold: float, *, uppe
 
 
 def _solve(log_e_at: Callable[[Floats], Floats], threshold: float, shape: tuple[int, ...], *, upper: bool) -> Floats:
-    """The end of {m: log_e_at(m) < threshold}, rounded outwards; log_e_at rises in m if upper, else falls."""
+    """The end of {m: log_e_at(m) < threshold}, rounded outwards, to 2^-50; log_e_at rises in m if upper, else falls.
+
+    The interval is cut into equal parts, of which one is kept: into many for a few ends, where asking after one rate
+    costs nearly as much as asking after many, into two for large arrays.
+    """
     low, high = np.zeros(shape), np.ones(shape)
-    for _ in range(50):
-        mid = 0.5 * (low + high)
-        inside = (log_e_at(mid) < threshold) == upper
-        low, high = np.where(inside, mid, low), np.where(inside, high, mid)
+    bits = 5 if low.size <= _FEW else 1
+    cuts = (np.arange(1, 2**bits) / 2**bits).reshape(-1, *(1 for _ in shape))
+    for _ in range(50 // bits):
+        part = (high - low) / 2**bits
+        inside = (log_e_at(low + (high - low) * cuts) < threshold) == upper
+        low = low + part * inside.sum(axis=0)
+        high = low + part
     return high if upper else low
 
 

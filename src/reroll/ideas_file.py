@@ -16,7 +16,7 @@ from reroll.complaints import complain
 from reroll.errors import FileError
 from reroll.fix import Fix
 from reroll.ideas import Idea, IdeaFile
-from reroll.match import nearest
+from reroll.match import listed, nearest
 from reroll.project import Project, load_fix
 from reroll.strict_yaml import Document, parse_document, read_document, read_text, write_yaml
 
@@ -44,7 +44,7 @@ def read_ideas(project: Project) -> tuple[Idea, ...]:
     for k, idea in enumerate(ideas):
         for key, name, known in (("case", idea.case, cases), ("fix", idea.fix, fixes)):
             if name is not None and name not in known:
-                hint = nearest(name, known) or f"; there are {', '.join(known[:20]) or 'none'}"
+                hint = nearest(name, known) or f"; there are {listed(known)}"
                 raise document.error(f"there is no {key} {name}{hint}", ("ideas", k, key))
         if idea.confirmed and idea.fix is None:
             raise document.error("nothing is written yet that could be confirmed", ("ideas", k, "confirmed"))

@@ -17,7 +17,7 @@ from reroll.checking import Checker
 from reroll.errors import FileError, UsageError
 from reroll.evidence import Est, Evidence
 from reroll.judge import Agreement, Labelled, Measured, agreement, labels_needed, measure, which_to_label
-from reroll.match import nearest
+from reroll.match import listed, nearest
 from reroll.numbers import counts
 from reroll.person import LABEL, Person
 from reroll.program import Program
@@ -107,7 +107,7 @@ def checked_cases(project: Project, name: str | None) -> list[Case]:
                 found.append(case.model_copy(update={"checks": (check.model_copy(update={"name": name}),)}))
     if not found:
         names = sorted({own for case in project.cases for own in case.check_names()})
-        hint = nearest(name, names) or f"; the checks are {', '.join(names[:20]) or 'none'}"
+        hint = nearest(name, names) or f"; the checks are {listed(names)}"
         raise UsageError(f"no check `{name}` in {project.path / 'cases.yaml'}{hint}", slug="no-check")
     return found
 

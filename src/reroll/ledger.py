@@ -289,7 +289,9 @@ def _text(found: Sequence[Entry], together: Together) -> str:
     first = f"{counts('fix', len(tried))} tried: {', '.join(said)}." if tried else ""
     if not together.fixes:
         return f"{first} None is in the program.".strip()
-    many = "1 is" if together.fixes == 1 else f"{together.fixes} are"
+    many = (
+        "1 is in the program, which adds" if together.fixes == 1 else f"{together.fixes} are in the program, which add"
+    )
     adds = [
         "an unknown number of prompt tokens"
         if together.prompt_tokens is None
@@ -298,7 +300,7 @@ def _text(found: Sequence[Entry], together: Together) -> str:
         counts("branch", together.branches),
         counts("literal", together.literals),
     ]
-    second = f"{many} in the program, which add {', '.join(adds[:-1])} and {adds[-1]} to a request."
+    second = f"{many} {', '.join(adds[:-1])} and {adds[-1]} to a request."
     debt = f"Kept for nothing, as far as runs tell: {', '.join(together.debt)}." if together.debt else ""
     return " ".join(part for part in (first, second, debt) if part)
 

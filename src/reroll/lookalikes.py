@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from reroll.case import Case
 from reroll.neighbours import LOOKALIKE, Neighbour, new_id
+from reroll.numbers import percent
 from reroll.pinned import pinned
 from reroll.program import Program
 from reroll.swapping import Swap, dates_changed, names_changed, numbers_changed, times_changed
@@ -69,7 +70,7 @@ def lookalikes(case: Case, program: Program, cases: Sequence[Case], most: int | 
         id = new_id(case.id, LOOKALIKE, taken)
         taken.add(id)
         new = swap.case.model_copy(update={"id": id, "set": "lookalike", "of": case.id})
-        made.append(Neighbour(new, LOOKALIKE, f"from {source_id}, {share:.0%} of the words alike: {swap.why}"))
+        made.append(Neighbour(new, LOOKALIKE, f"from {source_id}, {percent(share)} of the words alike: {swap.why}"))
     return tuple(made)
 
 

@@ -14,6 +14,7 @@ from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.checking import Checker, no_judge, not_asked
 from reroll.errors import UsageError
+from reroll.match import listed
 from reroll.project import Project
 from reroll.sample import Sample, Token
 from reroll.store import Store, StoredSample
@@ -145,9 +146,7 @@ def known_case(store: Store, case_id: str | None) -> None:
     if case_id is None or store.samples(case_id=case_id, limit=1):
         return
     have = sorted(c.id for c in store.cases() if store.samples(case_id=c.id, limit=1))
-    raise UsageError(
-        f"no sample of case `{case_id}` is stored; stored are: {', '.join(have[:12]) or 'none'}", slug="no-samples"
-    )
+    raise UsageError(f"no sample of case `{case_id}` is stored; stored are: {listed(have)}", slug="no-samples")
 
 
 def whole_sample(project: Project, store: Store, sample_id: str) -> Whole:

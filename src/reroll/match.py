@@ -18,6 +18,7 @@ __all__ = [
     "dotted",
     "excerpt",
     "fill_known",
+    "listed",
     "names_used",
     "nearest",
     "parse",
@@ -54,6 +55,16 @@ def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
     """
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def listed(names: Collection[str], most: int = 12) -> str:
+    """The first of these names; of how many more there are, the number.
+
+    >>> listed(["a", "b", "c"], most=2), listed([])
+    ('a, b and 1 more', 'none')
+    """
+    more = len(names) - most
+    return (", ".join(list(names)[:most]) or "none") + (f" and {more:,} more" if more > 0 else "")
 
 
 def clean(text: str) -> str:

@@ -7,13 +7,15 @@ import itertools
 import json
 import math
 import os
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["complain", "console", "fitting", "let_go", "print_json", "show_anything"]
+__all__ = ["complain", "console", "fitting", "let_go", "print_json", "say", "show_anything"]
 
 PIECES = 20_000  # names, numbers and marks of JSON that are written at once
 
@@ -21,6 +23,13 @@ PIECES = 20_000  # names, numbers and marks of JSON that are written at once
 def complain(words: str) -> None:
     """Say on stderr what goes wrong while something goes on."""
     print(f"reroll: {words}", file=sys.stderr, flush=True)
+
+
+def say(words: str) -> None:
+    """Tell whoever sits there, on stderr; on a screen lines break between words."""
+    if sys.stderr.isatty():
+        words = textwrap.fill(words, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+    print(words, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

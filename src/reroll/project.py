@@ -18,7 +18,7 @@ from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
 from reroll.ideas import IdeaFile
 from reroll.lever_kinds import kind_problem
-from reroll.match import nearest, show
+from reroll.match import listed, nearest, show
 from reroll.params import bad_param
 from reroll.program import Program
 from reroll.requirement import bad_schema
@@ -89,7 +89,7 @@ class Project:
             if case.id == case_id:
                 return case
         ids = [c.id for c in self.cases]
-        hint = nearest(case_id, ids) or f"; the cases are {', '.join(ids[:20]) or 'none'}"
+        hint = nearest(case_id, ids) or (f"; the cases are {listed(ids)}" if ids else ", which holds none yet; add one")
         raise UsageError(f"no case `{case_id}` in {self.path / 'cases.yaml'}{hint}", slug="no-case")
 
 

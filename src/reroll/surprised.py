@@ -114,7 +114,7 @@ async def ask_surprise(
         )
     opened.branches.tell("scoring what was said")
     scored, how = await _scored(opened, found, sampling, text, tokens, ended)
-    counted = at_least_this_surprising(scored, _fresh(opened, found, sampling), session.options.alpha)
+    counted = at_least_this_surprising(scored, _fresh(opened, found, sampling, scored), session.options.alpha)
     enumerated = enumerated_surprise(found.search, scored) if found.calls else None
     verdict = surprise_verdict(scored, counted, enumerated, checked=agreed.agrees)
     return Surprised(
@@ -152,14 +152,20 @@ def _scorable(opened: Opened, case: Case) -> Sampling:
     return readable(opened)
 
 
-def _fresh(opened: Opened, found: Exploration, sampling: Sampling) -> list[tuple[float, float]]:
-    """Bounds of the log probabilities of the fresh samples of this request."""
+def _fresh(opened: Opened, found: Exploration, sampling: Sampling, reported: Scored) -> list[tuple[float, float]]:
+    """Bounds of the log probabilities of the fresh samples of this request.
+
+    A sample of the very tokens that were reported is exactly as likely as they are: it has their bounds, which a
+    server that is not steady would tell a little otherwise from run to run.
+    """
+    same = [token.text for token in reported.tokens]
     out = []
     for completion in _runs(opened):
         if completion.tokens:
             tokens, ended = path_of(completion)
             one = score(tokens, sampling, found.search.seen, ended=ended == "end", asked=opened.continuer.top or None)
-            out.append((one.low, one.high))
+            again = [token.text for token in tokens] == same and one.low <= reported.high and one.high >= reported.low
+            out.append((reported.low, reported.high) if again else (one.low, one.high))
     return out
 
 

@@ -15,7 +15,7 @@ from reroll.check import Check
 from reroll.errors import FileError, UsageError
 from reroll.init import write_new
 from reroll.intake.recorded import RecordedRow, read_rows
-from reroll.match import clean
+from reroll.match import clean, listed
 from reroll.program import canonical
 from reroll.project import read_checks
 from reroll.sample import Sample
@@ -143,7 +143,7 @@ def _one_program(found: Imported) -> None:
     for what, key, values in (("variants", "variant", found.variants), ("models", "model", found.models)):
         if len(values) > 1:
             raise UsageError(
-                f"{found.path} holds {len(values)} {what} ({', '.join(values[:5])}), and a project is one of them; "
+                f"{found.path} holds {len(values)} {what} ({listed(values, most=5)}), and a project is one of them; "
                 f"choose it as {found.path}#{key}={values[0]}",
                 slug="import-choice",
             )

@@ -11,7 +11,7 @@ from reroll.case import Case, Report
 from reroll.check import Check
 from reroll.errors import FileError, UsageError
 from reroll.intake.single import Served, Single, single_call, single_stored
-from reroll.match import clean
+from reroll.match import clean, listed
 from reroll.project import Project, read_checks
 from reroll.store import Store
 
@@ -104,7 +104,7 @@ def pick_case(words: str, cases: Sequence[Case], ask: Ask) -> Case:
     if choice is not None:
         return (hits or list(cases))[choice]
     why = f"quote {len(hits)} cases" if hits else "quote no case exactly" if words.strip() else "are missing"
-    names = ", ".join(c.id for c in (hits or list(cases))[:12])
+    names = listed([c.id for c in (hits or cases)])
     raise UsageError(
         f"the words {why}, and reroll never guesses which request was meant; name it with --case ({names}), "
         "quote its input exactly, or give the input with --input request='...'",

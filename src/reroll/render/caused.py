@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.text import Text
 
 from reroll.answer import CauseSection, NamedFactor
+from reroll.cause import STANDS_OUT, drop_words, whole_points
 from reroll.caused import Caused
 from reroll.evidence import Est
 from reroll.numbers import counts, percent
@@ -47,6 +49,8 @@ def show_caused(found: Caused, console: Console) -> None:
     lines += cause_lines(section, pen, alone=True)
     spent = [f"{section.calls[phase]} {words}" for phase, words in PHASES.items() if section.calls.get(phase)]
     if spent:
+        if (more := found.cost.calls - sum(section.calls.values())) > 0:
+            spent.append(f"{more} for all else")
         lines += titled("What the calls were for", pen.flow(spent), pen)
     lines += pen.wrap(pen.text(f"Stopped: {found.stopped}.", "dim"), 3, 5) if found.stopped else []
     lines += caveat_lines(found.caveats, pen) + cost_lines(found.cost, pen)
@@ -78,14 +82,9 @@ def _drops(section: CauseSection) -> list[Row]:
     if section.together is not None and len(section.factors) > 1:
         rows.append(("all of them", section.together))
     return [
-        Row(f"less without {label}", _points(est), f"{counts('pair', est.n)}", "pass", *_range(est))
+        Row(f"less without {label}", drop_words(est), f"{counts('pair', est.n)}", "pass", *_range(est))
         for label, est in rows
     ]
-
-
-def _points(est: Est) -> str:
-    low, high = est.low or 0.0, 1.0 if est.high is None else est.high
-    return f"{100 * (est.value or 0):.0f} points ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def _range(est: Est) -> tuple[float, float, float]:
@@ -97,22 +96,18 @@ def _range(est: Est) -> tuple[float, float, float]:
 
 def _looked_at(section: CauseSection, pen: Pen) -> Lines:
     lines: Lines = []
+    likely = [(id, share) for id, share in section.suspects if share is None or share >= STANDS_OUT]
     for words, ids in (
         ("not to blame", section.cleared),
         ("must stay, or nothing works (so not screened)", section.load_bearing),
-        ("likeliest by now", [id if share is None else f"{id} ({percent(share)})" for id, share in section.suspects]),
+        ("likeliest by now", [id if share is None else f"{id} ({percent(share)})" for id, share in likely]),
         ("could not be changed", list(dict.fromkeys(one.id for one in section.left_out))),
     ):
         if ids:
             lines += pen.wrap(pen.join((f"{words}: ", "dim"), _listed(ids)), 3, 5)
     if section.smallest_visible is not None:
-        lines += pen.wrap(
-            pen.text(
-                f"a single part that adds {100 * section.smallest_visible:.0f} points would have been seen", "dim"
-            ),
-            3,
-            5,
-        )
+        least = whole_points(section.smallest_visible, math.ceil)
+        lines += pen.wrap(pen.text(f"a single part that adds {least} points would have been seen", "dim"), 3, 5)
     return lines
 
 

@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.text import Text
 
+from reroll.cause import drop_words
 from reroll.evidence import Est
 from reroll.ledger import Entry, Ledger, effect_words
 from reroll.numbers import counts, money, percent
@@ -58,11 +59,11 @@ def entry_lines(entry: Entry, pen: Pen) -> Lines:
         5,
     )
     told = []
-    if entry.before is not None:
+    if entry.before is not None and entry.before.n:
         told.append(f"like cases fail {effect_words(entry.before, entry.after)}")
-    if entry.case_before is not None:
+    if entry.case_before is not None and entry.case_before.n:
         told.append(f"the case {effect_words(entry.case_before, entry.case_after)}")
-    if entry.control_harm is not None and entry.control_harm.high is not None:
+    if entry.control_harm is not None and entry.control_harm.n and entry.control_harm.high is not None:
         told.append(f"harm elsewhere at most {_points(entry.control_harm.high)}")
     lines += pen.wrap(pen.text("; ".join(told)), 5, 5) if told else []
     if entry.reasons:
@@ -93,8 +94,8 @@ def _costs(entry: Entry) -> str:
 
 
 def _worth(worth: Est) -> str:
-    value, low, high = worth.value or 0.0, worth.low or 0.0, worth.high or 0.0
-    return f"{100 * value:.0f} points more failures ({100 * low:.0f} to {100 * high:.0f})"
+    many, between = drop_words(worth).split(" (")
+    return f"{many} more failures ({between}"
 
 
 def _points(rate: float) -> str:
