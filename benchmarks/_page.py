@@ -153,10 +153,11 @@ def every(results: JSON) -> str:
     """All rows by script, with the circumstances of each run once."""
     lines = []
     for script in dict.fromkeys(row["id"].split("/")[0] for row in results["rows"]):
-        if script == "nothing_wrong":
-            lines += [f"### {script}.py", "", "On [a page of its own](nothing-wrong.md).", ""]
-            continue
         mine = [row for row in results["rows"] if row["id"].split("/")[0] == script]
+        if script == "nothing_wrong":
+            told = f"`python benchmarks/{script}.py`, {when(mine)}: on [a page of its own](nothing-wrong.md)."
+            lines += [f"### {script}.py", "", told, ""]
+            continue
         lines += [f"### {script}{'.py' if script in jobs() else ''}", ""]
         for run in dict.fromkeys((r["date"], r["command"], r["machine"], str(r["load"])) for r in mine):
             some = [r for r in mine if (r["date"], r["command"], r["machine"], str(r["load"])) == run]

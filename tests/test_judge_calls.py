@@ -16,16 +16,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from reroll.auditing import judged_anew_at_most
 from reroll.case import Case
 from reroll.check import Check
 from reroll.checking import Checker
 from reroll.judge_calls import JudgeCalls
 from reroll.models.prices import price
 from reroll.program import Program
+from reroll.project import load_project
 from reroll.purse import Purse
 from reroll.sample import Completion, Sample, Usage
 from reroll.session import Spent
 from reroll.store import Store
+from reroll.web.actions import offer
+from reroll.web.home import Home
 from tests.background import by_number, in_background, in_turn, reroll, reroll_apart, write_project
 from tests.fake_server import Act, FakeServer, answer, error, hang
 
@@ -346,6 +350,40 @@ def test_the_price_is_said_with_the_judges_calls(tmp_path: Path, capsys: Any) ->
         assert product.calls == judge.calls == 0
 
 
+def test_the_price_counts_the_stored_runs_that_another_rubric_judges_anew(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", numbered(), judging(fair)) as (folder, _, judge):
+        drawn = rerun(capsys, folder, "--budget", 12).json["rate"]["n"]
+        before = judge.calls
+        text = (folder / "cases.yaml").read_text()
+        (folder / "cases.yaml").write_text(text.replace("It says yes.", "It clearly says yes."))
+        price = reroll(capsys, "rerun", "greet", "--project", folder, "--budget", 5, agree=False).complaint
+        assert f"with {5 + drawn} calls of the judge ({drawn} of them about runs that are stored)" in price
+        assert judge.calls == before
+        found = rerun(capsys, folder, "--budget", 5).json
+        assert found["cost"]["judge_calls"] == judge.calls - before == drawn + found["cost"]["calls"]
+        price = reroll(capsys, "rerun", "greet", "--project", folder, "--budget", 5, agree=False).complaint
+        assert "with 5 calls of the judge;" in price
+
+
+@pytest.mark.parametrize(("command", "anew"), [("audit", 3 * 33), ("cause", 5 * 8), ("investigate", 5 * 8)])
+def test_the_price_counts_what_is_judged_anew(command: str, anew: int, tmp_path: Path, capsys: Any) -> None:
+    words: dict[str, tuple[object, ...]] = {
+        "audit": ("audit", "greet"),
+        "cause": ("cause", "greet"),
+        "investigate": ("investigate", "--case", "greet", "--cause"),
+    }
+    with world(tmp_path / "p", numbered(), judging(fair)) as (folder, product, judge):
+        said = reroll(capsys, *words[command], "--project", folder, "--budget", 50, agree=False).complaint
+        price = f"{50 + anew} calls of the judge ({anew} of them about the same answers again)"
+        assert f"price unknown with {price}" in said
+        assert product.calls == judge.calls == 0
+        with Store.open(folder / ".reroll" / "store.sqlite") as store:
+            shown = offer(
+                Home(folder, store, None), load_project(folder), command, budget=50, case="greet", cause="yes"
+            )
+        assert f"up to 50 calls and {50 + anew} of the judge" in shown.price
+
+
 # -- a judge under suspicion -------------------------------------------------------------------------------------------
 
 
@@ -362,6 +400,7 @@ def test_an_audit_asks_the_judge_anew_and_names_it_where_it_contradicts_itself(t
         assert found["verdict"] == "checker"
         drawn = next(arm["n"] for arm in found["arms"] if arm["id"] == "P")
         assert found["cost"]["judge_calls"] == judge.calls >= 2 * drawn
+        assert judge.calls <= 300 + judged_anew_at_most(300), "more than the price said"
         before = judge.calls
         again = reroll(
             capsys, "audit", "greet", "--project", folder, "--arms", "PJ", "--json", "--yes", "--quiet", "--seed", 4

@@ -574,6 +574,7 @@ def test_unjudged_samples_are_those_that_lack_any_of_the_checks(store: Store) ->
     store.add_outcomes(a, [("k1:0", Outcome("pass", "")), ("k1:1", Outcome("pass", ""))])
     store.add_outcomes(b, [("k1:0", Outcome("pass", ""))])
     assert [s.id for s in store.unjudged(["k1:0", "k1:1"])] == [b, c]
+    assert store.count_unjudged(["k1:0", "k1:1"]) == 2
     assert [s.id for s in store.unjudged(["k1:0"], limit=1)] == [c]
     assert store.unjudged([]) == store.unjudged(["k1:0"], case_id="other") == []
 

@@ -35,6 +35,7 @@ __all__ = [
     "asks_on_screen",
     "choose",
     "judging_at_most",
+    "judging_words",
     "person_of",
     "price_agreed",
     "typed",
@@ -150,9 +151,12 @@ def price_agreed(
     spending: Spending,
     *,
     controls: bool,
+    stored: int = 0,
+    anew: int = 0,
 ) -> None:
     """Say calls, tokens and money first where they are many or unknown; those of judges, too, each sample one.
 
+    stored, anew: what judges are asked besides: about runs that are stored, and about the same answers again.
     Raises: UsageError when nobody agrees.
     """
     size = choices_of(model, project.program.sampling)
@@ -162,7 +166,7 @@ def price_agreed(
         usage = Usage((usage.prompt_tokens or 0) * each, (usage.completion_tokens or 0) * each)
     kind, _, name = project.program.model.partition(":")
     budget = options.budget if kind in FREE else options.budget * each
-    judged, for_judges = judging_at_most(cases, options.budget, usage)
+    judged, for_judges = judging_at_most(cases, options.budget, usage, stored + anew)
     budget += judged
     if spending.yes or (model.priced and for_judges is not None and budget <= SETTINGS["budget"].default):
         return
@@ -171,7 +175,7 @@ def price_agreed(
     words = money(usd)
     if judged:
         whole = None if usd is None or for_judges is None else usd + for_judges
-        words = f"{money(whole)} with {counts('call', judged)} of the judge"
+        words = f"{money(whole)} with {judging_words(judged, options.budget, stored, anew)}"
     calls = counts("call", options.budget // size * each) + ("" if size == 1 else f" of {size} completions each")
     text = (
         f"this may make up to {calls}, about {usage.prompt_tokens:,} prompt tokens and "
@@ -184,11 +188,23 @@ def price_agreed(
         raise UsageError("nothing was called", slug="price")
 
 
-def judging_at_most(cases: Sequence[Case], budget: int, usage: Usage) -> tuple[int, float | None]:
+def judging_words(judged: int, budget: int, stored: int, anew: int) -> str:
+    """So many calls of the judge, and which of them are about no new run.
+
+    >>> judging_words(90, 50, 0, 40)
+    '90 calls of the judge (40 of them about the same answers again)'
+    """
+    each = judged // max(1, budget + stored + anew)  # judges that one answer is shown to
+    besides = [(stored, "about runs that are stored"), (anew, "about the same answers again")]
+    said = [f"{counted * each:,} of them {words}" for counted, words in besides if counted]
+    return f"{counts('call', judged)} of the judge" + (f" ({', '.join(said)})" if said else "")
+
+
+def judging_at_most(cases: Sequence[Case], budget: int, usage: Usage, more: int = 0) -> tuple[int, float | None]:
     """Calls of judges that somebody may want money for, and what they may cost; None: not known.
 
     For each judge of the case that has most of them a call a sample, which sends about what the sample's call held:
-    `usage` is that of the whole budget.
+    `usage` is that of the whole budget. more: answers that are judged beside those of the budget, alike in size.
     """
     of = [[c for outer in case.checks for c in outer.walk() if c.kind == "judge"] for case in cases]
     calls, total = 0, 0.0
@@ -198,10 +214,11 @@ def judging_at_most(cases: Sequence[Case], budget: int, usage: Usage) -> tuple[i
         if kind in FREE:
             continue
         each = PROMPT_OF_A_JUDGE + len(check.value["rubric"]) // BYTES_PER_TOKEN
-        sent = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) + each * budget
+        held = ((usage.prompt_tokens or 0) + (usage.completion_tokens or 0)) // max(1, budget)
+        answers = budget + more
         place = check.value.get("base_url") or kind.partition("-")[0]
-        usd = price(name or kind, Usage(sent, budget * USUAL_VERDICT), place)
-        calls, total, known = calls + budget, total + (usd or 0.0), known and usd is not None
+        usd = price(name or kind, Usage((held + each) * answers, answers * USUAL_VERDICT), place)
+        calls, total, known = calls + answers, total + (usd or 0.0), known and usd is not None
     return calls, total if known else None
 
 

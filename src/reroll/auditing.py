@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reroll.arms import WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
+from reroll.arms import BURST, WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
 from reroll.audit import chance_alike, worth_more
 from reroll.case import Case
 from reroll.check import overall
@@ -17,7 +17,7 @@ from reroll.errors import ModelError, NotCompleted
 from reroll.runner import crashing_check, draw_at, given_up, tell
 from reroll.session import Session, Slots, judged, slots, too_dear
 
-__all__ = ["run_arms", "serving_arms"]
+__all__ = ["judged_anew_at_most", "run_arms", "serving_arms"]
 
 STEP = 4  # pairs between two looks
 PRODUCTION = 20  # runs as reported, whatever the other arms say: what varies in one of seven shows itself
@@ -25,6 +25,15 @@ AT_ZERO = 14  # where it varies as reported: what varies in one of five shows it
 AT_ZERO_OTHERWISE = 40  # where its answers differ at temperature 0: now it is only asked whether the outcome does, too
 SAME_SEED = 12  # where it varies as reported: six equal answers are common where half of all answers are equal
 AGAIN = 3  # more judgings of each output
+
+
+def judged_anew_at_most(budget: int, burst: int = BURST) -> int:
+    """How often at most an audit of so many calls judges the same answers again: those of its runs as reported.
+
+    Of these there are more than the usual few only where another arm is held against them, run for run.
+    """
+    most = max(PRODUCTION, (budget + max(STEP, burst)) // 2)
+    return AGAIN * min(budget, most)
 
 
 async def run_arms(found: Arms, rng: np.random.Generator, enough: Callable[[Arms], bool] = lambda arms: False) -> None:

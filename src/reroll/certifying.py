@@ -268,8 +268,9 @@ def _concluded(
         ),
         program={"name": program.program, "id": program.id},
         model=session.model.identity,
-        cost=session.spent.cost(),
+        # Before the cost: a judge may be asked for them about runs that do not count.
         caveats=tuple(_caveats(session, goal, places, counted, checks or (CheckClaim("", certify),))),
+        cost=session.spent.cost(),
         alpha_total=_total(certify, checks),
         outcomes=outcomes,
         stopped=stopped,

@@ -15,6 +15,7 @@ from reroll.asking import choose, person_of
 from reroll.case import Case, Report
 from reroll.causing import other_models
 from reroll.certifying import Goal, certify_cases
+from reroll.doubting import MOST_ANEW
 from reroll.errors import UsageError
 from reroll.intake.reported import Told, read_report, request_of
 from reroll.intake.single import Single
@@ -196,6 +197,7 @@ def _measure(project: Project, store: Store, asked: Asked, spending: Spending) -
         lambda session, *others: run_investigation(session, asked, others),
         controls=len(cases) > 1,
         others=others,
+        anew=MOST_ANEW if asked.cause or (asked.cause is None and project.program.runs_here) else 0,
     )
 
 
@@ -208,15 +210,19 @@ def _with_session(
     *,
     controls: bool,
     others: Sequence[Program] = (),
+    anew: int = 0,
 ) -> T:
     """`work` on the session, and on one for each other program.
 
-    `controls`: all cases but the first are control cases, of which few calls are made.
+    `controls`: all cases but the first are control cases, of which few calls are made; `anew`: how often at most a
+    judge is asked about the same answers again.
     """
     priced = cases[:1] if controls else cases
     projects = [project, *(replace(project, program=program) for program in others)]
     names = ["baseline", *(f"model={program.model}" for program in others)]
-    return with_sessions(projects, store, spending, cases, priced, lambda sessions: work(*sessions), controls, names)
+    return with_sessions(
+        projects, store, spending, cases, priced, lambda sessions: work(*sessions), controls, names, anew=anew
+    )
 
 
 def _finish(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from reroll.arguments import Common, Pictures, Spending
 from reroll.caused import Caused
 from reroll.causing import find_cause, other_models
+from reroll.doubting import MOST_ANEW
 from reroll.errors import UsageError
 from reroll.hunt import AskedCause
 from reroll.measuring import with_sessions
@@ -44,9 +45,12 @@ def cause(case: str, suspects: Sequence[str], common: Common, spending: Spending
             return await find_cause(sessions, chosen, AskedCause(tuple(suspects)))
 
         projects = [replace(project, program=program) for program in programs]
-        say("looking for a cause takes some 100 to 300 calls; Ctrl-C stops it, --budget limits it")
+        besides = f", and as many of the judge and {MOST_ANEW} more" if chosen.asks_a_model else ""
+        say(f"looking for a cause takes some 100 to 300 calls{besides}; Ctrl-C stops it, --budget limits it")
         names = ["baseline", *(f"model={p.model}" for p in programs[1:])]
-        found = with_sessions(projects, store, spending, (chosen, *others), (chosen,), work, names=names)
+        found = with_sessions(
+            projects, store, spending, (chosen, *others), (chosen,), work, names=names, anew=MOST_ANEW
+        )
     present(f"reroll cause {case}", found.as_json, lambda page: show_caused(found, page), common, pictures)
     if not found.finished:
         return BROKE_OFF

@@ -249,8 +249,9 @@ def _concluded(table: _Table, broken: str) -> Comparison:
         pairs=pairs,
         cases=tuple(case.id for case in asked.cases),
         models=tuple(s.model.identity for s in table.sessions),
-        cost=session.spent.cost(),
+        # Before the cost: a judge may be asked for them about runs that do not count.
         caveats=tuple(_caveats(table)),
+        cost=session.spent.cost(),
         alike=others if winner else (),
         text=compare_reply(
             names,

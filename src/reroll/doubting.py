@@ -13,9 +13,10 @@ from reroll.project import read_labels
 from reroll.runs import Judged
 from reroll.session import Session
 
-__all__ = ["doubt_about", "failing_checks"]
+__all__ = ["MOST_ANEW", "doubt_about", "failing_checks"]
 
 AGAIN = 5  # times that each failing answer is judged anew
+MOST_ANEW = AGAIN * MOST_LABELS  # judgings of one inquiry
 FILE = "labels.jsonl"
 
 

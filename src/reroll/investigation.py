@@ -227,7 +227,7 @@ def _answer(
         dud=dud,
         surprise=_surprise(session, asked),
         fixes=helps if isinstance(helps, NotExamined) else helps.ranked,
-        cost=session.spent.cost(),
+        # Before the cost: a judge may be asked for them about runs that do not count.
         caveats=(
             *(*asked.known, *about_runs(session, [at], [runs])),
             *about_reference(asked.question, reference),
@@ -235,6 +235,7 @@ def _answer(
             *about_reading(read),
             *(() if tried is None else tried.caveats),
         ),
+        cost=session.spent.cost(),
         text=reply(
             luck,
             certify,

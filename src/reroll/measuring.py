@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from reroll.arguments import Spending
 from reroll.asking import asks_on_screen, person_of, price_agreed
 from reroll.case import Case
+from reroll.checking import Checker
 from reroll.engine import Engine, run_draws
 from reroll.listening import heard
 from reroll.models.model import Model
@@ -37,12 +38,15 @@ def with_sessions(
     controls: bool = False,
     names: Sequence[str] = ("baseline",),
     alone: bool = False,
+    anew: int = 0,
+    own_runs: bool = False,
 ) -> T:
     """What `work` makes of a session per project (a variant of one program); they share what is spent.
 
     Args: cases: all that may be drawn; priced: those that the price is estimated by; controls: whether
         control cases may be drawn besides; names: what each project's samples are stored under; alone: draw from the
-        models alone, without the steps that their programs have around them.
+        models alone, without the steps that their programs have around them; anew: how often at most a judge is asked
+        about the same answers again; own_runs: nothing that is stored of the cases is judged.
     Raises: UsageError before anything is called, where it could not work or nobody agrees to the price.
     """
     from reroll.render.live import Progress
@@ -56,22 +60,14 @@ def with_sessions(
 
     async def opened() -> T:
         async with AsyncExitStack() as open_now:
-            models: dict[tuple[str, str | None], Model] = {}
-            for project in projects:
-                at = (project.program.model, project.program.base_url)
-                if at not in models:
-                    models[at] = model_of(*at, project.path)
-                    open_now.push_async_callback(models[at].close)
-                    can_be_capped(models[at], options)
-            for project in projects:
-                whole_calls(models[project.program.model, project.program.base_url], project.program, options)
+            models = _models(projects, options, open_now)
             judges = open_now.enter_context(judges_of(store, projects[0], options))
             checker = open_now.enter_context(checker_of(projects[0], judges, person))
-            each = [models[p.program.model, p.program.base_url] for p in projects]
-            if not alone:
-                each = [around(model, p.program, checker) for model, p in zip(each, projects, strict=True)]
+            each = models if alone else [around(m, p.program, checker) for m, p in zip(models, projects, strict=True)]
             dearest = next((m for m in each if not m.priced), each[0])
-            price_agreed(projects[each.index(dearest)], priced, dearest, options, spending, controls=controls)
+            stored = 0 if own_runs else sum(_stored(store, checker, projects, names, case) for case in cases)
+            whose = projects[each.index(dearest)]
+            price_agreed(whose, priced, dearest, options, spending, controls=controls, stored=stored, anew=anew)
             engines = await _engines(projects, each, spending, open_now)
             progress = open_now.enter_context(Progress(quiet=quiet))
             spent = judges.spent = Spent(purse=_purse(store, options, each))
@@ -97,6 +93,30 @@ def with_sessions(
                 return await work(sessions)
 
     return run(opened())
+
+
+def _models(projects: Sequence[Project], options: Options, open_now: AsyncExitStack) -> list[Model]:
+    """The model of each project, opened once for all that have the same. Raises: UsageError where it cannot be held
+    to what the options say."""
+    models: dict[tuple[str, str | None], Model] = {}
+    for project in projects:
+        at = (project.program.model, project.program.base_url)
+        if at not in models:
+            models[at] = model_of(*at, project.path)
+            open_now.push_async_callback(models[at].close)
+            can_be_capped(models[at], options)
+        whole_calls(models[at], project.program, options)
+    return [models[p.program.model, p.program.base_url] for p in projects]
+
+
+def _stored(store: Store, checker: Checker, projects: Sequence[Project], names: Sequence[str], case: Case) -> int:
+    """How many stored runs of the case its judges have not judged yet: a rubric that changed judges them anew."""
+    if not case.asks_a_model:
+        return 0
+    ids = checker.ids(case, projects[0].program)
+    judging = [id for id, check in zip(ids, case.checks, strict=True) if any(c.kind == "judge" for c in check.walk())]
+    programs = {project.program.id for project in projects}
+    return store.count_unjudged(judging, case_id=case.id, source="draw", variant=set(names), program_id=programs)
 
 
 def _purse(store: Store, options: Options, models: Sequence[Model]) -> Purse | None:

@@ -153,8 +153,9 @@ def _concluded(table: _Rounds, broken: str) -> Reworded:
         written=asked.written,
         dropped=asked.dropped,
         outcomes=tuple(table.rows),
-        cost=session.spent.cost(),
+        # Before the cost: a judge may be asked for them about runs that do not count.
         caveats=tuple(_caveats(table)),
+        cost=session.spent.cost(),
         alpha=alpha,
         alpha_total=round(min(1.0, 2 * alpha), 12),
         finished=not broken and not any(s.stopped or s.spent.cut_short for s in table.sessions),

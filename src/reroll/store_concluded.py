@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Unpack
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from reroll import store_sql as sql
@@ -118,10 +118,21 @@ class Concluded(Sampled):
                     out.setdefault(row.sample_id, {})[row.checks_id] = said
         return out
 
+    def count_unjudged(self, checks_ids: Collection[str], **where: Unpack[Where]) -> int:
+        """How many samples lack an outcome for at least one of these checks."""
+        query = select(func.count()).select_from(samples).where(*self._lacking(checks_ids), *conditions(where))
+        with self._read() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def unjudged(
         self, checks_ids: Collection[str], *, limit: int | None = None, payload: bool = False, **where: Unpack[Where]
     ) -> list[StoredSample]:
         """Samples that lack an outcome for at least one of these checks, in seq order."""
+        query = select(samples).where(*self._lacking(checks_ids), *conditions(where))
+        return self._stored(query.order_by(samples.c.seq).limit(limit), payload)
+
+    @staticmethod
+    def _lacking(checks_ids: Collection[str]) -> list[ColumnElement[bool]]:
         wanted = sorted(set(checks_ids))
         judged = (
             select(func.count())
@@ -129,8 +140,7 @@ class Concluded(Sampled):
             .where(outcomes.c.sample_id == samples.c.id, outcomes.c.checks_id.in_(wanted))
             .scalar_subquery()
         )
-        query = select(samples).where(judged < len(wanted), *conditions(where))
-        return self._stored(query.order_by(samples.c.seq).limit(limit), payload)
+        return [judged < len(wanted)]
 
     # -- decisions -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reroll.asking import judging_at_most, usage_at_most
+from reroll.auditing import judged_anew_at_most
+from reroll.doubting import MOST_ANEW
 from reroll.errors import RerollError, UsageError
 from reroll.models.prices import FREE, price
 from reroll.numbers import counts, money, percent
@@ -153,12 +155,22 @@ def offer(
         (label or action.label).format_map(_Blank(fields)),
         {**fields, "budget": str(calls)},
         calls,
-        *_price(project, fields.get("case"), calls),
+        *_price(project, fields.get("case"), calls, _anew(do, fields, project, calls)),
     )
 
 
-def _price(project: Project, case_id: str | None, calls: int) -> tuple[float | None, bool, int]:
-    """The most that so many calls cost, None where that is not known; whether they cost nothing; calls of judges."""
+def _anew(do: str, fields: Mapping[str, str], project: Project, calls: int) -> int:
+    """How often at most a judge is asked about the same answers again."""
+    if do == "audit":
+        return judged_anew_at_most(calls)
+    said = fields.get("cause")
+    looks = do == "cause" or (do == "investigate" and (said == "yes" or (not said and project.program.runs_here)))
+    return MOST_ANEW if looks else 0
+
+
+def _price(project: Project, case_id: str | None, calls: int, anew: int) -> tuple[float | None, bool, int]:
+    """The most that so many calls cost, None where that is not known; whether they cost nothing; calls of judges, who
+    are asked `anew` more times about the same answers."""
     program = project.program
     kind, _, name = program.model.partition(":")
     cases = [c for c in project.cases if c.id == case_id] or list(project.cases)
@@ -166,7 +178,7 @@ def _price(project: Project, case_id: str | None, calls: int) -> tuple[float | N
         usage = usage_at_most(project, cases, Options(budget=calls), controls=False)
     except (RerollError, ValueError):
         return (0.0, True, 0) if kind in FREE else (None, False, 0)
-    judged, for_judges = judging_at_most(cases, calls, usage)
+    judged, for_judges = judging_at_most(cases, calls, usage, anew)
     place = kind if kind in FREE else program.base_url or kind.partition("-")[0]
     usd = price(name or kind, usage, place)
     whole = None if usd is None or for_judges is None else usd + for_judges
