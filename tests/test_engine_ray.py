@@ -36,6 +36,7 @@ from reroll.ray_cluster import joined
 from reroll.sample import Sample
 from tests.background import in_background, reroll_apart, write_project
 from tests.fake_server import Act, FakeServer, answer, serving
+from tests.test_judge_calls import cases, fair, judging
 
 # Ray reads its environment when it is imported, so it must not be imported here.
 pytestmark = [
@@ -392,13 +393,14 @@ def finished(process: subprocess.Popen[str]) -> Any:
 
 
 def test_rerun_on_a_cluster_answers_as_it_does_in_process(cluster: Any, tmp_path: Path) -> None:
-    with in_background(answer("no")) as (_, url):
-        here, there = write_project(tmp_path / "here", url), write_project(tmp_path / "there", url)
+    with in_background(answer("no")) as (_, url), in_background(judging(fair)) as (judge, at):
+        here, there = (write_project(tmp_path / name, url, cases=cases(at)) for name in ("here", "there"))
         words = ("rerun", "greet", "--json", "--project")
         plain = finished(reroll_apart(*words, here))
         on_ray = finished(reroll_apart(*words, there, "--engine", "ray", "--cluster", cluster.address, "--actors", 1))
     assert on_ray["verdict"] == plain["verdict"] == "worse_than_reference"
     assert on_ray["rate"]["failures"] == on_ray["rate"]["n"]
+    assert (on_ray["cost"]["judge_calls"], judge.calls) == (1, 2), "a judge is asked from here, once for equal answers"
     assert TOKEN.encode() not in (there / ".reroll" / "store.sqlite").read_bytes()
 
 
