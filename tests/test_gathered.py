@@ -10,7 +10,7 @@ import pytest
 from reroll.answer import CauseSection, NotExamined
 from reroll.cli import main
 from reroll.store import Store
-from reroll.web.gathered import MOST, Gathered, gathered
+from reroll.web.gathered import MOST, Gathered, earlier_cause, gathered
 
 
 @pytest.fixture
@@ -102,3 +102,10 @@ def test_an_answer_to_another_program_is_not_mixed_in(folder: Path) -> None:
     assert now.finding.command == "rerun"
     assert now.answer is not None
     assert isinstance(now.answer.cause, NotExamined)
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        earlier = earlier_cause(store, "half-seven")
+    assert earlier is not None, "what was found before the program changed is still what was found"
+    assert earlier[0].command == "investigate"
+    program.write_text(program.read_text().replace("temperature: 0.9", "temperature: 0.8"))
+    asked(folder, "rerun", "half-seven", "--budget", "0")
+    assert known(folder).finding == now.finding, "an answer without a run takes the place of none"

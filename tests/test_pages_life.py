@@ -78,6 +78,16 @@ def test_each_step_is_done_when_it_was_seen_to_be_done(store: Store, folder: Pat
     ]
 
 
+def test_a_fix_that_was_taken_out_again_mends_nothing_any_more(store: Store, folder: Path) -> None:
+    undo = [{"part": "system.tone", "was": None, "is": "Be brief.", "behind": []}]
+    decided(store, APPLIED, "applied", cases=[CASE.id], undo=undo)
+    mended = steps(store, folder)["Mended"]
+    assert (mended.done, mended.said) == (False, "The fix tone was applied, and is not in the program any more.")
+    text = (folder / "program.yaml").read_text()
+    (folder / "program.yaml").write_text(text.replace("system:", "system:\n  tone: Be brief.", 1))
+    assert steps(store, folder)["Mended"].done
+
+
 def test_a_report_that_the_measuring_command_kept_again_is_one_and_keeps_its_name(store: Store) -> None:
     for by in ("lena", None):
         store.put_report(Report(words="It forgot Ana", case_id=CASE.id, by=by))

@@ -15,7 +15,7 @@ from reroll.appending import append_cases, write_cases
 from reroll.errors import FileError, UsageError
 from reroll.fix import Fix
 from reroll.ledger import APPLIED, TRIED, fix_in
-from reroll.lever_undo import undo_of
+from reroll.lever_undo import undo_of, without
 from reroll.levers import fitting
 from reroll.program import Program
 from reroll.project import Project, load_project
@@ -32,6 +32,7 @@ __all__ = [
     "program_text",
     "put_in_place",
     "remember_applied",
+    "still_in",
     "unaccepted",
     "written",
 ]
@@ -206,6 +207,14 @@ def put_in_place(change: Written) -> None:
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def still_in(evidence: Any, program: Program) -> bool:
+    """Whether the program still says what this decision put into it; where nothing tells how to undo that, it does."""
+    undo = evidence.get("undo") if isinstance(evidence, Mapping) else None
+    if not isinstance(undo, list) or not all({"part", "was", "is"} <= {*said} for said in undo):
+        return True
+    return without(undo, program) is not None
 
 
 def remember_applied(store: Store, change: Written) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reroll.answer import to_json
+from reroll.applying import still_in
 from reroll.arguments import Common, Pictures
 from reroll.errors import StoreError
 from reroll.ideas import unblinded
 from reroll.ideas_file import read_ideas
 from reroll.ledger import APPLIED, TRIED, UNDONE, Ledger, Made, ledger_of
-from reroll.lever_undo import without
 from reroll.opening import project_of, store_of
 from reroll.pictures import can_be_drawn, present
 from reroll.project import Project
@@ -51,7 +51,4 @@ def ledger_from(project: Project, common: Common) -> Ledger:
 
 def _as_it_stands(one: Made, project: Project) -> Made:
     """The decision; where it put a fix into the program that somebody took out or rewrote since, as one undone."""
-    undo = one.evidence.get("undo")
-    if one.rule != APPLIED or not isinstance(undo, list) or not all({"part", "was", "is"} <= {*said} for said in undo):
-        return one
-    return one if without(undo, project.program) is not None else replace(one, verdict=UNDONE)
+    return one if one.rule != APPLIED or still_in(one.evidence, project.program) else replace(one, verdict=UNDONE)

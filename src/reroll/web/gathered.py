@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from reroll.answer import Answer, CauseSection, CertifySection, DudSection, Luck
 from reroll.store import Store
 from reroll.store_rows_web import Finding
 
-__all__ = ["Gathered", "answer_of", "cause_of", "gathered"]
+__all__ = ["Gathered", "answer_of", "cause_of", "earlier_cause", "gathered", "newest"]
 
 ANSWERS = ("investigate", "rerun", "certify")
 BESIDE = ("cause", "forks", "try", "surprise", "futures", "phrase", "audit", "neighbours")
@@ -96,27 +97,45 @@ def cause_of(body: Mapping[str, Any]) -> CauseSection | None:
 def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gathered:
     """What is known of a case; with a report, its own answers before those of the case alone.
 
-    Of the answers to the program as it was asked last, the one with the most runs stands on the page: looking at ten
-    runs more takes nothing back. What it did not examine is taken from the others; what was found with another
-    program stands beside nothing.
+    Of the answers to the program as it was run last, the one with the most runs stands on the page: looking at ten
+    runs more takes nothing back, and an answer without a run takes the place of none. What it did not examine is
+    taken from the others; what was found with another program stands beside nothing.
     """
     every = _answers(store, case_id)
     own = [f for f in every if report_id is not None and f.report_id == report_id]
-    program = every[0].program_id if every else None
+    program = next((f.program_id for f in every if (a := _read(store, f.id)) is not None and _runs(a)), None)
+    program = program or (every[0].program_id if every else None)
     read = [(f, _read(store, f.id)) for f in every if f.program_id == program or f in own]
     answers = [(f, answer) for f, answer in read if answer is not None]
     own_answers = [one for one in answers if one[0] in own and one[0].program_id == program]
     others = own_answers or [one for one in answers if one[0].program_id == program] or answers
     best = max(others, key=lambda one: (_runs(one[1]), one[0].made_us), default=None)
     if best is None:
-        newest = next(iter(own or every), None)
-        return Gathered(newest, None, _beside(store, case_id, None if newest is None else newest.program_id))
+        last = next(iter(own or every), None)
+        return Gathered(last, None, _beside(store, case_id, None if last is None else last.program_id))
     finding, answer = best
     found = _beside(store, case_id, finding.program_id)
     again = next((one for one in answers if one[0].command == "rerun" and one[0].made_us > finding.made_us), None)
     answer = _filled(answer, [one for one in answers if one[0].program_id == finding.program_id])
     known = Gathered(finding, _completed(answer, finding, found), found, again)
     return replace(known, answer=_added_up(known))
+
+
+def newest(store: Store, command: str, case_id: str) -> tuple[Finding, dict[str, Any]] | None:
+    """The newest finding of one of the other commands about the case, whatever the program was then; with its JSON."""
+    found = next(iter(store.findings(command=(command,), case_id=case_id, limit=1)), None)
+    return None if found is None else (found, store.finding_body(found.id))
+
+
+def earlier_cause(store: Store, case_id: str) -> tuple[Finding, CauseSection] | None:
+    """The newest cause that was looked for, by its own command or within an answer, whatever the program was then."""
+    found: list[tuple[Finding, CauseSection]] = []
+    own = newest(store, "cause", case_id)
+    if own is not None and (section := cause_of(own[1])) is not None:
+        found.append((own[0], section))
+    within = ((f, a.cause) for f in _answers(store, case_id) if (a := _read(store, f.id)) is not None)
+    found += itertools.islice(((f, cause) for f, cause in within if isinstance(cause, CauseSection)), 1)
+    return max(found, key=lambda one: one[0].made_us, default=None)
 
 
 def _answers(store: Store, case_id: str) -> list[Finding]:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from reroll.errors import RerollError
 from reroll.web import figured
 from reroll.web.actions import offer
-from reroll.web.gathered import cause_of, gathered
+from reroll.web.gathered import cause_of, earlier_cause, gathered
 from reroll.web.home import Home
 from reroll.web.pages_answer import case_named, sent, words_of
 from reroll.web.view import page
@@ -33,6 +33,9 @@ def cause_page(request: Request) -> Response:
     section = known.cause
     if section is None and "cause" in known.found:
         section = cause_of(known.found["cause"][1])
+    before = None
+    if section is None and (earlier := earlier_cause(home.store, case.id)) is not None:
+        before, section = earlier  # the program has changed since: what was found then is still what was found
     words: dict[str, str] = {}
     messages, offers = [], {}
     try:
@@ -55,6 +58,7 @@ def cause_page(request: Request) -> Response:
         figures=figures,
         case=case,
         section=section,
+        before=before,
         head=None if section is None else HEAD[section.verdict],
         words=words,
         messages=messages,

@@ -19,7 +19,6 @@ from reroll.errors import FileError, RerollError, UsageError
 from reroll.fix import Fix
 from reroll.ideas import Board, Idea, board_of, same_person
 from reroll.ideas_file import add_idea, change_idea, keep_fix, read_ideas
-from reroll.ledger import APPLIED, fix_in
 from reroll.levers import fitting
 from reroll.project import Project, load_project
 from reroll.proposals import NEVER
@@ -27,7 +26,7 @@ from reroll.strict_yaml import parse_yaml
 from reroll.web import figured
 from reroll.web.access import Refused, form_of, visitor_of
 from reroll.web.actions import Offer, offer
-from reroll.web.gathered import gathered
+from reroll.web.gathered import gathered, newest
 from reroll.web.home import Home
 from reroll.web.pages_answer import can_be_fixed, case_named
 from reroll.web.view import page
@@ -53,14 +52,19 @@ def fixes_page(request: Request) -> Response:
     home: Home = request.app.state.home
     case = case_named(home, request.path_params["id"])
     known = gathered(home.store, case.id)
-    cards = known.cards
+    cards, tried, before = known.cards, known.found.get("try"), False
+    if not cards and (earlier := newest(home.store, "try", case.id)) is not None:
+        # The program has changed since, by that very trial perhaps: what was tried then is still what was tried.
+        cards, tried, before = earlier[1]["fixes"], earlier, True
     figures: dict[str, figured.Draw] = {
         f"fix-{card['fix']}": partial(figured.of_card, card) for card in cards if _ran(card)
     }
     offers: dict[str, Offer] = {}
     names: list[str] = []
+    applied: set[str] = set()
     try:
         project = home.project()
+        applied = {entry.fix for entry in _ledger(home, project).fixes if entry.applied}
         names = [fix.fix for fix in project.fixes]
         offers["neighbours"] = offer(home, project, "neighbours", label="Make similar requests", case=case.id)
         if can_be_fixed(project, case):
@@ -77,13 +81,15 @@ def fixes_page(request: Request) -> Response:
         request,
         "fixes.html",
         figures=figures,
+        in_cards=True,
         case=case,
         cards=cards,
-        applied={fix_in(d.evidence).get("fix") for d in home.store.decisions(rule=APPLIED)},
+        applied=applied,
         claims=CLAIMS,
         offers=offers,
         names=names,
-        tried=known.found.get("try"),
+        tried=tried,
+        before=before,
         jobs=home.store.jobs(states=("waiting", "running"), case_id=case.id),
     )
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from reroll.applying import still_in
 from reroll.case import Case
 from reroll.errors import UsageError
 from reroll.ledger import APPLIED, TRIED, fix_in
@@ -19,7 +20,7 @@ from reroll.project import Project
 from reroll.store import Store, StoredReport
 from reroll.store_rows import Decision
 from reroll.suite_gate import RULE
-from reroll.web.gathered import gathered
+from reroll.web.gathered import earlier_cause, gathered
 from reroll.web.home import Home
 from reroll.web.pages_answer import case_named, project_now
 from reroll.web.reporting import said_once
@@ -73,7 +74,9 @@ def steps_of(store: Store, project: Project | None, case: Case, reports: Sequenc
     """The six steps from a report to a test and a watch, in their order."""
     at = quote(case.id, safe="")
     known, decisions = gathered(store, case.id), store.decisions(case_id=case.id)
+    cause = known.cause or ((earlier := earlier_cause(store, case.id)) and earlier[1])
     tried, applied = [d for d in decisions if d.rule == TRIED], _applied(store, case)
+    inside = [d for d in applied if project is None or still_in(_evidence(d), project.program)]
     by = reports[0].report.by if reports else None
     said = f"{counts('report', len(reports))}, the first by {by}" if by else counts("report", len(reports))
     return [
@@ -86,19 +89,21 @@ def steps_of(store: Store, project: Project | None, case: Case, reports: Sequenc
         ),
         Step(
             "Explained",
-            known.cause is not None and known.cause.verdict != "undecided",
-            known.cause.brief if known.cause else "Why it fails was not looked for yet.",
+            cause is not None and cause.verdict != "undecided",
+            cause.brief if cause else "Why it fails was not looked for yet.",
             f"/cases/{at}/cause",
         ),
-        Step("Mended", bool(applied), _mended(tried, applied), f"/cases/{at}/fixes"),
+        Step("Mended", bool(inside), _mended(tried, applied, inside), f"/cases/{at}/fixes"),
         _held(project, case, decisions),
         _watched(store, reports),
     ]
 
 
-def _mended(tried: Sequence[Decision], applied: Sequence[Decision]) -> str:
+def _mended(tried: Sequence[Decision], applied: Sequence[Decision], inside: Sequence[Decision]) -> str:
+    if inside:
+        return f"The fix {_fix(inside[-1])} was applied."
     if applied:
-        return f"The fix {_fix(applied[-1])} was applied."
+        return f"The fix {_fix(applied[-1])} was applied, and is not in the program any more."
     accepted = [d for d in tried if d.verdict == "accept"]
     if accepted:
         return f"The fix {_fix(accepted[-1])} was accepted, and is not applied: `reroll apply {_fix(accepted[-1])}`."

@@ -81,6 +81,7 @@ def watch_page(request: Request) -> Response:
         request,
         "watch.html",
         figures=draws,
+        in_cards=True,
         streams=streams,
         target=target,
         shown=shown,

@@ -28,11 +28,13 @@ from reroll.store import Store
 from reroll.store_rows_web import Job
 from reroll.watch_words import moment_words
 from reroll.web.access import Refused, Visitor
+from reroll.words import between_points, points
 
 __all__ = ["WIDE", "Drawn", "environment", "marked", "page", "plain", "prose"]
 
 HERE = Path(__file__).parent
 WIDE, NARROW = 720, 350
+IN_CARD = 468  # two cards side by side on a page of 1280 pixels
 READ_ONLY = Markup(' disabled title="Your access lets you read, not run"')
 MOST_SHOWN = 20_000  # characters of one completion on a page; the rest is offered as a file
 TYPES = {"svg": "image/svg+xml", "png": "image/png", "csv": "text/csv; charset=utf-8"}
@@ -40,14 +42,14 @@ TYPES = {"svg": "image/svg+xml", "png": "image/png", "csv": "text/csv; charset=u
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A figure as a page shows it: drawn wide, and drawn for a phone; CSS shows the one that fits."""
+    """A figure as a page shows it: drawn for a wide screen, and for a phone; CSS shows the one that fits."""
 
     wide: Figure
     narrow: Figure
 
     @classmethod
-    def of(cls, draw: Callable[[int], Figure]) -> Drawn:
-        return cls(draw(WIDE), draw(NARROW))
+    def of(cls, draw: Callable[[int], Figure], wide: int = WIDE) -> Drawn:
+        return cls(draw(wide), draw(NARROW))
 
 
 def plain(text: Any, most: int = MOST_SHOWN) -> str:
@@ -128,7 +130,7 @@ def est(value: Mapping[str, Any] | Any, unit: str = "percent") -> str:
     if middle is None or low is None or high is None:
         return "not known"
     if unit == "points":
-        return f"{100 * middle:+.0f} points ({100 * low:+.0f} to {100 * high:+.0f})"
+        return f"{points(middle)} ({between_points(low, high)})"
     return f"{percent(middle)} ({interval_words(low, high)})"
 
 
@@ -168,6 +170,7 @@ def page(
     template: str,
     *,
     figures: Mapping[str, Drawn | Callable[[int], Figure]] | None = None,
+    in_cards: bool = False,
     status: int = 200,
     quiet: bool = False,
     **values: Any,
@@ -175,11 +178,13 @@ def page(
     """The template as a page; with `?figure=NAME&as=svg|png|csv` that figure of it, as a file.
 
     Args:   quiet: ask the store and the project nothing, as one of them may be what is wrong;
-            figures: by name, drawn or how to draw them at a width; templates show `{{ figure(figures.NAME) }}`.
+            figures: by name, drawn or how to draw them at a width; templates show `{{ figure(figures.NAME) }}`;
+            in_cards: they stand in cards, two in a row.
     Raises: Refused for a figure that the page has not.
     """
-    drawn = {k: v if isinstance(v, Drawn) else Drawn.of(v) for k, v in (figures or {}).items()}
     wanted = request.query_params.get("figure")
+    wide = IN_CARD if in_cards and wanted is None else WIDE
+    drawn = {k: v if isinstance(v, Drawn) else Drawn.of(v, wide) for k, v in (figures or {}).items()}
     if wanted is not None:
         return _file(drawn, wanted, request.query_params.get("as", "svg"))
     who: Visitor | None = request.scope.get("reroll.visitor")
