@@ -17,7 +17,7 @@ step_record fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo
 factor neutral factors
 outcomes evidence calibrate paired race
-verdict suite_gate walks drift_rule drift recovery watch_budget watching
+verdict suite_gate walks drift_rule drift recovery watch_budget watch_sample watching
 population shrinkage variation wording_rounds paraphrase
 moments pinned swapping manners neighbours lookalikes compare best beta judge audit
 adjudicate retry retry_forecast suite balance plan

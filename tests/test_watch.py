@@ -246,7 +246,7 @@ def test_calls_that_nothing_can_judge_are_counted_and_said(folder: Path, store: 
     shown = overview(store, read_watch(load_project(folder)), NOW)
     assert shown is not None
     assert shown.rows[0].n == 2
-    assert "2 calls could not be judged" in shown.caveats[0]
+    assert "2 calls were not judged, and count neither as passed nor as failed: nothing says" in shown.caveats[0]
 
 
 def test_a_score_that_came_with_the_call_is_watched_as_a_loss(folder: Path, store: Store) -> None:
@@ -527,7 +527,10 @@ def test_history_that_goes_on_is_opened_in_both_databases(either_store: Store) -
         ("streams: [{name: a}, {name: a}]", "two streams are called `a`"),
         ("streams: [{name: a, score: true, checks: [{equals: x}]}]", "in one way"),
         ("streams: [{name: a, checks: [{person: true}]}]", "nobody is there to ask"),
-        ("streams: [{name: a, checks: [{judge: {model: m, rubric: r}}]}]", "kind `judge` cannot watch"),
+        (
+            "streams: [{name: a, checks: [{judge: {model: m, rubric: r}}]}]",
+            "the checks of `a` ask a model, which costs money",
+        ),
         ("streams: [{name: a, chekcs: []}]", "did you mean `checks`"),
         ("false_alarms: {weeks: 8, calls: 100}", "either `weeks` or `calls`"),
         ("tell: {webhook: https://x.example/y}", "belong together"),

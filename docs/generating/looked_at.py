@@ -32,7 +32,7 @@ from reroll.phrased import Phrased
 from reroll.reworded import Reworded
 from reroll.store_rows_web import AccessToken
 from reroll.surprised import Surprised
-from reroll.watch_overview import Row
+from reroll.watch_overview import Judging, Row
 from reroll.watching import Event
 
 __all__ = ["distributions", "kept_watch", "looks"]
@@ -183,6 +183,7 @@ def kept_watch() -> dict[str, JSON]:
                 "streams": listed(with_more({}, row)),
                 "alarms": listed(with_more({}, alarm)),
                 "unjudged": {"type": "object", "additionalProperties": WHOLE},
+                "judging": or_null(plain(TypeAdapter(Judging))),
                 "caveats": TEXTS,
                 "events": listed(with_more({}, event)),
             },

@@ -206,10 +206,10 @@ def judging_at_most(cases: Sequence[Case], budget: int, usage: Usage, more: int 
     For each judge of the case that has most of them a call a sample, which sends about what the sample's call held:
     `usage` is that of the whole budget. more: answers that are judged beside those of the budget, alike in size.
     """
-    of = [[c for outer in case.checks for c in outer.walk() if c.kind == "judge"] for case in cases]
+    of = [case.judges for case in cases]
     calls, total = 0, 0.0
     known = True
-    for check in max(of, key=len, default=[]):
+    for check in max(of, key=len, default=()):
         kind, _, name = check.value["model"].partition(":")
         if kind in FREE:
             continue

@@ -59,7 +59,12 @@ class Case(BaseModel):
     @property
     def asks_a_model(self) -> bool:
         """Whether a model says what is right: a check of kind `judge`, alone or in another."""
-        return any(inner.kind == "judge" for check in self.checks for inner in check.walk())
+        return bool(self.judges)
+
+    @property
+    def judges(self) -> tuple[Check, ...]:
+        """Its checks of kind `judge`, alone or in others."""
+        return tuple(inner for check in self.checks for inner in check.walk() if inner.kind == "judge")
 
     def check_names(self) -> tuple[str, ...]:
         """A name per check; the default is its kind and position: `json-1`."""

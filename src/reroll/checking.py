@@ -146,13 +146,22 @@ class Checker:
 
     def ahead(self, case: Case, program: Program, samples: Iterable[Sample], again: Sequence[int] = (0,)) -> None:
         """Have models judge these samples side by side, so that `judging` need not wait for one after the other."""
-        if not case.asks_a_model or self.judges is None:
+        if case.asks_a_model:
+            self.ahead_of_all(program, [(case, list(samples))], again)
+
+    def ahead_of_all(
+        self, program: Program, wanted: Iterable[tuple[Case, Sequence[Sample]]], again: Sequence[int] = (0,)
+    ) -> None:
+        """The same for samples of several cases: all of them side by side."""
+        if self.judges is None:
             return
-        around = surroundings_of(case, program)
-        judges = [inner for outer in case.checks for inner in outer.walk() if inner.kind == "judge"]
-        whole = [sample for sample in samples if sample.completion is not None]
+        asked = []
+        for case, samples in wanted:
+            around = surroundings_of(case, program)
+            whole = [sample for sample in samples if sample.completion is not None]
+            asked += [(check, sample, around) for check in case.judges for sample in whole]
         with self._lock:
-            self.judges.ahead([(check, sample, around) for check in judges for sample in whole], again)
+            self.judges.ahead(asked, again)
 
     def ids(self, case: Case, program: Program) -> list[str]:
         """The content id of each check of the case, as it stands in this case and program. Raises: as judge."""
@@ -166,7 +175,7 @@ class Checker:
     def _judging_functions(self, case: Case) -> dict[str, str]:
         """The content hash of the file of each judge that is a function of the project's, by the judge's model."""
         found = {}
-        for check in (inner for outer in case.checks for inner in outer.walk() if inner.kind == "judge"):
+        for check in case.judges:
             kind, _, reference = check.value["model"].partition(":")
             path = self.folder.joinpath(*reference.partition(":")[0].split(".")).with_suffix(".py")
             if kind == "python" and path.is_file():

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from reroll.arguments import Common
-from reroll.checking import Checker
+from reroll.checking import Checker, no_judge
 from reroll.errors import UsageError
+from reroll.numbers import percent
 from reroll.opening import on_stop, project_of, store_of
-from reroll.output import complain, print_json
+from reroll.output import complain, print_json, say
 from reroll.project import Project
 from reroll.settings import setting
 from reroll.store import Store
@@ -44,7 +45,10 @@ def watch(once: bool, replay: bool, common: Common) -> int:
         said: list[Said] = []
         with Keeper(home, said.append if common.json else _print, complain) as keeper:
             keeper.ready()
-            asyncio.run(_once(keeper) if once else _until_ended(keeper))
+            try:
+                asyncio.run(_once(keeper) if once else _until_ended(keeper))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
             shown = overview(store, keeper.told, time.time())
         if shown is not None:  # ended before its first look
             _show(shown, said, common.json, once)
@@ -52,11 +56,23 @@ def watch(once: bool, replay: bool, common: Common) -> int:
 
 
 async def _once(keeper: Keeper) -> None:
+    _ends_at_a_stop(keeper, asyncio.current_task())
     while await asyncio.to_thread(keeper.look):
         pass
     await keeper.tell()
     for job in keeper.asked:
         jobs.start(job.id, keeper.home)  # goes on by itself
+
+
+def _ends_at_a_stop(keeper: Keeper, task: asyncio.Task[None] | None) -> None:
+    """Have Ctrl-C end the look that waits for a model, and then the task."""
+
+    def stop() -> None:
+        keeper.stop()
+        if task is not None:
+            task.cancel()
+
+    on_stop(stop)
 
 
 async def _until_ended(keeper: Keeper) -> None:
@@ -65,8 +81,11 @@ async def _until_ended(keeper: Keeper) -> None:
             await keeper.go()
 
     task = asyncio.create_task(work())
-    on_stop(task.cancel)
-    name = keeper.told.watch
+    _ends_at_a_stop(keeper, task)
+    name, judge = keeper.told.watch, keeper.told.judge
+    if judge is not None:
+        share = "every call" if judge.share == 1 else f"{percent(judge.share)} of the calls"
+        say(f"A model judges {share} whose checks ask one, at most {judge.calls:,} a day.")
     print(f"Watching {name}; Ctrl-C ends it, and it goes on where it was.", file=sys.stderr, flush=True)
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -74,7 +93,7 @@ async def _until_ended(keeper: Keeper) -> None:
 
 def _replay(project: Project, store: Store, as_json: bool) -> int:
     told = read_watch(project)
-    with Checker(project.path) as checker:
+    with Checker(project.path, judges=no_judge) as checker:
         said, watcher, _ = replayed(project, told, store, checker, time.time())
     shown = overview_of(watcher, watcher.account.clock or time.time())
     if not as_json:

@@ -69,8 +69,11 @@ class JudgeCalls:
         concurrency: int | None = None,
         max_seconds: float | None = None,
         admit: Callable[[Model], None] = lambda model: None,
+        variant: str = SERIES,
     ) -> None:
-        """concurrency: calls in flight, None: what suits the judge; admit: raises where a model may not be asked."""
+        """concurrency: calls in flight, None: what suits the judge; admit: raises where a model may not be asked;
+        variant: what its calls are stored under."""
+        self.variant = variant
         self.store, self.folder, self.concurrency, self.admit = store, folder, concurrency, admit
         self.timeout, self.tries, self.max_seconds = timeout, tries, max_seconds
         self.spent: Spent | None = None
@@ -237,7 +240,7 @@ class JudgeCalls:
                     idx=draw.index,
                     program_id=question.opened.program_id,
                     case_id=question.case_id,
-                    variant=SERIES,
+                    variant=self.variant,
                     source="judge",
                 )
                 for question, draw, sample in came

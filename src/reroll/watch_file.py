@@ -21,11 +21,21 @@ from reroll.strict_yaml import read_document
 from reroll.watch_budget import FalseAlarms
 from reroll.watching import Terms
 
-__all__ = ["Part", "WatchFile", "Watched", "read_watch", "secret_of_webhook", "watch_path"]
+__all__ = [
+    "BY_MODEL",
+    "Part",
+    "WatchFile",
+    "Watched",
+    "judges_variant",
+    "read_watch",
+    "secret_of_webhook",
+    "watch_path",
+]
 
 Part = Literal["model", "program", "prompt", "fingerprint", "case"]
 LEAST_SECRET = 16
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+BY_MODEL = ", judged by a model"
 CHANNEL = re.compile(r"[A-Z][A-Z0-9]{5,20}")
 
 
@@ -57,6 +67,13 @@ class Investigate(Strict):
 
     max_usd: float = Field(ge=0, le=100_000, description="US dollars in any 7 days, all alarms together.")
     budget: int = Field(200, ge=1, le=20_000, description="Calls that one alarm may make.")
+
+
+class ByModel(Strict):
+    """How many of the calls whose checks ask a model are judged by it. Each costs a call of each of its judges."""
+
+    share: float = Field(gt=0, le=1, description="The share of them that is judged, chosen by chance.")
+    calls: int = Field(ge=1, le=1_000_000, description="At most so many of them a day (UTC).")
 
 
 class Tell(Strict):
@@ -129,9 +146,19 @@ class Watched(Strict):
         if self.checks is not None and not self.checks:
             raise ValueError("`checks` is empty; leave it out to use those of the cases")
         for check in (inner for outer in self.checks or () for inner in outer.walk()):
-            if check.kind in ("person", "judge"):
-                raise ValueError(f"a check of kind `{check.kind}` cannot watch: nobody is there to ask")
+            if check.kind == "person":
+                raise ValueError("a check of kind `person` cannot watch: nobody is there to ask")
+        if self.name.endswith(BY_MODEL):
+            raise ValueError(f"a name that ends with `{BY_MODEL}` is that of calls which a model judges; give another")
         return self
+
+    @property
+    def by_model(self) -> Watched:
+        """What becomes of those of its calls that a model judges: streams of their own, since they are a share.
+
+        They have no silence: where the day's judgings are used, no more of them come.
+        """
+        return self.model_copy(update={"name": f"{self.name}{BY_MODEL}", "silence": False})
 
     def takes(self, case_id: str) -> bool:
         return any(fnmatchcase(case_id, pattern) for pattern in self.cases)
@@ -161,6 +188,7 @@ class WatchFile(Strict):
         ("imported",), min_length=1, description="Which stored calls: production's, or what commands drew."
     )
     streams: tuple[Watched, ...] = ()
+    judge: ByModel | None = Field(None, description="Without it no model is asked.")
     investigate: Investigate | None = Field(None, description="Without it an alarm costs nothing.")
     tell: Tell = Tell()
 
@@ -170,12 +198,25 @@ class WatchFile(Strict):
         for i, name in enumerate(names):
             if name in names[:i]:
                 raise ValueError(f"two streams are called `{name}`; give each a name of its own")
+        asking = [
+            one.name for one in self.streams if any(c.kind == "judge" for o in one.checks or () for c in o.walk())
+        ]
+        if asking and self.judge is None:
+            raise ValueError(
+                f"the checks of `{asking[0]}` ask a model, which costs money: write how many calls it judges, such as "
+                "`judge: {share: 0.05, calls: 200}`, beside `streams`"
+            )
         return self
 
     @property
     def allowed(self) -> FalseAlarms:
         told = self.false_alarms
         return FalseAlarms(told.weeks or 8.0, None if told.calls is None else float(told.calls))
+
+
+def judges_variant(told: WatchFile) -> str:
+    """What the calls of judges that this watch asks are stored under."""
+    return f"judge of watch {told.watch}"
 
 
 def watch_path(folder: Path) -> Path:

@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reroll.evidence import interval
-from reroll.numbers import counts, interval_words, percent
+from reroll.numbers import counts, interval_words, money, percent
 from reroll.store import Store
 from reroll.store_watch import StoredAlarm
 from reroll.watch_budget import Account, account_from
-from reroll.watch_file import WatchFile
+from reroll.watch_file import BY_MODEL, WatchFile, judges_variant
 from reroll.watch_rounds import Held, Watcher
+from reroll.watch_sample import Judgings, judgings_from, left_today
 from reroll.watch_words import called, moment_words, promise_words
 from reroll.watching import DAY, Day, Stream, spend_of, stream_from
 
-__all__ = ["Overview", "Row", "lines", "overview", "overview_of"]
+__all__ = ["Judging", "Overview", "Row", "lines", "overview", "overview_of"]
 
 JSON = Any
 QUIET_DAYS = 30  # a stream that was not heard for so long is shown last
@@ -87,6 +88,28 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Judging:
+    """What models judge of production. share, calls_a_day: as watch.yaml says; today, ever: calls put before them;
+    judge_calls, usd: what that took, ever; usd None: not known."""
+
+    share: float
+    calls_a_day: int
+    today: int
+    ever: int
+    judge_calls: int
+    usd: float | None
+
+    @property
+    def words(self) -> str:
+        """One sentence."""
+        cost = f"{counts('call', self.judge_calls)} of judges in all, {money(self.usd)}"
+        return (
+            f"A model judges {percent(self.share)} of the calls whose checks ask one, chosen by chance: "
+            f"{self.today:,} of at most {self.calls_a_day:,} today (UTC), {self.ever:,} in all; {cost}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """A watch as it stands. brought, spent: false alarms that time has brought, and that calls have taken."""
 
@@ -101,6 +124,7 @@ class Overview:
     unjudged: Mapping[str, int]
     future: int
     refused: tuple[tuple[str, str], ...] = ()
+    judging: Judging | None = None
     empty: tuple[tuple[str, str], ...] = ()  # entries of watch.yaml that no call is of, with the cases that they name
 
     @property
@@ -110,7 +134,12 @@ class Overview:
     @property
     def caveats(self) -> tuple[str, ...]:
         """What a reader of these numbers should know."""
-        said = [f"{counts('call', n)} could not be judged: {why}." for why, n in self.unjudged.items()]
+        said = [
+            f"{counts('call', n)} were not judged, and count neither as passed nor as failed: {why}."
+            if n > 1
+            else f"1 call was not judged, and counts neither as passed nor as failed: {why}."
+            for why, n in self.unjudged.items()
+        ]
         if self.future:
             said.append(f"{counts('call', self.future)} came with a time in the future, which counts as now.")
         if self.first is not None and self.clock == self.first and any(row.n > 1 for row in self.rows):
@@ -150,6 +179,7 @@ class Overview:
             "streams": rows,
             "alarms": alarms,
             "unjudged": dict(self.unjudged),
+            "judging": None if self.judging is None else asdict(self.judging),
             "caveats": list(self.caveats),
         }
 
@@ -165,7 +195,15 @@ def overview(store: Store, told: WatchFile, now: float, most_alarms: int = 100) 
     alarms = store.alarms(name, limit=most_alarms)
     unjudged, future = kept.body.get("unjudged") or {}, int(kept.body.get("future") or 0)
     refused = tuple(store.posts_refused(name))
-    return _made(told, held, account, alarms, unjudged, future, now, refused)
+    judging = None if told.judge is None else _judging(store, told, judgings_from(kept.body.get("judgings")), now)
+    return _made(told, held, account, alarms, unjudged, future, now, refused, judging)
+
+
+def _judging(store: Store, told: WatchFile, so_far: Judgings, now: float) -> Judging:
+    assert told.judge is not None
+    took = store.spend(source="judge", variant=judges_variant(told))
+    today = told.judge.calls - left_today(so_far, now, told.judge.calls)
+    return Judging(told.judge.share, told.judge.calls, today, so_far.ever, took.calls, took.usd)
 
 
 def overview_of(watcher: Watcher, now: float) -> Overview:
@@ -183,10 +221,11 @@ def _made(
     future: int,
     now: float,
     refused: tuple[tuple[str, str], ...] = (),
+    judging: Judging | None = None,
 ) -> Overview:
     rows = [_row(one, account, now) for one in held]
     rows.sort(key=lambda row: (row.what == "invalid", row.last < now - QUIET_DAYS * DAY, row.called, -row.last))
-    allowed, seen = told.allowed, {one.named.get("name") for one in held}
+    allowed, seen = told.allowed, {str(one.named.get("name")).removesuffix(BY_MODEL) for one in held}
     return Overview(
         str(told.watch),
         promise_words(allowed.weeks, allowed.calls),
@@ -199,6 +238,7 @@ def _made(
         dict(unjudged),
         future,
         refused,
+        judging,
         tuple((one.name, ", ".join(one.cases)) for one in told.streams if one.name not in seen and one.cases != ("*",)),
     )
 
@@ -267,6 +307,8 @@ def lines(shown: Overview) -> list[str]:
         out.append(f"{state:9}  {name}: {row.rate_words}; baseline {row.baseline_words}")
         if row.budget_words:
             out.append(f"{'':9}  {row.budget_words}")
+    if shown.judging is not None:
+        out.append(f"judged     {shown.judging.words}")
     for alarm in shown.open:
         out.append(f"open       {alarm.body.get('words')}{f' Report {alarm.report_id}.' if alarm.report_id else ''}")
     return [*out, *(f"note       {caveat}" for caveat in shown.caveats)]

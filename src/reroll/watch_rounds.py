@@ -27,6 +27,7 @@ from reroll.store_watch import KeptStream, NewAlarm, WatchStep
 from reroll.watch_budget import Account, account_from, account_json
 from reroll.watch_file import Watched, WatchFile
 from reroll.watch_judging import Judged, Judges
+from reroll.watch_sample import judgings_from, judgings_json
 from reroll.watch_words import called, event_words
 from reroll.watching import (
     Call,
@@ -97,10 +98,11 @@ class Watcher:
         self.project, self.told, self.store = project, told, store
         self.name = str(told.watch)
         self.judges = Judges(project, told, store, checker)
-        self.entries = {entry.name: entry for entry in told.streams}
+        every = (*told.streams, *self.judges.by_model.values())
+        self.entries = {entry.name: entry for entry in every}
         self.terms = {
             (entry.name, watches): entry.terms("invalid" if watches == "invalid" else "fail", told.target)
-            for entry in told.streams
+            for entry in every
             for watches in _watches(entry)
         }
         self.keys: dict[tuple[str, ...], str] = {}
@@ -143,6 +145,7 @@ class Watcher:
         assert kept is not None
         try:
             self.account = account_from(kept.body["account"])
+            self.judges.judgings = judgings_from(kept.body.get("judgings"))
             self.streams, self.alike, self.heard = {}, {}, {}
             kept_streams = [Held(one.key, one.named, stream_from(one.body)) for one in self.store.watched(self.name)]
         except (KeyError, TypeError, ValueError) as error:
@@ -160,9 +163,12 @@ class Watcher:
         for one in self.store.alarms(self.name, state="history"):
             self.open.setdefault((one.stream, one.kind == "silent"), one.id)
         self.history, self.seen = kept.history, kept.seen
+        self.judges.since = kept.history
 
     def _body(self) -> dict[str, JSON]:
-        return {"account": account_json(self.account), "unjudged": dict(self.unjudged), "future": self.future}
+        judgings = judgings_json(self.judges.judgings)
+        body = {"account": account_json(self.account), "unjudged": dict(self.unjudged), "future": self.future}
+        return {**body, "judgings": judgings}
 
     def _keep(self, round: _Round, until: int) -> bool:
         changed = [held for held in self.streams.values() if held.changed]
@@ -181,7 +187,7 @@ class Watcher:
     # -- counting ------------------------------------------------------------------------------------------------------
 
     def _count(self, page: Sequence[StoredSample], round: _Round) -> None:
-        for judged in self.judges.page(page):
+        for judged in self.judges.page(page, round.now):
             if judged.word is None:
                 self.unjudged[judged.why] += 1
                 continue

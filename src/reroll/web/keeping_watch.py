@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 from reroll.checking import Checker
 from reroll.errors import RerollError, StoreError
+from reroll.judge_calls import JudgeCalls
 from reroll.numbers import money
 from reroll.project import Project
+from reroll.settings import setting
 from reroll.store_rows_web import Job
 from reroll.store_watch import StoredAlarm
-from reroll.watch_file import WatchFile, read_watch, secret_of_webhook, watch_path
+from reroll.watch_file import WatchFile, judges_variant, read_watch, secret_of_webhook, watch_path
 from reroll.watch_rounds import BY, Said, Watcher
 from reroll.web.access import Visitor
 from reroll.web.actions import ACTIONS, ask
@@ -51,8 +53,10 @@ class Keeper:
     asked: list[Job] = field(default_factory=list)  # jobs of this process, newest last
     _project: Project | None = None
     _checker: Checker | None = None
+    _judges: JudgeCalls | None = None
     _complained: str = ""
     _ended: bool = False
+    _stopping: bool = False
     _looking: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Keeper:
@@ -60,9 +64,22 @@ class Keeper:
 
     def __exit__(self, *_: object) -> None:
         with self._looking:  # a check that is ended while it looks would seem to have crashed
-            if self._checker is not None:
-                self._checker.close()
+            self._close()
             self._ended = True
+
+    def _close(self) -> None:
+        if self._checker is not None:
+            self._checker.close()
+        if self._judges is not None:
+            self._judges.close()
+
+    def stop(self) -> None:
+        """End a look that waits for a model: what it did not ask about is left to the next one."""
+        self._stopping = True
+        if self.watcher is not None:
+            self.watcher.judges.ended = True
+        if self._judges is not None:
+            self._judges.stop()
 
     def ready(self) -> Watcher:
         """The watcher of the project as its files say now. Raises: FileError, UsageError."""
@@ -70,9 +87,9 @@ class Keeper:
         if self.watcher is None or project is not self._project:
             told = read_watch(project)
             self.secret = secret_of_webhook(told)
-            if self._checker is not None:
-                self._checker.close()
-            self._checker = Checker(project.path)
+            self._close()
+            self._judges = None if told.judge is None else self._asking(project, told)
+            self._checker = Checker(project.path, judges=self._judges)
             self.watcher, self.told, self._project = (
                 Watcher(project, told, self.home.store, self._checker),
                 told,
@@ -80,10 +97,15 @@ class Keeper:
             )
         return self.watcher
 
+    def _asking(self, project: Project, told: WatchFile) -> JudgeCalls:
+        """Who asks the judges of production's calls."""
+        tries, seconds = setting("tries"), setting("timeout")
+        return JudgeCalls(self.home.store, project.path, timeout=seconds, tries=tries, variant=judges_variant(told))
+
     def look(self) -> bool:
         """Look once and ask for what is wanted; whether there is more to see at once. Raises: RerollError."""
         with self._looking:
-            if self._ended or (self.needs_file and not watch_path(self.home.folder).exists()):
+            if self._ended or self._stopping or (self.needs_file and not watch_path(self.home.folder).exists()):
                 return False
             found = self.ready().look(time.time())
             for said in found.said:
@@ -183,4 +205,7 @@ async def keeping_watch(home: Home, complain: Callable[[str], None]) -> AsyncIte
     """While a server runs: the watch of a project that has a watch.yaml, as soon as it has one."""
     with Keeper(home, complain=complain, needs_file=True) as keeper:
         async with beside(keeper.go()):
-            yield
+            try:
+                yield
+            finally:
+                keeper.stop()
