@@ -127,6 +127,8 @@ def test_what_cannot_write_is_refused_and_another_model_can_be_named(model: str)
         writer_of(project, None)
     assert refused.value.slug == "no-writer"
     assert writer_of(project, "openai:other").model == "openai:other"
+    at = writer_of(project, "openai:qwen@8b@http://127.0.0.1:8000/v1")
+    assert (at.model, at.base_url) == ("openai:qwen@8b", "http://127.0.0.1:8000/v1")
 
 
 @pytest.mark.parametrize("n", [0, 17])

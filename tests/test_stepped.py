@@ -216,6 +216,22 @@ def test_a_patch_in_python_ends_in_a_text_or_in_an_error(tmp_path: Path, functio
         assert sample.calls == 1
 
 
+def test_a_patch_that_takes_too_long_three_times_in_a_row_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "patches.py").write_text(PATCHES)
+    step = {"step": "python", "function": "patches:loops"}
+    words = r"patch patches:loops took longer than 0\.1 s 3 times in a row; mend it"
+    said = Saying("yes")
+    with pytest.raises(UsageError, match=words):
+        drawn(tmp_path, said, [step], *(asked(k) for k in range(4)), seconds=0.1)
+    assert len(said.draws) == 3, "no further call is paid for"
+    seldom = "def mend(text):\n    while text == 'no': pass\n    return text\n"
+    (tmp_path / "patches.py").write_text(seldom)
+    step = {"step": "python", "function": "patches:mend"}
+    said = Saying("no", "no", "yes", "no", "no")
+    found = drawn(tmp_path, said, [step], *(asked(k) for k in range(5)), seconds=0.1)
+    assert [bool(sample.error) for sample in found] == [True, True, False, True, True]
+
+
 def test_a_missing_patch_is_said_before_anything_is_called(tmp_path: Path) -> None:
     (tmp_path / "patches.py").write_text(PATCHES)
     with pytest.raises(UsageError, match=r"no function `mand`; did you mean `mend`\?"):

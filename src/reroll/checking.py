@@ -36,6 +36,7 @@ SECONDS = 5.0  # per check
 LOAD_SECONDS = 30.0  # to start the child, and to load the user's file with all that it imports
 MEMORY = 2 << 30  # bytes of address space; libraries such as numpy reserve much more than they use
 LONGEST_REPLY = 1 << 20
+LOOPS = 3  # time-outs of one patch in a row after which it is not called any more
 
 
 class Judges(Protocol):
@@ -118,6 +119,7 @@ class Checker:
         self._child = _Child(self.folder, memory, load_seconds)
         self._sources: dict[str, _Source] = {}
         self._lock = threading.Lock()
+        self._overran: dict[str, int] = {}  # patches that took too long, and how often in a row
 
     def judge(self, case: Case, program: Program, sample: Sample) -> list[Outcome]:
         """An outcome per check of the case, in its order, under the check's name.
@@ -275,15 +277,32 @@ class Checker:
     def patched(self, reference: str, value: Mapping[str, Any]) -> str:
         """What a patch of the project's makes of `value["text"]`, in the child process and its time limit.
 
-        Raises: Broken where it crashes, takes too long or returns no text; FileError where it is not there.
+        Raises: Broken where it crashes, takes too long or returns no text; FileError where it is not there; UsageError
+            where it took too long so often in a row that it seems to loop: each further call would cost that time.
         """
         self._known(reference)
         name = f"patch {reference}"
         with self._lock:
-            reply = self._ask(name, reference, {"patch": dict(value)})
+            self.not_given_up(reference)
+            before = self._overran.pop(reference, 0)
+            try:
+                reply = self._ask(name, reference, {"patch": dict(value)})
+            except Broken as broken:
+                if isinstance(broken.__context__, Overran):
+                    self._overran[reference] = before + 1
+                raise
         if "text" not in reply:
             raise Broken(f"{name} returned {clean(str(reply.get('nonsense')))}; it must return the new text")
         return clean(str(reply["text"]))
+
+    def not_given_up(self, reference: str) -> None:
+        """Raises: UsageError for a patch that took too long so often in a row that it is not called any more."""
+        if self._overran.get(reference, 0) >= LOOPS:
+            raise UsageError(
+                f"patch {reference} took longer than {self.seconds:g} s {LOOPS} times in a row; mend it, or give it "
+                "more by REROLL_CHECK_TIMEOUT; what was drawn is stored",
+                slug="patch-loops",
+            )
 
     def source_hashes(self, references: Iterable[str]) -> dict[str, str]:
         """The content hash of each file that holds one of these functions, by module. Raises: FileError."""

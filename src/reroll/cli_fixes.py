@@ -84,7 +84,8 @@ def try_fixes(
     write
         Also ask the program's own model for so many changes; what cannot be used is dropped and said.
     with_
-        For --write and --gepa: the model that writes, such as openai:NAME.
+        For --write and --gepa: the model that writes, such as openai:NAME, or openai:NAME@http://localhost:8000/v1 for
+        one at another address.
     gepa
         Also let GEPA evolve wordings (extra reroll[gepa]), for 30 % of the budget at most.
     margin
@@ -141,7 +142,8 @@ def ideas(
     fix
         To write an idea: the file of the fix that says the same.
     with_
-        To write an idea: the model that does (default: the program's own).
+        To write an idea: the model that does, such as openai:NAME, or openai:NAME@URL for one at another address
+        (default: the program's own).
     """
     from reroll import commands_ideas
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ ROOM = 4000  # tokens of a reply
 KEPT = ("temperature", "top_p", "top_k", "min_p", "reasoning_effort", "thinking")
 CUT = ("length", "max_tokens")
 SERIES = "propose"
+AT = re.compile(r"(?P<model>[^@]\S*)@(?P<address>https?://\S+)")
 
 Read = Callable[[str, list[str]], tuple[list[Suggestion], list[Unusable]]]
 
@@ -57,9 +59,14 @@ class Proposed:
 def writer_of(project: Project, model: str | None) -> Program:
     """A program that asks a model one thing. The model: this one, as the program would name it, else the program's own.
 
+    `openai:NAME@http://ADDRESS` is a model at another address.
+
     Raises: UsageError where that can only answer the program's own requests.
     """
     program = project.program
+    given, elsewhere = AT.fullmatch(model or ""), None
+    if given is not None:
+        model, elsewhere = given["model"], given["address"]
     name = program.model if model is None else same_kind(program, model)
     kind = name.partition(":")[0]
     what = {
@@ -73,7 +80,7 @@ def writer_of(project: Project, model: str | None) -> Program:
             f"{what}, so it cannot write changes; name a model that can with --with, such as --with openai:NAME",
             slug="no-writer",
         )
-    own = name == program.model
+    own = name == program.model and elsewhere in (None, program.base_url)
     params: dict[str, Any] = {k: program.sampling[k] for k in KEPT if own and program.sampling.get(k) is not None}
     if not params.get("temperature", 1):
         params["temperature"] = 1  # replies that may differ: the same one again would be no use
@@ -84,7 +91,7 @@ def writer_of(project: Project, model: str | None) -> Program:
     return Program(
         program=f"{program.program} (changes)",
         model=name,
-        base_url=program.base_url if same else None,
+        base_url=elsewhere or (program.base_url if same else None),
         params=params,
         effects="none",
         user="{task}",

@@ -50,7 +50,8 @@ def open_model(
         return _from_plugin(factory, kind, rest, base_url, project)
     if base_url is not None and kind in kinds - set(OVER_HTTP):
         raise UsageError(
-            f"base_url is for models at an address, such as openai:, not for `{ref}`; take it out of the program",
+            f"base_url is for models at an address, such as openai:, not for `{ref}`; take it out, or name such a "
+            "model in the same program.yaml",
             slug="base-url",
         )
     if kind not in kinds or (kind == "bundled") == bool(colon) or (colon and not rest):

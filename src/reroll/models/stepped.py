@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from reroll.program import Program, Request, content_id, ordered
 from reroll.sample import Sample, Usage
 from reroll.step_forms import functions_of, step_checks, steps_of
 from reroll.step_record import Taken, record, taken
-from reroll.steps import FREE, Hooks, Step, Stepped, WrongStep, most_calls, run
+from reroll.steps import FREE, Step, Stepped, WrongStep, most_calls, run
 
 __all__ = ["ProjectHooks", "SteppedModel", "around", "calls_at_most", "is_cut", "left_out", "steps_identity"]
 
@@ -41,8 +41,13 @@ class ProjectHooks:
         return found
 
     def call(self, function: str, value: Mapping[str, Any]) -> Any:
-        """What the function makes of the text. Raises: Broken."""
+        """What the function makes of the text. Raises: Broken; UsageError where it was given up."""
         return self.checker.patched(function, value)
+
+    def ready(self, functions: Iterable[str]) -> None:
+        """Raises: UsageError where one of these was given up: then no call is worth its price."""
+        for function in functions:
+            self.checker.not_given_up(function)
 
 
 class SteppedModel:
@@ -56,7 +61,7 @@ class SteppedModel:
     """
 
     def __init__(
-        self, inner: Model, steps: Sequence[Step], hooks: Hooks, *, sources: Mapping[str, str] | None = None
+        self, inner: Model, steps: Sequence[Step], hooks: ProjectHooks, *, sources: Mapping[str, str] | None = None
     ) -> None:
         self.inner, self.steps, self.hooks = inner, tuple(steps), hooks
         self.name = inner.name
@@ -64,7 +69,7 @@ class SteppedModel:
         self.concurrency = inner.concurrency
         self.most_calls = most_calls(self.steps)
         # What runs in the child process is waited for elsewhere, so that other draws go on.
-        self._waits = any(True for _ in functions_of(self.steps))
+        self._functions = tuple(functions_of(self.steps))
 
     def __repr__(self) -> str:
         return f"<{self.identity}>"
@@ -92,6 +97,7 @@ class SteppedModel:
         """
         drawn: list[Sample] = []
         sent: list[str] = []
+        self.hooks.ready(self._functions)
         try:
             came = await self._through(draw, drawn, sent)
         except (asyncio.CancelledError, RerollError):
@@ -107,7 +113,7 @@ class SteppedModel:
         came: Sample | None = None
         known: tuple[Request, str] | None = None
         while True:
-            wanted = await asyncio.to_thread(_on, going, came) if self._waits else _on(going, came)
+            wanted = await asyncio.to_thread(_on, going, came) if self._functions else _on(going, came)
             if isinstance(wanted, Stepped):
                 return wanted
             if known is None or known[0] is not wanted:
