@@ -97,10 +97,14 @@ def is_a_sentence(error: RerollError) -> None:
     assert said.strip(), "an error without words"
     assert len(said) <= LONGEST, f"{len(said)} characters: {said[:300]!r}"
     assert "Traceback" not in said, said
+    steers_nothing(said)
+    assert error.slug in slugs(), f"the slug {error.slug} is not in docs/messages.md"
+
+
+def steers_nothing(said: str) -> None:
     for char in said:
         steers = char in BIDI or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
         assert not steers, f"{char!r} in {said[:300]!r}"
-    assert error.slug in slugs(), f"the slug {error.slug} is not in docs/messages.md"
 
 
 BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -282,8 +286,7 @@ def a_recording(path: Path, folder: Path) -> None:
     with or_a_sentence():
         found = list(read_files([path]))
         for one in found:
-            where = getattr(one, "why", "")
-            inert(where)
+            steers_nothing(getattr(one, "why", ""))
         with Store.open(folder / "store.sqlite") as store:
             seen = take_in(read_files([path]), store=store, folder=folder)
             stored = len(store.samples())

@@ -779,6 +779,25 @@ def test_lines_that_are_amiss_are_skipped_by_number(tmp_path: Path) -> None:
     assert "break off here" in found["5"]
 
 
+def test_why_a_record_is_left_out_quotes_it_so_that_it_steers_no_terminal_and_has_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text(json.dumps([{**OBSERVATION, "type": "SPAN \x9f\x1b[31m" + "y" * 9000}, OBSERVATION]))
+    taken, skipped = read(path)
+    assert len(taken) == 1
+    assert skipped[0].why.startswith(r"is an observation of type span \x9f\x1b[31my")
+    assert len(skipped[0].why) < 2100
+
+
+def test_a_model_whose_name_holds_half_a_character_is_stored_with_its_call(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text(json.dumps({"request": {**REQUEST, "model": "m\ud800"}, "response": ANSWER}))
+    with Store.open(tmp_path / "store.sqlite") as store:
+        assert take_in(read_files([path]), store=store, folder=tmp_path).samples == 1
+        request = store.get_request(store.samples()[0].request_id)
+        assert take_in(read_files([path]), store=store, folder=tmp_path).stored == 0
+    assert request.identity.endswith("m?")
+
+
 def test_a_file_that_unpacks_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(unpacked, "SUSPICIOUS", 2**20)
     monkeypatch.setattr(unpacked, "MOST_VALUE", 2**18)

@@ -265,6 +265,20 @@ def test_ended_while_it_judges_it_goes_on_and_asks_nothing_twice(how: int, tmp_p
         assert product.calls - found["cost"]["judge_calls"] in (4, 5)
 
 
+def test_check_asks_again_only_about_what_a_judge_has_judged(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", in_turn("yes 1", "no 2"), judging(fair)) as (folder, _, judge):
+        rerun(capsys, folder, "--budget", 6)
+        listed = reroll(capsys, "samples", "--project", folder, "--json").json["samples"]
+        label = {"sample": listed[0]["shown"]["id"], "outcome": "pass", "by": "ana"}
+        (folder / "labels.jsonl").write_text(json.dumps(label) + "\n")
+        text = (folder / "cases.yaml").read_text()
+        (folder / "cases.yaml").write_text(text.replace("It says yes.", "It clearly says yes."))
+        before = judge.calls
+        ran = reroll(capsys, "check", "agrees", "--again", 6, "--project", folder, "--json")
+        assert "no run of these cases has a label" in ran.complaint
+        assert judge.calls == before
+
+
 def test_ctrl_c_while_check_asks_again_keeps_what_was_in_flight(tmp_path: Path, capsys: Any) -> None:
     asked, pressed = threading.Event(), threading.Event()
 

@@ -370,6 +370,14 @@ def test_five_megabytes_are_refused_in_a_sentence_with_or_without_a_length(insid
     assert inside.post("/reports", content=pieces, headers=headers).status_code == 413
 
 
+def test_what_no_html_can_hold_stands_on_no_page(inside: TestClient) -> None:
+    assert "\0" not in post(inside, "/settings/tokens", name="ana", scope="re\0ad").text  # type: ignore[attr-defined]
+    post(inside, "/name", name="a\0na")
+    page = inside.get("/ideas", params={"words": "a\0b"}).text
+    assert "\0" not in page
+    assert 'value="ana"' in page
+
+
 @pytest.mark.parametrize(
     ("form", "words"),
     [

@@ -27,6 +27,8 @@ from reroll.watch_judging import BEFORE, LEFT_OUT, NO_JUDGE, OUT_OF_REACH, USED_
 from reroll.watch_overview import Overview, lines, overview
 from reroll.watch_rounds import Watcher, replay
 from reroll.watch_sample import by_chance
+from reroll.web.home import Home
+from reroll.web.keeping_watch import Keeper
 from tests.background import in_background, reroll_apart
 from tests.fake_server import Act, FakeServer, error, hang
 from tests.test_judge_calls import judging
@@ -181,6 +183,23 @@ def test_a_judge_that_is_down_holds_up_no_other_stream_and_fails_no_call(tmp_pat
         here.calls("r" * 5)
         here.look()
         assert (here.stream().n, here.stream().month_losses) == (5, 0)
+
+
+def test_why_a_judge_could_not_be_asked_is_said_once_as_long_as_it_is_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    gone = error(404, "gone")
+    with (
+        world(tmp_path / "p", "judge: {share: 1, calls: 500}", gone) as here,
+        Keeper(Home(here.folder, here.store), complain=said.append) as keeper,
+    ):
+        for act in (gone, gone, gone, judging(right), gone):
+            here.judge.acts = [act]
+            here.calls("r" * 10)
+            keeper.look()
+    words = (
+        "the judge openai:judge brings nothing back; calls that a model should have judged are counted as not judged"
+    )
+    assert said == [words, words]
 
 
 def test_a_reply_that_is_no_verdict_is_invalid_and_no_failure(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from reroll.session import Session, Slots, judged, one_a_call, slots
 from reroll.settings import setting
 from reroll.variant import with_part
 
-__all__ = ["ARMS", "FIRST", "WARM", "Arm", "Arms", "Asked", "arms_of", "begun_at", "refresh"]
+__all__ = ["ARMS", "BURST", "FIRST", "WARM", "Arm", "Arms", "Asked", "arms_of", "begun_at", "refresh"]
 
 ARMS = "PJZCLSRV"
 BURST = 16

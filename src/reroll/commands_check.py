@@ -100,6 +100,8 @@ def _again(
     judge is asked, since nobody agreed to pay for that."""
     if most is None:
         seen, most = [one for one in seen if not one.case.asks_a_model], AGAIN
+    # A second word on what a judge has not judged yet would be paid for and compared with nothing.
+    seen = [one for one in seen if not (one.case.asks_a_model and one.outcome.broken)]
     with (
         judges_of(store, project, options_of(spending)) as judges,
         checker_of(project, judges, not_asked) as checker,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["FileError", "ModelError", "NotCompleted", "RerollError", "StoreError", "UsageError"]
+__all__ = ["FileError", "ModelError", "NotCompleted", "RerollError", "StoreError", "UsageError", "sayable"]
 
 
 # What steers a terminal or cannot be written: control characters, line ends, marks of direction, halves of characters.
@@ -35,12 +35,13 @@ class RerollError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, *, slug: str | None = None) -> None:
-        super().__init__(_sayable(message))
+        super().__init__(sayable(message))
         if slug is not None:
             self.slug = slug
 
 
-def _sayable(message: str) -> str:
+def sayable(message: str) -> str:
+    """The message with an end, and with what would steer a terminal written as Python writes it."""
     if len(message) > BEGINNING + END:
         message = f"{message[:BEGINNING]} … {message[-END:]}"
     return STEERING.sub(_written, message)

@@ -13,7 +13,7 @@ from reroll.errors import UsageError
 from reroll.keys import known_values
 from reroll.program import Program, Request, content_id
 from reroll.store_base import Database, chunks, now_us
-from reroll.store_rows import StoredReport, StoredRequest, request_from_row, to_json
+from reroll.store_rows import StoredReport, StoredRequest, clean, request_from_row, to_json
 from reroll.store_schema import cases, programs, reports, requests, samples
 from reroll.store_secrets import refuse_keys, refuse_secrets
 
@@ -160,9 +160,9 @@ class Asked(Database):
             refuse_keys([request.model, identity], "the model's name", keys)
             row = {
                 "id": request_id,
-                "identity": identity,
-                "model": request.model,
-                "base_url": request.base_url,
+                "identity": clean(identity),
+                "model": clean(request.model),
+                "base_url": None if request.base_url is None else clean(request.base_url),
                 "body": body,
                 "raw": None if request.raw is None else request.raw.encode(errors="surrogatepass"),
                 "put_us": now,

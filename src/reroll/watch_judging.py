@@ -67,8 +67,9 @@ class _Made:
 class Judges:
     """Judges calls page by page; remembers cases and requests, not calls.
 
-    `judgings`, `since`: how many calls were put before models, and the `seq` up to which none is. `ended`: set from
-    another thread when the watch is to end, so that what was not asked about is not taken for judged.
+    `judgings`, `since`: how many calls were put before models, and the `seq` up to which none is. `problem`: why a
+    model that judges could not be asked, in one sentence, as long as that is so. `ended`: set from another thread when
+    the watch is to end, so that what was not asked about is not taken for judged.
     """
 
     def __init__(self, project: Project, told: WatchFile, store: Store, checker: Checker) -> None:
@@ -80,6 +81,7 @@ class Judges:
         self.judging: dict[tuple[str, str], _Made | str] = {}
         self.by_model = {entry.name: entry.by_model for entry in told.streams}
         self.judgings, self.since, self.ended = Judgings(), 0, False
+        self.problem = ""
         self.unreached = False  # a model that judges could not be reached: it is tried again at the next page
         self.by = {entry.name: _judged_by(entry, checker) for entry in told.streams}
 
@@ -121,7 +123,9 @@ class Judges:
         for calls in wanted.values():
             try:
                 self.checker.ahead_of_all(self.project.program, [(case, [one.sample]) for case, one in calls])
-            except NotCompleted:  # the model is down: that says nothing of the calls, and holds up no other stream
+                self.problem = ""
+            except NotCompleted:  # the model is down: that says nothing of the calls, nor of other streams
+                self.problem = f"the judge {calls[0][0].judges[0].value['model']} brings nothing back"
                 left_out |= {one.id: OUT_OF_REACH for _, one in calls}
             if self.ended:
                 raise NotCompleted("the watch was ended while a model judged; the next look asks about the rest")
@@ -181,8 +185,8 @@ class Judges:
                 return OUT_OF_REACH
             try:
                 self.judging[place] = self._made(case)
-            except ModelError:
-                self.unreached = True
+            except ModelError as error:
+                self.unreached, self.problem = True, str(error)
                 return OUT_OF_REACH
         return self.judging[place]
 
@@ -195,7 +199,10 @@ class Judges:
                 return PERSON
             if error.slug != "no-judge":
                 raise
-            return NO_JUDGE if self.checker.judges is None else UNFIT
+            if self.checker.judges is None:
+                return NO_JUDGE
+            self.problem = str(error)
+            return UNFIT
         return _Made(judge, ids, case if case.asks_a_model else None)
 
     @staticmethod

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from reroll.errors import sayable
 from reroll.sample import Completion, Usage, made_often
 from reroll.store_rows import Evaluation
 
@@ -77,6 +78,9 @@ class Skipped:
     format: str
     where: str
     why: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "why", sayable(self.why))  # it quotes what somebody else wrote
 
 
 @dataclass(frozen=True, slots=True)

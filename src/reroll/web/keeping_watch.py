@@ -55,6 +55,7 @@ class Keeper:
     _checker: Checker | None = None
     _judges: JudgeCalls | None = None
     _complained: str = ""
+    _unasked: str = ""  # why a model that judges could not be asked, as it was said last
     _ended: bool = False
     _stopping: bool = False
     _looking: threading.Lock = field(default_factory=threading.Lock)
@@ -110,6 +111,10 @@ class Keeper:
             found = self.ready().look(time.time())
             for said in found.said:
                 self.say(said)
+            problem = "" if self.watcher is None else self.watcher.judges.problem
+            if problem and problem != self._unasked:
+                self.complain(f"{problem}; calls that a model should have judged are counted as not judged")
+            self._unasked = problem
             self.ask_jobs()
         return found.more
 

@@ -205,7 +205,7 @@ def page(
         "active_jobs": [] if who is None or quiet else home.store.jobs(states=("waiting", "running")),
     }
     text = environment().get_template(template).render({**shared, **values})
-    return HTMLResponse(text, status)
+    return HTMLResponse(text.replace("\0", "\N{REPLACEMENT CHARACTER}"), status)  # as a browser would read it
 
 
 def _questions(store: Store, jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
