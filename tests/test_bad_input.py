@@ -293,6 +293,16 @@ def test_a_variant_with_a_parameter_that_can_only_be_a_mistake_is_refused(tmp_pa
     assert "`model` cannot be that: `params.logprobs` this API gives no token probabilities; take it out" in said
 
 
+def test_a_misspelt_parameter_is_refused_as_a_server_would_pass_over_it(tmp_path: Path, capsys: Any) -> None:
+    project = write_project(tmp_path, NOWHERE)
+    said = complaint(capsys, "compare", "params.temprature=0", "--project", project)
+    assert "did you mean `temperature`?" in said
+    text = (project / "program.yaml").read_text()
+    (project / "program.yaml").write_text(text + "params: {max_token: 5}\n")
+    said = complaint(capsys, "rerun", "greet", "--project", project)
+    assert "`params.max_token`: unknown; did you mean `max_tokens`?" in said
+
+
 @pytest.mark.parametrize("command", ["samples", "export"])
 def test_a_case_of_which_nothing_is_stored_names_those_that_are(tmp_path: Path, capsys: Any, command: str) -> None:
     with in_background(in_turn("yes")) as (_, url):

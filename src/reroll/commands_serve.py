@@ -59,6 +59,8 @@ def token(name: str | None, scope: Sequence[str], max_usd: float | None, revoke:
                 for t in known
             ]
             print_json({"schema": "reroll.tokens/1", "tokens": shown})
+        elif not known:
+            print("no token was made yet; `reroll token NAME` makes one", file=sys.stderr)
         for one in [] if common.json else known:
             print(f"{one.id}  {one.name}  {'+'.join(one.scopes)}{'  revoked' if one.revoked_us else ''}")
     return 0

@@ -12,7 +12,7 @@ from reroll.lever_kinds import KINDS
 from reroll.lever_steps import step_of
 from reroll.levers_text import nowhere, permuted
 from reroll.match import nearest
-from reroll.params import bad_param
+from reroll.params import bad_param, misspelt
 from reroll.program import Program, canonical, same_kind
 from reroll.requirement import bad_schema
 
@@ -186,7 +186,7 @@ def _tool_describe(program: Program, fix: Fix) -> Change:
 
 def _params_set(program: Program, fix: Fix) -> Change:
     name, value = str(fix.target).partition(".")[2], fix.settings["value"]
-    if problem := bad_param(program.model, name, value):
+    if problem := bad_param(program.model, name, value) or misspelt(program.model, name):
         raise UsageError(f"`{fix.target}` cannot be that: {problem}", slug="fix")
     if program.raw is not None:
         return _stored(program, name, value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reroll.match import show
+from reroll.match import nearest, show
 
-__all__ = ["bad_param"]
+__all__ = ["bad_param", "misspelt"]
 
 # The models that read parameters in the shape of OpenAI's APIs, or a shape made from it.
 READ_BY = {"bundled", "gguf", "openai", "openai-responses", "openai-completions", "anthropic"}
@@ -79,6 +79,21 @@ def bad_param(model: str, name: str, value: Any) -> str:
     if name in WHOLE:
         return _number(value, int, "a whole number", *WHOLE[name])
     return ""
+
+
+def misspelt(model: str, name: str) -> str:
+    """What a name of a parameter was meant to be, in words, where it is nearly one that has a meaning; else empty.
+
+    A server passes over what it does not know, so the program would be measured without the parameter.
+
+    >>> misspelt("bundled", "temprature"), misspelt("bundled", "top_a"), misspelt("python:m:f", "temprature")
+    ('unknown; did you mean `temperature`?', '', '')
+    """
+    known = {*NUMBERS, *WHOLE, "logprobs"}
+    if model.partition(":")[0] not in READ_BY or name in known:
+        return ""
+    near = [one for one in known if abs(len(one) - len(name)) <= 1 and len(name) > 5]
+    return f"unknown{hint}" if (hint := nearest(name, near, cutoff=0.9)) else ""
 
 
 def _number(value: Any, kind: Any, words: str, least: float | None, most: float | None) -> str:

@@ -19,7 +19,7 @@ from reroll.fix import Fix
 from reroll.ideas import IdeaFile
 from reroll.lever_kinds import kind_problem
 from reroll.match import listed, nearest, show
-from reroll.params import bad_param
+from reroll.params import bad_param, misspelt
 from reroll.program import Program
 from reroll.requirement import bad_schema
 from reroll.step_forms import WrongStep, steps_of
@@ -166,7 +166,7 @@ def _load_program(document: Document) -> Program:
 def _params_make_sense(document: Document, program: Program) -> None:
     """Raises: FileError for a parameter, or an alternative of one, that can only be a mistake."""
     for name, value in program.params.items():
-        if problem := bad_param(program.model, name, value):
+        if problem := bad_param(program.model, name, value) or misspelt(program.model, name):
             raise document.error(problem, ("params", name))
     for factor, values in program.alternatives.items():
         root, _, name = factor.partition(".")

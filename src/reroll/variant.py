@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from reroll.errors import UsageError
 from reroll.match import nearest
-from reroll.params import bad_param
+from reroll.params import bad_param, misspelt
 from reroll.program import Program
 from reroll.requirement import bad_schema
 
@@ -72,7 +72,7 @@ def _checked(program: Program, change: Mapping[str, Any], part: str) -> Program:
         words = error.errors()[0]["msg"]
         raise UsageError(f"`{part}` cannot be that: {words[:1].lower()}{words[1:]}", slug="no-part") from None
     for name, value in found.params.items():
-        if problem := bad_param(found.model, name, value):
+        if problem := bad_param(found.model, name, value) or misspelt(found.model, name):
             which = "" if part == f"params.{name}" else f"`params.{name}` "
             raise UsageError(f"`{part}` cannot be that: {which}{problem}", slug="no-part")
     return found
