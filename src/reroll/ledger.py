@@ -14,6 +14,7 @@ from reroll.numbers import counts, interval_words, percent
 __all__ = [
     "APPLIED",
     "TRIED",
+    "UNDONE",
     "WORTH",
     "Entry",
     "Ledger",
