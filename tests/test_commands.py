@@ -80,6 +80,19 @@ def test_control_cases_give_the_reference_rate(tmp_path: Path, capsys: Any) -> N
     assert again.json["luck"]["verdict"] == "bad_luck"
 
 
+def test_where_only_control_runs_are_missing_a_higher_budget_is_said_to_help(tmp_path: Path, capsys: Any) -> None:
+    cases = (
+        'cases:\n  - {id: greet, input: {request: "Say yes"}, checks: [{contains: "yes"}]}\n'
+        '  - {id: plain, set: control, input: {request: "Hello"}, checks: [{matches: "."}]}\n'
+    )
+    with in_background(in_turn("yes", "no")) as (_, url):
+        project = write_project(tmp_path, url, program="", cases=cases)
+        told = [reroll(capsys, "rerun", "greet", "--project", project, "--budget", n, "--json").json for n in (36, 400)]
+    assert (told[0]["verdict"], told[0]["reference_rate"]) == ("undecided", None)
+    assert "a higher --budget runs more of them" in told[0]["stopped"]
+    assert told[1]["reference"]["n"] > 9
+
+
 @pytest.mark.parametrize(
     ("texts", "target", "budget", "code", "verdict"),
     [(["yes"], 0.8, 400, 0, "met"), (["no"], 0.8, 400, 1, "not_met"), (["yes"], 0.99, 20, 3, "undecided")],

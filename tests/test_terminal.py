@@ -319,6 +319,12 @@ def test_controls_that_fail_themselves_are_shown_though_they_are_no_reference() 
     assert "Stopped: nothing to compare with." in text
 
 
+def test_where_too_few_controls_were_run_no_limit_is_shown() -> None:
+    section = luck("undecided", rate(3, 27), Reference(None, "controls", 0, 9, 0.05, thorough=False))
+    text = printed(lambda c: show_luck(section, c, outcomes=outcomes("..x")))
+    assert re.search(r"Usual failure rate .*not known yet +0 of 9 controls", text)
+
+
 def test_certify_alone() -> None:
     a = bad_luck()
     text = printed(lambda c: show_certify(a.certify, c, case_id="next-friday", outcomes=a.outcomes))

@@ -221,8 +221,11 @@ def time_was_up(session: Session) -> str:
     return f"the time was up (--max-seconds {session.options.max_seconds:g}); the same command goes on from here"
 
 
-def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str], *, undecided: bool) -> str:
-    """Why no more calls were made, in words. `undecided`: no verdict fell on what this plan is about."""
+def why_stopped(
+    session: Session, plan: Plan, outcomes: Sequence[str], *, undecided: bool, few_controls: bool = False
+) -> str:
+    """Why no more calls were made, in words. `undecided`: no verdict fell on what this plan is about; `few_controls`:
+    only for want of more control runs, which a higher budget pays for."""
     if session.stopped:
         return "stopped by you; the same command goes on from here"
     if undecided and session.spent.cut_short:
@@ -239,6 +242,11 @@ def why_stopped(session: Session, plan: Plan, outcomes: Sequence[str], *, undeci
         return f"the recording has no more completions of this case ({counts('run', len(outcomes))})"
     plan = replace(plan, budget=len(outcomes) + max(0, session.left), per_call=session.per_call)
     reason = stop_reason(plan, outcomes)
+    if reason == "decided" and plan.at_least and few_controls:
+        return (
+            "it is known whether this happens often, and the share of the budget for control cases was spent; the same "
+            "command with a higher --budget runs more of them, and compares"
+        )
     if reason == "decided" and plan.at_least:
         return "it is known whether this happens often, and with nothing to compare with no run would tell more"
     unit = session.unit

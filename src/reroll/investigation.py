@@ -49,7 +49,7 @@ from reroll.runs import Judged, Runs
 from reroll.scorecard import Rules
 from reroll.scored import Tried, alpha_of, helps_sentence
 from reroll.session import Session, slots
-from reroll.words import reply
+from reroll.words import mostly_fail, reply
 
 __all__ = ["Asked", "investigate"]
 
@@ -192,7 +192,8 @@ def _verdicts(
         stopped, reading = "", None
     verdict = certify.verdict if asked.question == "certify" and isinstance(certify, CertifySection) else luck.verdict
     plan = plan_for(session, asked, reference, target)
-    stopped = stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided")
+    few = reference.source == "controls" and reference.rate is None and not mostly_fail(reference)
+    stopped = stopped or why_stopped(session, plan, outcomes, undecided=verdict == "undecided", few_controls=few)
     return _Verdicts(luck, certify, verdict, stopped, reading)
 
 

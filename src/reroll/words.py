@@ -14,6 +14,7 @@ from reroll.answer import (
     Pair,
     Rate,
     Reading,
+    Reference,
     VariantRate,
 )
 from reroll.numbers import counts, in_ten, interval_words, percent
@@ -29,6 +30,7 @@ __all__ = [
     "headline",
     "invalid_sentence",
     "luck_sentence",
+    "mostly_fail",
     "pair_bounds",
     "pair_sentences",
     "points",
@@ -189,6 +191,11 @@ def luck_sentence(luck: LuckSection) -> str:
     return _more_runs(luck)
 
 
+def mostly_fail(controls: Reference) -> bool:
+    """Whether control cases fail so often that nothing can be compared with them."""
+    return controls.failures > (controls.n - controls.invalid) / 5
+
+
 def _unsettled(luck: LuckSection) -> str:
     """Why control cases did not settle it: not run, too few, failing themselves, or just more runs needed."""
     controls = luck.reference
@@ -198,7 +205,7 @@ def _unsettled(luck: LuckSection) -> str:
             "Whether that is more than usual I cannot say: no ordinary request (control case) has been run and judged."
         )
     failed = f"{counts('failure', controls.failures)} in {counts('run', judged)}"
-    if luck.reference_rate is None and controls.failures > judged / 5:
+    if luck.reference_rate is None and mostly_fail(controls):
         return f"Ordinary requests (control cases) fail as well, {failed}, so they are nothing to compare with."
     if luck.reference_rate is None or not controls.thorough:
         return (

@@ -45,7 +45,7 @@ from reroll.render.pieces import (
     usage_pieces,
 )
 from reroll.sample import Token, Usage
-from reroll.words import bounds, headline
+from reroll.words import bounds, headline, mostly_fail
 
 __all__ = [
     "answer_lines",
@@ -294,6 +294,8 @@ def _luck_rows(luck: LuckSection, certify: CertifySection | NotExamined) -> list
     if reference.source == "controls" and reference.n:
         share = reference.failures / reference.n
         number = f"at most {percent(1.0 if limit is None else limit, 'up')}"
+        if limit is None and not mostly_fail(reference):
+            number = "not known yet"
         note = f"{reference.failures:,} of {counts('control', reference.n)}"
         rows.append(Row("Usual failure rate", number, note, "fail", share, share, limit, limit))
     elif limit is not None:
