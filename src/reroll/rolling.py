@@ -90,6 +90,8 @@ def _wanted(session: Session, case: Case, plan: Plan | None, seen: _Seen, calls:
     """How many draws to start now."""
     if plan is None:
         return 0
+    if session.silent and not session.got_through and calls.batches:
+        return 0  # nothing has got through yet: what is under way tells whether anything will
     ahead = len(seen.runs) - len(seen.known)
     plan = replace(
         plan,
