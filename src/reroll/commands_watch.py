@@ -12,7 +12,7 @@ from typing import Any
 from reroll.arguments import Common
 from reroll.checking import Checker, no_judge
 from reroll.errors import UsageError
-from reroll.numbers import percent
+from reroll.numbers import counts, percent
 from reroll.opening import on_stop, project_of, store_of
 from reroll.output import complain, print_json, say
 from reroll.project import Project
@@ -100,7 +100,8 @@ def _replay(project: Project, store: Store, as_json: bool) -> int:
         for one in said:
             _print(one)
         raised = sum(one.event.kind == "alarm" for one in said)
-        print(f"Over {_span(shown)} it would have raised {raised} and expects at most {shown.spent:.2f} false ones.")
+        alarms = counts("alarm", raised)
+        print(f"Over {_span(shown)} it would have raised {alarms}; at most {shown.spent:.2f} false ones are expected.")
     _show(shown, said, as_json, once=True)
     return 0
 
