@@ -94,7 +94,8 @@ def test_an_import_that_was_ended_and_made_again_stores_every_call_once(
     before = len(answers(either_store))
     assert before % BATCH == 0  # whole batches, and all of those that were waited for
     assert 2 * BATCH <= before <= 3 * BATCH
-    assert take(path, either_store).stored == CALLS - before
+    # A server of the store may be about to commit a batch when the process that sent it is gone.
+    assert CALLS - before - take(path, either_store).stored in (0, BATCH)
     assert sorted(answers(either_store)) == sorted(f"answer {n}" for n in range(CALLS))
     assert take(path, either_store).stored == 0
 

@@ -29,7 +29,7 @@ def by_chance(id: str, share: float) -> bool:
     """Whether the call of this id is in the share: the same whoever asks and however often, whatever the answer.
 
     >>> sum(by_chance(f"s_{n}", 0.1) for n in range(10_000))
-    1007
+    995
     """
     drawn = int.from_bytes(hashlib.blake2b(f"judged {id}".encode(), digest_size=8).digest())
     return drawn < share * 2.0**64
