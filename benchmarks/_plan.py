@@ -55,7 +55,7 @@ PLAN: dict[str, Job] = {
     "luck": Job((110, 8), (), _("--runs 20")),
     "meetings": Job((390, 14), _("--runs 2 --seed 31"), _("--runs 1 --last 1")),
     "million": Job((20, 2), (), _("--rows 100000")),
-    "nothing_wrong": Job((12_400, 30), (), _("--worlds 20")),
+    "nothing_wrong": Job((7_500, 30), (), _("--worlds 20")),
     "pages": Job((85, 23), (), _("--samples 2000"), "Chromium"),
     "peers": Job((700, 0), (), None, "the peers: `python benchmarks/peers.py --install`"),
     "phrase": Job((175, 7), (), _("--runs 20")),

@@ -333,6 +333,10 @@ PROMISES = [
 ]
 
 WHY: dict[str, str] = {
+    "fuzz/examples-with-another-end-than-a-result-or-a-sentence": (
+        "A recorded row of 200 lists in one another; mended since, and that kind again with the same seed: none of "
+        "2,272. All 22 kinds were not run again since."
+    ),
     "startup/mb-of-an-installed-core": (
         "By 0.2 MB since Alembic, the receiver of traces (protobuf) and what draws pictures came to the core: 280 MB "
         "before. The bundled model's llama.cpp takes 106, numpy 71. Leaving out uvloop (14) would meet the bar and "

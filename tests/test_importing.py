@@ -85,6 +85,19 @@ def test_nothing_is_kept_of_a_file_that_is_amiss(tmp_path: Path) -> None:
         import_file(save(tmp_path, name="empty.jsonl"))
 
 
+def test_what_is_nested_deeper_than_any_request_is_refused_by_line(tmp_path: Path) -> None:
+    def row(deep: int) -> str:
+        message = json.dumps({"role": "user", "content": "x", "a": 0}).replace("0}", f"{'[' * deep}{']' * deep}}}")
+        return f'{{"case_id": "a", "run": 0, "completion": "x", "messages": [{message}]}}\n'
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text(row(90))
+    project_from_recorded(path, tmp_path / "fine", "contains: x")
+    path.write_text(row(1) + row(240).replace('"run": 0', '"run": 1'))
+    with pytest.raises(FileError, match=r"rows.jsonl:2: is nested more than 100 deep"):
+        project_from_recorded(path, tmp_path / "deep", "contains: x")
+
+
 def test_the_rows_of_one_variant_can_be_chosen(tmp_path: Path) -> None:
     path = save(tmp_path, row(variant="plain"), row(variant="brief"), row(), row("q2", model="n"))
     assert import_file(f"{path}#variant=plain").samples == 1

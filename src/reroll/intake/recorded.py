@@ -18,6 +18,8 @@ __all__ = ["RecordedRow", "read_row", "read_rows"]
 
 KEYS = "case_id, run, and completion (or reward, or error)"
 
+DEEPEST = 100  # lists and objects in one another; what writes JSON and YAML takes some 200
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedRow:
@@ -82,7 +84,19 @@ def _row(path: Path, number: int, line: bytes) -> RecordedRow:
     except (ValueError, RecursionError):
         problem = "is not JSON (one JSON object a line is expected); does the file break off here?"
         raise FileError(path, problem, line=number, slug="recorded-file") from None
+    if line.count(b"[") + line.count(b"{") > DEEPEST and _deeper(row, DEEPEST):
+        problem = f"is nested more than {DEEPEST} deep, which no request is; leave it out"
+        raise FileError(path, problem, line=number, slug="recorded-file")
     return read_row(path, number, row)
+
+
+def _deeper(value: Any, than: int) -> bool:
+    """Whether lists and objects stand in one another more than so deep."""
+    inside, depth = [value], 0
+    while inside and depth <= than:
+        within = (v.values() if isinstance(v, dict) else v for v in inside if isinstance(v, dict | list))
+        inside, depth = [one for many in within for one in many], depth + 1
+    return bool(inside)
 
 
 def read_row(path: Path, number: int, row: Any) -> RecordedRow:
