@@ -164,11 +164,11 @@ def json_bytes(path: Path, new: list[NewSample]) -> int:
 
 
 def cells(folder: Path, count: int) -> list[dict[str, Any]]:
-    out = []
+    out, empty = [], folder / "empty.sqlite"
+    Store.open(empty).close()
+    nothing = size(empty)
     for tokens in KINDS:
         new = make(count if not tokens else count // 2, tokens, seed=1)
-        empty = folder / "empty.sqlite"
-        Store.open(empty).close()
         for batch in BATCHES:
             ours, bare = [], []
             for n in range(ROUNDS):
@@ -186,8 +186,8 @@ def cells(folder: Path, count: int) -> list[dict[str, Any]]:
                     "times bare": round(wall / bare_wall, 1),
                     "CPU us/row": round(cpu / len(new) * 1e6),
                     "bare CPU us/row": round(bare_cpu / len(new) * 1e6),
-                    "bytes/row": round((size(path) - size(empty)) / len(new)),
-                    "bare bytes/row": round((size(again) - size(empty)) / len(new)),
+                    "bytes/row": round((size(path) - nothing) / len(new)),
+                    "bare bytes/row": round((size(again) - nothing) / len(new)),
                     "as JSON bytes/row": json_bytes(folder / f"json-{tokens or 0}-{batch}.sqlite", new),
                 }
             )

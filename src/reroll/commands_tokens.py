@@ -45,7 +45,7 @@ def forks(sample: str, by: By | None, draws: int, common: Common, spending: Spen
         seed = spending.seed if spending.seed is not None else stored.seq
 
         async def work(sessions: Sequence[Session]) -> Forked | Associated:
-            return await ask_forks(sessions[0], case, stored, seed, _told, by, draws)
+            return await ask_forks(sessions[0], case, stored, seed, say, by, draws)
 
         found = with_sessions([project], store, spending, (case,), (case,), work)
 
@@ -57,11 +57,6 @@ def forks(sample: str, by: By | None, draws: int, common: Common, spending: Spen
 
     present(f"reroll forks {sample}", found.as_json, show, common, pictures)
     return 0 if found.finished else BROKE_OFF
-
-
-def _told(price: str) -> None:
-    """What it will take, before the first call."""
-    say(price)
 
 
 def futures(
