@@ -27,6 +27,7 @@ __all__ = [
     "Est",
     "Evidence",
     "Mixture",
+    "end_of",
     "graded_interval",
     "interval",
     "interval_array",
@@ -290,7 +291,7 @@ def refuted_from(failures: int, n: int, alpha: float = 0.05) -> float:
     def log_e_at(m: Floats) -> Floats:
         return _log_sum_exp(weight + (n - failures) * (np.log1p(-u * m[..., None]) - np.log1p(-m[..., None])))
 
-    return float(_solve(log_e_at, -math.log(alpha), (), upper=True))
+    return float(end_of(log_e_at, -math.log(alpha), (), upper=True))
 
 
 def graded_interval(scores: Sequence[float], alpha: float = 0.05) -> tuple[float, float]:
@@ -355,16 +356,18 @@ def _solve_bets(won: Floats, n: Floats, bets: Mixture, threshold: float, *, uppe
     def log_e_at(m: Floats) -> Floats:
         return _log_sum_exp(won - n[..., None] * np.log1p(m[..., None] * bets.per_pass))
 
-    return _solve(log_e_at, threshold, n.shape, upper=upper)
+    return end_of(log_e_at, threshold, n.shape, upper=upper)
 
 
-def _solve(log_e_at: Callable[[Floats], Floats], threshold: float, shape: tuple[int, ...], *, upper: bool) -> Floats:
-    """The end of {m: log_e_at(m) < threshold}, rounded outwards, to 2^-50; log_e_at rises in m if upper, else falls.
+def end_of(
+    log_e_at: Callable[[Floats], Floats], threshold: float, shape: tuple[int, ...], *, upper: bool, lowest: float = 0.0
+) -> Floats:
+    """The end of {m: log_e_at(m) < threshold} in lowest...1, rounded outwards; log_e_at rises in m if upper, or falls.
 
     The interval is cut into equal parts, of which one is kept: into many for a few ends, where asking after one rate
     costs nearly as much as asking after many, into two for large arrays.
     """
-    low, high = np.zeros(shape), np.ones(shape)
+    low, high = np.full(shape, lowest), np.ones(shape)
     bits = 5 if low.size <= _FEW else 1
     cuts = (np.arange(1, 2**bits) / 2**bits).reshape(-1, *(1 for _ in shape))
     for _ in range(50 // bits):

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reroll.calibrate import operating_characteristics
-from reroll.evidence import Mixture, log_e
+from reroll.evidence import Mixture, end_of, log_e
 
 __all__ = [
     "Floats",
@@ -53,7 +53,6 @@ _USED = _SIGN_W > 0
 _SIGN = Mixture(np.log(_SIGN_W[_USED] / _SIGN_W.sum()), _LOSS[_USED], _WIN[_USED])
 _LOG_SIGN_W = np.where(_USED, np.log(np.maximum(_SIGN_W / _SIGN_W.sum(), 1e-300)), _LOG_ZERO)
 _LOG_LIMIT_W = np.log(_LIMIT_W / _LIMIT_W.sum())
-_RIGHT, _CLOSE = 1 - 1e-9, 1e-12  # just below the margin at which the largest bet cannot lose; how near an end is found
 
 _FAR = 1000  # differing pairs walked one by one; crossings beyond are covered by Ville's bound
 _HALVINGS = 18  # of log(1 / alpha): thresholds exact to about 1e-5
@@ -222,25 +221,11 @@ def log_e_below(sums: Floats, n: npt.ArrayLike, margin: npt.ArrayLike) -> Floats
 
 
 def upper_end(sums: Floats, n: npt.ArrayLike, threshold: float) -> Floats:
-    """The mean differences from here upwards are refuted by the summed stakes (..., J), rounded outwards.
-
-    Newton's method: log e is convex and rises with the margin, so steps from the right end on the refuted side.
-    """
-    total = np.asarray(n, np.float64)[..., None]
-    end = np.full(np.broadcast_shapes(sums.shape[:-1], total.shape[:-1]), _RIGHT)
-    kept = log_e_below(sums, n, end) < threshold
-    for _ in range(100):
-        terms = _LOG_LIMIT_W + sums - total * np.log1p(-_S * end[..., None])
-        top = terms.max(axis=-1)
-        share = np.exp(terms - top[..., None])
-        mass = share.sum(axis=-1)
-        rise = (share * (total * _S / (1 - _S * end[..., None]))).sum(axis=-1) / mass
-        step = np.where(kept, 0.0, (top + np.log(mass) - threshold) / np.where(rise > 0, rise, 1.0))
-        step = np.clip(step, 0.0, end + 1)
-        end = end - step
-        if not np.any(step > _CLOSE):
-            break
-    return np.where(kept, 1.0, np.minimum(end + _CLOSE, 1.0))
+    """The mean differences from here upwards are refuted by the summed stakes (..., J), rounded outwards."""
+    total = np.asarray(n, np.float64)
+    shape = np.broadcast_shapes(sums.shape[:-1], total.shape)
+    # log e rises with the margin
+    return end_of(lambda margin: log_e_below(sums, total, margin), threshold, shape, upper=True, lowest=-1.0)
 
 
 # ---------------------------------------------------------------- helpers
