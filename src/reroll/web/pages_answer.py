@@ -22,7 +22,7 @@ from reroll.store_rows_web import Job
 from reroll.web import figured
 from reroll.web.actions import PERSON_BUDGET, Offer, offer
 from reroll.web.blamed import request_with
-from reroll.web.gathered import Gathered, answer_of, gathered
+from reroll.web.gathered import Gathered, answer_of, changed_since, gathered
 from reroll.web.home import Home
 from reroll.web.plainly import fixes_sentence, place_of, token_sentence
 from reroll.web.view import WIDE, environment, page
@@ -154,9 +154,9 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         request_said=[]
         if project is None or known.cause is None
         else request_with(project.program, case, sent(project.program, case), known.cause.factors),
-        stale=project is not None
-        and known.finding is not None
-        and known.finding.program_id not in (None, project.program.id),
+        changed=""
+        if project is None or known.finding is None
+        else changed_since(case, project.program.id, known.finding, known.answer),
     )
 
 
