@@ -81,7 +81,7 @@ PLAN: dict[str, Job] = {
 COUNTS = frozenset(
     _(
         "audit best cause certify compare fixes fixes_product futures fuzz inquiry interval judge kills levers luck "
-        "meetings nothing_wrong phrase recorded retry surprise tokens variation"
+        "meetings nothing_wrong phrase recorded retry scale surprise tokens variation"
     )
 )
 
