@@ -20,7 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks._causes import KINDS, World, world
+from benchmarks._causes import World
+from benchmarks._causes_kinds import KINDS, world
 from benchmarks._causes_peers import leave_one_out, oracle
 from benchmarks._causes_server import Server, write_project
 from benchmarks._report import Report
