@@ -37,10 +37,10 @@ def test_one_answer_out_of_a_cache_again_and_again_is_one_run(capsys: Any, tmp_p
         assert (ran.code, ran.json["verdict"], ran.json["rate"]["n"]) == (4, "undecided", 1)
         assert "that it had given before" in ran.json["stopped"]
         spent = server.calls
-        assert spent < 12
+        assert spent < 30
         again = reroll(capsys, *CERTIFY, project)
     assert (again.code, again.json["rate"]["n"]) == (4, 1)
-    assert server.calls - spent < 20
+    assert server.calls - spent < 30
     assert any(f"{server.calls - 1} calls brought an answer that had come before" in c for c in again.json["caveats"])
 
 
