@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from benchmarks._causes import JSON, KINDS, Around, Builder, Cue, World, fields, places, third, unknown
+from benchmarks._causes import JSON, Around, Builder, Cue, World, fields, places, third, unknown
+
+__all__ = ["KINDS", "world"]
 
 Make = Callable[[Builder], World]
+KINDS: dict[str, tuple[bool, Make]] = {}  # whether it is inside the family, and what makes it
+
+
+def world(kind: str, seed: int) -> World:
+    """The world of this kind and seed: the same one every time. Raises: KeyError for an unknown kind."""
+    inside, make = KINDS[kind]
+    made = make(Builder(kind, seed))
+    made.inside = inside
+    return made
 
 
 def kind(name: str, inside: bool = True) -> Callable[[Make], Make]:

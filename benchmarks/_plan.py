@@ -32,7 +32,7 @@ PLAN: dict[str, Job] = {
     "best": Job((60, 22), (), _("--runs 40")),
     "cause": Job(
         (1700, 40),
-        _("--worlds 2 --first 300 --budget 450"),
+        _("--worlds 20 --first 300 --budget 450"),
         _("--worlds 1 --kinds temperature,expectation --budget 200"),
     ),
     "certify": Job((27, 27)),
@@ -81,7 +81,7 @@ PLAN: dict[str, Job] = {
 COUNTS = frozenset(
     _(
         "audit best cause certify compare fixes fixes_product futures fuzz inquiry interval judge kills levers luck "
-        "meetings nothing_wrong phrase recorded retry surprise tokens variation"
+        "meetings nothing_wrong phrase recorded retry scale surprise tokens variation"
     )
 )
 

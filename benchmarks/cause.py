@@ -20,7 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks._causes import KINDS, World, world
+from benchmarks._causes import World
+from benchmarks._causes_kinds import KINDS, world
 from benchmarks._causes_peers import leave_one_out, oracle
 from benchmarks._causes_server import Server, write_project
 from benchmarks._report import Report
@@ -146,6 +147,36 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
+SAYS = {
+    "worlds": "worlds",
+    "macro verdict": "verdict right, mean over verdicts",
+    "locator F1": "what was named, F1",
+    "true effect": "what taking it out cures, of what could be",
+    "false accusation": "named where nothing is to blame",
+    "innocent named": "any innocent part named",
+    "rate covered": "range of the rate holds",
+    "effect covered": "range of an effect holds",
+    "mean calls": "calls, mean",
+    "p90 calls": "calls, 90th percentile",
+    "CPU s": "CPU s of the command, start-up and calls included",
+    "score": "score",
+    "errors": "commands that brought no answer",
+}
+OF_A_KIND = ("macro verdict", "locator F1", "true effect", "innocent named", "rate covered", "mean calls")
+
+
+def shown(number: float) -> str:
+    """With two decimals where it is a share, a whole number from ten on; – where there is none."""
+    return "–" if math.isnan(number) else f"{number:.0f}" if number >= 10 else f"{number:.2f}"
+
+
+def by_kind(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """A line for each kind of world, those of the family first."""
+    kinds = sorted(dict.fromkeys(r["kind"] for r in rows), key=lambda kind: not KINDS[kind][0])
+    sums = {kind: summary([r for r in rows if r["kind"] == kind]) for kind in kinds}
+    return [[kind.replace("_", " "), *(shown(sums[kind][number]) for number in OF_A_KIND)] for kind in kinds]
+
+
 def one(kind: str, seed: int, diagnoser: str, budget: int, folder: Path) -> dict[str, Any]:
     w, server = world(kind, seed), Server()
     try:
@@ -178,16 +209,11 @@ def main() -> int:
         rows = list(pool.map(lambda t: one(*t, args.diagnoser, args.budget, Path(home)), todo))
     report = kept.report
     report |= {"diagnoser": args.diagnoser}
+    sums = {}
     for name, inside in (("in family", True), ("out of family", False)):
         if not (some := [r for r in rows if KINDS[r["kind"]][0] == inside]):
             continue
-        numbers = summary(some)
-        cells = [[k, f"{v:.3g}"] for k, v in numbers.items()]
-        at = name.replace(" ", "_")
-        kept.add(at, f"{args.diagnoser}, {name}", ["number", "measured"], cells)
-        each = {k: summary([r for r in some if r["kind"] == k]) for k in dict.fromkeys(r["kind"] for r in some)}
-        kinds_of = [[k, *(f"{x:.3g}" for x in list(v.values())[1:])] for k, v in each.items()]
-        kept.add(f"{at}_by_kind", f"{args.diagnoser}, {name}, by kind", ["kind", *list(numbers)[1:]], kinds_of)
+        numbers = sums[name] = summary(some)
         kept.bar(f"{name}: macro verdict", numbers["macro verdict"], 0.9 if inside else 0.7, most=False)
         kept.bar(f"{name}: false accusation", numbers["false accusation"], 0.05 if inside else 0.10)
         if inside:
@@ -197,6 +223,9 @@ def main() -> int:
             kept.bar("effect covered", numbers["effect covered"], 0.93, most=False)
             kept.bar("mean calls", numbers["mean calls"], 250)
             kept.bar("p90 calls", numbers["p90 calls"], 450)
+    told = [[says, *(shown(numbers[number]) for numbers in sums.values())] for number, says in SAYS.items()]
+    kept.add("sums", f"{args.diagnoser}: all worlds", ["", *sums], told)
+    kept.add("kinds", f"{args.diagnoser}: kinds", ["kind", *(SAYS[n] for n in OF_A_KIND)], by_kind(rows))
     report["worlds"] = rows
     return kept.finish()
 

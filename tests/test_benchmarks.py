@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,15 @@ def test_a_plot_is_the_same_each_time_and_shows_names_as_text() -> None:
     assert drawn.count("<circle") == 3  # two lines and the key
     with pytest.raises(ValueError):
         chart("Title", "s", [], names=("", "", ""))
+
+
+def test_no_benchmark_imports_itself_by_way_of_others() -> None:
+    imports = {}
+    for path in (ROOT / "benchmarks").rglob("*.py"):
+        named = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        taken_from = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+        imports[named] = {
+            name for node in taken_from for name in (node.module, *(f"{node.module}.{one.name}" for one in node.names))
+        }
+    assert list(TopologicalSorter(imports).static_order())  # raises CycleError

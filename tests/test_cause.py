@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from benchmarks._causes import World, world
+from benchmarks._causes import World
+from benchmarks._causes_kinds import world
 from benchmarks._causes_server import Server, write_project
 
 from reroll.answer import CauseSection, Hunch, NamedFactor, Rate

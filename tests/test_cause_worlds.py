@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from benchmarks._causes import KINDS, Around, texts, world
+from benchmarks._causes import Around, texts
+from benchmarks._causes_kinds import KINDS, world
 from benchmarks._causes_peers import oracle, request
 from benchmarks._causes_server import Server, write_project
 from benchmarks.cause import score

@@ -32,12 +32,12 @@ settings keys allocating strict_yaml yaml_edit complaints init project wording p
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked store_origins store_evaluated
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack
-store_received store_parquet store_watch store purse findings job_person
+store_received store_parquet store_watch store purse replies findings job_person
 appending intake receiving models probing gate engine ray_actor ray_cluster engine_ray
 looking watch_file watch_judging watch_rounds watch_overview webhook
 training_export evaluations evaluations_sent table_export
 grouped labelling runs at_hand session keeping judge_loop judge_calls branching reading astray conversing exploring
-runner side_by_side rolling
+freshness runner side_by_side rolling
 associated forked_words forked fallen foreseen surprised
 caveats arms auditing audited doubting screening opposing remembering caused
 hunt hunting causing

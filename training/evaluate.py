@@ -224,7 +224,7 @@ def main() -> None:
     (HERE / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     (HERE / "examples.json").write_text(json.dumps(asked, indent=1, ensure_ascii=False) + "\n")
     card = {**report["model"], "levers": report["levers"], "edits_summary": report["edits"]["summary"]}  # type: ignore[dict-item, index]
-    o.model.with_name("card.json").write_text(json.dumps(card, indent=1) + "\n")
+    o.model.with_name("card.json").write_text(json.dumps(card, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

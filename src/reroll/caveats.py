@@ -30,10 +30,11 @@ __all__ = [
 
 Verdicts = tuple[LuckSection, CertifySection | NotExamined]
 
-NOT_COUNTED: tuple[tuple[Literal["refused", "outage", "cut"], str], ...] = (
+NOT_COUNTED: tuple[tuple[Literal["refused", "outage", "cut", "copy"], str], ...] = (
     ("refused", "brought nothing back while the server took no call"),
     ("outage", "brought nothing back while the server was down"),
     ("cut", "stood for draws that were stopped before the steps had all they asked for"),
+    ("copy", "brought an answer that had come before, under the same name of the server's for it (a cache?)"),
 )
 
 
@@ -66,9 +67,10 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
     unit = session.unit
     if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
+        has, it = ("has", "it") if lost == 1 else ("have", "them")
         yield (
-            f"{counts(unit, lost)} have not come back (a run was stopped, its time was up, or it is still waiting "
-            "for them) and could not be counted; calls that take long are missing more often than quick ones"
+            f"{counts(unit, lost)} {has} not come back (a run was stopped, its time was up, or it is still waiting "
+            f"for {it}) and could not be counted; calls that take long are missing more often than quick ones"
         )
     for source, why in NOT_COUNTED:
         found = (session.store.spend(request_id=at.request_id, series=at.series, source=source) for at in places)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from reroll.evidence import Est
+from reroll.evidence import Est, first_reached
 from reroll.paired import (
     Floats,
     log_e_below,
@@ -257,18 +257,8 @@ def _needed(
             now = sign_log_e(grown) if m is None else log_e_below(grown, n + more, m)
             return float(now) >= level
 
-        if reached(0):
-            return 0
-        high = 1
-        while not reached(high):
-            high *= 2
-            if high > _FAR:
-                return math.inf
-        low = high // 2
-        while high - low > 1:
-            mid = (low + high) // 2
-            low, high = (low, mid) if reached(mid) else (mid, high)
-        return high
+        found = first_reached(reached, _FAR)
+        return math.inf if found is None else found
 
     waits = [wait(up, None, threshold), wait(down, None, threshold)]
     if margin is not None:

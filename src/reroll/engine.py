@@ -13,9 +13,10 @@ from reroll.gate import Gate, Place, gate_of
 from reroll.models.model import Draw, Model, sent_away
 from reroll.sample import Sample
 
-__all__ = ["DEAD_AFTER", "GRACE", "Engine", "Gate", "OnSample", "gate_of", "one_share", "run_draws"]
+__all__ = ["DEAD_AFTER", "GRACE", "Engine", "Gate", "OnCut", "OnSample", "gate_of", "one_share", "run_draws"]
 
 OnSample = Callable[[Draw, Sample], asyncio.Future[None] | None]
+OnCut = Callable[[Draw, float], None]
 DEAD_AFTER = 8  # calls in a row that bring nothing back: whoever is called is down, not unlucky
 GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
 
@@ -32,6 +33,7 @@ class Engine(Protocol):
         deadline: float | None = None,
         grace: float = GRACE,
         enough: Callable[[int], bool] | None = None,
+        on_cut: OnCut | None = None,
     ) -> int: ...
 
 
@@ -58,11 +60,13 @@ class _Run:
         on_sample: OnSample,
         deadline: float | None,
         enough: Callable[[int], bool] | None,
+        on_cut: OnCut | None,
     ) -> None:
         self.model, self.on_sample, self.deadline, self.enough = model, on_sample, deadline, enough
+        self.on_cut = on_cut
         self.todo: Iterator[Draw] = iter(draws)
         self.gate = gate_of(model)
-        self.stopped = False
+        self.stopped = self.ended = False
         self.settled = 0
         self.drawing: set[asyncio.Task[None]] = set()  # workers with a call in flight
 
@@ -82,13 +86,20 @@ class _Run:
         assert me is not None
         place = Place(_share.get() or self)
 
-        def others_may_go(pause: Awaitable[None]) -> Awaitable[None]:
-            return self.gate.away(place, pause)
+        away = 0.0  # seconds that this draw was sent away for: the server never had it meanwhile
+
+        async def others_may_go(pause: Awaitable[None]) -> None:
+            nonlocal away
+            since = time.monotonic()
+            try:
+                await self.gate.away(place, pause)
+            finally:
+                away += time.monotonic() - since
 
         sent_away.set(others_may_go)  # seen by this task alone
         while not self._over():
             await self.gate.enter(place)
-            sample = None
+            draw, sample, began, away = None, None, time.monotonic(), 0.0
             try:
                 draw = None if self._over() else next(self.todo, None)
                 if draw is None:
@@ -98,6 +109,10 @@ class _Run:
                 self.settled += 1
                 if (stored := self.on_sample(draw, sample)) is not None:
                     await asyncio.shield(stored)  # shared with others: being cancelled here must not cancel it
+            except asyncio.CancelledError:
+                if self.ended and self.on_cut is not None and draw is not None and sample is None:
+                    self.on_cut(draw, time.monotonic() - began - away)
+                raise
             finally:
                 self.drawing.discard(me)
                 self.gate.leave(place, sample)
@@ -115,6 +130,7 @@ class _Run:
             if workers:
                 done, _ = await asyncio.wait(workers, timeout=grace)
         finally:
+            self.ended = True
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -131,6 +147,7 @@ async def run_draws(
     deadline: float | None = None,
     grace: float = GRACE,
     enough: Callable[[int], bool] | None = None,
+    on_cut: OnCut | None = None,
 ) -> int:
     """Make the draws, at most `concurrency` in flight; each sample goes to `on_sample` the moment it is settled.
 
@@ -139,6 +156,7 @@ async def run_draws(
     stored. deadline: a time of `time.monotonic`; no draw starts after it, and calls in flight then end as
     below, without an error.
     enough: asked before each draw with how many are in flight; once it says so, none starts any more.
+    on_cut: is given each draw that had not come back when it was ended, with the seconds that the server had it.
 
     Stopping (the task is cancelled, as Ctrl-C does; `on_sample` raises; the model raises, which means
     that no draw can work): nothing new starts, calls in flight get `grace` seconds to come back, and
@@ -148,7 +166,7 @@ async def run_draws(
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be 1 or more, got {concurrency}")
-    run = _Run(model, draws, on_sample, deadline, enough)
+    run = _Run(model, draws, on_sample, deadline, enough, on_cut)
     workers = {asyncio.create_task(run.work()) for _ in range(min(concurrency, len(draws)))}
     if not workers:
         return 0

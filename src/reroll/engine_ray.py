@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reroll import errors
-from reroll.engine import GRACE, Engine, OnSample
+from reroll.engine import GRACE, Engine, OnCut, OnSample
 from reroll.errors import ModelError, NotCompleted, RerollError, UsageError
 from reroll.models.model import Draw, Model, bare
 from reroll.models.registry import open_model
@@ -185,8 +185,9 @@ class _OnActors:
         deadline: float | None = None,
         grace: float = GRACE,
         enough: Callable[[int], bool] | None = None,
+        on_cut: OnCut | None = None,
     ) -> int:
-        """As `engine.run_draws`; `concurrency` is for all actors together.
+        """As `engine.run_draws`; `concurrency` is for all actors together, and nobody tells of what was cut there.
 
         Raises also: NotCompleted when no actor is left.
         """

@@ -28,6 +28,7 @@ __all__ = [
     "Evidence",
     "Mixture",
     "end_of",
+    "first_reached",
     "graded_interval",
     "interval",
     "interval_array",
@@ -376,6 +377,22 @@ def end_of(
         low = low + part * inside.sum(axis=0)
         high = low + part
     return high if upper else low
+
+
+def first_reached(reached: Callable[[int], bool], most: int = 1 << 20) -> int | None:
+    """The least number, 0 or more, for which a claim that only grows is reached; None where it is far beyond `most`."""
+    if reached(0):
+        return 0
+    high = 1
+    while not reached(high):
+        high *= 2
+        if high > most:
+            return None
+    low = high // 2
+    while high - low > 1:
+        mid = (low + high) // 2
+        low, high = (low, mid) if reached(mid) else (mid, high)
+    return high
 
 
 def _log_sum_exp(terms: Floats) -> Floats:

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 # What a list shows: branches, gone on with from a given beginning, are no runs of the case.
-LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "cut", "replay")
+LISTED: tuple[Source, ...] = ("draw", "imported", "reported", "refused", "outage", "cut", "copy", "replay")
 RUNS: tuple[Source, ...] = ("draw", "imported")
 PAGE = 500  # samples that are in memory at once
 REQUIRED = ("aiohttp", "numpy", "pydantic", "SQLAlchemy", "xllamacpp")

@@ -12,7 +12,8 @@ from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.ledger import TRIED, WORTH, fix_in
 from reroll.lever_undo import without
-from reroll.models.stepped import SteppedModel, around
+from reroll.models.model import bare
+from reroll.models.stepped import around
 from reroll.paired import difference_interval
 from reroll.program import Program
 from reroll.reduction import Pairs
@@ -68,8 +69,7 @@ async def worths(
     found = []
     for one in earlier:
         project = replace(all_in.project, program=one.program)
-        bare = all_in.model.inner if isinstance(all_in.model, SteppedModel) else all_in.model
-        model = around(bare, one.program, all_in.checker)
+        model = around(bare(all_in.model), one.program, all_in.checker)
         all_in.store.put_program(one.program)
         session = all_in.like(project=project, model=model, variant=f"without {one.fix.fix}")
         trial = Trial(all_in, [(session.variant, one.fix, session)], {"case": one.cases}, "pile-up")

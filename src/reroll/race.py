@@ -16,7 +16,16 @@ from typing import Literal
 import numpy as np
 
 from reroll.calibrate import Ints, Thresholds, met_levels, not_met_levels, thresholds
-from reroll.evidence import Evidence, Mixture, log_e, met_log_e, met_mixture, not_met_log_e, not_met_mixture
+from reroll.evidence import (
+    Evidence,
+    Mixture,
+    first_reached,
+    log_e,
+    met_log_e,
+    met_mixture,
+    not_met_log_e,
+    not_met_mixture,
+)
 from reroll.outcomes import FAIL, PASS, codes_of
 
 __all__ = [
@@ -194,16 +203,7 @@ def _calls_until(mixture: Mixture, threshold: float, failures: int, n: int, p: f
         return float(log_e(mixture, f, n + calls - f)) >= threshold
 
     # log e is convex in `calls` and below the threshold now, so it crosses once.
-    high = 1
-    while not reached(high):
-        high *= 2
-        if high > _FAR:
-            return None
-    low = high // 2
-    while high - low > 1:
-        mid = (low + high) // 2
-        low, high = (low, mid) if reached(mid) else (mid, high)
-    return high
+    return first_reached(reached, _FAR)
 
 
 def _soonest_within(race: Race, evidence: Evidence, waits: list[int | None]) -> int | None:

@@ -22,7 +22,6 @@ __all__ = [
     "LEAST",
     "Pairs",
     "difference_log_e",
-    "first_reached",
     "generalisation",
     "generalisation_log_e",
     "pairs_of",
@@ -32,7 +31,6 @@ __all__ = [
 
 LEAST = -1.0  # of a reduction: a rate that doubles; what is worse is not told apart here
 _GRID, _ROUNDS = 65, 3  # limits exact to 1e-5
-_FAR = 1 << 20  # pairs; nothing is forecast beyond
 
 Outcome = Literal["pass", "fail", "invalid"]
 _MOST_SHARE = 3.0  # of the case's reduction: beyond it nothing is told apart
@@ -184,22 +182,6 @@ def _bisected(shown: Callable[[float], bool], inside: float, outside: float) -> 
         mid = 0.5 * (inside + outside)
         inside, outside = (mid, outside) if shown(mid) else (inside, mid)
     return inside
-
-
-def first_reached(reached: Callable[[int], bool]) -> int | None:
-    """The least number for which a claim that only grows is reached; None beyond a million."""
-    if reached(0):
-        return 0
-    high = 1
-    while not reached(high):
-        high *= 2
-        if high > _FAR:
-            return None
-    low = high // 2
-    while high - low > 1:
-        mid = (low + high) // 2
-        low, high = (low, mid) if reached(mid) else (mid, high)
-    return high
 
 
 def _rate(cells: Sequence[int], failed: Floats) -> float:

@@ -12,6 +12,7 @@ from reroll.check import Outcome
 from reroll.engine import DEAD_AFTER
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
+from reroll.freshness import came_back, look_back, overdue, still_fresh, stopped_by_us
 from reroll.keeping import Keeper, UnderWay
 from reroll.models.model import Draw
 from reroll.models.stepped import is_cut
@@ -73,6 +74,8 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
                 draws.append(Draw(request, at.case.id, indices[k], seed))
                 home[id(draws[-1])] = at
     errors: list[str] = []
+    for at, indices in reserved:
+        look_back(session, at, indices)
     program_id = session.project.program.id
     keeper = way.keeper if way else keeper_of(session)
     taken = [draw.index for draw in draws]
@@ -80,7 +83,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         way.open.update(taken)
 
     def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
-        if _mute(sample) and not is_cut(sample):
+        if _mute(sample) and not stopped_by_us(sample):
             errors.append(sample.error or "")
         # Stored before it is judged: a completion costs money, and a check may crash or change later.
         new = _new(session, home[id(draw)], program_id, draw, sample)
@@ -89,11 +92,15 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
             stored.add_done_callback(lambda done: way.close([draw.index], done))
         return stored
 
+    def cut(draw: Draw, seconds: float) -> None:
+        if (hung := overdue(session, seconds)) is not None:
+            settled(draw, hung)
+
     purse = session.spent.purse
     enough = purse.shut if purse else None
     width = session.options.concurrency or session.model.concurrency
     drawing = asyncio.ensure_future(
-        session.engine(session.model, draws, width, settled, deadline=deadline, enough=enough)
+        session.engine(session.model, draws, width, settled, deadline=deadline, enough=enough, on_cut=cut)
     )
     try:
         await session.until_done(drawing)
@@ -108,6 +115,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
             if way:
                 way.close(taken)
     _still_alive(session, errors)
+    still_fresh(session)
 
 
 def keeper_of(session: Session) -> Keeper:
@@ -121,6 +129,9 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
     session.spent.add(sample, at.control)
     session.made += 1
     session.got_through |= not _mute(sample)
+    copy = False
+    if sample.completion is not None:
+        copy = came_back(session, sample)
     return NewSample(
         sample,
         request_id=at.request_id,
@@ -129,7 +140,7 @@ def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sampl
         program_id=program_id,
         case_id=at.case.id,
         variant=at.variant or session.variant,
-        source="refused" if refused else "cut" if is_cut(sample) else "draw",
+        source="refused" if refused else "cut" if is_cut(sample) else "copy" if copy else "draw",
     )
 
 
@@ -138,9 +149,9 @@ def _keep(session: Session, new: Sequence[NewSample]) -> None:
     session.at_hand.add(stored for _, stored in placed if stored is not None and stored.source == "draw")
     for one, (stored, _) in zip(new, placed, strict=True):
         if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
-            if one.source != "cut":  # stopped in the middle, which says nothing about the server
+            if not stopped_by_us(one.sample):  # which says nothing about the server
                 session.silent = [*session.silent, [stored]] if _mute(one.sample) else []
-        elif session.silent and one.source != "cut":
+        elif session.silent and not stopped_by_us(one.sample):
             session.silent[-1].append(stored)
 
 

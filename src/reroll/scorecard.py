@@ -12,12 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reroll.evidence import Est
+from reroll.evidence import Est, first_reached
 from reroll.paired import better_log_e, difference_interval, difference_limit, pair_threshold
 from reroll.reduction import (
     Pairs,
     difference_log_e,
-    first_reached,
     generalisation,
     generalisation_log_e,
     reduction,

@@ -22,6 +22,7 @@ from reroll.models.stepped import calls_at_most
 from reroll.program import Program, Request
 from reroll.project import Project
 from reroll.purse import Purse
+from reroll.replies import Replies
 from reroll.runs import PAGE, Judged, Room, Runs
 from reroll.sample import Sample
 from reroll.store import Store, StoredSample
@@ -186,6 +187,9 @@ class Session:
     silent: list[list[str]] = field(default_factory=list)  # the last calls in a row without a completion: their ids
     got_through: bool = False  # whether any call of this command brought a completion
     made: int = 0  # calls that this session settled; `spent` may be shared with other variants
+    longest: float = 0.0  # seconds that its slowest answer took, our own waits apart
+    answers: int = 0  # calls that brought a completion
+    copies: int = 0  # the last calls in a row whose answer had come before
     fresh: bool = False  # start every case's series anew
     started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
     since: int = 0  # `seq` of the reported sample: it and what came before were known to the reporter
@@ -197,13 +201,15 @@ class Session:
     engine: Engine = run_draws  # where its draws are made
     room: Room = field(default_factory=Room)  # for whole runs in memory
     at_hand: AtHand = field(default_factory=AtHand)  # what was stored a moment ago
+    replies: Replies = field(default_factory=Replies)  # answers that came before, by the server's name for them
     exhausted: ModelError | None = None  # a recording has no more rows: an end like a budget's
     beside: list[Session] = field(default_factory=list)  # made from this one by `like`: what stops it stops them
 
     def like(self, **changes: Any) -> Session:
         """This session with another model, variant or options. It spends what this one does and stops with it, and
         keeps count of its own whether its model answers."""
-        other = replace(self, **changes, silent=[], got_through=False, made=0, drawing=set(), exhausted=None, beside=[])
+        anew: dict[str, Any] = {"silent": [], "drawing": set(), "beside": [], "got_through": False, "exhausted": None}
+        other = replace(self, **{**anew, "made": 0, "longest": 0.0, "answers": 0, "copies": 0, **changes})
         self.beside.append(other)
         return other
 

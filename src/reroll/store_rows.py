@@ -51,7 +51,7 @@ __all__ = [
 
 JSON = Any  # what json.loads returns
 Row = Mapping[str, Any]
-Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "replay", "continued", "judge"]
+Source = Literal["draw", "imported", "reported", "refused", "outage", "cut", "copy", "replay", "continued", "judge"]
 
 
 @dataclass(frozen=True, slots=True)

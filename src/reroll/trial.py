@@ -15,9 +15,9 @@ from reroll.case import Case
 from reroll.engine import run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.fix import Fix
-from reroll.models.model import Draw, Model
+from reroll.models.model import Draw, Model, bare
 from reroll.models.shared import SharedModel
-from reroll.models.stepped import SteppedModel, around, calls_at_most
+from reroll.models.stepped import around, calls_at_most
 from reroll.program import Program, content_id
 from reroll.reduction import Pairs, pairs_of
 from reroll.runner import crashing_check, draw_at
@@ -144,7 +144,7 @@ class Trial:
         before, after = self.baseline.program, session.project.program
         found = Variant(name, session, fix, shared=only_adds_steps(before, after))
         if found.shared:
-            model: Model = SharedModel(_bare(session.model), lambda draw: self._first(found, draw))
+            model: Model = SharedModel(bare(session.model), lambda draw: self._first(found, draw))
             # Only here can a draw be given what is there already: actors of a cluster open the model anew.
             found.session = session.like(model=around(model, after, session.checker), engine=run_draws)
         found.ties = {
@@ -411,7 +411,3 @@ class Trial:
         if sent.id("") != draw.request.id(""):
             return None
         return replace(one.stored.sample, fingerprint=f"{PAIR}{index}")
-
-
-def _bare(model: Model) -> Model:
-    return model.inner if isinstance(model, SteppedModel) else model

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from reroll.program import Request
 from reroll.sample import Sample, made_often
 
-__all__ = ["Capabilities", "Draw", "Model", "bare", "sent_away"]
+__all__ = ["Capabilities", "Draw", "Model", "Wrapping", "bare", "sent_away"]
 
 sent_away: ContextVar[Callable[[Awaitable[None]], Awaitable[None]] | None] = ContextVar("sent_away", default=None)
 """What a wire awaits with its pause when the server sent a draw away (429, 529): others may go meanwhile."""
@@ -83,6 +83,28 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Wrapping:
+    """A model around another one, `inner`: what it does not say itself is said by that one."""
+
+    inner: Model
+    identity: str
+
+    @property
+    def priced(self) -> bool:
+        return self.inner.priced
+
+    async def check(self) -> None:
+        """Return if the model inside can be reached. Raises: ModelError."""
+        await self.inner.check()
+
+    async def probe(self) -> Capabilities:
+        """What the model inside can do."""
+        return await self.inner.probe()
+
+    async def close(self) -> None:
+        await self.inner.close()
 
 
 def bare(model: Model) -> Model:

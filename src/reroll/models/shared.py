@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from reroll.models.model import Capabilities, Draw, Model
+from reroll.models.model import Draw, Model, Wrapping
 from reroll.program import Request
 from reroll.sample import Sample
 from reroll.step_record import taken
@@ -16,7 +16,7 @@ __all__ = ["SharedModel", "stored_first"]
 First = Callable[[Draw], Sample | None]
 
 
-class SharedModel:
+class SharedModel(Wrapping):
     """`inner`, except that the first call of a draw is answered by what `first` has for it, free of charge.
 
     Put it under the steps: `around(SharedModel(inner, first), program, checker)`. Then the draw goes through the
@@ -35,21 +35,6 @@ class SharedModel:
 
     def __repr__(self) -> str:
         return f"<{self.identity}, shared>"
-
-    @property
-    def priced(self) -> bool:
-        return self.inner.priced
-
-    async def check(self) -> None:
-        """Return if the model inside can be reached. Raises: ModelError."""
-        await self.inner.check()
-
-    async def probe(self) -> Capabilities:
-        """What the model inside can do."""
-        return await self.inner.probe()
-
-    async def close(self) -> None:
-        await self.inner.close()
 
     async def draw(self, draw: Draw) -> Sample:
         """What is there already for this call; else a call."""

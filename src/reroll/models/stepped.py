@@ -11,7 +11,7 @@ from reroll.case import Case
 from reroll.check import Check, Outcome
 from reroll.checking import Checker
 from reroll.errors import RerollError, UsageError
-from reroll.models.model import Capabilities, Draw, Model
+from reroll.models.model import Draw, Model, Wrapping
 from reroll.numbers import counts
 from reroll.program import Program, Request, content_id, ordered
 from reroll.sample import Sample, Usage
@@ -50,7 +50,7 @@ class ProjectHooks:
             self.checker.not_given_up(function)
 
 
-class SteppedModel:
+class SteppedModel(Wrapping):
     """`inner` with steps around it. A draw makes as many calls as the steps ask for, one after the other.
 
     Its samples are what comes out: attempts of all calls, their usage added up, and in `raw` every call with what
@@ -73,21 +73,6 @@ class SteppedModel:
 
     def __repr__(self) -> str:
         return f"<{self.identity}>"
-
-    @property
-    def priced(self) -> bool:
-        return self.inner.priced
-
-    async def check(self) -> None:
-        """Return if the model inside can be reached. Raises: ModelError."""
-        await self.inner.check()
-
-    async def probe(self) -> Capabilities:
-        """What the model inside can do."""
-        return await self.inner.probe()
-
-    async def close(self) -> None:
-        await self.inner.close()
 
     async def draw(self, draw: Draw) -> Sample:
         """One draw through the steps. A call, check or patch that fails is a sample with an error.

@@ -1,0 +1,75 @@
+"""Whether what comes back tells anything: an answer that came before does not, and a call that hung does."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from reroll.engine import DEAD_AFTER
+from reroll.errors import NotCompleted
+from reroll.models.stepped import is_cut
+from reroll.sample import Sample
+from reroll.session import Session, Slots
+
+__all__ = ["came_back", "look_back", "overdue", "still_fresh", "stopped_by_us"]
+
+# A call that was stopped after so many times what the slowest of so many answers took was not going to come like them.
+OVERDUE, ENOUGH = 2.0, 4
+HUNG = "no answer for "
+STORED, PLACES = 8, 64  # so many stored answers, of so many places, are known when a command goes on
+
+
+def came_back(session: Session, sample: Sample) -> bool:
+    """Whether this answer came before. From now on it has, and how long it took is known."""
+    copy = session.replies.learn(sample)
+    session.copies = session.copies + 1 if copy else 0
+    if not copy:
+        session.answers += 1
+        session.longest = max(session.longest, sum(attempt.seconds for attempt in sample.attempts))
+    return copy
+
+
+def look_back(session: Session, at: Slots, indices: range) -> None:
+    """Know some of the answers that earlier commands stored here, before these draws of it are made."""
+    looked, place = session.replies.looked, (at.request_id, at.series)
+    if place in looked or len(looked) >= PLACES:
+        return
+    looked.add(place)
+    if not indices or indices[0] == 0:
+        return
+    source: Literal["draw"] = "draw"
+    for newest in (False, True):
+        for one in session.store.samples(
+            request_id=at.request_id, series=at.series, source=source, payload=True, limit=STORED, newest=newest
+        ):
+            if one.sample.completion is not None:
+                came_back(session, one.sample)
+    session.copies = 0
+
+
+def overdue(session: Session, seconds: float) -> Sample | None:
+    """What a call comes to that had not come back when it was stopped, after so many seconds with the server.
+
+    None: it is left out, as if it had not been made. Not so one that hung: where failing calls are those that
+    hang, whoever stops and goes on would never see one.
+    """
+    if session.answers < ENOUGH or seconds <= OVERDUE * session.longest:
+        return None
+    return Sample(error=f"{HUNG}{seconds:.1f} s, when it was stopped; no other took more than {session.longest:.1f} s")
+
+
+def stopped_by_us(sample: Sample) -> bool:
+    """Whether it was we who ended it, which says nothing about whether the server is there."""
+    return is_cut(sample) or (sample.error or "").startswith(HUNG)
+
+
+def still_fresh(session: Session) -> None:
+    """Raises: NotCompleted when the server only says again what it said before."""
+    if session.copies < DEAD_AFTER:
+        return
+    copies, session.copies = session.copies, 0
+    raise NotCompleted(
+        f"{session.model.name} gave {copies} answers in a row that it had given before, under the very names that "
+        "they had then: something on the way (a cache) hands stored answers out, and those tell nothing; switch it "
+        "off, or see whether --fresh with --seed 1, which makes every request another one, gets past it",
+        slug="stored-answers",
+    )
