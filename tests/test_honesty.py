@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from reroll.answer import Reference
-from reroll.conclude import certify_section, luck_section
+from reroll.conclude import bounds, certify_section, luck_section
 from reroll.store import Store
-from reroll.words import bounds, reply
+from reroll.words import reply
 from tests.background import by_number, in_background, in_turn, reroll, reroll_apart, write_project
 from tests.fake_server import answer, error
 

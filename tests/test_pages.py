@@ -220,6 +220,7 @@ def test_a_page_does_not_move_while_an_answer_is_on_its_way(visit: Tab) -> None:
     visit.page.click("text=Measure it")
     visit.page.wait_for_selector(".ask", timeout=4 * SECONDS)
     asked = visit.page.locator(".ask").get_attribute("data-asked")
+    assert "in this case a person says what is right" in visit.text(".ask")
     visit.page.evaluate("document.querySelector('.ask form').target = '_blank'")  # the reply comes elsewhere
     with visit.page.context.expect_page() as opened:
         visit.page.click("text=No, wrong")

@@ -13,7 +13,7 @@ import pytest
 
 from reroll.check import Check, Outcome, Surroundings
 from reroll.errors import UsageError
-from reroll.person import by_asking, by_command
+from reroll.person import LABEL, WHY_CHECK, WHY_LABEL, by_asking, by_command, question_about
 from reroll.sample import Completion, Sample
 from reroll.store import Store
 from tests.background import in_background, in_turn, reroll, write_project
@@ -56,6 +56,13 @@ def test_a_command_that_does_not_exist_is_refused_before_any_call() -> None:
 def test_a_person_is_asked_again_until_they_say_one_of_the_words() -> None:
     replies = iter(["what?", "", "fail"])
     assert by_asking(lambda *_: next(replies))(CHECK, SAMPLE, Surroundings()).outcome == "fail"
+
+
+@pytest.mark.parametrize(("name", "why"), [("polite", WHY_CHECK), (LABEL, WHY_LABEL)])
+def test_whoever_is_asked_is_told_why(name: str, why: str) -> None:
+    check, told = Check.of("person", "Is this polite?", name=name), []
+    by_asking(lambda *asked: told.append(asked[-1]) or "pass")(check, SAMPLE, Surroundings())
+    assert [*told, question_about(check, SAMPLE, Surroundings())["why"]] == [why, why]
 
 
 def test_a_case_without_checks_is_judged_by_the_person_once_per_run(tmp_path: Path, capsys: Any) -> None:
@@ -111,9 +118,9 @@ def test_a_person_who_stops_at_the_question_has_judged_nothing(tmp_path: Path, h
             text=True,
         )
         os.close(terminal)
-        until(screen, "[p/f/u]: ")
+        assert WHY_CHECK in until(screen, "[p/f/u]: ")
         os.write(screen, b"f\n")
-        until(screen, "[p/f/u]: ")
+        assert "You are asked" not in until(screen, "[p/f/u]: ")  # once is enough
         if how == "Ctrl-C":
             process.send_signal(signal.SIGINT)
         else:

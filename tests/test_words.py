@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from reroll.answer import CertifySection, NotExamined, Pair, Price, Reference, VariantRate
 from reroll.compare import compare_path
-from reroll.conclude import certify_section, luck_section, rate_of
-from reroll.words import bounds, compare_reply, headline, pair_bounds, reply
+from reroll.conclude import bounds, certify_section, luck_section, rate_of
+from reroll.words import compare_reply, headline, pair_bounds, reply
 
 CONTROLS = Reference(0.036, "controls", 0, 100, 0.05)
 GIVEN = Reference(0.02, "given")

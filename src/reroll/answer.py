@@ -46,7 +46,8 @@ OutcomeWord = Literal["pass", "fail", "invalid"]
 @dataclass(frozen=True, slots=True)
 class Rate:
     """A failure rate. `n` counts every settled sample, `invalid` those that nobody could judge;
-    `low` takes each invalid as a pass, `high` as a failure."""
+    `low` takes each invalid as a pass, `high` as a failure. In an answer the interval is what runs and verdicts leave
+    together; it is wrong with chance `alpha` at most, those of the verdicts that narrowed it included."""
 
     failures: int
     n: int

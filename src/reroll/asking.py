@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reroll.arguments import Spending
@@ -121,7 +121,7 @@ def person_of(spending: Spending) -> Person | None:
         return _instead
     if spending.person is not None:
         return by_command(spending.person)
-    return by_asking(_ask_about) if _somebody() else None
+    return by_asking(_ask_about()) if _somebody() else None
 
 
 def asks_on_screen(spending: Spending, case: Case) -> bool:
@@ -129,15 +129,23 @@ def asks_on_screen(spending: Spending, case: Case) -> bool:
     return spending.person is None and case.asks_a_person
 
 
-def _ask_about(question: str, text: str, inputs: Mapping[str, Any]) -> str:
-    from rich.console import Console
+def _ask_about() -> Callable[[str, str, Mapping[str, Any], str], str]:
+    """What asks at the terminal; why is said before the first question alone."""
+    said: set[str] = set()
 
-    from reroll.render.terminal import show_question
+    def ask(question: str, text: str, inputs: Mapping[str, Any], why: str) -> str:
+        from rich.console import Console
 
-    show_question(question, text, inputs, Console(file=sys.stderr, highlight=False))
-    while (word := ANSWERS.get(typed("pass, fail or unsure [p/f/u]: ").strip().lower(), "")) == "":
-        print("Type p where it is right, f where it is wrong, u where you cannot tell; Ctrl-C stops.", file=sys.stderr)
-    return word
+        from reroll.render.terminal import show_question
+
+        show_question(question, text, inputs, Console(file=sys.stderr, highlight=False), "" if why in said else why)
+        said.add(why)
+        while (word := ANSWERS.get(typed("pass, fail or unsure [p/f/u]: ").strip().lower(), "")) == "":
+            words = "Type p where it is right, f where it is wrong, u where you cannot tell; Ctrl-C stops."
+            print(words, file=sys.stderr)
+        return word
+
+    return ask
 
 
 # -- prices ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Literal
 from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, Rate, to_json
 from reroll.case import Case
 from reroll.caveats import about_runs, cut_short, earlier_tests, these_cases, why_stopped
-from reroll.conclude import claim_section, rate_of
+from reroll.conclude import agreeing_claim, claim_section, rate_of
 from reroll.dependence import about_stretches
 from reroll.errors import NotCompleted, UsageError
 from reroll.evidence import Evidence
@@ -255,8 +255,11 @@ def _concluded(
         for claim in claims
     ]
     outcomes = _outcomes(goal, _Claim(None, _where(None, places), claims[0].plan), runs)
-    checks = tuple(CheckClaim(c.check or "", s) for c, s in zip(claims, sections, strict=True) if c.check is not None)
-    certify = _together(sections, rate_of(outcomes, session.options.alpha)) if checks else sections[0]
+    together = rate_of(outcomes, session.options.alpha)
+    total = _total(sections, together if goal.each_check else None)
+    shown = [agreeing_claim(section) for section in sections]
+    checks = tuple(CheckClaim(c.check or "", s) for c, s in zip(claims, shown, strict=True) if c.check is not None)
+    certify = _together(shown, together) if checks else shown[0]
     counted = _counted(goal, runs)
     program = session.project.program
     stopped = broken or _why(session, goal, claims, sections, runs)
@@ -272,7 +275,7 @@ def _concluded(
         # Before the cost: a judge may be asked for them about runs that do not count.
         caveats=tuple(_caveats(session, goal, places, counted, checks or (CheckClaim("", certify),))),
         cost=session.spent.cost(),
-        alpha_total=_total(certify, checks),
+        alpha_total=total,
         outcomes=outcomes,
         stopped=stopped,
         finished=not broken and not session.stopped and not cut_short(session, certify.verdict),
@@ -281,10 +284,13 @@ def _concluded(
     return answer
 
 
-def _total(certify: CertifySection, checks: Sequence[CheckClaim]) -> float:
-    """The chance that a verdict or the interval beside it is ever wrong; rates of single cases stand by themselves."""
-    intervals = certify.rate.alpha + sum(c.certify.rate.alpha for c in checks)
-    return round(min(1.0, certify.alpha + intervals), 12)
+def _total(sections: Sequence[CertifySection], together: Rate | None) -> float:
+    """The chance that a verdict or an interval is ever wrong; rates of single cases stand by themselves.
+
+    together: how often any check fails, where each is claimed alone.
+    """
+    intervals = sum(s.rate.alpha for s in sections) + (0.0 if together is None else together.alpha)
+    return round(min(1.0, sum(s.alpha for s in sections) + intervals), 12)
 
 
 def _together(sections: Sequence[CertifySection], rate: Rate) -> CertifySection:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
@@ -25,7 +25,7 @@ from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, series_of, slots, too_dear
 from reroll.side_by_side import all_of, draw_side_by_side
 from reroll.suite import suite_estimate
-from reroll.words import brief, compare_reply
+from reroll.words import brief, compare_reply, pair_bounds
 
 __all__ = ["Compare", "compare_variants"]
 
@@ -311,7 +311,7 @@ def _pair(a: str, b: str, found: Compared, *, over: bool) -> Pair:
         "no_different": found.log_e_no_different or 0.0,
         "undecided": max(found.log_e_better, found.log_e_worse),
     }[found.verdict]
-    return Pair(
+    pair = Pair(
         a=a,
         b=b,
         verdict=found.verdict,
@@ -323,6 +323,10 @@ def _pair(a: str, b: str, found: Compared, *, over: bool) -> Pair:
         pairs_needed=None if over and found.pairs_needed else found.pairs_needed,
         unit=found.unit,
     )
+    if pair.difference.value is None:
+        return pair
+    low, high = pair_bounds(pair)  # what verdict and interval say together, as every screen says it
+    return replace(pair, difference=replace(pair.difference, low=low, high=high))
 
 
 def _why(table: _Table, rounds: Sequence[Mapping[str, OutcomeWord]]) -> str:

@@ -37,6 +37,9 @@ from reroll.verdict import (
 
 __all__ = [
     "Seen",
+    "agreeing",
+    "agreeing_claim",
+    "bounds",
     "certify_read",
     "certify_section",
     "changed",
@@ -149,6 +152,72 @@ def changed(verdict: str, rate: Rate, bound: float) -> bool:
     that holds at any time and lies beyond the bound says that the rate was not the same throughout.
     """
     return (verdict in BELOW and rate.low >= bound) or (verdict in ABOVE and rate.high <= bound)
+
+
+def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[float, float]:
+    """All that the answer shows about the failure rate, its verdicts included.
+
+    The interval alone may be wider than a verdict next to it; both hold at once with the chances
+    of error added, and `alpha_total` adds them.
+    """
+    return _within(luck.rate, luck, certify)
+
+
+def agreeing(
+    luck: LuckSection, certify: CertifySection | NotExamined
+) -> tuple[LuckSection, CertifySection | NotExamined]:
+    """The two with the one interval that both verdicts and the runs leave, so that every screen and file says the same.
+
+    The interval's alpha grows by that of each verdict that narrowed it. To be called once the answer's alphas are added
+    up; what agrees already stays as it is.
+    """
+    rate = _narrowed(luck.rate, luck, certify)
+    works = luck.second_try_works
+    if works.value is not None:
+        works = replace(works, low=1 - rate.high, high=1 - rate.low)
+    certify = certify if isinstance(certify, NotExamined) else replace(certify, rate=rate)
+    return replace(luck, rate=rate, second_try_works=works), certify
+
+
+def agreeing_claim(certify: CertifySection) -> CertifySection:
+    """The same of a claim that stands alone."""
+    return replace(certify, rate=_narrowed(certify.rate, certify))
+
+
+def _claimed(section: LuckSection | CertifySection | NotExamined) -> tuple[float, float]:
+    """Between which failure rates a verdict alone says that the truth lies."""
+    low, high = 0.0, 1.0
+    if isinstance(section, LuckSection):
+        reference = section.reference_rate
+        if reference is not None and section.verdict == "worse_than_reference":
+            low = reference
+        if reference is not None and section.verdict == "bad_luck":
+            high = not_worse_rate(reference)
+        if section.verdict == "not_reproduced":
+            high = section.tolerable if reference is None else not_worse_rate(reference)
+    elif isinstance(section, CertifySection):
+        low = 1 - section.target if section.verdict == "not_met" else low
+        high = 1 - section.target if section.verdict == "met" else high
+    return low, high
+
+
+def _within(rate: Rate, *sections: LuckSection | CertifySection | NotExamined) -> tuple[float, float]:
+    claimed = [_claimed(section) for section in sections]
+    low, high = max(rate.low, *(one for one, _ in claimed)), min(rate.high, *(one for _, one in claimed))
+    # Where a verdict fell first and later runs say otherwise, only the interval speaks.
+    return (low, high) if low < high else (rate.low, rate.high)
+
+
+def _narrowed(rate: Rate, *sections: LuckSection | CertifySection | NotExamined) -> Rate:
+    low, high = _within(rate, *sections)
+    if (low, high) == (rate.low, rate.high):
+        return rate
+    alpha = rate.alpha
+    for section in sections:
+        least, most = _claimed(section)
+        if not isinstance(section, NotExamined) and (least > rate.low or most < rate.high):
+            alpha += section.alpha
+    return replace(rate, low=low, high=high, alpha=round(min(1.0, alpha), 12))
 
 
 def _standing_luck(verdict: LuckWord, rate: Rate, reference: Reference, tolerable: float) -> LuckWord:

@@ -24,6 +24,7 @@ from reroll.causing import why_it_fails
 from reroll.caveats import about_reference, about_runs, about_verdicts, cut_short, why_stopped
 from reroll.conclude import (
     Seen,
+    agreeing,
     certify_read,
     certify_section,
     luck_read,
@@ -209,7 +210,7 @@ def _answer(
     reasons: tuple[CauseSection | NotExamined, DudSection | NotExamined, Tried | NotExamined],
 ) -> Answer:
     cause, dud, helps = reasons
-    luck, certify = found.luck, found.certify
+    luck, certify = agreeing(found.luck, found.certify)
     tried = helps if isinstance(helps, Tried) else None
     outcomes, at = runs.words(), slots(session, asked.case)
     program = session.project.program
@@ -248,7 +249,7 @@ def _answer(
             cause=cause,
             helps="" if tried is None else helps_sentence(tried),
         ),
-        alpha_total=sum_of_alphas(luck, certify, dud, cause, 0.0 if tried is None else alpha_of(tried)),
+        alpha_total=sum_of_alphas(found.luck, found.certify, dud, cause, 0.0 if tried is None else alpha_of(tried)),
         outcomes=outcomes,
         samples=three_samples(runs.said, outcomes, lambda k: _seen(runs[k])),
         stopped=broken or found.stopped,

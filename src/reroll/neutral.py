@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reroll.draft import Draft, draft_of
@@ -11,9 +12,10 @@ from reroll.factor import Factor, Level, Place
 from reroll.fillers import filler, plainer
 from reroll.program import Program, Request
 
-__all__ = ["loosened", "neutral_request", "text_at"]
+__all__ = ["loosened", "neutral_request", "sent_at", "text_at"]
 
 JSON = Any
+FROM, TO = "\ue000", "\ue001"  # of the private use area: no request means anything by them
 NARROWING = (
     "enum",
     "const",
@@ -88,6 +90,37 @@ def text_at(draft: Draft, place: Place) -> str | None:
     except (KeyError, IndexError):
         return None
     return None
+
+
+def sent_at(
+    program: Program,
+    inputs: Mapping[str, JSON],
+    history: tuple[Mapping[str, JSON], ...],
+    factor: Factor,
+    words: str = "",
+) -> tuple[tuple[int, int, int], ...]:
+    """Where a factor stands in the messages as they are sent: which message, from which character to which.
+
+    words: only where these stand in it. Empty where it is no text in a message.
+    """
+    found: list[tuple[int, int, int]] = []
+    for one in factor.members or (factor,):
+        text = text_at(draft_of(program, inputs, history), one.place) or ""
+        start, end = one.span or (0, len(text))
+        pieces = [m.span() for m in re.finditer(re.escape(words), text) if start <= m.start() and m.end() <= end]
+        for a, b in pieces if words else [(start, end)]:
+            draft = draft_of(program, inputs, history)
+            if a < b <= len(text) and not {FROM, TO} & set(text):
+                _put(draft, one.place, f"{text[:a]}{FROM}{text[a:b]}{TO}{text[b:]}")
+                found += _between(draft.request().body.get("messages"))
+    return tuple(found)
+
+
+def _between(messages: JSON) -> Iterator[tuple[int, int, int]]:
+    for k, message in enumerate(messages if isinstance(messages, list) else ()):
+        said = message.get("content") if isinstance(message, Mapping) else None
+        if isinstance(said, str) and FROM in said and TO in said:
+            yield k, said.index(FROM), said.index(TO) - 1
 
 
 def _put(draft: Draft, place: Place, text: str | None) -> None:

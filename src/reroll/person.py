@@ -15,10 +15,12 @@ from reroll.errors import UsageError
 from reroll.match import clean
 from reroll.sample import Sample
 
-__all__ = ["LABEL", "Person", "by_asking", "by_command", "outcome_of", "question_about"]
+__all__ = ["LABEL", "WHY_CHECK", "WHY_LABEL", "Person", "by_asking", "by_command", "outcome_of", "question_about"]
 
 Person = Callable[[Check, Sample, Surroundings], Outcome]
 LABEL = "*label*"  # the name of a question that only tells how far the checks are right: it may stay open
+WHY_LABEL = "You are asked because a check can be wrong, too: what you say shows whether this one is."
+WHY_CHECK = "You are asked because in this case a person says what is right."
 WORDS = ("pass", "fail", "unsure")
 STOPPED = (-signal.SIGINT, 128 + signal.SIGINT)
 
@@ -60,15 +62,16 @@ def _run(words: Sequence[str], told: str) -> subprocess.CompletedProcess[str]:
         ) from None
 
 
-def by_asking(ask: Callable[[str, str, Mapping[str, Any]], str]) -> Person:
-    """A person who is shown a question, a completion and the case's input, until they say one of the three words.
+def by_asking(ask: Callable[[str, str, Mapping[str, Any], str], str]) -> Person:
+    """A person who is shown a question, a completion, the case's input and why they are asked, until they say one of
+    the three words.
 
     What `ask` raises goes on its way: nothing was judged then.
     """
 
     def answer(check: Check, sample: Sample, around: Surroundings) -> Outcome:
         question = check.value if isinstance(check.value, str) else "Is this right?"
-        while (word := ask(question, _text(sample), around.input).strip().lower()) not in WORDS:
+        while (word := ask(question, _text(sample), around.input, _why(check)).strip().lower()) not in WORDS:
             pass
         return outcome_of(word)
 
@@ -85,6 +88,10 @@ def outcome_of(said: str) -> Outcome:
     return Outcome("pass" if word == "pass" else "fail", f"a person says {word}")
 
 
+def _why(check: Check) -> str:
+    return WHY_LABEL if check.name == LABEL else WHY_CHECK
+
+
 def _text(sample: Sample) -> str:
     return "" if sample.completion is None else sample.completion.text
 
@@ -92,6 +99,7 @@ def _text(sample: Sample) -> str:
 def question_about(check: Check, sample: Sample, around: Surroundings) -> dict[str, Any]:
     """What a person is shown of one sample, as JSON."""
     return {
+        "why": _why(check),
         "question": check.value if isinstance(check.value, str) else None,
         "text": _text(sample),
         "tool_calls": [dict(c) for c in sample.completion.tool_calls] if sample.completion else [],

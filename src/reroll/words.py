@@ -17,12 +17,12 @@ from reroll.answer import (
     Reference,
     VariantRate,
 )
+from reroll.conclude import bounds
 from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.verdict import not_worse_rate
 
 __all__ = [
     "between_points",
-    "bounds",
     "brief",
     "certify_sentence",
     "compare_reply",
@@ -86,32 +86,6 @@ def reply(
         if len(said) > MOST_SENTENCES and least in said:
             said.remove(least)
     return " ".join(said[:MOST_SENTENCES])
-
-
-def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[float, float]:
-    """All that the answer shows about the failure rate, its verdicts included.
-
-    The interval alone may be wider than a verdict next to it; both hold at once with the chances
-    of error added, and `alpha_total` adds them.
-    """
-    low, high = luck.rate.low, luck.rate.high
-    if luck.reference_rate is not None and luck.verdict == "worse_than_reference":
-        low = max(low, luck.reference_rate)
-    if luck.reference_rate is not None and luck.verdict == "bad_luck":
-        high = min(high, not_worse_rate(luck.reference_rate))
-    if luck.verdict == "not_reproduced":
-        high = min(high, _ruled_out(luck))
-    if isinstance(certify, CertifySection) and certify.verdict == "not_met":
-        low = max(low, 1 - certify.target)
-    if isinstance(certify, CertifySection) and certify.verdict == "met":
-        high = min(high, 1 - certify.target)
-    # Where a verdict fell first and later runs say otherwise, only the interval speaks.
-    return (low, high) if low < high else (luck.rate.low, luck.rate.high)
-
-
-def _ruled_out(luck: LuckSection) -> float:
-    """The rate that a not_reproduced verdict has ruled out."""
-    return luck.tolerable if luck.reference_rate is None else not_worse_rate(luck.reference_rate)
 
 
 def reading_sentence(reading: Reading | None) -> str:

@@ -20,6 +20,7 @@ from reroll.answer import (
     Price,
     ShownSample,
 )
+from reroll.conclude import bounds
 from reroll.models.model import Capabilities
 from reroll.numbers import counts, interval_words, money, percent
 from reroll.probing import Change
@@ -45,7 +46,7 @@ from reroll.render.pieces import (
     usage_pieces,
 )
 from reroll.sample import Token, Usage
-from reroll.words import bounds, headline, mostly_fail
+from reroll.words import headline, mostly_fail
 
 __all__ = [
     "answer_lines",
@@ -160,10 +161,10 @@ def show_sample(
     pen.put(lines)
 
 
-def show_question(question: str, text: str, inputs: Mapping[str, Any], console: Console) -> None:
-    """Print what a person is asked about one completion: the question, the request, what came back."""
+def show_question(question: str, text: str, inputs: Mapping[str, Any], console: Console, why: str = "") -> None:
+    """Print what a person is asked about one completion: why, the question, the request, what came back."""
     pen = Pen(console)
-    lines = [Text(), *pen.wrap(pen.text(question, "bold"), 1)]
+    lines = [Text(), *(pen.wrap(pen.text(why), 1) if why else ()), *pen.wrap(pen.text(question, "bold"), 1)]
     for name, value in inputs.items():
         lines += pen.wrap(pen.join((f"{name}: ", "dim"), str(value)), 3, 5)
     bar = pen.text("   | ", "dim")

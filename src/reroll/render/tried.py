@@ -154,7 +154,8 @@ def _number(word: str, card: Card) -> str:
     shown = card.lookalikes if word == "spares_lookalikes" else card.control
     idle = harm.n - (shown.after.n if shown is not None else harm.n)
     pairs = counts("pair", harm.n) + (f", in {idle} of them it cannot act" if idle > 0 else "")
-    return f"{points(harm.value)} ({between_points(harm.low or -1.0, harm.high)}, {pairs})"
+    low = -1.0 if harm.low is None else harm.low
+    return f"{points(harm.value)} ({between_points(low, harm.high)}, {pairs})"
 
 
 def _share(of: str, gain: Est) -> str:

@@ -30,7 +30,7 @@ async def enter(request: Request) -> Response:
 async def name(request: Request) -> Response:
     """Whoever came by the link says what they are called."""
     form, who = await form_of(request), visitor_of(request)
-    said = " ".join(str(form.get("name", "")).replace("\0", "").split())[:MOST_NAME]
+    said = " ".join(str(form.get("name", "")).split())[:MOST_NAME]
     access: Access = request.app.state.access
     reply = RedirectResponse(local(str(form.get("back", ""))) or "/settings", 303)
     if who.runs_the_server:  # no cookie for others: it would outlive what let them in, or be another's name

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reroll.answer import Answer, CauseSection, CertifySection, DudSection, LuckSection
+from reroll.conclude import bounds
 from reroll.numbers import counts, percent
 from reroll.render.figures import (
     Figure,
@@ -19,7 +20,6 @@ from reroll.render.figures import (
     token_bars,
 )
 from reroll.walks import certify_walks, luck_walks
-from reroll.words import bounds
 
 __all__ = ["Draw", "of_again", "of_answer", "of_card", "of_cause", "of_forks"]
 

@@ -12,15 +12,17 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from reroll.answer import Answer, CauseSection, CertifySection, DudSection, LuckSection, NotExamined
+from reroll.case import Case
 from reroll.store import Store
 from reroll.store_rows_web import Finding
 
-__all__ = ["Gathered", "answer_of", "cause_of", "earlier_cause", "gathered", "newest"]
+__all__ = ["Gathered", "answer_of", "cause_of", "changed_since", "earlier_cause", "gathered", "newest", "standing"]
 
 ANSWERS = ("investigate", "rerun", "certify")
 BESIDE = ("cause", "forks", "try", "surprise", "futures", "phrase", "audit", "neighbours")
 MOST = 200  # findings of one case that are read for a page
 MOST_KEPT = 500  # answers that are kept in memory
+MOST_READ = 400  # answers that the home page looks into
 _ANSWER = TypeAdapter(Answer)
 _kept: OrderedDict[str, Answer | None] = OrderedDict()
 _reading = threading.Lock()
@@ -103,13 +105,8 @@ def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gather
     """
     every = _answers(store, case_id)
     own = [f for f in every if report_id is not None and f.report_id == report_id]
-    program = next((f.program_id for f in every if (a := _read(store, f.id)) is not None and _runs(a)), None)
-    program = program or (every[0].program_id if every else None)
-    read = [(f, _read(store, f.id)) for f in every if f.program_id == program or f in own]
-    answers = [(f, answer) for f, answer in read if answer is not None]
-    own_answers = [one for one in answers if one[0] in own and one[0].program_id == program]
-    others = own_answers or [one for one in answers if one[0].program_id == program] or answers
-    best = max(others, key=lambda one: (_runs(one[1]), one[0].made_us), default=None)
+    answers = _read_together(store, every, own)
+    best = _standing(answers, own)
     if best is None:
         last = next(iter(own or every), None)
         return Gathered(last, None, _beside(store, case_id, None if last is None else last.program_id))
@@ -119,6 +116,52 @@ def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gather
     answer = _filled(answer, [one for one in answers if one[0].program_id == finding.program_id])
     known = Gathered(finding, _completed(answer, finding, found), found, again)
     return replace(known, answer=_added_up(known))
+
+
+def standing(store: Store) -> dict[str, tuple[Finding, Answer | None]]:
+    """By case the answer that its page shows, whichever of its findings that is; without a run there is none.
+
+    Of very many findings only the newest are looked into; of a case that has none of these, it is the newest, unread.
+    """
+    every = [one for one in store.findings(command=ANSWERS) if one.case_id is not None]
+    found: dict[str, tuple[Finding, Answer | None]] = {}
+    of: dict[str, list[Finding]] = {}
+    for one in every[:MOST_READ]:
+        of.setdefault(str(one.case_id), []).append(one)
+    for case, looked_into in of.items():
+        best = _standing(_read_together(store, looked_into, ()), ())
+        if best is not None and _runs(best[1]):
+            found[case] = best
+    for one in every[MOST_READ:]:
+        if one.case_id not in of:
+            found.setdefault(str(one.case_id), (one, None))
+    return found
+
+
+def changed_since(case: Case, program_id: str | None, finding: Finding, answer: Answer | None) -> str:
+    """What is no longer as it was when this was found: `the program`, `the request`, `its checks`; empty: nothing."""
+    was = {} if answer is None else answer.case
+    if was.get("input", case.input) != case.input:
+        return "the request"
+    if program_id is not None and finding.program_id not in (None, program_id):
+        return "the program"
+    return "its checks" if list(was.get("checks", case.check_names())) != list(case.check_names()) else ""
+
+
+def _read_together(store: Store, every: Sequence[Finding], own: Sequence[Finding]) -> list[tuple[Finding, Answer]]:
+    """The answers of the program that was run last, and those of the report itself."""
+    program = next((f.program_id for f in every if (a := _read(store, f.id)) is not None and _runs(a)), None)
+    program = program or (every[0].program_id if every else None)
+    read = [(f, _read(store, f.id)) for f in every if f.program_id == program or f in own]
+    return [(f, answer) for f, answer in read if answer is not None]
+
+
+def _standing(answers: Sequence[tuple[Finding, Answer]], own: Sequence[Finding]) -> tuple[Finding, Answer] | None:
+    """The one with the most runs; a report's own before others, where it has a run of that program."""
+    program = next((f.program_id for f, answer in answers if _runs(answer)), None)
+    of_program = [one for one in answers if one[0].program_id == program] or answers
+    mine = [one for one in of_program if one[0] in own and _runs(one[1])]
+    return max(mine or of_program, key=lambda one: (_runs(one[1]), one[0].made_us), default=None)
 
 
 def newest(store: Store, command: str, case_id: str) -> tuple[Finding, dict[str, Any]] | None:

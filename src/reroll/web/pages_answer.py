@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from reroll.answer import NotExamined, Price
 from reroll.case import Case
+from reroll.conclude import bounds
 from reroll.errors import RerollError, UsageError
 from reroll.factors import factors_of
 from reroll.numbers import percent
@@ -20,11 +21,12 @@ from reroll.store import Store, StoredReport
 from reroll.store_rows_web import Job
 from reroll.web import figured
 from reroll.web.actions import PERSON_BUDGET, Offer, offer
-from reroll.web.gathered import Gathered, answer_of, gathered
+from reroll.web.blamed import request_with
+from reroll.web.gathered import Gathered, answer_of, changed_since, gathered
 from reroll.web.home import Home
 from reroll.web.plainly import fixes_sentence, place_of, token_sentence
 from reroll.web.view import WIDE, environment, page
-from reroll.words import bounds, certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
+from reroll.words import certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
 __all__ = ["CASE", "ROUTES", "can_be_fixed", "case_named", "project_now", "sent", "warm", "words_of"]
 
@@ -149,10 +151,12 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         listed=project is not None and any(one.id == case.id for one in project.cases),
         words=words_of(project, case),
         place=place_of(known.dud, known.found["forks"][1]) if known.dud and "forks" in known.found else None,
-        highlighted=[one.words for one in known.cause.factors] if known.cause else [],
-        stale=project is not None
-        and known.finding is not None
-        and known.finding.program_id not in (None, project.program.id),
+        request_said=[]
+        if project is None or known.cause is None
+        else request_with(project.program, case, sent(project.program, case), known.cause.factors),
+        changed=""
+        if project is None or known.finding is None
+        else changed_since(case, project.program.id, known.finding, known.answer),
     )
 
 

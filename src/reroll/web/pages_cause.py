@@ -9,6 +9,7 @@ from starlette.routing import Route
 from reroll.errors import RerollError
 from reroll.web import figured
 from reroll.web.actions import offer
+from reroll.web.blamed import request_with
 from reroll.web.gathered import cause_of, earlier_cause, gathered
 from reroll.web.home import Home
 from reroll.web.pages_answer import case_named, sent, words_of
@@ -37,11 +38,12 @@ def cause_page(request: Request) -> Response:
     if section is None and (earlier := earlier_cause(home.store, case.id)) is not None:
         before, section = earlier  # the program has changed since: what was found then is still what was found
     words: dict[str, str] = {}
-    messages, offers = [], {}
+    request_said, offers = [], {}
     try:
         project = home.project()
         words = words_of(project, case)
-        messages = list(sent(project.program, case))
+        named = section.factors if section else ()
+        request_said = request_with(project.program, case, sent(project.program, case), named)
         offers = {
             "cause": offer(
                 home, project, "cause", label="Look again, with fresh runs" if section else "Find out why", case=case.id
@@ -61,8 +63,7 @@ def cause_page(request: Request) -> Response:
         before=before,
         head=None if section is None else HEAD[section.verdict],
         words=words,
-        messages=messages,
-        highlighted=[one.words for one in section.factors] if section else [],
+        request_said=request_said,
         offers=offers,
         jobs=home.store.jobs(states=("waiting", "running"), case_id=case.id),
     )

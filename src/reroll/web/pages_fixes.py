@@ -81,7 +81,7 @@ def fixes_page(request: Request) -> Response:
         request,
         "fixes.html",
         figures=figures,
-        in_cards=True,
+        in_cards=len(cards) > 1,
         case=case,
         cards=cards,
         applied=applied,

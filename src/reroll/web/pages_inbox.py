@@ -18,12 +18,13 @@ from reroll.store_rows import clean
 from reroll.store_rows_web import Finding, Job
 from reroll.web.access import Refused, Visitor, form_of, visitor_of
 from reroll.web.actions import ACTIONS, ask, offer
+from reroll.web.gathered import changed_since, standing
 from reroll.web.home import Home
 from reroll.web.jobs import wake
 from reroll.web.reporting import free_budget, how_measured, input_names, report_of, said_once
 from reroll.web.view import page
 
-__all__ = ["ROUTES", "Row", "Shown", "rows"]
+__all__ = ["ROUTES", "Card", "Row", "Shown", "cards_of", "rows"]
 
 EACH_PAGE = 50
 MOST_FINDINGS = 5000  # that are looked through for reports without an answer of their own
@@ -114,19 +115,33 @@ def inbox(request: Request) -> Response:
     wanted = request.query_params.get("status", "")
     asked = request.query_params.get("before", "")
     before = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else None
-    return page(request, "inbox.html", shown=rows(home, wanted, before), wanted=wanted, cases=_cases(home))
+    return page(request, "inbox.html", shown=rows(home, wanted, before), wanted=wanted, cards=cards_of(home))
 
 
-def _cases(home: Home) -> Sequence[tuple[str, str, Finding | None]]:
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A case as the home page shows it. line: what its page says first; changed: what has changed since then."""
+
+    id: str
+    line: str
+    changed: str
+
+
+def cards_of(home: Home) -> Sequence[Card]:
+    """The project's cases, each with the answer that its own page shows."""
     try:
-        cases = home.project().cases
+        project = home.project()
     except RerollError:
         return []
-    newest: dict[str, Finding] = {}
-    for finding in home.store.findings(command=("investigate", "rerun", "certify")):
-        if finding.case_id is not None:
-            newest.setdefault(finding.case_id, finding)
-    return [(c.id, c.set, newest.get(c.id)) for c in cases if c.set == "case"]
+    known = standing(home.store)
+    cards = []
+    for case in project.cases:
+        if case.set == "case":
+            found = known.get(case.id)
+            line = "not measured yet" if found is None else found[0].line
+            since = "" if found is None else changed_since(case, project.program.id, *found)
+            cards.append(Card(case.id, line, since))
+    return cards
 
 
 def new_report(request: Request) -> Response:

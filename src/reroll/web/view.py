@@ -75,13 +75,6 @@ def marked(text: str, marks: Sequence[Sequence[int]] = (), kind: str = "fail", m
     return Markup("").join(out)
 
 
-def with_words(text: Any, words: Sequence[str], most: int = MOST_SHOWN) -> Markup:
-    """The text with every place marked at which one of these words stands."""
-    said = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-    found = [m.span() for word in words if word for m in re.finditer(re.escape(word), said)]
-    return marked(said, found, "fail", most)
-
-
 def prose(text: Any, words: Mapping[str, str] | None = None, most: int = MOST_SHOWN) -> Markup:
     """Sentences of reroll as HTML: what stands between backticks as code, parts of a request by their words.
 
@@ -157,7 +150,6 @@ def environment() -> Environment:
         prose=prose,
         est=est,
         counted=lambda n, thing: counts(thing, n),
-        with_words=with_words,
         described=described,
         moment=moment_words,
     )
