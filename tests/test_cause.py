@@ -332,6 +332,14 @@ def test_what_is_only_likely_is_called_by_its_words_too() -> None:
     )
 
 
+def test_that_nothing_was_found_says_how_often_such_a_search_sees_what_it_would() -> None:
+    said = cause_sentences(section("bad_luck", cleared=("system.1", "user.1"), smallest_visible=0.2))[0]
+    assert said == (
+        "None of the 2 parts that were looked at was found to carry the failure; one that adds 20 points or more would "
+        "have been seen in four of five such searches."
+    )
+
+
 def test_nothing_is_named_that_is_hardly_likely() -> None:
     unsure = section("undecided", suspects=(("system.1", 0.088), ("user.1", 0.05)))
     [said] = cause_sentences(unsure, known={"system.1": named("system.1")})

@@ -12,6 +12,7 @@ import numpy as np
 from reroll.answer import CauseSection
 from reroll.case import Case
 from reroll.caused import State
+from reroll.caveats import asked_before
 from reroll.errors import UsageError
 from reroll.factor import Factor, Factors
 from reroll.factors import factors_of
@@ -170,11 +171,18 @@ class Hunt:
     def keep(self, section: CauseSection, broken: str) -> None:
         """The decision with what it rests on, so that it can be replayed, and found again by a later report."""
         why = broken or self.why
-        remember_cause(self.session, self.case, section, self.state.doubt.names, self.screening.seqs, why, self.key)
+        names, seqs = self.state.doubt.names, self.screening.seqs
+        remember_cause(self.session, self.case, section, names, seqs, why, self.key, self.series)
+
+    @property
+    def series(self) -> str:
+        """What tells this search from others for the same case: begun anew, or with other suspicions."""
+        return " ".join((self.screening.series, *sorted(self.asked.suspects)))
 
     def caveats(self, section: CauseSection) -> list[str]:
         """What a reader must know besides."""
-        said = []
+        asked, how = "which part carries it", "from zero or with other suspicions"
+        said = list(asked_before(self.session, CAUSE, self.case.id, self.series, section.alpha, asked, how))
         stage = self.state.named
         if stage is not None and stage.note:
             said.append(f"the words were {stage.note}, which asks for something else; another wording may differ")
