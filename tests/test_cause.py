@@ -20,6 +20,7 @@ from reroll.check import Check
 from reroll.cli import main
 from reroll.evidence import Est
 from reroll.program import Request
+from reroll.store import Store
 
 
 @pytest.fixture
@@ -172,6 +173,12 @@ def test_a_hunch_is_held_against_fresh_runs_and_the_answer_says_whether_it_held(
     found = cause(folder, capsys, "--suspect", wrong)
     assert found["hunch"] == {"factor": wrong, "held": False}
     assert {one["id"] for one in found["factors"]} <= cue.ids
+    assert any("has been asked of this case 2 times" in caveat for caveat in found["caveats"])
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        first, second = (d.samples for d in store.decisions(rule="cause/1"))
+        proof = {s.seq for s in store.samples() if s.series.endswith(f"proof {wrong}") and s.seq in set(second)}
+    assert len(proof) >= found["calls"]["verify"] > 0, "what was seen before the hunch is no proof of it"
+    assert not proof & set(first)
 
 
 def test_a_later_report_with_the_same_cause_is_recognised(

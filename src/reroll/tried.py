@@ -296,7 +296,8 @@ def _caveats(asked: Asked, cards: Sequence[Card], trials: Sequence[Trial]) -> li
     if again := _tried_before(asked):
         said.append(
             f"{counts('fix', again)} had been tried on this case before; the best of many tries looks better than it "
-            "is, and each has this chance of error of its own"
+            "is, and each has this chance of error of its own; one that was written after looking at how those did on "
+            "the held-out neighbours was fitted to them, and new ones (`reroll neighbours`) would tell"
         )
     if anew := _tried_anew(asked, trials):
         said.append(
