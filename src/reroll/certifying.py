@@ -12,6 +12,7 @@ from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, Rate,
 from reroll.case import Case
 from reroll.caveats import about_runs, cut_short, earlier_tests, these_cases, why_stopped
 from reroll.conclude import agreeing_claim, claim_section, rate_of
+from reroll.dependence import about_stretches
 from reroll.errors import NotCompleted, UsageError
 from reroll.evidence import Evidence
 from reroll.numbers import counts
@@ -337,6 +338,7 @@ def _caveats(
     session: Session, goal: Goal, places: Sequence[Slots], counted: Sequence[Runs], claims: Sequence[CheckClaim]
 ) -> Iterator[str]:
     yield from about_runs(session, places, counted)
+    yield from about_stretches(places, counted)
     if any(claim.certify.contradicted for claim in claims):
         yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
     if goal.about == "suite":
