@@ -28,8 +28,8 @@ class TakenOut:
         are, cases = ("is", "case") if self.runs == 1 else ("are", "cases")
         return (
             f"{counts('run', self.runs)} that an earlier look at this population counted {are} gone, the {cases} taken "
-            f"out or changed since, and {self.failed} of them had failed: what is left was chosen by how it "
-            "fared, so nothing can be claimed from it; put them back, or --fresh runs all cases anew, as a test of its own",
+            f"out or changed since, and {self.failed} of them had failed: what is left was chosen by how it fared, "
+            "so nothing can be claimed from it; put them back, or --fresh runs all cases anew, as a test of its own",
         )
 
 
