@@ -44,7 +44,7 @@ hunt hunting causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
 ideas_file applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping
-controls investigation certifying comparing render
+controls investigation taken_out certifying comparing render
 arguments output job_summary options
 pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause

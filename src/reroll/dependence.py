@@ -11,7 +11,7 @@ from reroll.numbers import counts, percent
 from reroll.runs import Runs, day_words
 from reroll.session import Session, Slots
 
-__all__ = ["about_equal_answers", "about_later_tries", "about_span", "about_stretches"]
+__all__ = ["STRANGE", "about_equal_answers", "about_later_tries", "about_span", "about_stretches"]
 
 SAME = 20  # runs of one request that all say the same: fewer do so by chance, too
 STRANGE = 0.001  # chance of so few stretches, below which it is said; shared by the cases
