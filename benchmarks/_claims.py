@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from benchmarks import _nothing as worlds
 from benchmarks._nothing import ALPHA, Worlds
 from reroll.calibrate import met_boundary, not_met_boundary, operating_characteristics
+from reroll.dependence import STRANGE
 from reroll.ledger import WORTH
 from reroll.paired import pair_boundary
 from reroll.suite_gate import Rule, gate, outlook
@@ -57,6 +58,7 @@ WORDINGS, AUDIT, WORD = "wording_rounds.WordingsVerdict", "audit.AuditVerdict", 
 SURPRISE, DUD, CAUSE = "surprise.SurpriseVerdict", "dud.DudVerdict", "finding.Verdict"
 FIX, STATE, SHADE, STANDS = "scorecard.FixVerdict", "scorecard.ClaimState", "suite_gate.Shade", "ledger.Entry.stands"
 TOKENS, ADJUDICATED = "phrased.WordingVerdict", "adjudicate.Adjudicated.verdict"
+STRETCHES = "clustering.Stretches"
 EVENT, SEED, BEST = "watching.EventKind", "audit.Seed", "best.Best.verdict"
 ALIKE = [0.2] * 8
 
@@ -257,6 +259,9 @@ FALSE: list[Claim] = [
         "the same wording twice, a token that succeeds in 3 of 10",
         worlds.token_wordings("worse", (0.4, 0.4), (0.3, 0.3)),
     ),
+    Claim(
+        STRETCHES, "stretches", "separate runs, stopped when decided, 400 at most", worlds.stretches(0.0), 1.0, STRANGE
+    ),
 ]
 
 POWER: list[Claim] = [
@@ -347,6 +352,7 @@ POWER: list[Claim] = [
         worlds.token_wordings("better", (0.6, 0.1), (0.0, 0.0)),
         0.01,
     ),
+    Claim(STRETCHES, "stretches", "four of five runs end as the one before, 400 at most", worlds.stretches(0.8), 0.1),
 ]
 
 OPEN = "no claim: it says that nothing was shown"

@@ -17,7 +17,9 @@ from reroll.association import word_test
 from reroll.audit import Drawn, claims, seed_honoured, shares_of, verdict_of, worth_more
 from reroll.best import best_of, better_than_baseline, family_better
 from reroll.beta import clopper_pearson
+from reroll.clustering import stretches_of
 from reroll.compare import compare_cases, compare_path, compare_scores
+from reroll.dependence import STRANGE
 from reroll.drift_rule import drift_rule
 from reroll.evidence import Evidence
 from reroll.hybrid import Stratum, stratum_race
@@ -140,6 +142,26 @@ def first_reports(rng: Rng, worlds: int) -> Said:
     rates = (0.0, 0.01, 0.02, 0.05, 0.1)
     found = (one_report(rates[i % 5], rates[i % 5], seed, upfront=False) for i in range(worlds))
     return [calls + controls if word == "worse_than_reference" else 0 for word, calls, controls in found]
+
+
+def stretches(stay: float) -> Worlds:
+    """Runs of which the next ends as the last one with chance `stay`, or else as any; certified against 90 %, and
+    looked at once the verdict has fallen, with what was under way by then."""
+
+    def run(rng: Rng, worlds: int) -> Said:
+        said = []
+        for i in range(worlds):
+            p, n = (0.05, 0.12, 0.2, 0.4)[i % 4], 400
+            fresh, drawn = rng.random(n) >= stay, rng.random(n) < p
+            fresh[0] = True
+            bad = drawn[np.maximum.accumulate(np.where(fresh, np.arange(n), 0))]
+            seen = np.where(bad, "fail", "pass").tolist()
+            at = certify_path(seen, 0.9, ALPHA).decided_at or n
+            found = stretches_of(seen[: at + at // 8])
+            said.append(at if found is not None and found.chance < STRANGE else 0)
+        return said
+
+    return run
 
 
 # ---------------------------------------------------------------- two and more variants

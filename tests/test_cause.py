@@ -20,6 +20,7 @@ from reroll.check import Check
 from reroll.cli import main
 from reroll.evidence import Est
 from reroll.program import Request
+from reroll.store import Store
 
 
 @pytest.fixture
@@ -172,6 +173,12 @@ def test_a_hunch_is_held_against_fresh_runs_and_the_answer_says_whether_it_held(
     found = cause(folder, capsys, "--suspect", wrong)
     assert found["hunch"] == {"factor": wrong, "held": False}
     assert {one["id"] for one in found["factors"]} <= cue.ids
+    assert any("has been asked of this case 2 times" in caveat for caveat in found["caveats"])
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        first, second = (d.samples for d in store.decisions(rule="cause/1"))
+        proof = {s.seq for s in store.samples() if s.series.endswith(f"proof {wrong}") and s.seq in set(second)}
+    assert len(proof) >= found["calls"]["verify"] > 0, "what was seen before the hunch is no proof of it"
+    assert not proof & set(first)
 
 
 def test_a_later_report_with_the_same_cause_is_recognised(
@@ -329,6 +336,14 @@ def test_what_is_only_likely_is_called_by_its_words_too() -> None:
     said = " ".join(cause_sentences(unsure, known={"system.1": named("system.1")}))
     assert (
         f"likeliest by now: the instruction “{named('system.1').words}” (system.1): 40 % likely, serving.load." in said
+    )
+
+
+def test_that_nothing_was_found_says_how_often_such_a_search_sees_what_it_would() -> None:
+    said = cause_sentences(section("bad_luck", cleared=("system.1", "user.1"), smallest_visible=0.2))[0]
+    assert said == (
+        "None of the 2 parts that were looked at was found to carry the failure; one that adds 20 points or more would "
+        "have been seen in four of five such searches."
     )
 
 

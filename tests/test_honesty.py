@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from reroll.answer import Reference
 from reroll.conclude import bounds, certify_section, luck_section
@@ -265,3 +266,30 @@ def test_a_clock_that_was_set_back_leaves_no_run_out(tmp_path: Path, capsys: Any
         again = reroll(capsys, *arguments, "--budget", 0).json
     assert again["rate"]["n"] == 6
     assert not any("exploratory" in c for c in again["caveats"])
+
+
+def test_a_population_without_the_cases_that_failed_meets_nothing(tmp_path: Path, capsys: Any) -> None:
+    case = '  - {{id: c{0}, set: control, input: {{request: "Say yes {0}"}}, checks: [{{contains: "yes"}}]}}\n'
+    every = [case.format(k) for k in range(38)]
+
+    async def act(request: web.Request) -> web.StreamResponse:
+        said = json.loads(await request.read())["messages"][-1]["content"]
+        return await answer("no" if said.endswith(" 3") else "yes")(request)
+
+    told = ("certify", "--about", "population", "--target", 0.9, "--json", "--quiet", "--project")
+    with in_background(act) as (_, url):
+        project = write_project(tmp_path, url, cases="cases:\n" + "".join(every))
+        first = reroll(capsys, *told, project).json
+        (project / "cases.yaml").write_text("cases:\n" + "".join(every[:3] + every[4:]))
+        without = reroll(capsys, *told, project)
+        anew = reroll(capsys, *told, project, "--fresh").json
+        (project / "cases.yaml").write_text("cases:\n" + "".join(every))
+        back = reroll(capsys, *told, project).json
+    assert (first["verdict"], first["rate"]["failures"]) == ("undecided", 1)
+    assert (without.code, without.json["verdict"], without.json["claim_today"]) == (3, "undecided", None)
+    assert without.json["stopped"] == "cases that had failed were taken out"
+    assert any("1 run that an earlier look at this population counted is gone" in c for c in without.json["caveats"])
+    assert anew["verdict"] == "met"
+    assert any("has been tested" in c for c in anew["caveats"])
+    assert "1 case of an earlier look at this population is not among these" in anew["caveats"]
+    assert not any("is gone" in c for c in back["caveats"])

@@ -16,7 +16,7 @@ errors numbers json_text sample match params program requirement rubric check ca
 step_record fix copying variant halves circumstances fillers draft
 lever_settings lever_steps lever_kinds lever_parts levers_text levers_form levers lever_claims lever_undo
 factor neutral factors
-outcomes evidence calibrate paired race
+outcomes clustering evidence calibrate paired race
 verdict suite_gate walks drift_rule drift recovery watch_budget watch_sample watching
 population shrinkage variation wording_rounds paraphrase
 moments pinned swapping manners neighbours lookalikes compare best beta judge audit
@@ -39,12 +39,12 @@ training_export evaluations evaluations_sent table_export
 grouped labelling runs at_hand session keeping judge_loop judge_calls branching reading astray conversing exploring
 freshness runner side_by_side rolling
 associated forked_words forked fallen foreseen surprised
-caveats arms auditing audited doubting screening opposing remembering caused
+dependence caveats arms auditing audited doubting screening opposing remembering caused
 hunt hunting causing
 foretold phrased placing following phrasing reworded rewording writing proposing evolving suggesting
 ideas_file applying neighbourhood neighbouring
 trial trying scored retry_outlook tried piling gathering tryout helping
-controls investigation certifying comparing render
+controls investigation taken_out certifying comparing render
 arguments output job_summary options
 pictures opening asking listening measuring replaying commands commands_compare commands_check
 commands_tokens commands_phrase commands_neighbours commands_try commands_fixes commands_audit commands_cause

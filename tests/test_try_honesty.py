@@ -180,3 +180,19 @@ def test_the_planted_product_is_what_its_rates_say() -> None:
     body = {"messages": [{"role": "system", "content": "GENERAL"}, {"role": "user", "content": CASE}]}
     assert product.rate(body) == GOOD[0]
     assert product.rate({"messages": [{"role": "user", "content": "Anything else?"}]}) == BASE[3]
+
+
+def test_a_fix_that_is_tried_again_from_zero_says_so_and_one_that_goes_on_does_not(capsys: Any, tmp_path: Path) -> None:
+    with planted_server(Product(seed=9)) as url:  # type: ignore[arg-type]
+        folder = project(tmp_path, url, {"dud": DUD})
+        found = [tried(capsys, folder, "dud", "--budget", 40, *more) for more in ((), (), ("--fresh",))]
+    said = [any("from zero each time" in caveat for caveat in one["caveats"]) for one in found]
+    assert said == [False, False, True]
+    assert "this was tried 1 time before on this case, from zero each time" in " ".join(found[-1]["caveats"])
+
+
+def test_a_fix_that_helps_too_little_is_not_said_to_help_nothing(capsys: Any, tmp_path: Path) -> None:
+    with planted_server(Product(seed=10)) as url:  # type: ignore[arg-type]
+        found = tried(capsys, project(tmp_path, url, {"dud": DUD}), "dud", "--budget", 500)
+    assert found["verdict"] == "reject"
+    assert "by less than 25 % of its failures, if at all" in found["text"]

@@ -345,7 +345,7 @@ def _of_sampling(found: Audited) -> list[str]:
     zero = found.arm("Z")
     said = ["Nothing but chance was found: the model draws its answers, and some of them fail."]
     if zero is not None and zero.rate.estimate is not None:
-        all_of = "fails" if zero.rate.failures else "passes"
+        all_of = "failed" if zero.rate.failures else "passed"
         differ = f", though in {zero.distinct} different ways" if zero.distinct > 1 else ""
         cure = ", so a lower temperature is no cure" if zero.rate.failures else ""
         said.append(
@@ -356,8 +356,8 @@ def _of_sampling(found: Audited) -> list[str]:
 
 def _of_steady(found: Audited) -> list[str]:
     first = found.arms[0]
-    more = " What makes it fail is in the request, not in chance." if first.rate.failures else ""
-    return [f"Nothing varies here, and no circumstance that was tried changed that.{more}"]
+    more = " It failed each time, so look at the request, the model and the check." if first.rate.failures else ""
+    return [f"Nothing varied in these runs, and no circumstance that was tried changed that.{more}"]
 
 
 def _of_undecided(found: Audited) -> list[str]:

@@ -20,6 +20,7 @@ __all__ = [
     "BETTER",
     "MOST_LABELS",
     "STANDS_OUT",
+    "SUCH_SEARCHES",
     "CheckDoubt",
     "always",
     "cause_sentences",
@@ -40,6 +41,7 @@ RUNS = 4  # failing runs that must have been judged again: one answer says nothi
 LEAST = 8  # runs that "always" needs
 WORD = re.compile(r"[^\W_]{3,}|\d+")
 COMBINED = ("all",)
+SUCH_SEARCHES = "four of five such searches"  # in which the smallest visible effect is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ def cause_sentences(found: CauseSection, extra: str = "", known: Mapping[str, Na
         case _:  # what is at fault, the check or the expectation, is the caller's `extra`
             said = []
     if found.hunch is not None and found.hunch.held is not None:
-        held = "held: it is part of the cause" if found.hunch.held else "did not hold: it is not the cause"
+        held = "held: it is part of the cause" if found.hunch.held else "did not hold: it was not found to be a cause"
         said.append(f"The hunch ({found.hunch.factor}) {held}.")
     if found.like is not None:
         said.append(f"This looks like what was found for {found.like.case}.")
@@ -191,17 +193,17 @@ def _systematic(found: CauseSection) -> list[str]:
 def _nothing(found: CauseSection) -> list[str]:
     looked = len(found.cleared)
     what = (
-        f"None of the {looked} parts that were looked at carries the failure"
+        f"None of the {looked} parts that were looked at was found to carry the failure"
         if looked > 1
         else (
-            "The only part that could be looked at does not carry the failure"
+            "The only part that could be looked at was not found to carry the failure"
             if looked
             else "No part could be looked at"
         )
     )
     seen = found.smallest_visible
     visible = (
-        f"; one that adds {whole_points(seen, math.ceil)} points or more would have been seen"
+        f"; one that adds {whole_points(seen, math.ceil)} points or more would have been seen in {SUCH_SEARCHES}"
         if seen is not None
         else ""
     )

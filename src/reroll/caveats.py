@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Literal
 
 from reroll.answer import CertifySection, LuckSection, NotExamined, Reference
 from reroll.case import Case
+from reroll.dependence import about_equal_answers, about_later_tries, about_span
 from reroll.evidence import Evidence
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
-from reroll.runs import DAY, Runs
+from reroll.runs import Runs, day_words
 from reroll.session import Session, Slots, exploratory, too_dear
 
 __all__ = [
+    "about_missing",
     "about_reference",
     "about_runs",
     "about_verdicts",
+    "asked_before",
     "cut_short",
     "earlier_comparisons",
     "earlier_tests",
@@ -62,20 +64,13 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
             f"{counts('time', old.failures)}; they were drawn before this check existed and do not count"
         )
     if any(runs) and not session.spent.calls:
-        days = [_day(day) for day in sorted({day for some in runs for day in some.days()})]
+        days = [day_words(day) for day in sorted({day for some in runs for day in some.days()})]
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
-    unit = session.unit
-    if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
-        has, it = ("has", "it") if lost == 1 else ("have", "them")
-        yield (
-            f"{counts(unit, lost)} {has} not come back (a run was stopped, its time was up, or it is still waiting "
-            f"for {it}) and could not be counted; calls that take long are missing more often than quick ones"
-        )
-    for source, why in NOT_COUNTED:
-        found = (session.store.spend(request_id=at.request_id, series=at.series, source=source) for at in places)
-        if n := sum(spent.calls for spent in found):
-            yield f"{counts('call', n)} {why}, and are not counted"
+    yield from about_span(session, runs)
+    yield from about_missing(session, places)
+    yield from about_later_tries(session, places)
+    yield from about_equal_answers(session, places, runs)
     if any(some.several() for some in runs):
         yield (
             f"the runs came {session.per_call} to a call (n): those of one call share its server, its cache and its "
@@ -101,6 +96,21 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
     answered = sorted({name for some in runs for name in some.models()})
     if len(answered) > 1:
         yield f"{len(answered)} model versions answered ({', '.join(answered[:4])}); the rate mixes them"
+
+
+def about_missing(session: Session, places: Sequence[Slots]) -> Iterator[str]:
+    """What was drawn at these places, or begun, and is not counted."""
+    unit = session.unit
+    if lost := sum(session.store.unsettled(at.request_id, at.series) for at in places):
+        has, it = ("has", "it") if lost == 1 else ("have", "them")
+        yield (
+            f"{counts(unit, lost)} {has} not come back (a run was stopped, its time was up, or it is still waiting "
+            f"for {it}) and could not be counted; calls that take long are missing more often than quick ones"
+        )
+    for source, why in NOT_COUNTED:
+        found = (session.store.spend(request_id=at.request_id, series=at.series, source=source) for at in places)
+        if n := sum(spent.calls for spent in found):
+            yield f"{counts('call', n)} {why}, and are not counted"
 
 
 def _about_judges(session: Session, cases: Sequence[Case], labelled: int) -> Iterator[str]:
@@ -131,10 +141,6 @@ def these_cases(n: int) -> str:
     return "this one case" if n == 1 else f"these {counts('case', n)}, each weighing the same,"
 
 
-def _day(days: int) -> str:
-    return datetime.fromtimestamp(days * DAY, UTC).strftime("%Y-%m-%d")
-
-
 def _carries_a_seed(session: Session, case: Case) -> bool:
     request = session.project.program.render(case.input, case.history)
     return "seed" in request.body and (session.options.seed is None or request.raw is not None)
@@ -153,13 +159,16 @@ def about_reference(question: str, reference: Reference) -> Iterator[str]:
         yield "the project has no control cases and no reference_rate, so worse than usual cannot be told from usual"
 
 
-def about_verdicts(session: Session, at: Slots, answer: Verdicts) -> Iterator[str]:
-    """Whether the runs contradict one another, and which tests were made before."""
+def about_verdicts(session: Session, at: Slots, answer: Verdicts, question: str) -> Iterator[str]:
+    """Whether the runs contradict one another, and which tests were made before; `question`: luck or certify."""
     luck, certify = answer
     if luck.contradicted or (isinstance(certify, CertifySection) and certify.contradicted):
         yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
     if isinstance(certify, CertifySection):
         yield from earlier_tests(session, certify, (at.case.id,), at.series, None)
+    if question == "luck":
+        asked, how = "whether it is luck", "each time from zero"
+        yield from asked_before(session, "luck/1", at.case.id, at.series, luck.alpha, asked, how, question)
 
 
 def earlier_tests(
@@ -193,6 +202,27 @@ def earlier_tests(
     smaller = [d.alpha for d, _ in same if d.alpha is not None and d.alpha < certify.alpha and d.verdict == "undecided"]
     if smaller and certify.verdict != "undecided":
         yield f"with an error chance of {percent(min(smaller))} the same runs were undecided"
+
+
+def asked_before(
+    session: Session, rule: str, case: str, series: str, alpha: float, asked: str, how: str, question: str | None = None
+) -> Iterator[str]:
+    """That this question was asked of this case before, in a series of its own: the chances of error add up.
+
+    `asked`: the question in words; `how`: what tells the times apart; `question`: the decisions that it is about, where
+    a rule has several kinds.
+    """
+    tests: dict[str, float] = {}
+    for d in session.store.decisions(rule=rule, program_id=session.project.program.id, case_id=case):
+        if question is None or d.question == question:
+            name = str((d.evidence or {}).get("series", ""))
+            tests[name] = max(tests.get(name, 0.0), d.alpha or 0.0)
+    tests[series] = max(tests.get(series, 0.0), alpha)
+    if len(tests) > 1:
+        yield (
+            f"{asked} has been asked of this case {len(tests)} times, {how}: the chance "
+            f"that any of these answers is wrong adds up to {percent(min(1.0, sum(tests.values())), 'up')}"
+        )
 
 
 def earlier_comparisons(session: Session, programs: Sequence[str], series: str, alpha: float) -> Iterator[str]:

@@ -12,6 +12,7 @@ from reroll.answer import CaseRate, Certified, CertifySection, CheckClaim, Rate,
 from reroll.case import Case
 from reroll.caveats import about_runs, cut_short, earlier_tests, these_cases, why_stopped
 from reroll.conclude import agreeing_claim, claim_section, rate_of
+from reroll.dependence import about_stretches
 from reroll.errors import NotCompleted, UsageError
 from reroll.evidence import Evidence
 from reroll.numbers import counts
@@ -21,6 +22,7 @@ from reroll.program import content_id
 from reroll.runner import crashing_check, draw_more, question_words, tell
 from reroll.runs import Runs
 from reroll.session import Session, Slots, judged, one_a_call, series_of, slots, too_dear
+from reroll.taken_out import TakenOut, taken_out
 
 __all__ = ["Goal", "certify_cases"]
 
@@ -253,6 +255,9 @@ def _concluded(
         )
         for claim in claims
     ]
+    gone = taken_out(session, places, runs) if goal.about == "population" else TakenOut()
+    if gone.failed:  # what is left was chosen by how it fared
+        sections = [replace(s, verdict="undecided", claim_today=None, calls_needed=None) for s in sections]
     outcomes = _outcomes(goal, _Claim(None, _where(None, places), claims[0].plan), runs)
     together = rate_of(outcomes, session.options.alpha)
     total = _total(sections, together if goal.each_check else None)
@@ -261,7 +266,8 @@ def _concluded(
     certify = _together(shown, together) if checks else shown[0]
     counted = _counted(goal, runs)
     program = session.project.program
-    stopped = broken or _why(session, goal, claims, sections, runs)
+    stopped = broken or ("cases that had failed were taken out" if gone.failed else "")
+    stopped = stopped or _why(session, goal, claims, sections, runs)
     answer = Certified(
         certify=certify,
         checks=checks,
@@ -272,7 +278,7 @@ def _concluded(
         program={"name": program.program, "id": program.id},
         model=session.model.identity,
         # Before the cost: a judge may be asked for them about runs that do not count.
-        caveats=tuple(_caveats(session, goal, places, counted, checks or (CheckClaim("", certify),))),
+        caveats=(*gone.words, *_caveats(session, goal, places, counted, checks or (CheckClaim("", certify),))),
         cost=session.spent.cost(),
         alpha_total=total,
         outcomes=outcomes,
@@ -337,6 +343,7 @@ def _caveats(
     session: Session, goal: Goal, places: Sequence[Slots], counted: Sequence[Runs], claims: Sequence[CheckClaim]
 ) -> Iterator[str]:
     yield from about_runs(session, places, counted)
+    yield from about_stretches(places, counted)
     if any(claim.certify.contradicted for claim in claims):
         yield "earlier and later runs contradict one another: the rate changed in between; --fresh starts anew"
     if goal.about == "suite":
@@ -346,6 +353,9 @@ def _caveats(
         )
     if goal.about == "population":
         picked = sum(at.case.set != "control" for at in places)
+        if gone := len(_order_so_far(session).keys() - {at.case.id for at in places}):
+            are = "is" if gone == 1 else "are"
+            yield f"{counts('case', gone)} of an earlier look at this population {are} not among these"
         yield (
             f"this speaks of requests drawn as these {counts('case', len(places))} were; "
             "it holds if they were picked without looking at how they fare"

@@ -12,6 +12,7 @@ import numpy as np
 from reroll.answer import CauseSection
 from reroll.case import Case
 from reroll.caused import State
+from reroll.caveats import asked_before
 from reroll.errors import UsageError
 from reroll.factor import Factor, Factors
 from reroll.factors import factors_of
@@ -71,7 +72,9 @@ class Hunt:
         self.controls = [c for c in cases if c.set == "control" and c.checks and c.id != case.id]
         self.lookalikes = [c for c in cases if c.set == "lookalike" and c.of == case.id and c.checks]
         sessions_of = {s.project.program.model: s for s in sessions}
-        self.screening = Screening(sessions_of, case, self.parts, self.controls, f"cause {self.key}{self._anew()}")
+        self.screening = Screening(
+            sessions_of, case, self.parts, self.controls, f"cause {self.key}{self._anew()}", self.proof
+        )
         self.state = State(asked.suspects, factors.left_out, session.options.alpha)
         self.unsound: tuple[str, ...] = ()
         self.finished, self.why = True, "the question was decided"
@@ -144,7 +147,8 @@ class Hunt:
     def screening_of(self, name: str, factors: tuple[Factor, ...]) -> Screening:
         """Where the calls of a smaller question go."""
         screening = self.screening
-        return Screening(screening.sessions, self.case, factors, (), f"{screening.series} {name}", seqs=screening.seqs)
+        series = f"{screening.series} {name}"
+        return Screening(screening.sessions, self.case, factors, (), series, self.proof, seqs=screening.seqs)
 
     async def held_against(
         self, factor: Factor, name: str, share: float, most: int, gives_up: Sequence[tuple[int, float]] = ()
@@ -170,11 +174,23 @@ class Hunt:
     def keep(self, section: CauseSection, broken: str) -> None:
         """The decision with what it rests on, so that it can be replayed, and found again by a later report."""
         why = broken or self.why
-        remember_cause(self.session, self.case, section, self.state.doubt.names, self.screening.seqs, why, self.key)
+        names, seqs = self.state.doubt.names, self.screening.seqs
+        remember_cause(self.session, self.case, section, names, seqs, why, self.key, self.series)
+
+    @property
+    def series(self) -> str:
+        """What tells this search from others for the same case: begun anew, or with other suspicions."""
+        return f"{self.screening.series} {self.proof}".rstrip()
+
+    @property
+    def proof(self) -> str:
+        """What was suspected beforehand. Runs that were seen when it was are no proof of it."""
+        return " ".join(sorted(self.asked.suspects))
 
     def caveats(self, section: CauseSection) -> list[str]:
         """What a reader must know besides."""
-        said = []
+        asked, how = "which part carries it", "from zero or with other suspicions"
+        said = list(asked_before(self.session, CAUSE, self.case.id, self.series, section.alpha, asked, how))
         stage = self.state.named
         if stage is not None and stage.note:
             said.append(f"the words were {stage.note}, which asks for something else; another wording may differ")

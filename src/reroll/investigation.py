@@ -34,6 +34,7 @@ from reroll.conclude import (
     three_samples,
 )
 from reroll.controls import Controls
+from reroll.dependence import about_stretches
 from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
 from reroll.fallen import where_it_went_wrong
@@ -233,7 +234,8 @@ def _answer(
         caveats=(
             *(*asked.known, *about_runs(session, [at], [runs])),
             *about_reference(asked.question, reference),
-            *about_verdicts(session, at, (luck, certify)),
+            *about_verdicts(session, at, (luck, certify), asked.question),
+            *about_stretches([at], [runs]),
             *about_reading(read),
             *(() if tried is None else tried.caveats),
         ),
@@ -246,6 +248,7 @@ def _answer(
             dud=dud,
             cause=cause,
             helps="" if tried is None else helps_sentence(tried),
+            compared=asked.question == "luck",
         ),
         alpha_total=sum_of_alphas(found.luck, found.certify, dud, cause, 0.0 if tried is None else alpha_of(tried)),
         outcomes=outcomes,

@@ -33,8 +33,9 @@ def remember_cause(
     seqs: Collection[int],
     why: str,
     key: str,
+    series: str,
 ) -> None:
-    """Keep what was concluded, with the samples that it rests on."""
+    """Keep what was concluded, with the samples that it rests on; `series`: what tells it from one made anew."""
     session.store.add_decision(
         rule=CAUSE,
         question="cause",
@@ -45,7 +46,7 @@ def remember_cause(
         verdict=section.verdict,
         stop_reason=why,
         seqs=sorted(seqs),
-        evidence={**to_json(section), "failing_checks": list(failing), "key": key},
+        evidence={**to_json(section), "failing_checks": list(failing), "key": key, "series": series},
     )
 
 

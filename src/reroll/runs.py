@@ -7,6 +7,7 @@ from bisect import bisect, bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import overload
 
 from reroll.check import Outcome, overall
@@ -15,7 +16,7 @@ from reroll.outcomes import CODE, Outcomes
 from reroll.sample import Sample, made_often
 from reroll.store import Store, StoredSample
 
-__all__ = ["DAY", "PAGE", "Judged", "Room", "Runs", "size_of"]
+__all__ = ["DAY", "PAGE", "Judged", "Room", "Runs", "day_words", "size_of"]
 
 PAGE = 500  # runs that are read, judged and held together
 WHOLE = 2 << 20  # bytes: some 1,500 runs with short answers; hardly anything asks for more than their columns
@@ -217,6 +218,15 @@ class Runs(Sequence[Judged]):
         for one in stored:
             each = self._kept.broken.get(one.seq) or tuple(said[one.id][id] for id in self._ids)
             yield Judged(one, overall(each), each)
+
+
+def day_words(day: int) -> str:
+    """A day, counted from 1970 (UTC), as people write it.
+
+    >>> day_words(20000)
+    '2024-10-04'
+    """
+    return datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m-%d")
 
 
 def _append(numbers: array[int], number: int) -> array[int]:

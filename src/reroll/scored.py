@@ -206,6 +206,7 @@ class Tried:
 # ---------------------------------------------------------------- words
 
 MOST_SENTENCES = 6
+TOO_LITTLE = f"by less than {percent(Rules().least_gain)} of its failures, if at all"
 SETS_IN_WORDS = {
     "case": "the reported request",
     "neighbour": "similar requests",
@@ -350,12 +351,12 @@ def _why(card: Card, found: Tried) -> list[str]:
     for reason in card.reasons:
         if reason == "cures":
             nothing = "nothing in it can act on the reported request"
-            said.append(nothing if "case" in card.alike else "it does not help the reported request")
+            said.append(nothing if "case" in card.alike else f"it helps the reported request {TOO_LITTLE}")
         elif {"neighbour", "choosing"} & set(card.alike):
             acts = f"nothing in it can act on any of the {card.neighbours.cases} requests like the reported one"
             said += [] if acts in said else [acts]
         elif reason == "helps":
-            said.append("it does not help requests like the reported one")
+            said.append(f"it helps requests like the reported one {TOO_LITTLE}")
         elif reason == "generalises":
             high = card.generalisation.high
             most = "" if high is None else f", at most {percent(min(1.0, high), 'up')} of what the case gains"

@@ -30,11 +30,15 @@ DOING = {
     "verify": "is it really that part?",
     "together": "one part, or two together?",
 }
+PROOF = ("verify", "together")  # what is asked of the runs that show it: none that was seen before is among them
 KINDS = 4  # ways to make a request neutral: what may be left out is left out, or one of three bland texts
 VARIANT = "cause"  # what samples of changed requests are stored under
 SUSPICIOUS = 3.0  # standard errors between two ways, from where the worse one is blamed and given up
 TELL_EVERY = 0.25  # seconds
 ENOUGH = 16  # calls of each way before they are compared
+
+
+Key = tuple[str, str]  # request, series
 
 
 class _Run(NamedTuple):
@@ -47,7 +51,8 @@ class _Run(NamedTuple):
 
 @dataclass(slots=True)
 class Screening:
-    """Where an inquiry's calls go. sessions: by model, the program's own first; series: names the question.
+    """Where an inquiry's calls go. sessions: by model, the program's own first; series: names the question; proof: what
+    was suspected beforehand, by which the runs that prove something are told from those of another suspicion.
 
     Nothing is random here but what is drawn from the series' name: the same command makes the same requests again, and
     finds what is stored of them. `finished` is False where a person, a cap or an outage ended it.
@@ -58,11 +63,12 @@ class Screening:
     factors: Sequence[Factor]
     controls: Sequence[Case]
     series: str
+    proof: str = ""
     finished: bool = True
     seqs: set[int] = field(default_factory=set)
     as_reported: list[OutcomeWord] = field(default_factory=list)  # outcomes of runs of the request as it was
-    _got: dict[str, list[_Run]] = field(default_factory=dict)  # by request, in the order of drawing
-    _used: Counter[str] = field(default_factory=Counter)
+    _got: dict[Key, list[_Run]] = field(default_factory=dict)  # in the order of drawing
+    _used: Counter[Key] = field(default_factory=Counter)
     _asked: int = 0
     _told: float = 0.0
     _numbers: Counter[str] = field(default_factory=Counter)  # of the calls asked for so far, by phase
@@ -117,8 +123,8 @@ class Screening:
         """What came of each call, None where it was not made."""
         ways = [self._way(ask, bland) for ask in asks]
         places = [self._place(ask, way) for ask, way in zip(asks, ways, strict=True)]
-        wanted = Counter(at.request_id for _, at in places)
-        once = {at.request_id: (session, at) for session, at in places}
+        wanted = Counter(key_of(at) for _, at in places)
+        once = {key_of(at): (session, at) for session, at in places}
         new = [one for id, one in once.items() if id not in self._got]
         sent = [(at.request_id, at.request, s.model.identity) for s, at in new if at.request is not None]
         self.session.store.put_requests(sent)
@@ -138,10 +144,10 @@ class Screening:
         return [self._take(at, ask, way) for ask, way, (_, at) in zip(asks, ways, places, strict=True)]
 
     def _take(self, at: Slots, ask: Ask, way: int) -> OutcomeWord | None:
-        runs, k = self._got[at.request_id], self._used[at.request_id]
+        runs, k = self._got[key_of(at)], self._used[key_of(at)]
         if k >= len(runs):
             return None
-        self._used[at.request_id] += 1
+        self._used[key_of(at)] += 1
         run = runs[k]
         if ask.on == "case":
             self.seqs.add(run.seq)
@@ -162,23 +168,26 @@ class Screening:
 
         The series' name covers the checks, so no run here can be older than a check that was written to fit it.
         """
-        at = {place.request_id: place for place in places}
-        for id in at:
-            self._got.setdefault(id, [])
-        known = {run.seq for id in at for run in self._got[id]}
-        found = [one for one in self.session.store.of_requests(list(at), self.series) if one.seq not in known]
+        at = {key_of(place): place for place in places}
+        for key in at:
+            self._got.setdefault(key, [])
+        known = {run.seq for key in at for run in self._got[key]}
+        found = []
+        for series in dict.fromkeys(series for _, series in at):
+            ids = [id for id, name in at if name == series]
+            found += [one for one in self.session.store.of_requests(ids, series) if one.seq not in known]
         by_case: dict[str, dict[str, Sample]] = defaultdict(dict)
         for one in found:
-            by_case[at[one.request_id].case.id][one.id] = one.sample
+            by_case[at[one.request_id, one.series].case.id][one.id] = one.sample
         words: dict[str, OutcomeWord] = {}
         for place in at.values():
             if samples := by_case.pop(place.case.id, None):
                 said = outcomes_of(self.session, place, samples)
                 words |= {id: overall(each).outcome for id, each in said.items()}
         for one in found:
-            self._got[one.request_id].append(_Run(one.idx, one.seq, words[one.id]))
-        for id in at:
-            self._got[id].sort()
+            self._got[one.request_id, one.series].append(_Run(one.idx, one.seq, words[one.id]))
+        for key in at:
+            self._got[key].sort()
         return len(found)
 
     def _place(self, ask: Ask, way: int) -> tuple[Session, Slots]:
@@ -191,7 +200,8 @@ class Screening:
         session = self.sessions[request.model]
         # Cases may send the same request, and each is judged by its own checks.
         id = request.id(f"{session.model.identity}#{case.id}" if case is not self.case else session.model.identity)
-        return session, Slots(case, id, self.series, ask.on == "control", True, request, VARIANT)
+        series = " ".join((self.series, "proof", self.proof)).rstrip() if ask.phase in PROOF else self.series
+        return session, Slots(case, id, series, ask.on == "control", True, request, VARIANT)
 
     def _lookalike(self, ask: Ask) -> Case | None:
         """The case that stands in for this one, with its own checks, where that is what the factor means."""
@@ -234,6 +244,10 @@ class Screening:
             calls=session.spent.samples,
             controls=ask.on == "control",
         )
+
+
+def key_of(at: Slots) -> Key:
+    return at.request_id, at.series
 
 
 def level_of(factor: Factor, way: int, k: int) -> int:

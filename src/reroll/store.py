@@ -61,6 +61,7 @@ __all__ = [
     "several",
 ]
 
+SENT_AWAY = (429, 503, 529)
 CALLS = func.count().filter(func.coalesce(samples.c.choice, 0) == 0)  # a call's first sample stands for it
 NEWEST = select(func.max(samples.c.seq), func.sum(samples.c.usd)).where(samples.c.seq > bindparam("seen"))
 
@@ -129,6 +130,16 @@ class Store(Asked, Concluded, Probes, Findings, Jobs, Glances, SlackBox, WatchBo
             total = connection.execute(tries).scalar_one()
         parts = {name: (rest[2 * i] or 0) if rest[2 * i + 1] == n else None for i, name in enumerate(known)}
         return Spend(calls=calls, attempts=total, seconds=seconds or 0.0, samples=n, **parts)
+
+    def at_a_later_try(self, request_id: str, series: str) -> int:
+        """How many draws of a series brought a completion after a try that failed; being sent away is no failure."""
+        here = conditions({"request_id": request_id, "series": series, "source": "draw"})
+        failed = and_(attempts.c.error.is_not(None), func.coalesce(attempts.c.status, 0).not_in(SENT_AWAY))
+        tries = select(func.count(attempts.c.seq.distinct())).select_from(
+            attempts.join(samples, attempts.c.seq == samples.c.seq)
+        )
+        with self._read() as connection:
+            return int(connection.execute(tries.where(*here, samples.c.error.is_(None), failed)).scalar_one())
 
     def newest(self) -> int:
         """The newest `seq`, 0 for an empty store."""

@@ -192,7 +192,7 @@ samples = Table(
     Column("variant", Text, nullable=False),
     Column(
         "source", Text, nullable=False
-    ),  # draw | imported | reported | refused (no call taken) | outage | cut | replay | continued | judge
+    ),  # draw | imported | reported | refused (no call taken) | outage | cut | copy | replay | continued | judge
     Column("settled_us", BigInteger, nullable=False),
     Column("seconds", Float),  # in flight, all attempts together, our own waits left out; null: not known
     Column("text", Text),  # null: no completion

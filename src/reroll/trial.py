@@ -104,7 +104,7 @@ class Trial:
         )
         for session in (baseline, *(s for _, _, s in fixed)):
             one_a_call(session, "a trial pairs single runs")
-        self.key = content_id("try", [of, baseline.model.identity, programs, cases, checks])
+        self.key: str = content_id("try", [of, baseline.model.identity, programs, cases, checks])
         self.baseline = Variant("baseline", baseline)
         self.fixes = [self._variant(name, fix, session) for name, fix, session in fixed]
         self._order: dict[str, list[int]] = {}
@@ -132,6 +132,11 @@ class Trial:
         of, case = next((of, case) for of, cases in self.sets.items() for case in cases)
         usual = self._series(of, case)
         return slots(self.baseline.session, case, series=usual, variant="baseline").series.removeprefix(usual)
+
+    @property
+    def name(self) -> str:
+        """What tells this trial from others of the same fixes: one that goes on has the same, one from zero another."""
+        return self.key + self._again()
 
     @property
     def all(self) -> list[Variant]:

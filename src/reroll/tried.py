@@ -11,8 +11,10 @@ from typing import Any
 
 from reroll.answer import to_json
 from reroll.case import Case
+from reroll.caveats import about_missing
 from reroll.conclude import rate_of
 from reroll.copying import copies
+from reroll.dependence import about_later_tries
 from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.grouping import Facts, facts_of
@@ -60,7 +62,7 @@ def concluded(asked: Asked, course: Course, price: TryPrice, pile_up: Mapping[st
         alpha=asked.rules.alpha,
         price=price,
         cost=session.spent.cost(),
-        caveats=tuple(_caveats(asked, cards)),
+        caveats=tuple(_caveats(asked, cards, course.trials)),
         finished=course.finished,
         stopped=course.stopped,
     )
@@ -267,9 +269,9 @@ def _words_of(facts: Facts) -> str:
 # ---------------------------------------------------------------- caveats and memory
 
 
-def _caveats(asked: Asked, cards: Sequence[Card]) -> list[str]:
-    said = []
+def _caveats(asked: Asked, cards: Sequence[Card], trials: Sequence[Trial]) -> list[str]:
     sets, rules = asked.sets, asked.rules
+    said = _missing(trials)
     if len(sets.neighbour) < 5:
         held = "one neighbour is" if len(sets.neighbour) == 1 else f"{len(sets.neighbour)} neighbours are"
         said.append(
@@ -294,9 +296,38 @@ def _caveats(asked: Asked, cards: Sequence[Card]) -> list[str]:
     if again := _tried_before(asked):
         said.append(
             f"{counts('fix', again)} had been tried on this case before; the best of many tries looks better than it "
-            "is, and each has this chance of error of its own"
+            "is, and each has this chance of error of its own; one that was written after looking at how those did on "
+            "the held-out neighbours was fitted to them, and new ones (`reroll neighbours`) would tell"
+        )
+    if anew := _tried_anew(asked, trials):
+        said.append(
+            f"this was tried {counts('time', anew)} before on this case, from zero each time: each trial has this "
+            "chance of error of its own"
         )
     return said
+
+
+def _missing(trials: Sequence[Trial]) -> list[str]:
+    """What was drawn, or begun, and stands in no pair; by variant, where it is not the same of all."""
+    of: dict[str, list[str]] = {}
+    for trial in trials:
+        for variant in trial.all:
+            places = [at for places in variant.places.values() for at in places]
+            for note in (*about_missing(variant.session, places), *about_later_tries(variant.session, places)):
+                of.setdefault(note, []).append(variant.name)
+    everyone = {variant.name for trial in trials for variant in trial.all}
+    return [
+        note if set(whose) == everyone else f"{', '.join(dict.fromkeys(whose))}: {note}" for note, whose in of.items()
+    ]
+
+
+def _tried_anew(asked: Asked, trials: Sequence[Trial]) -> int:
+    """How many other trials of the same fixes on this case there were, by the store."""
+    mine = {fix.id for _, fix, _ in asked.fixed}
+    case = asked.sets.case[0].id
+    known = [one.evidence for one in asked.baseline.store.decisions(rule=TRIED, case_id=case)]
+    names = {str(one["series"]) for one in known if "series" in one and str(one["fix"]["id"]) in mine}
+    return len(names - {trials[0].name}) if trials else 0
 
 
 def _idle_words(idle: Sequence[Case]) -> str:
@@ -335,5 +366,9 @@ def remember_fixes(asked: Asked, found: Tried, trials: Sequence[Trial]) -> None:
             verdict=card.verdict,
             stop_reason=found.stopped or card.verdict,
             seqs=seqs,
-            evidence={"fix": {**fix.model_dump(mode="json"), "id": fix.id}, "scorecard": to_json(card)},
+            evidence={
+                "fix": {**fix.model_dump(mode="json"), "id": fix.id},
+                "scorecard": to_json(card),
+                "series": trials[0].name if trials else "",
+            },
         )

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reroll.answer import CauseSection, NamedFactor
-from reroll.cause import STANDS_OUT, drop_words, whole_points
+from reroll.cause import STANDS_OUT, SUCH_SEARCHES, drop_words, whole_points
 from reroll.caused import Caused
 from reroll.evidence import Est
 from reroll.numbers import counts, percent
@@ -98,7 +98,7 @@ def _looked_at(section: CauseSection, pen: Pen) -> Lines:
     lines: Lines = []
     likely = [(id, share) for id, share in section.suspects if share is None or share >= STANDS_OUT]
     for words, ids in (
-        ("not to blame", section.cleared),
+        ("not found to blame", section.cleared),
         ("must stay, or nothing works (so not screened)", section.load_bearing),
         ("likeliest by now", [id if share is None else f"{id} ({percent(share)})" for id, share in likely]),
         ("could not be changed", list(dict.fromkeys(one.id for one in section.left_out))),
@@ -107,7 +107,8 @@ def _looked_at(section: CauseSection, pen: Pen) -> Lines:
             lines += pen.wrap(pen.join((f"{words}: ", "dim"), _listed(ids)), 3, 5)
     if section.smallest_visible is not None:
         least = whole_points(section.smallest_visible, math.ceil)
-        lines += pen.wrap(pen.text(f"a single part that adds {least} points would have been seen", "dim"), 3, 5)
+        seen = f"a single part that adds {least} points would have been seen in {SUCH_SEARCHES}"
+        lines += pen.wrap(pen.text(seen, "dim"), 3, 5)
     return lines
 
 

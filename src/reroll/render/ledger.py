@@ -18,8 +18,8 @@ __all__ = ["VERDICTS", "entry_lines", "show_ledger"]
 
 VERDICTS = {"accept": ("pass", "accepted"), "reject": ("fail", "rejected"), "undecided": ("undecided", "undecided")}
 WHY = {
-    "cures": "it does not help the reported request",
-    "helps": "it does not help requests like it",
+    "cures": "it helps the reported request too little, if at all",
+    "helps": "it helps requests like it too little, if at all",
     "generalises": "it helps others too little: a special case",
     "spares_lookalikes": "it breaks look-alikes",
     "spares_control": "it breaks ordinary requests",
