@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from reroll.calibrate import Floats, Ints, Thresholds, met_levels, not_met_levels, thresholds
+from reroll.calibrate import Ints, Thresholds, met_levels, not_met_levels, thresholds
 from reroll.evidence import (
     Evidence,
     Mixture,
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 Side = Literal["met", "not_met"]
+Floats = npt.NDArray[np.float64]
 
 _FAR = 1 << 40  # calls; nothing is forecast beyond
 _BAD, _BAD_RATES = 2.0, 16  # rates from twice the tested one to 1, evenly by their logarithm
