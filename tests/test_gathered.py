@@ -65,7 +65,39 @@ def test_what_the_longest_answer_left_out_is_taken_from_another_and_its_error_ch
         alone = store.finding_body(whole.finding.id)
     assert isinstance(alone["alpha_total"], float)
     assert whole.answer is not None
-    assert whole.answer.alpha_total == pytest.approx(min(1.0, alone["alpha_total"] + short.cause.alpha))
+    more_claims = short.cause.alpha + short.luck.reference.alpha  # the certificate had spent as much on luck, unused
+    assert whole.answer.alpha_total == pytest.approx(min(1.0, alone["alpha_total"] + more_claims))
+
+
+def test_a_certificate_takes_nothing_back_of_what_was_found_before_it(folder: Path) -> None:
+    asked(folder, "investigate", "--case", "half-seven", "--no-forks", "--no-fixes", "--budget", "300")
+    before = known(folder)
+    assert before.luck is not None
+    assert before.luck.verdict == "worse_than_reference"
+    assert before.cause is not None
+    cards = [{"fix": "a", "verdict": "accept"}]
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        body = {"schema": "reroll.try/1", "alpha": 0.05, "fixes": cards, "best": "a"}
+        store.add_finding("try", body, case_id="half-seven", program_id=before.finding and before.finding.program_id)
+    asked(folder, "certify", "half-seven", "--target", "0.99")
+    after = known(folder)
+    assert after.finding is not None
+    assert after.finding.command == "certify", "it has as many runs, and is newer"
+    assert after.luck is not None
+    assert (after.luck.verdict, after.luck.reference_rate) == (before.luck.verdict, before.luck.reference_rate)
+    assert (after.cause, after.cards) == (before.cause, cards)
+    assert after.answer is not None
+    assert before.answer is not None
+    assert after.answer.cost.calls >= before.answer.cost.calls > 0, "the page is made of both"
+    for words in (
+        "this was not just one unlucky try",
+        "you may not say “99 % reliable”",
+        before.cause.brief,
+        "help: a.",
+    ):
+        assert words in after.answer.text
+    with Store.open(folder / ".reroll" / "store.sqlite") as store:
+        assert "to compare with" not in store.finding_body(after.finding.id)["text"], "certify was not asked that"
 
 
 def test_verdicts_on_fixes_that_stand_on_the_page_count_among_its_claims(folder: Path) -> None:

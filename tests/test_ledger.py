@@ -54,7 +54,10 @@ def test_a_fix_is_in_the_ledger_once_with_its_newest_trial() -> None:
     ledger = ledger_of("p", [tried("a", 1, "undecided"), tried("b", 2, "reject"), tried("a", 3, "accept")])
     assert [(one.fix, one.verdict, one.tries) for one in ledger.fixes] == [("a", "accept", 2), ("b", "reject", 1)]
     assert ledger.fixes[0].before == Est(0.35, 0.2, 0.5, 100)
-    assert ledger.text == "2 fixes tried: 1 accepted, 1 rejected. None is in the program."
+    assert ledger.text == (
+        "2 fixes tried: 1 accepted, 1 rejected. None is in the program. Accepted, and not in it: `a`; `reroll apply` "
+        "puts it in."
+    )
 
 
 def test_what_is_applied_comes_first_and_what_was_taken_out_is_no_longer_in_the_program() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from reroll.answer import DudSection, OtherToken
+from reroll.answer import CauseSection, DudSection, LuckSection, OtherToken, Rate, Reference
 from reroll.evidence import Est
-from reroll.web.plainly import fixes_sentence, place_of, token_sentence
+from reroll.web.plainly import fixes_sentence, next_step, place_of, token_sentence
 
 ENGINEERS = re.compile(r"token|rollout|prefix|interval|%|\bpairs?\b|\balpha\b|position|neutral")
 
@@ -78,3 +79,47 @@ def test_the_place_is_marked_in_the_answer_that_was_looked_at_and_in_no_other() 
 )
 def test_a_change_is_said_to_help_only_where_it_was_accepted(verdicts: str, said: str) -> None:
     assert fixes_sentence([{"fix": f"fix-{n}", "verdict": v} for n, v in enumerate(verdicts.split())]) == said
+
+
+def luck_of(verdict: Any, failures: int = 5) -> LuckSection:
+    rate = Rate(failures, 20, 0, failures / 20, 0.1, 0.5, 0.05)
+    return LuckSection(verdict, rate, 0.05, 3.0, Est(0.75, 0.5, 0.9, 20), Reference(0.05, "given"), 0.05, 0, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "cards", "changed", "words", "where"),
+    [
+        ("worse_than_reference", [], "", "Find out why it fails", "why"),
+        ("bad_luck", [], "", "Nothing to mend", "second-try"),
+        ("not_reproduced", [], "", "it did not come back", "request"),
+        ("undecided", [], "", "until it is known", "luck"),
+        ("worse_than_reference", [], "the program", "the program has changed since", "again"),
+        ("worse_than_reference", [], "its checks", "its checks have changed since", "again"),
+    ],
+)
+def test_every_verdict_has_a_next_step(verdict: Any, cards: Any, changed: str, words: str, where: str) -> None:
+    said = next_step(luck_of(verdict), None, cards, changed)
+    assert said is not None
+    assert words in said[0]
+    assert said[1] == where
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        ({}, "Try what would help"),
+        ({"a": "reject", "b": "undecided"}, "whether b helps"),
+        ({"a": "undecided", "b": "accept"}, "Put b in"),
+        ({"a": "reject"}, "Try something else"),
+    ],
+)
+def test_with_a_cause_the_next_step_is_about_what_helps(verdicts: dict[str, str], words: str) -> None:
+    cause = CauseSection(
+        "systematic", "one", (), (), None, (), None, (), (), None, None, Rate(5, 20, 0, 0.25, 0.1, 0.5, 0.05), {}, 0,
+        "It fails because of a.", "It fails because of a.", 0.05,
+    )  # fmt: skip
+    cards = [{"fix": fix, "verdict": verdict} for fix, verdict in verdicts.items()]
+    said = next_step(luck_of("worse_than_reference"), cause, cards, "")
+    assert said is not None
+    assert words in said[0]
+    assert said[1] == "fixes"

@@ -47,6 +47,7 @@ __all__ = [
     "commonest_failure",
     "luck_read",
     "luck_section",
+    "on_more_runs",
     "rate_of",
     "rate_read",
     "sum_of_alphas",
@@ -187,6 +188,13 @@ def agreeing(
 def agreeing_claim(certify: CertifySection) -> CertifySection:
     """The same of a claim that stands alone."""
     return replace(certify, rate=_narrowed(certify.rate, certify))
+
+
+def on_more_runs(luck: LuckSection, rate: Rate, works: Est) -> LuckSection:
+    """What was said of luck, beside the rate that other runs show; undecided where these contradict it."""
+    verdict = _standing_luck(luck.verdict, rate, luck.reference, luck.tolerable)
+    needed = luck.calls_needed if verdict == luck.verdict else 0
+    return replace(luck, verdict=verdict, rate=rate, second_try_works=works, calls_needed=needed)
 
 
 def _claimed(section: LuckSection | CertifySection | NotExamined) -> tuple[float, float]:

@@ -41,7 +41,8 @@ def reply(dud: Dud, unit: str = "", path: Sequence[str] = ()) -> str:
             f"in about {start} of runs."
         )
     if dud.verdict == "unsure" or dud.token is None:
-        return f"It is not shown whether a single {unit} is to blame: {dud.reason}."
+        why = dud.reason or "too few runs were made to search for it"
+        return f"It is not shown whether a single {unit} is to blame: {why}."
     assert dud.drop is not None
     assert dud.success_before is not None
     assert dud.success_after is not None

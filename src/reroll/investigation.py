@@ -249,6 +249,7 @@ def _answer(
             dud=dud,
             cause=cause,
             helps="" if tried is None else helps_sentence(tried),
+            compared=asked.question == "luck",
         ),
         alpha_total=sum_of_alphas(found.luck, found.certify, dud, cause, 0.0 if tried is None else alpha_of(tried)),
         outcomes=outcomes,

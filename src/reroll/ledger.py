@@ -9,6 +9,7 @@ from typing import Any, Literal
 from reroll.evidence import Est
 from reroll.fix import Fix
 from reroll.lever_kinds import KINDS
+from reroll.match import listed
 from reroll.numbers import counts, interval_words, percent
 
 __all__ = [
@@ -277,6 +278,15 @@ def _together(applied: Sequence[Entry]) -> Together:
     )
 
 
+def _to_apply(found: Sequence[Entry]) -> str:
+    """What was accepted and is not in the program, as a sentence after others; empty where there is none."""
+    names = [f"`{entry.fix}`" for entry in found if entry.verdict == "accept" and not entry.applied]
+    if not names:
+        return ""
+    which = listed(names)
+    return f" Accepted, and not in it: {which}; `reroll apply` puts {'it' if len(names) == 1 else 'each'} in."
+
+
 def _text(found: Sequence[Entry], together: Together) -> str:
     if not found:
         return "No fix was tried yet."
@@ -289,7 +299,7 @@ def _text(found: Sequence[Entry], together: Together) -> str:
     ]
     first = f"{counts('fix', len(tried))} tried: {', '.join(said)}." if tried else ""
     if not together.fixes:
-        return f"{first} None is in the program.".strip()
+        return f"{first} None is in the program.{_to_apply(found)}".strip()
     many = (
         "1 is in the program, which adds" if together.fixes == 1 else f"{together.fixes} are in the program, which add"
     )

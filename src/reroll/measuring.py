@@ -14,6 +14,7 @@ from reroll.checking import Checker
 from reroll.engine import Engine, run_draws
 from reroll.listening import heard
 from reroll.models.model import Model
+from reroll.models.prices import FREE
 from reroll.models.stepped import around, calls_at_most
 from reroll.opening import checker_of, judges_of, model_of, run, stopping_cleanly
 from reroll.options import can_be_capped, can_be_measured, on_cluster, options_of, whole_calls
@@ -70,7 +71,9 @@ def with_sessions(
             price_agreed(whose, priced, dearest, options, spending, controls=controls, stored=stored, anew=anew)
             engines = await _engines(projects, each, spending, open_now)
             progress = open_now.enter_context(Progress(quiet=quiet))
-            spent = judges.spent = Spent(purse=_purse(store, options, each))
+            here = all(p.program.model.partition(":")[0] in FREE for p in projects)
+            free = here and not any(case.asks_a_model for case in cases)
+            spent = judges.spent = Spent(purse=_purse(store, options, each), free=free)
             room = Room()
             sessions = [
                 Session(

@@ -92,7 +92,10 @@ class Neighbourhood:
             most = counts("call", self.most * len(self.tried) + self.written)
             return f"{_many(self.tried)} of {self.case} can be made by rule; trying them takes at most {most}."
         kept, aside = self.standing("kept"), self.standing("aside")
-        said = [f"Of {_many(self.tried)} of {self.case}, {len(kept)} can be used: the right answer was seen for each."]
+        seen = (
+            ": the right answer was seen for each" if len(kept) > 1 else ": its right answer was seen" if kept else ""
+        )
+        said = [f"Of {_many(self.tried)} of {self.case}, {len(kept)} can be used{seen}."]
         if aside:
             verb = "was" if len(aside) == 1 else "were"
             said.append(f"{len(aside)} {verb} set aside.")

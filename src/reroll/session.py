@@ -84,6 +84,7 @@ class Spent:
     judge_calls: int = 0
     started: float = field(default_factory=time.monotonic)
     purse: Purse | None = None  # where a cap on money was set
+    free: bool = False  # every model runs here: no call costs anything
     ends: float | None = None  # when the time is up, by `time.monotonic`; known from the first call on
     cut_short: bool = False  # the time was up while more was to be drawn
 
@@ -123,9 +124,12 @@ class Spent:
         return self.ends
 
     def price(self, calls: int) -> Price:
-        """So many more calls, each at the mean price of those that this command made; not known before the first."""
+        """So many more calls, each at the mean price of those that this command made; not known before the first,
+        but where calls cost nothing."""
         made = self.calls + self.control_calls
-        return Price(calls, None if self.usd is None or not made else self.usd / made * calls)
+        if self.usd is None or not (made or self.free):
+            return Price(calls, None)
+        return Price(calls, self.usd / made * calls if made else 0.0)
 
     def out_of_time(self) -> bool:
         """Whether the time is up. To be asked where more is to be drawn: that it was prevented is written down."""

@@ -27,6 +27,7 @@ __all__ = [
     "certify_sentence",
     "compare_reply",
     "dud_sentence",
+    "gain_words",
     "headline",
     "invalid_sentence",
     "luck_sentence",
@@ -58,19 +59,21 @@ def reply(
     dud: DudSection | NotExamined | None = None,
     cause: CauseSection | NotExamined | None = None,
     helps: str = "",
+    compared: bool = True,
 ) -> str:
     """What one would paste on Slack: at most six sentences, each backed by a number of the answer.
 
     `fresh` is False where every run was made by an earlier command; `reading`: how the rate was read, if it was;
     `dud`: where one failing run went wrong, `cause`: why it fails, if that was looked into; `helps`: what came of fixes
-    that were tried, in a sentence.
+    that were tried, in a sentence; `compared` is False where nobody asked whether it is worse than usual.
     """
     sentences: list[str] = []
     again = ""
     if isinstance(luck, LuckSection):
         low, high = bounds(luck, certify)
         again = retry_sentence(luck, low, high)
-        sentences = [rate_sentence(luck.rate, low, high, fresh=fresh), reading_sentence(reading), luck_sentence(luck)]
+        usual = luck_sentence(luck) if compared or luck.verdict != "undecided" else ""
+        sentences = [rate_sentence(luck.rate, low, high, fresh=fresh), reading_sentence(reading), usual]
         sentences += [again, invalid_sentence(luck.rate)]
     if isinstance(certify, CertifySection):
         sentences.append(certify_sentence(certify))
@@ -384,6 +387,20 @@ def points(
     size = percent(min(1.0, abs(difference)), toward).removesuffix(" %")
     sign = ("−" if difference < 0 else "+") if signed and difference else ""
     return f"{sign}{size} point{'' if size == '1' else 's'}"
+
+
+def gain_words(value: float, low: float | None, high: float | None, of: str) -> str:
+    """How many of the failures a fix takes away, and between which shares the truth lies; below nothing is none.
+
+    >>> gain_words(0.38, 0.12, 0.953, "of the failures")
+    'takes away 38 % of the failures (12–95.3 %)'
+    >>> gain_words(0.38, -0.2, 0.9, "of the failures"), gain_words(-0.3, -2, 0.32, "of the failures")
+    ('takes away 38 % of the failures (at most 90 %)', 'takes away none of the failures (at most 32 %)')
+    """
+    least, most = max(0.0, low or 0.0), min(1.0, max(0.0, 1.0 if high is None else high))
+    share = percent(min(1.0, value)) if value > 0 else "none"
+    between = interval_words(least, most) if least > 0 else f"at most {percent(most, 'up')}" if most > 0 else ""
+    return f"takes away {share} {of}{f' ({between})' if between else ''}"
 
 
 def between_points(low: float, high: float) -> str:

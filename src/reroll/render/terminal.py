@@ -98,8 +98,15 @@ def show_luck(
         lines += pen.wrap(pen.text(luck.not_examined))
     else:
         lines += titled("How often it fails", [*axis(_luck_rows(luck, _NO_TARGET), pen), *legend(pen, luck.rate)], pen)
+        worse = luck.verdict == "worse_than_reference"
+        lines += _next_lines([f"`reroll cause {case_id}` finds out why it fails"] if worse and case_id else [], pen)
     lines += runs_lines(outcomes, stopped, pen) + caveat_lines(caveats, pen) + cost_lines(cost, pen)
     pen.put(lines)
+
+
+def _next_lines(steps: Sequence[str], pen: Pen) -> Lines:
+    bullet = Text(f"   {pen.glyph('bullet')} ")
+    return titled("What now", [line for step in steps for line in pen.wrap(pen.text(step), bullet, 5)], pen)
 
 
 def show_certify(
@@ -121,6 +128,9 @@ def show_certify(
         rows = [certify_row(certify), target_row(certify)]
         lines += titled("How often it fails", [*axis(rows, pen), *legend(pen, certify.rate)], pen)
         lines += certify_lines(certify, pen)
+        steps = [f"`reroll cause {case_id}` finds out why it fails"]
+        steps += [f"`reroll try --case {case_id} --suggest` tries what would help"]
+        lines += _next_lines(steps if certify.verdict == "not_met" and case_id else [], pen)
     lines += runs_lines(outcomes, stopped, pen) + caveat_lines(caveats, pen) + cost_lines(cost, pen)
     pen.put(lines)
 

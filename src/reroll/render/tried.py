@@ -12,7 +12,7 @@ from reroll.render.ink import COLOURS, Pen
 from reroll.render.pieces import Lines, badge, caveat_lines, cost_lines, legend, rate_row, titled
 from reroll.scorecard import Net
 from reroll.scored import SETS_IN_WORDS, Card, Forecast, SetShown, Tried, foretold_words
-from reroll.words import between_points, points
+from reroll.words import between_points, gain_words, points
 
 __all__ = ["HEAD", "KIND", "changed_lines", "show_tried"]
 
@@ -144,6 +144,8 @@ def _number(word: str, card: Card) -> str:
             return ""
         if card.claims[word] == "shown":  # on one side, as it is claimed; a range of two sides may reach below it
             return f"{est.value:.2f} of it, and surely at least half"
+        if est.value <= 0:
+            return "none of it was seen there"
         high = "" if est.high is None else f" to {est.high:.2f}"
         return f"{est.value:.2f} of it ({est.low or 0.0:.2f}{high or ' or more'})"
     harm = card.lookalike_harm if word == "spares_lookalikes" else card.control_harm
@@ -159,10 +161,7 @@ def _number(word: str, card: Card) -> str:
 
 
 def _share(of: str, gain: Est) -> str:
-    if gain.value is None:
-        return ""
-    low, high = gain.low or 0.0, gain.high or 0.0
-    return f"takes away {percent(max(0.0, gain.value))} {of} ({percent(max(0.0, low))} to {percent(max(0.0, high))})"
+    return "" if gain.value is None else gain_words(gain.value, gain.low, gain.high, of)
 
 
 def _net(net: Net) -> str:

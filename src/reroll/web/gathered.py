@@ -11,15 +11,22 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from reroll.answer import Answer, CauseSection, CertifySection, DudSection, LuckSection, NotExamined
+from reroll.answer import Answer, CauseSection, CertifySection, Cost, DudSection, LuckSection, NotExamined
 from reroll.case import Case
+from reroll.conclude import agreeing, on_more_runs
 from reroll.store import Store
 from reroll.store_rows_web import Finding
+from reroll.web.plainly import fixes_sentence
+from reroll.words import reply
 
 __all__ = ["Gathered", "answer_of", "cause_of", "changed_since", "earlier_cause", "gathered", "newest", "standing"]
 
 ANSWERS = ("investigate", "rerun", "certify")
 BESIDE = ("cause", "forks", "try", "surprise", "futures", "phrase", "audit", "neighbours")
+SPENT = (
+    *("calls", "control_calls", "attempts", "prompt_tokens", "completion_tokens", "usd", "seconds", "cached_tokens"),
+    *("samples", "judge_calls"),
+)
 MOST = 200  # findings of one case that are read for a page
 MOST_KEPT = 500  # answers that are kept in memory
 MOST_READ = 400  # answers that the home page looks into
@@ -35,12 +42,14 @@ class Gathered:
 
     found: the newest finding of each other command about the case, with its JSON.
     again: the newest time that somebody ran it again after that answer, with what came.
+    fixes_us: when the answer was made whose fixes are in `answer`.
     """
 
     finding: Finding | None
     answer: Answer | None
     found: Mapping[str, tuple[Finding, dict[str, Any]]]
     again: tuple[Finding, Answer] | None = None
+    fixes_us: int = 0
 
     @property
     def luck(self) -> LuckSection | None:
@@ -68,11 +77,9 @@ class Gathered:
 
     @property
     def tried(self) -> dict[str, Any] | None:
-        """The newest trial, if it is newer than the answer or that tried nothing."""
+        """The newest trial, if it is newer than the fixes of the answer or that tried nothing."""
         tried = self.found.get("try")
-        if tried is not None and (self.finding is None or tried[0].made_us > self.finding.made_us or not self._fixes):
-            return tried[1]
-        return None
+        return tried[1] if tried is not None and (tried[0].made_us > self.fixes_us or not self._fixes) else None
 
     @property
     def _fixes(self) -> list[dict[str, Any]]:
@@ -113,9 +120,10 @@ def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gather
     finding, answer = best
     found = _beside(store, case_id, finding.program_id)
     again = next((one for one in answers if one[0].command == "rerun" and one[0].made_us > finding.made_us), None)
-    answer = _filled(answer, [one for one in answers if one[0].program_id == finding.program_id])
-    known = Gathered(finding, _completed(answer, finding, found), found, again)
-    return replace(known, answer=_added_up(known))
+    whole, made = _filled(finding, answer, [one for one in answers if one[0].program_id == finding.program_id])
+    known = Gathered(finding, _completed(whole, made, found), found, again, made["fixes"])
+    known = replace(known, answer=_added_up(known))
+    return replace(known, answer=_retold(known, answer))
 
 
 def standing(store: Store) -> dict[str, tuple[Finding, Answer | None]]:
@@ -229,14 +237,65 @@ def _beside(store: Store, case_id: str, program: str | None) -> dict[str, tuple[
     return found
 
 
-def _filled(answer: Answer, others: Sequence[tuple[Finding, Answer]]) -> Answer:
-    """The answer with the cause, the token and the fixes of the newest other answer that looked for them."""
-    for name in ("cause", "dud", "fixes"):
+def _filled(
+    finding: Finding, answer: Answer, others: Sequence[tuple[Finding, Answer]]
+) -> tuple[Answer, dict[str, int]]:
+    """The answer with the cause, the token and the fixes of the newest other answer that looked for them, and when
+    each was found; and with what was found of luck, where it did not ask. Its cost is that of all that it is from."""
+    made = dict.fromkeys(("cause", "dud", "fixes"), finding.made_us)
+    costs = {finding.id: answer.cost}
+    for name in made:
         if isinstance(getattr(answer, name), NotExamined):
-            section = next((s for _, o in others if not isinstance(s := getattr(o, name), NotExamined)), None)
-            if section is not None:
-                answer = _with(answer, name, section)
-    return answer
+            held = next((one for one in others if not isinstance(getattr(one[1], name), NotExamined)), None)
+            if held is not None:
+                made[name] = held[0].made_us
+                costs[held[0].id] = held[1].cost
+                answer = _with(answer, name, getattr(held[1], name))
+    answer = replace(answer, cost=_together(list(costs.values())))
+    return (_compared(answer, others) if finding.command == "certify" else answer), made
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    """What several answers took; unknown where it is not known of one of them."""
+    first, *others = costs
+    for one in others:
+        added = {name: _sum(getattr(first, name), getattr(one, name)) for name in SPENT}
+        first = replace(first, **added)
+    return first
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return None if a is None or b is None else a + b
+
+
+def _compared(answer: Answer, others: Sequence[tuple[Finding, Answer]]) -> Answer:
+    """The answer, which asked for a target alone, with what the newest other one says of luck."""
+    own = answer.luck
+    lucks = (one.luck for _, one in others if isinstance(one.luck, LuckSection))
+    held = next((luck for luck in lucks if luck.reference_rate is not None), None)
+    if not isinstance(own, LuckSection) or own.reference_rate is not None or held is None:
+        return answer
+    luck, certify = agreeing(on_more_runs(held, own.rate, own.second_try_works), answer.certify)
+    alpha = min(1.0, answer.alpha_total - own.alpha + held.alpha + held.reference.alpha)
+    return replace(answer, luck=luck, certify=certify, alpha_total=alpha)
+
+
+def _retold(known: Gathered, stood: Answer) -> Answer | None:
+    """The answer with a reply that says what the page shows, where it shows more than the answer that stands."""
+    answer, told = known.answer, ("luck", "cause", "dud", "fixes")
+    if answer is None or (known.tried is None and all(getattr(answer, n) is getattr(stood, n) for n in told)):
+        return answer
+    text = reply(
+        answer.luck,
+        answer.certify,
+        fresh=bool(answer.cost.calls),
+        reading=answer.reading,
+        dud=answer.dud,
+        cause=answer.cause,
+        helps=fixes_sentence(known.cards) if known.cards else "",
+        compared=known.luck is not None and known.luck.reference.source != "none",
+    )
+    return replace(answer, text=text)
 
 
 def _with(answer: Answer, name: str, section: Any) -> Answer:
@@ -246,14 +305,14 @@ def _with(answer: Answer, name: str, section: Any) -> Answer:
     return replace(answer, **changed)
 
 
-def _completed(answer: Answer, finding: Finding, found: Mapping[str, tuple[Finding, dict[str, Any]]]) -> Answer:
+def _completed(answer: Answer, made: Mapping[str, int], found: Mapping[str, tuple[Finding, dict[str, Any]]]) -> Answer:
     """The answer with the cause and the token as they were found since, or where it had not looked."""
     for command, name, adapter in (("cause", "cause", _CAUSE), ("forks", "dud", _DUD)):
         if command not in found:
             continue
         other, body = found[command]
         examined = not isinstance(getattr(answer, name), NotExamined)
-        if examined and other.made_us < finding.made_us:
+        if examined and other.made_us < made[name]:
             continue
         if command == "forks":
             cost = body.get("cost") or {}

@@ -24,7 +24,7 @@ from reroll.web.actions import PERSON_BUDGET, Offer, offer
 from reroll.web.blamed import request_with
 from reroll.web.gathered import Gathered, answer_of, changed_since, gathered
 from reroll.web.home import Home
-from reroll.web.plainly import fixes_sentence, place_of, token_sentence
+from reroll.web.plainly import fixes_sentence, next_step, place_of, token_sentence
 from reroll.web.view import WIDE, environment, page
 from reroll.words import certify_sentence, headline, luck_sentence, rate_sentence, retry_sentence
 
@@ -41,6 +41,7 @@ QUOTED = (
     "history",
     "tools",
 )  # parts whose words are the text itself
+NOT_COMPARED = "It was not compared with ordinary requests yet."
 NOTHING = NotExamined("", Price(None, None))
 AT = {
     "rerun": "again",
@@ -128,6 +129,9 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
     if "forks" in known.found:
         figures["curve"] = lambda width: figured.of_forks(known.found["forks"][1], width)
     project = project_now(home)
+    changed = ""
+    if project is not None and known.finding is not None:
+        changed = changed_since(case, project.program.id, known.finding, known.answer)
     return page(
         request,
         "answer.html",
@@ -143,10 +147,10 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         at={section: [job for job in jobs if _section(job, known) == section] for section in SECTIONS},
         failed=None,  # said where its button stands
         messages=[] if project is None else sent(project.program, case),
-        sentences=_sentences(known),
+        sentences=_sentences(known, project),
+        next=next_step(known.luck, known.cause, known.cards, changed),
         ends=None if known.luck is None else bounds(known.luck, known.certify or NOTHING),
-        headline=None if known.answer is None else headline(known.answer.luck),
-        kind="invalid" if known.luck is None else KIND[known.luck.verdict],
+        head=_head(known),
         offers={} if project is None else _offers(home, project, case, known),
         listed=project is not None and any(one.id == case.id for one in project.cases),
         words=words_of(project, case),
@@ -154,9 +158,7 @@ def _answer(request: Request, case: Case, report: StoredReport | None = None, nu
         request_said=[]
         if project is None or known.cause is None
         else request_with(project.program, case, sent(project.program, case), known.cause.factors),
-        changed=""
-        if project is None or known.finding is None
-        else changed_since(case, project.program.id, known.finding, known.answer),
+        changed=changed,
     )
 
 
@@ -183,14 +185,30 @@ def project_now(home: Home) -> Project | None:
         return None
 
 
-def _sentences(known: Gathered) -> dict[str, str]:
+def _head(known: Gathered) -> tuple[str, str] | None:
+    """Colour and words of what is most worth knowing: bad luck or not; where nobody asked that, the target."""
+    if known.answer is None:
+        return None
+    luck, certify = known.luck, known.certify
+    if luck is None or (luck.reference.source == "none" and luck.verdict == "undecided" and certify is not None):
+        target = "" if certify is None else percent(certify.target)
+        if certify is not None and certify.verdict != "undecided":
+            return {"met": ("pass", f"{target} reliable"), "not_met": ("fail", f"Not {target} reliable")}[
+                certify.verdict
+            ]
+    return "invalid" if luck is None else KIND[luck.verdict], headline(known.answer.luck)
+
+
+def _sentences(known: Gathered, project: Project | None) -> dict[str, str]:
     """The sentence of each section, as the reply has it."""
     luck, certify = known.luck, known.certify
     said: dict[str, str] = {}
     if luck is not None:
         low, high = bounds(luck, certify or NOTHING)
         said["rate"] = rate_sentence(luck.rate, low, high, fresh=bool(known.answer and known.answer.cost.calls))
-        said["luck"] = luck_sentence(luck)
+        controls = project is not None and any(one.set == "control" and one.checks for one in project.cases)
+        asked = luck.reference.source != "none" or luck.verdict != "undecided" or not controls
+        said["luck"] = luck_sentence(luck) if asked else NOT_COMPARED
         said["retry"] = retry_sentence(luck, low, high)
     if certify is not None:
         said["certify"] = certify_sentence(certify)
@@ -213,7 +231,7 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
             home,
             project,
             "investigate",
-            label="Measure it",
+            label="Measure it" if known.answer is None else "Run it until that is known",
             budget=PERSON_BUDGET if case.asks_a_person else None,
             case=case.id,
             forks="no",

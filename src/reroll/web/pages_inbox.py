@@ -56,6 +56,11 @@ class Row:
         return "Not measured yet."
 
     @property
+    def earlier(self) -> bool:
+        """Whether what is said of it was measured before it was reported."""
+        return self.finding is not None and self.finding.made_us < 1e6 * self.stored.put
+
+    @property
     def badge(self) -> tuple[str, str]:
         """Colour and words of its verdict."""
         verdict = "" if self.finding is None else self.finding.verdict
@@ -80,7 +85,7 @@ def rows(home: Home, status: str = "", before: int | None = None) -> Shown:
     shown = sorted(said_once(store.reports()), key=lambda pair: -pair[0])
     marks = store.report_marks([r.id for _, r in shown])
     counts = Counter(marks.get(r.id, {}).get("status", "open") for _, r in shown)
-    total, first = len(shown), {r.report.case_id: i for i, r in reversed(shown)}
+    total, first = len(shown), {r.report.case_id: i for i, r in shown}  # the earliest comes last
     fitting = [(i, r) for i, r in shown if status in ("", marks.get(r.id, {}).get("status", "open"))]
     fitting = [(i, r) for i, r in fitting if before is None or i < before]
     shown = fitting[:EACH_PAGE]

@@ -53,11 +53,11 @@ def project_page(request: Request) -> Response:
 
 def _identities(home: Home) -> list[str]:
     """The models that answered here, by their very identity."""
-    found = [
-        home.store.get_request(one.request_id).identity
-        for one in home.store.samples(limit=1, newest=True, source=LISTED)
-    ]
-    return list(dict.fromkeys(found))
+    newest = home.store.samples(limit=1, newest=True, source=LISTED)
+    try:
+        return [home.store.get_request(one.request_id).identity for one in newest]
+    except UsageError:  # a store that lost a request still shows the rest
+        return []
 
 
 def _abilities(home: Home, identity: str) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from reroll.watching import DAY
 from reroll.web import figured
 from reroll.web.glimpse import Glimpse
 from reroll.web.home import Home
-from reroll.web.view import page
+from reroll.web.view import Drawn, page
 
 __all__ = ["ROUTES", "Stream"]
 
@@ -74,9 +75,12 @@ def watch_page(request: Request) -> Response:
     glimpses = [(request.app.state.glimpses.of(home, c), c) for c in every]
     found = [_stream(seen, c, production, 1 - target) for production in (True, False) for seen, c in glimpses]
     streams = [one for one in found if one is not None]
-    draws: dict[str, figured.Draw] = {one.name: partial(_draw, one) for one in streams}
+    made = Counter(one.production for one in streams)
+    draws: dict[str, Drawn | figured.Draw] = {
+        one.name: _in_card(partial(_draw, one), made[one.production]) for one in streams
+    }
     rows = [] if shown is None else [row for row in shown.rows if row.what != "invalid" or row.state == "open"]
-    draws |= {_figure_name(row): partial(_draw_days, row) for row in rows if len(row.days) > 1}
+    draws |= {_figure_name(row): _in_card(partial(_draw_days, row), len(rows)) for row in rows if len(row.days) > 1}
     return page(
         request,
         "watch.html",
@@ -88,6 +92,11 @@ def watch_page(request: Request) -> Response:
         unread=unread,
         rows=rows,
     )
+
+
+def _in_card(draw: figured.Draw, cards: int) -> Drawn | figured.Draw:
+    """The figure of one of so many cards: a lone one has the whole width."""
+    return Drawn.of(draw) if cards == 1 else draw
 
 
 def _overview(home: Home, project: Project) -> tuple[Overview | None, str]:
@@ -133,7 +142,7 @@ def _binned(judged: list[tuple[float, str]]) -> tuple[tuple[float, int, int], ..
 
 
 def _draw(one: Stream, width: int) -> Any:
-    alarms = [] if one.alarm_at is None else [(one.alarm_at, "worse")]
+    alarms = [] if one.alarm_at is None else [(one.alarm_at, "above")]
     title = f"{one.case.id}: the share that failed, in the order in which {'calls' if one.production else 'runs'} came"
     return stream(one.name, one.times, alarms, one.allowed, named="target allows", title=title, width=width)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reroll.answer import DudSection
+from reroll.answer import CauseSection, DudSection, LuckSection
 from reroll.evidence import Est
 from reroll.numbers import counts, in_ten
 
-__all__ = ["fixes_sentence", "place_of", "token_sentence"]
+__all__ = ["fixes_sentence", "next_step", "place_of", "token_sentence"]
 
 JSON = Any
 FEW = 0.02
@@ -19,6 +19,35 @@ ELSE = {
     "doomed": "It was lost before the answer began: no place in the answer is to blame.",
 }
 NOT_SHOWN = "No single place in the answer was shown to be where it went wrong."
+
+
+def next_step(
+    luck: LuckSection | None, cause: CauseSection | None, cards: Sequence[Mapping[str, JSON]], changed: str
+) -> tuple[str, str] | None:
+    """What somebody may do now, in a few words, and the section of the page where it is done; None: nothing is known.
+
+    >>> next_step(None, None, (), "")
+    """
+    if luck is None or not luck.rate.n:
+        return None
+    if changed:
+        return f"Run it again: {changed} {'have' if changed.endswith('s') else 'has'} changed since", "again"
+    if luck.verdict == "not_reproduced":
+        return "Nothing to mend: it did not come back. Is this the request that failed?", "request"
+    if luck.verdict == "bad_luck":
+        return "Nothing to mend: see what a second try is worth", "second-try" if luck.rate.failures else "again"
+    if luck.verdict == "undecided":
+        return "Run it more often, until it is known whether it was bad luck", "luck"
+    if cause is None or cause.verdict == "undecided":
+        return "Find out why it fails", "why"
+    if not cards:
+        return "Try what would help", "fixes"
+    by = {word: [str(card["fix"]) for card in cards if card["verdict"] == word] for word in ("accept", "undecided")}
+    if by["accept"]:
+        return f"Put {by['accept'][0]} in: it is shown to help", "fixes"
+    if by["undecided"]:
+        return f"Find out, with more runs, whether {by['undecided'][0]} helps", "fixes"
+    return "Try something else: nothing that was tried is worth having", "fixes"
 
 
 def token_sentence(dud: DudSection) -> str:

@@ -28,7 +28,7 @@ from reroll.store import Store
 from reroll.store_rows_web import Job
 from reroll.watch_words import moment_words
 from reroll.web.access import Refused, Visitor
-from reroll.words import between_points, points
+from reroll.words import between_points, gain_words, points
 
 __all__ = ["WIDE", "Drawn", "environment", "marked", "page", "plain", "prose"]
 
@@ -127,6 +127,11 @@ def est(value: Mapping[str, Any] | Any, unit: str = "percent") -> str:
     return f"{percent(middle)} ({interval_words(low, high)})"
 
 
+def gained(gain: Mapping[str, Any], of: str) -> str:
+    """How many of the failures a fix takes away, from its JSON."""
+    return gain_words(gain["value"], gain.get("low"), gain.get("high"), of)
+
+
 def figure_file(request: Request, name: str, kind: str) -> str:
     """Where this page's figure lies as a file."""
     return f"{request.url.path}?{request.url.include_query_params(figure=name, **{'as': kind}).query}"
@@ -151,6 +156,7 @@ def environment() -> Environment:
         est=est,
         counted=lambda n, thing: counts(thing, n),
         described=described,
+        gained=gained,
         moment=moment_words,
     )
     made.globals.update(version=__version__, interval=interval_words, figure_file=figure_file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from reroll.numbers import counts
 from reroll.render.figures.figure import NARROW, Figure, figure
 from reroll.render.figures.lettering import cut, quoted, width_of
 from reroll.render.figures.marks import box, letters, path
@@ -41,7 +42,7 @@ def fork_tree(
     deepest = max(r.depth for r in rows)
     indent = min(18.0 if narrow else 22.0, (width * 0.3) / max(1, deepest))
     bar = 70.0 if narrow else 150.0
-    said = [f"{r.branch.fails:,} of {r.branch.samples:,}" if r.branch else f"{r.others:,} runs" for r in rows]
+    said = [f"{r.branch.fails:,} of {r.branch.samples:,}" if r.branch else counts("run", r.others) for r in rows]
     numbers = max([width_of(s, "value") for s in said] + [width_of("failed", "note")])
     right = width - numbers - bar - 18
     marks = [letters(width, 8, "failed", "note", "end"), letters(right + 6, 8, "runs", "note")]
