@@ -11,7 +11,7 @@ from reroll.numbers import counts, percent
 from reroll.runs import Runs, day_words
 from reroll.session import Session, Slots
 
-__all__ = ["STRANGE", "about_equal_answers", "about_later_tries", "about_span", "about_stretches"]
+__all__ = ["STRANGE", "about_equal_answers", "about_later_tries", "about_old_controls", "about_span", "about_stretches"]
 
 SAME = 20  # runs of one request that all say the same: fewer do so by chance, too
 STRANGE = 0.001  # chance of so few stretches, below which it is said; shared by the cases
@@ -60,6 +60,18 @@ def about_later_tries(session: Session, places: Sequence[Slots]) -> Iterator[str
         yield (
             f"{counts('run', later)} brought an answer only at a later try, after a server's error or a time-out, and "
             "count by that answer; a product that does not try again sees those fail"
+        )
+
+
+def about_old_controls(controls: Sequence[Runs], runs: Runs) -> Iterator[str]:
+    """That the ordinary requests were run days before, or after, this one: what changed meanwhile looks like a
+    difference between them."""
+    theirs = sorted({day for some in controls for day in some.days()})
+    mine = runs.days()
+    if theirs and mine and max(mine[-1] - theirs[-1], theirs[0] - mine[0]) > 1:
+        yield (
+            f"the ordinary requests were run from {day_words(theirs[0])} to {day_words(theirs[-1])}, this one from "
+            f"{day_words(mine[0])} to {day_words(mine[-1])}: what changed in between looks like a difference of theirs"
         )
 
 
