@@ -166,7 +166,8 @@ def luck_sentence(luck: LuckSection) -> str:
         return f"{_usual(luck)}, so this was not just one unlucky try{allowing(luck.alpha)}."
     if luck.verdict == "bad_luck":
         bound = percent(not_worse_rate(luck.reference_rate or 0.0), "up")
-        return f"{_usual(luck)}, and this one less than {bound}, so what you saw fits plain bad luck{allowing(luck.alpha)}."
+        fits = f"what you saw fits plain bad luck{allowing(luck.alpha)}"
+        return f"{_usual(luck)}, and this one less than {bound}, so {fits}."
     if luck.verdict == "not_reproduced":
         return f"I could not reproduce the failure{allowing(luck.alpha)}."
     if luck.reference.source == "controls" and luck.verdict == "undecided":
