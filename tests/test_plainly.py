@@ -108,9 +108,11 @@ def test_every_verdict_has_a_next_step(verdict: Any, cards: Any, changed: str, w
     ("verdicts", "words"),
     [
         ({}, "Try what would help"),
-        ({"a": "reject", "b": "undecided"}, "whether b helps"),
+        ({"a": "reject", "b": "undecided 900"}, "whether b helps: about 900 more calls"),
+        ({"a": "undecided 4000", "b": "undecided 900"}, "whether b helps"),
+        ({"a": "undecided 54798", "b": "undecided"}, "Try something else: what was tried takes very many"),
         ({"a": "undecided", "b": "accept"}, "Put b in"),
-        ({"a": "reject"}, "Try something else"),
+        ({"a": "reject"}, "Try something else: nothing"),
     ],
 )
 def test_with_a_cause_the_next_step_is_about_what_helps(verdicts: dict[str, str], words: str) -> None:
@@ -118,7 +120,10 @@ def test_with_a_cause_the_next_step_is_about_what_helps(verdicts: dict[str, str]
         "systematic", "one", (), (), None, (), None, (), (), None, None, Rate(5, 20, 0, 0.25, 0.1, 0.5, 0.05), {}, 0,
         "It fails because of a.", "It fails because of a.", 0.05,
     )  # fmt: skip
-    cards = [{"fix": fix, "verdict": verdict} for fix, verdict in verdicts.items()]
+    cards = [
+        {"fix": fix, "verdict": word.split()[0], "needed": int(word.split()[-1]) if " " in word else None}
+        for fix, word in verdicts.items()
+    ]
     said = next_step(luck_of("worse_than_reference"), cause, cards, "")
     assert said is not None
     assert words in said[0]

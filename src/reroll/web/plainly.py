@@ -13,6 +13,7 @@ __all__ = ["fixes_sentence", "next_step", "place_of", "token_sentence"]
 
 JSON = Any
 FEW = 0.02
+MANY_CALLS = 5000  # that a verdict about one fix is still worth
 AROUND = 600  # characters on each side of a place
 ELSE = {
     "slide": "It went wrong little by little: no single place in the answer is to blame.",
@@ -42,11 +43,19 @@ def next_step(
         return "Find out why it fails", "why"
     if not cards:
         return "Try what would help", "fixes"
-    by = {word: [str(card["fix"]) for card in cards if card["verdict"] == word] for word in ("accept", "undecided")}
-    if by["accept"]:
-        return f"Put {by['accept'][0]} in: it is shown to help", "fixes"
-    if by["undecided"]:
-        return f"Find out, with more runs, whether {by['undecided'][0]} helps", "fixes"
+    helped = next((str(card["fix"]) for card in cards if card["verdict"] == "accept"), None)
+    if helped is not None:
+        return f"Put {helped} in: it is shown to help", "fixes"
+    open_ones = [card for card in cards if card["verdict"] == "undecided"]
+    near = [card for card in open_ones if 0 < (card.get("needed") or 0) <= MANY_CALLS]
+    if near:
+        best = min(near, key=lambda card: int(card["needed"]))
+        return (
+            f"Find out whether {best['fix']} helps: about {counts('more call', int(best['needed']))} would tell",
+            "fixes",
+        )
+    if open_ones:
+        return "Try something else: what was tried takes very many more calls to tell", "fixes"
     return "Try something else: nothing that was tried is worth having", "fixes"
 
 
