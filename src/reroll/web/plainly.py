@@ -48,8 +48,11 @@ def next_step(
         return f"Put {helped} in: it is shown to help", "fixes"
     open_ones = [card for card in cards if card["verdict"] == "undecided"]
     near = [card for card in open_ones if 0 < (card.get("needed") or 0) <= MANY_CALLS]
+    harm = next((card for card in open_ones if (card.get("claims") or {}).get("helps") == "shown"), None)
+    if harm is not None and harm not in near:
+        return f"{harm['fix']} helps; decide which harm elsewhere may be left open, to rule it out takes long", "fixes"
     if near:
-        best = min(near, key=lambda card: int(card["needed"]))
+        best = near[0]  # the best of them comes first
         return (
             f"Find out whether {best['fix']} helps: about {counts('more call', int(best['needed']))} would tell",
             "fixes",
