@@ -29,7 +29,8 @@ def pages(folder: Path, chromium: Any) -> None:
     at = ("--project", str(folder), "--quiet", "--yes")
     run("investigate", WORDS, "--budget", "1600", "--seed", "3", *at)
     run("forks", failing(folder), *at)
-    run("try", "hard-code", "describe-date", "--case", "next-friday", "--budget", "2000", *at)
+    run("try", "hard-code", "describe-date", "--case", "next-friday", "--margin", "0.1", "--budget", "2000", *at)
+    run("phrase", "next-friday", "--tokens", "um so like lunch w/ Ana next Friday at noon", "--budget", "200", *at)
     run("ideas", "add", "Tell it which week next Friday is in", "--case", "next-friday", "--by", "lena", *at[:2])
     every = {**every_page(folder), "learn": "/learn", "learn a step": "/learn/words?guess=awkward&seed=4"}
     with served(folder) as server:

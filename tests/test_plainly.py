@@ -136,4 +136,5 @@ def test_a_fix_that_helps_and_may_harm_is_not_given_up() -> None:
     cards = [{"fix": "a", "verdict": "undecided", "needed": 54_000, "claims": {"helps": "shown"}}]
     said = next_step(luck_of("worse_than_reference"), CAUSE, cards, "")
     assert said is not None
-    assert said[0].startswith("a helps; decide which harm")
+    assert said[0].startswith("Decide about a: it helps")
+    assert "a helps requests like it, and whether it harms others is still open" in fixes_sentence(cards)

@@ -48,9 +48,9 @@ def next_step(
         return f"Put {helped} in: it is shown to help", "fixes"
     open_ones = [card for card in cards if card["verdict"] == "undecided"]
     near = [card for card in open_ones if 0 < (card.get("needed") or 0) <= MANY_CALLS]
-    harm = next((card for card in open_ones if (card.get("claims") or {}).get("helps") == "shown"), None)
+    harm = next((card for card in open_ones if _helps(card)), None)
     if harm is not None and harm not in near:
-        return f"{harm['fix']} helps; decide which harm elsewhere may be left open, to rule it out takes long", "fixes"
+        return f"Decide about {harm['fix']}: it helps, and to rule out harm elsewhere takes very many calls", "fixes"
     if near:
         best = near[0]  # the best of them comes first
         return (
@@ -95,9 +95,18 @@ def fixes_sentence(cards: Sequence[Mapping[str, JSON]]) -> str:
     helped = [str(card["fix"]) for card in cards if card["verdict"] == "accept"]
     if helped:
         return f"{tried}; shown to help: {', '.join(helped)}."
-    undecided = [str(card["fix"]) for card in cards if card["verdict"] not in ("accept", "reject")]
+    open_ones = [card for card in cards if card["verdict"] not in ("accept", "reject")]
+    halfway = [str(card["fix"]) for card in open_ones if _helps(card)]
+    if halfway:
+        return f"{tried}; {', '.join(halfway)} helps requests like it, and whether it harms others is still open."
+    undecided = [str(card["fix"]) for card in open_ones]
     more = f" More runs may still tell of {', '.join(undecided)}." if undecided else ""
     return f"{tried}; none was shown to help.{more}"
+
+
+def _helps(card: Mapping[str, JSON]) -> bool:
+    """Whether it is shown to help requests like the reported one, whatever it does to others."""
+    return (card.get("claims") or {}).get("helps") == "shown"
 
 
 def _often(rate: Est | None) -> str | None:
