@@ -7,7 +7,7 @@
 Every row is a process of its own, against `reroll fake-server` in another one. `reroll` is what a command does
 once it knows how many runs it wants: reserve, draw, store, read back, judge, store outcomes; starting Python and
 loading the project is left out of all rows alike (`CPU ms` is what the calls add). A command asks for its runs in
-batches of at most an eighth of what it has, so that it stops early; that costs wall time, not CPU, and is not part
+batches, so that it stops early; that costs wall time, not CPU, and is not part
 of this page.
 The bare loops keep the answer's text and nothing else.
 

@@ -5,8 +5,8 @@
 
 The real loop with a model that answers after a latency of its own, on a clock that jumps to the next thing that
 happens: it counts the waiting for calls, and CPU stands beside it. 99 % at zero failures takes 355 calls. The bound
-is what nobody can undercut who keeps to the plan (at most an eighth of the calls after the decision) where every call
-takes the mean latency. `in rounds` waits for each batch's slowest call.
+is what nobody can undercut who keeps to the plan (on average an eighth of the calls at most after the decision) where
+every call takes the mean latency. `in rounds` waits for each batch's slowest call.
 """
 
 from __future__ import annotations

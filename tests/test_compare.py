@@ -403,3 +403,13 @@ def test_rounds_that_lack_a_survivor_or_bring_a_newcomer_are_refused() -> None:
         compare_cases([[WON], []])
     with pytest.raises(ValueError, match="is not a number"):
         better_than_baseline({"a": math.nan})
+
+
+def test_pairs_that_nobody_can_judge_take_a_verdict_back_as_the_worst_that_they_may_be() -> None:
+    won: list[tuple[str, str]] = [("fail", "pass")] * 6
+    assert compare_path([*won, ("pass", "invalid")]).verdict == "better"
+    assert compare_path([*won, *[("pass", "invalid")] * 60]).verdict == "undecided"
+    lost = [(b, a) for a, b in won]
+    assert compare_path([*lost, *[("invalid", "pass")] * 60]).verdict == "undecided"
+    alike: list[tuple[str, str]] = [("pass", "pass")] * 81
+    assert compare_path([*alike, *[("pass", "invalid")] * 60], margin=0.05).verdict == "undecided"

@@ -119,6 +119,24 @@ def test_runs_of_long_ago_among_new_ones_are_dated(capsys: Any, tmp_path: Path) 
     assert said(ran, "what the server changed meanwhile under the same name is mixed in")
 
 
+def test_ordinary_requests_of_long_ago_are_no_silent_yardstick(capsys: Any, tmp_path: Path) -> None:
+    cases = (
+        'cases:\n  - {id: greet, input: {request: "Say yes"}, checks: [{contains: "yes"}]}\n'
+        '  - {id: plain, set: control, input: {request: "Hello"}, checks: [{contains: "yes"}]}\n'
+    )
+    told = ("rerun", "greet", "--json", "--quiet", "--budget", 30, "--project")
+    with in_background(answer("yes")) as (_, url):
+        project = write_project(tmp_path, url, program="", cases=cases)
+        first = reroll(capsys, *told, project).json
+        with contextlib.closing(sqlite3.connect(project / ".reroll" / "store.sqlite")) as store:
+            store.execute("UPDATE samples SET settled_us = settled_us - 86400000000 * 30 WHERE case_id = 'plain'")
+            store.execute("UPDATE checks SET first_us = first_us - 86400000000 * 31")
+            store.commit()
+        ran = reroll(capsys, *told[:4], "--budget", 0, "--project", project).json
+    assert not said(first, "the ordinary requests were run")
+    assert said(ran, "what changed in between looks like a difference of theirs")
+
+
 def test_luck_that_is_asked_for_again_from_zero_adds_its_chances_of_error_up(capsys: Any, tmp_path: Path) -> None:
     told = ("rerun", "greet", "--json", "--quiet", "--fresh", "--project")
     with in_background(by_number(lambda n: unique(n, "no" if n % 2 else "yes"))) as (_, url):

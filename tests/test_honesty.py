@@ -65,6 +65,19 @@ def test_a_rate_that_changed_takes_the_verdict_back_and_says_so(tmp_path: Path, 
         assert any("contradict one another" in c for c in again.json["caveats"])
 
 
+def test_later_runs_that_nobody_can_judge_take_a_verdict_back_as_failures_do() -> None:
+    """They count as failures for "met": 355 passes and then 30 time-outs are no 99 %."""
+    outcomes: list[Any] = ["pass"] * 355 + ["invalid"] * 30
+    for reference in (Reference(None, "none"), Reference(0.01, "given")):
+        luck, certify = luck_section(outcomes, reference, 0.99, 0.05), certify_section(outcomes, 0.99, 0.05)
+        assert (luck.verdict, certify.verdict) == ("undecided", "undecided")
+        assert "you may say" not in reply(luck, certify)
+    few: list[Any] = ["pass"] * 355 + ["invalid"]
+    assert certify_section(few, 0.99, 0.05).verdict == "met"
+    passed: list[Any] = ["fail"] * 2 + ["invalid"] * 3000
+    assert certify_section(passed, 0.99, 0.05).verdict == "undecided", "and as passes for “not met”"
+
+
 def test_later_failures_after_a_crossing_never_read_as_not_reproduced() -> None:
     luck = luck_section(["pass"] * 70 + ["fail"], Reference(None, "none"), None, 0.05)  # type: ignore[list-item]
     assert luck.verdict == "undecided"

@@ -28,7 +28,7 @@ rate_sums loadbearing screen confirm finding inquiry
 describing suggestion suggest_cause suggest_answers suggest proposals ledger ideas reduction scorecard in_reach
 """.split()
 EDGES = """
-settings keys allocating strict_yaml yaml_edit complaints init project wording person check_process checking
+settings keys allocating strict_yaml yaml_edit complaints init project wording person check_process sources checking
 store_schema store_sql store_sqlite store_postgres migrations store_secrets store_tokens store_prefixes store_rows
 store_export store_base store_asked store_origins store_evaluated
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack

@@ -114,6 +114,16 @@ def test_the_terminal_says_what_the_judge_took_and_that_nobody_held_it_against_a
     assert "`reroll check agrees --label 40`" in words
 
 
+def test_many_runs_of_few_answers_that_were_judged_once_each_are_said_to_be(tmp_path: Path, capsys: Any) -> None:
+    with world(tmp_path / "p", in_turn("yes", "yes indeed"), judging(fair)) as (folder, _, _):
+        few = rerun(capsys, folder, "--budget", 40).json
+    assert any("brought 2 different answers, each of them judged once" in caveat for caveat in few["caveats"])
+    with world(tmp_path / "q", numbered(), judging(fair)) as (folder, _, _):
+        many = rerun(capsys, folder, "--budget", 40).json
+    assert many["rate"]["n"] >= 20
+    assert not any("judged once" in caveat for caveat in many["caveats"])
+
+
 def test_equal_answers_are_judged_once_also_by_a_later_command(tmp_path: Path, capsys: Any) -> None:
     with world(tmp_path / "p", in_turn("yes", "no", "yes"), judging(fair)) as (folder, product, judge):
         rerun(capsys, folder)

@@ -85,7 +85,19 @@ def test_a_fix_that_was_taken_out_again_mends_nothing_any_more(store: Store, fol
     assert (mended.done, mended.said) == (False, "The fix tone was applied, and is not in the program any more.")
     text = (folder / "program.yaml").read_text()
     (folder / "program.yaml").write_text(text.replace("system:", "system:\n  tone: Be brief.", 1))
-    assert steps(store, folder)["Mended"].done
+    mended = steps(store, folder)["Mended"]
+    assert (mended.done, mended.said) == (False, "The fix tone was applied; no trial has accepted it.")
+    decided(store, "fix/1", "accept")
+    mended = steps(store, folder)["Mended"]
+    assert (mended.done, mended.said) == (True, "The fix tone was applied; it was accepted when it was tried.")
+
+
+def test_a_test_that_is_red_holds_nothing(store: Store, folder: Path) -> None:
+    assert into_suite(load_project(folder), [CASE.id]) == (CASE.id,)
+    for shade in ("green", "red"):
+        decided(store, "pytest/1", shade)
+        held = steps(store, folder)["Held by a test"]
+        assert (held.done, f"the last run was {shade}" in held.said) == (shade == "green", True)
 
 
 def test_a_report_that_the_measuring_command_kept_again_is_one_and_keeps_its_name(store: Store) -> None:

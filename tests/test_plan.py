@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reroll.calibrate import met_boundary, not_met_boundary
 from reroll.plan import Plan, next_draws, stop_reason
 from reroll.verdict import certify_path, luck_path
 
@@ -39,14 +41,56 @@ def test_one_call_at_a_time_stops_exactly_at_the_first_crossing() -> None:
         assert certify_path(outcomes, 0.95).decided_at == len(outcomes)
 
 
-def test_batches_waste_at_most_an_eighth() -> None:
-    rng = np.random.default_rng(6)
-    for p in (0.0, 0.01, 0.2, 0.6):
-        plan = Plan("certify", target=0.95, concurrency=100)
-        outcomes = drawn(plan, lambda _, p=p: "fail" if rng.random() < p else "pass")
-        decided = certify_path(outcomes, 0.95).decided_at
-        assert decided is not None
-        assert len(outcomes) - decided <= max(2, decided // 8)
+def spread(failures: int, n: int) -> list[str]:
+    """So many failures, evenly among passes."""
+    return ["fail" if (i + 1) * failures // n > i * failures // n else "pass" for i in range(n)]
+
+
+@cache
+def batch(plan: Plan, failures: int, n: int) -> int:
+    return next_draws(plan, spread(failures, n))
+
+
+def exactly(plan: Plan, rate: float) -> tuple[float, float, float]:
+    """Samples up to the decision or the budget, those after it, and batches waited for: exact means at this rate."""
+    assert plan.target is not None
+    assert plan.budget is not None
+    tested, end = 1 - plan.target, plan.budget + 1
+    met, not_met = met_boundary(tested, 0.05, None, end), not_met_boundary(tested, 0.05, None, end)
+    needed = wasted = batches = 0.0
+    states = {(0, 0): 1.0}
+    while states:
+        ahead: dict[tuple[int, int], float] = {}
+        for (n, failures), chance in states.items():
+            size = batch(plan, failures, n)
+            batches += chance if size else 0
+            alive = np.zeros(size + 1)
+            alive[0] = chance
+            for drawn_now in range(1, size + 1):
+                needed += alive.sum()
+                alive = alive * (1 - rate) + np.concatenate([[0.0], alive[:-1]]) * rate
+                now, counts = n + drawn_now, failures + np.arange(size + 1)
+                decided = (counts <= met[now]) | (counts >= not_met[now])
+                wasted += alive[decided].sum() * (size - drawn_now)
+                alive[decided] = 0
+            for more in np.flatnonzero(alive > 1e-7) if size else ():
+                place = (n + size, failures + int(more))
+                ahead[place] = ahead.get(place, 0.0) + alive[more]
+        states = ahead
+    return needed, wasted, batches
+
+
+def test_an_eighth_of_the_samples_at_most_comes_after_the_decision_on_average() -> None:
+    plan = Plan("certify", target=0.9, concurrency=400, budget=80)
+    for rate in (0.2, 0.3, 0.4, 0.6):
+        needed, wasted, _ = exactly(plan, rate)
+        assert wasted <= needed / 8, rate
+
+
+def test_who_may_have_many_in_flight_waits_for_few_batches() -> None:
+    needed, wasted, batches = exactly(Plan("certify", target=0.99, concurrency=400, budget=400), 0.0)
+    assert (needed, wasted) == (355, 0)
+    assert batches <= 9  # 24 where each may waste an eighth at most for sure
 
 
 @settings(deadline=None)

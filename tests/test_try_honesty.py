@@ -196,3 +196,16 @@ def test_a_fix_that_helps_too_little_is_not_said_to_help_nothing(capsys: Any, tm
         found = tried(capsys, project(tmp_path, url, {"dud": DUD}), "dud", "--budget", 500)
     assert found["verdict"] == "reject"
     assert "by less than 25 % of its failures, if at all" in found["text"]
+
+
+def test_nothing_is_accepted_where_ordinary_requests_fail_anyway_and_could_show_no_harm(
+    capsys: Any, tmp_path: Path
+) -> None:
+    base: Rates = (0.6, 0.6, 0.04, 0.97)
+    for control, verdict in ((0.97, "undecided"), (0.03, "accept")):
+        product = Product({"GENERAL": (0.02, 0.02, 0.04, control)}, base=(*base[:3], control), seed=11)  # type: ignore[arg-type]
+        with planted_server(product) as url:  # type: ignore[arg-type]
+            folder = project(tmp_path / verdict, url, {"general": GENERAL})
+            found = tried(capsys, folder, "general", "--budget", 900)
+        assert found["verdict"] == verdict
+        assert any("harm could hardly be seen" in caveat for caveat in found["caveats"]) == (verdict == "undecided")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from reroll.answer import CertifySection, LuckSection, NotExamined, Reference
 from reroll.case import Case
-from reroll.dependence import about_equal_answers, about_later_tries, about_span
+from reroll.dependence import about_equal_answers, about_later_tries, about_product, about_span
 from reroll.evidence import Evidence
 from reroll.numbers import counts, percent
 from reroll.plan import Plan, stop_reason
@@ -30,6 +30,7 @@ __all__ = [
     "why_stopped",
 ]
 
+MANY, FEW = 20, 4  # so many runs, and so many of each answer on average
 Verdicts = tuple[LuckSection, CertifySection | NotExamined]
 
 NOT_COUNTED: tuple[tuple[Literal["refused", "outage", "cut", "copy"], str], ...] = (
@@ -68,6 +69,7 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         yield f"every run is from an earlier command ({when}); --fresh runs the request anew"
     yield from about_span(session, runs)
+    yield from about_product(session)
     yield from about_missing(session, places)
     yield from about_later_tries(session, places)
     yield from about_equal_answers(session, places, runs)
@@ -82,7 +84,7 @@ def about_runs(session: Session, places: Sequence[Slots], runs: Sequence[Runs]) 
             f"people labelled {counts('run', labelled)} of these, and {otherwise} of them otherwise than "
             "the checks; `reroll check` says how often answers really fail"
         )
-    yield from _about_judges(session, [at.case for at in places], labelled)
+    yield from _about_judges(session, [at.case for at in places], runs, labelled)
     if broken := sum(some.broken for some in runs):
         reason = max((some.why_broken() for some in runs if some.broken), key=len)
         yield (
@@ -113,7 +115,7 @@ def about_missing(session: Session, places: Sequence[Slots]) -> Iterator[str]:
             yield f"{counts('call', n)} {why}, and are not counted"
 
 
-def _about_judges(session: Session, cases: Sequence[Case], labelled: int) -> Iterator[str]:
+def _about_judges(session: Session, cases: Sequence[Case], runs: Sequence[Runs], labelled: int) -> Iterator[str]:
     """That a model's word is taken for what is right, and how to know how far it can be."""
     judges: dict[str, str] = {}  # the first check of each model
     for case in cases:
@@ -128,6 +130,12 @@ def _about_judges(session: Session, cases: Sequence[Case], labelled: int) -> Ite
         yield (
             f"what is right here is the word of {who}, which was held against no person's labels of these runs: "
             f"`reroll check {next(iter(judges.values()))} --label 40` tells how often it errs"
+        )
+    n, answers = sum(map(len, runs)), sum(len(set(some.said)) for some in runs)
+    if n >= MANY and answers * FEW <= n:
+        yield (
+            f"{counts('run', n)} brought {counts('different answer', answers)}, each of them judged once: where the "
+            "judge errs on one, it errs on all runs that say so"
         )
     if session.project.program.model in judges:
         yield (

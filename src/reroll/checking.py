@@ -26,6 +26,7 @@ from reroll.match import clean, nearest
 from reroll.person import Person
 from reroll.program import Program
 from reroll.sample import Sample
+from reroll.sources import sources_of
 from reroll.step_texts import Broken
 from reroll.strict_yaml import read_text
 
@@ -179,7 +180,7 @@ class Checker:
             kind, _, reference = check.value["model"].partition(":")
             path = self.folder.joinpath(*reference.partition(":")[0].split(".")).with_suffix(".py")
             if kind == "python" and path.is_file():
-                found[check.value["model"]] = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+                found[check.value["model"]] = _hash(b"".join(sources_of(path, self.folder)))
         return found
 
     def close(self) -> None:
@@ -218,7 +219,7 @@ class Checker:
         module, _, function = reference.partition(":")
         with self._lock:
             if module not in self._sources:
-                source = _read_source(self.folder / f"{module}.py", reference)
+                source = _read_source(self.folder / f"{module}.py", reference, self.folder)
                 self._try_loading(module, source)
                 self._sources[module] = source
         known = self._sources[module].functions
@@ -339,7 +340,7 @@ def _as_dict(sample: Sample, around: Surroundings) -> dict[str, Any]:
     }
 
 
-def _read_source(path: Path, wanted: str) -> _Source:
+def _read_source(path: Path, wanted: str, folder: Path) -> _Source:
     """The text of a checks file and the names that it defines, found without running it."""
     if not path.is_file():
         raise FileError(path, f"there is no such file, and the check `python: {wanted}` is in it", slug="no-check")
@@ -357,7 +358,12 @@ def _read_source(path: Path, wanted: str) -> _Source:
             names.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Assign):
             names.update(t.id for t in node.targets if isinstance(t, ast.Name))
-    return _Source(path.name, text, hashlib.blake2b(text.encode(), digest_size=8).hexdigest(), frozenset(names))
+    _, *imported = sources_of(path, folder)
+    return _Source(path.name, text, _hash(b"".join((text.encode(), *imported))), frozenset(names))
+
+
+def _hash(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 class _Child:

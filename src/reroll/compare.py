@@ -200,7 +200,10 @@ def _compared(
     then = (decided_at or n) - 1
     half = plain + math.log(2)  # alpha / 2 a side
     low, high = -float(upper_end(down, n, half)), float(upper_end(up, n, half))
-    changed = _changed(verdict, low, high, margin)
+    # As for the verdict, what nobody could judge counts against it: the differences at their worst for each end.
+    worst = -float(upper_end(stakes(-most).sum(axis=0) if n else none, n, half))
+    best = float(upper_end(stakes(least).sum(axis=0) if n else none, n, half))
+    changed = _changed(verdict, worst, best, margin)
     if changed:  # the runs do not have one difference: what is left is less, never more
         verdict = "undecided"
     judged = seen[~np.isnan(seen)]
@@ -229,7 +232,10 @@ def _compared(
 
 
 def _changed(verdict: CompareVerdict, low: float, high: float, margin: float | None) -> bool:
-    """Whether all pairs together refute a verdict that fell earlier: then the difference was not one throughout."""
+    """Whether all pairs together refute a verdict that fell earlier: then the difference was not one throughout.
+
+    low, high: the ends of the difference where each invalid outcome is what speaks for that end.
+    """
     if verdict == "no_different" and margin is not None:
         return low >= margin or high <= -margin
     return (verdict == "better" and low > 0) or (verdict == "worse" and high < 0)

@@ -21,7 +21,7 @@ from reroll.answer import (
     Reference,
     ShownSample,
 )
-from reroll.evidence import Est, Evidence, interval_of
+from reroll.evidence import Est, Evidence, interval, interval_of
 from reroll.outcomes import FAIL, INVALID, PASS, Codes, codes_of
 from reroll.race import side_shown
 from reroll.verdict import (
@@ -150,9 +150,14 @@ def changed(verdict: str, rate: Rate, bound: float) -> bool:
     """Whether all runs together contradict a verdict that fell earlier: then they do not have one rate.
 
     A first crossing stands against later runs of the same rate, by what alpha means. An interval
-    that holds at any time and lies beyond the bound says that the rate was not the same throughout.
+    that holds at any time and lies beyond the bound says that the rate was not the same throughout. As for the
+    verdict, what nobody could judge counts against it.
     """
-    return (verdict in BELOW and rate.low >= bound) or (verdict in ABOVE and rate.high <= bound)
+    low, high = rate.low, rate.high
+    if rate.method == "sampling":
+        low, _ = interval(rate.failures + rate.invalid, rate.n, rate.alpha)
+        _, high = interval(rate.failures, rate.n, rate.alpha)
+    return (verdict in BELOW and low >= bound) or (verdict in ABOVE and high <= bound)
 
 
 def bounds(luck: LuckSection, certify: CertifySection | NotExamined) -> tuple[float, float]:

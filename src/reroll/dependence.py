@@ -11,7 +11,15 @@ from reroll.numbers import counts, percent
 from reroll.runs import Runs, day_words
 from reroll.session import Session, Slots
 
-__all__ = ["STRANGE", "about_equal_answers", "about_later_tries", "about_span", "about_stretches"]
+__all__ = [
+    "STRANGE",
+    "about_equal_answers",
+    "about_later_tries",
+    "about_old_controls",
+    "about_product",
+    "about_span",
+    "about_stretches",
+]
 
 SAME = 20  # runs of one request that all say the same: fewer do so by chance, too
 STRANGE = 0.001  # chance of so few stretches, below which it is said; shared by the cases
@@ -61,6 +69,27 @@ def about_later_tries(session: Session, places: Sequence[Slots]) -> Iterator[str
             f"{counts('run', later)} brought an answer only at a later try, after a server's error or a time-out, and "
             "count by that answer; a product that does not try again sees those fail"
         )
+
+
+def about_old_controls(controls: Sequence[Runs], runs: Runs) -> Iterator[str]:
+    """That the ordinary requests were run days before, or after, this one: what changed meanwhile looks like a
+    difference between them."""
+    theirs = sorted({day for some in controls for day in some.days()})
+    mine = runs.days()
+    if theirs and mine and max(mine[-1] - theirs[-1], theirs[0] - mine[0]) > 1:
+        yield (
+            f"the ordinary requests were run from {day_words(theirs[0])} to {day_words(theirs[-1])}, this one from "
+            f"{day_words(mine[0])} to {day_words(mine[-1])}: what changed in between looks like a difference of theirs"
+        )
+
+
+def about_product(session: Session) -> Iterator[str]:
+    """That runs of a product are from earlier commands, where nobody sees whether it has changed since."""
+    if not (session.project.program.is_product and session.spent.calls and session.spent.reused):
+        return
+    http = session.model.name.startswith("http:")
+    seen = "whether the product has changed since" if http else "what changed in it since, its own modules apart,"
+    yield f"some of these runs are from earlier commands, and {seen} cannot be seen; --fresh counts new ones only"
 
 
 def about_span(session: Session, runs: Sequence[Runs]) -> Iterator[str]:

@@ -34,7 +34,7 @@ from reroll.conclude import (
     three_samples,
 )
 from reroll.controls import Controls
-from reroll.dependence import about_stretches
+from reroll.dependence import about_old_controls, about_stretches
 from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
 from reroll.fallen import where_it_went_wrong
@@ -141,6 +141,7 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
     dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
     helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told, asked.margin)
     found = _verdicts(session, asked, reference, target, runs, read)
+    asked = replace(asked, known=(*asked.known, *about_old_controls(controls.have if controls else (), runs)))
     answer = _answer(session, asked, reference, runs, broken, read, found, (cause, dud, helps))
     _keep_decisions(session, asked, answer, runs)
     return answer

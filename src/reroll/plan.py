@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from reroll.evidence import Evidence
-from reroll.race import Race, soonest
+from reroll.race import Race, refused_within, soonest
 from reroll.verdict import certify_path, certify_race, luck_path, luck_race
 
 __all__ = ["Plan", "StopReason", "next_draws", "race_of", "stop_reason"]
@@ -15,6 +18,8 @@ __all__ = ["Plan", "StopReason", "next_draws", "race_of", "stop_reason"]
 StopReason = Literal["decided", "horizon", "budget", "out_of_reach"]
 
 _SHARE = 8  # a batch may waste an eighth of what was drawn when the question was decided
+_LARGEST = 8  # times what was drawn
+_EXPECTED = 12  # and where a larger one is hardly decided before its end, a twelfth of itself, as expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,11 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
     """How many samples to start now; 0 means none now, and for good once nothing is in flight.
 
     A batch is what the earliest possible decision needs, if all that come
-    pass or all fail, and an eighth of what will have been drawn by then: so
-    at most an eighth of the calls up to a decision is spent after it.
+    pass or all fail, and an eighth of what will have been drawn by then; or
+    more, where even a system that fails clearly too often would hardly be
+    refused before it ends (a twelfth of it is expected to come after that).
+    So at most an eighth of the calls up to a decision is spent after it, on
+    average, however often the system fails (exact, in the tests).
 
     Args:    outcomes: in the order drawn, up to the first sample that has not settled;
              in_flight: samples started that are not among them.
@@ -120,11 +128,13 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
     size = plan.unit
     # Nothing that comes before the soonest end can be wasted; only what is drawn on top of that.
     batch = max(soonest_end + (n + soonest_end) // _SHARE // size * size, plan.at_least - n)
+    width = max(size, plan.concurrency * plan.per_call // size * size)
+    if batch < width:
+        batch = max(batch, _hardly_wasted(plan, Evidence.of(outcomes), batch))
     passes_needed = _passes_needed(plan, outcomes)
     if passes_needed is not None and n >= plan.at_least:
         batch = min(batch, passes_needed)
     left = min((cap - n for cap in (plan.horizon, plan.budget) if cap is not None), default=batch)
-    width = max(size, plan.concurrency * plan.per_call // size * size)
     return max(0, min(-(-batch // size) * size, width, left // size * size) - in_flight)
 
 
@@ -135,6 +145,17 @@ def race_of(plan: Plan) -> Race:
     if plan.target is None:
         raise ValueError("certify needs a target, a success rate such as 0.99; got none")
     return certify_race(plan.target, plan.alpha, plan.horizon, plan.round_size)
+
+
+def _hardly_wasted(plan: Plan, evidence: Evidence, least: int) -> int:
+    """The largest batch of which a twelfth at most is expected to come after a refusal; 0 where `least` is too many."""
+    most = _LARGEST * (evidence.n + 16)
+    if most <= least:
+        return 0
+    sizes = np.unique((least * 1.25 ** np.arange(math.log(most / least, 1.25))).astype(np.int64))
+    refused = refused_within(race_of(plan), evidence, sizes)
+    wasted = np.cumsum(np.diff(sizes, prepend=0) * refused)  # the chance to be refused by then, sample by sample
+    return int(sizes[wasted * _EXPECTED <= sizes].max(initial=0))
 
 
 def _decided(plan: Plan, outcomes: Sequence[str]) -> bool:

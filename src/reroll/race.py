@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from reroll.calibrate import Ints, Thresholds, met_levels, not_met_levels, thresholds
 from reroll.evidence import (
@@ -35,14 +36,17 @@ __all__ = [
     "forecast",
     "log_es",
     "race_thresholds",
+    "refused_within",
     "side_shown",
     "soonest",
     "standing",
 ]
 
 Side = Literal["met", "not_met"]
+Floats = npt.NDArray[np.float64]
 
 _FAR = 1 << 40  # calls; nothing is forecast beyond
+_BAD, _BAD_RATES = 2.0, 16  # rates from twice the tested one to 1, evenly by their logarithm
 _ROUNDS_AT_ONCE = 1 << 12  # so that the memory it takes stays small however many there are
 
 
@@ -191,6 +195,44 @@ def soonest(race: Race, evidence: Evidence) -> int | None:
     if not_met is not None and c_not_met is not None:
         waits.append(_calls_until(not_met, c_not_met, evidence.failures, evidence.n, 1.0))
     return _soonest_within(race, evidence, waits)
+
+
+def refused_within(race: Race, evidence: Evidence, more: Ints) -> Floats:
+    """At least the chance that "not met" is shown within so many further samples, were the rate clearly too high.
+
+    Clearly too high: twice the tested rate or more, each double as likely beforehand as any other, then
+    weighed by what was seen.
+
+    Args:    more: (k,) numbers of further samples, rising.
+    Returns: (k,) in 0...1, rising; all 1 where no "not met" is raced, as then nothing is known of it.
+    Source:  Chernoff's bound of a binomial's upper tail.
+    """
+    mixture, threshold = _mixtures(race)[1], race_thresholds(race)[1]
+    if mixture is None or threshold is None or race.not_met_rate is None:
+        return np.ones(len(more))
+    n, f = evidence.n, evidence.failures
+    rates = np.geomspace(min(_BAD * race.not_met_rate, 0.99), 0.99, _BAD_RATES)
+    log_w = f * np.log(rates) + (n - f) * np.log1p(-rates)
+    weights = np.exp(log_w - log_w.max())
+    failures = np.maximum(_refusing(mixture, threshold, n + more) - f, 0)
+    share = failures / more
+    passing = np.maximum(1 - share, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_odds = np.where(share > 0, share * np.log(share / rates[:, None]), 0.0)
+        log_odds += np.where(passing > 0, passing * np.log(passing / (1 - rates[:, None])), 0.0)
+    chance = np.where(share <= rates[:, None], 1.0, np.where(share > 1, 0.0, np.exp(-more * log_odds)))
+    rising: Floats = np.maximum.accumulate(weights @ chance / weights.sum())
+    return rising
+
+
+def _refusing(mixture: Mixture, threshold: float, n: Ints) -> Ints:
+    """The fewest failures among n samples that bring log e to the threshold; n + 1 where none do."""
+    low, high = np.zeros_like(n), n + 1
+    while (low < high).any():
+        middle = (low + high) // 2
+        shown = (middle <= n) & (log_e(mixture, np.minimum(middle, n), n - np.minimum(middle, n)) >= threshold)
+        low, high = np.where(shown, low, np.minimum(middle + 1, high)), np.where(shown, middle, high)
+    return high
 
 
 def _calls_until(mixture: Mixture, threshold: float, failures: int, n: int, p: float) -> int | None:

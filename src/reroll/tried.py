@@ -44,6 +44,7 @@ __all__ = ["concluded", "in_sight", "remember_fixes"]
 
 LOOKED_AT = 200  # runs of each set that are read whole for tokens, times and kinds of failure
 OUT_OF_SIGHT = 100_000  # calls; by then something else has changed
+MOSTLY = 0.5  # requests that fail more often than this cannot show much harm
 TWICE = 2  # a kind of failure that came once may be anything
 
 
@@ -76,7 +77,8 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
         there = tuple(s for s in there if s != "control")
     scored = score(pairs, rules, there, status.alike)
     verdict: FixVerdict = scored.verdict
-    if status.phase == "choosing" and verdict == "accept":
+    blind = "control" not in status.alike and _mostly_fails(pairs["control"])
+    if verdict == "accept" and (status.phase == "choosing" or blind):
         verdict = "undecided"
     before, variant = asked.baseline.project.program, trial.variant(status.name)
     half = "choosing" if status.phase == "choosing" else "neighbour"
@@ -119,7 +121,7 @@ def _card(asked: Asked, status: Status, fix: Fix, session: Session, pile_up: tup
         usd=burden.usd,
         stopped=stopped,
         stopped_right=stopped_right,
-        needed=_needed(pairs, rules, scored, verdict, variant),
+        needed=None if blind else _needed(pairs, rules, scored, verdict, variant),
         beaten_by=status.beaten_by,
         alike=status.alike,
         pile_up=pile_up,
@@ -288,6 +290,11 @@ def _caveats(asked: Asked, cards: Sequence[Card], trials: Sequence[Trial]) -> li
             f"harm elsewhere is measured on {len(sets.control)} control cases and holds for those; "
             f"to say it of traffic of any kind takes about {least} different ones"
         )
+    if any(card.control and (card.control.before.estimate or 0.0) > MOSTLY for card in cards):
+        said.append(
+            "most runs of ordinary requests fail without it, too, so harm could hardly be seen there: none is accepted "
+            "until control cases work (`reroll rerun CASE` says how one fares)"
+        )
     if any(card.stopped for card in cards):
         said.append(
             "a request whose answer is withheld gets none, which is no right answer; where it is one, let the case's "
@@ -305,6 +312,10 @@ def _caveats(asked: Asked, cards: Sequence[Card], trials: Sequence[Trial]) -> li
             "chance of error of its own"
         )
     return said
+
+
+def _mostly_fails(pairs: Pairs) -> bool:
+    return pairs.before is not None and pairs.before > MOSTLY
 
 
 def _missing(trials: Sequence[Trial]) -> list[str]:

@@ -139,12 +139,13 @@ def rate_sentence(rate: Rate, low: float | None = None, high: float | None = Non
     if truth.endswith("anything"):
         truth = "that alone says next to nothing about the true rate"
     if rate.failures == 0:
-        worked = (
-            f"and all {judged} answers that could be judged were right" if rate.invalid else "and it worked every time"
-        )
+        worked = "and it worked" if rate.n == 1 else "and it worked every time"
+        if rate.invalid:
+            worked = f"and all {judged} answers that could be judged were right"
         return f"{ran}, {worked}; {truth}."
     if rate.failures == judged:
-        return f"{ran}, and it failed every time{' that could be judged' if rate.invalid else ''}; {truth}."
+        each = "" if rate.n == 1 else " every time"
+        return f"{ran}, and it failed{each}{' that could be judged' if rate.invalid else ''}; {truth}."
     often = f", {in_ten(rate.estimate)}" if judged >= ENOUGH_FOR_A_PROPORTION else ""
     return f"{ran} and it failed {counts('time', rate.failures)}{often}; {truth}."
 

@@ -24,6 +24,7 @@ from reroll.models.parse import count_of
 from reroll.models.secrets import scrub
 from reroll.models.wire import Policy
 from reroll.sample import Attempt, Completion, Sample, Usage
+from reroll.sources import sources_of
 
 __all__ = ["FunctionModel"]
 
@@ -65,9 +66,9 @@ class FunctionModel:
         return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
 
     def _version(self) -> str:
-        """What tells one state of the module from another: the start of its file's SHA-256."""
+        """What tells one state of the product from another: the start of the SHA-256 of its modules in the project."""
         file = self._file()
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file else "installed"
+        return hashlib.sha256(b"".join(sources_of(file, self.project))).hexdigest()[:12] if file else "installed"
 
     async def check(self) -> None:
         """Return if the function can be called. Raises: ModelError in one sentence otherwise."""

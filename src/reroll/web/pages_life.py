@@ -93,7 +93,7 @@ def steps_of(store: Store, project: Project | None, case: Case, reports: Sequenc
             cause.brief if cause else "Why it fails was not looked for yet.",
             f"/cases/{at}/cause",
         ),
-        Step("Mended", bool(inside), _mended(tried, applied, inside), f"/cases/{at}/fixes"),
+        Step("Mended", _was_accepted(tried, inside), _mended(tried, applied, inside), f"/cases/{at}/fixes"),
         _held(project, case, decisions),
         _watched(store, reports),
     ]
@@ -101,13 +101,21 @@ def steps_of(store: Store, project: Project | None, case: Case, reports: Sequenc
 
 def _mended(tried: Sequence[Decision], applied: Sequence[Decision], inside: Sequence[Decision]) -> str:
     if inside:
-        return f"The fix {_fix(inside[-1])} was applied."
+        said = f"The fix {_fix(inside[-1])} was applied"
+        shown = "it was accepted when it was tried" if _was_accepted(tried, inside) else "no trial has accepted it"
+        return f"{said}; {shown}."
     if applied:
         return f"The fix {_fix(applied[-1])} was applied, and is not in the program any more."
     accepted = [d for d in tried if d.verdict == "accept"]
     if accepted:
         return f"The fix {_fix(accepted[-1])} was accepted, and is not applied: `reroll apply {_fix(accepted[-1])}`."
     return f"{counts('trial', len(tried))} of fixes, none accepted." if tried else "No fix was tried yet."
+
+
+def _was_accepted(tried: Sequence[Decision], inside: Sequence[Decision]) -> bool:
+    """Whether a fix that is in the program was shown to help: being applied shows nothing."""
+    accepted = {fix_in(d.evidence).get("id") for d in tried if d.verdict == "accept"}
+    return any(fix_in(d.evidence).get("id") in accepted for d in inside)
 
 
 def _held(project: Project | None, case: Case, decisions: Sequence[Decision]) -> Step:
@@ -117,7 +125,8 @@ def _held(project: Project | None, case: Case, decisions: Sequence[Decision]) ->
         return Step("Held by a test", False, "It is in no suite: `reroll apply` puts it there with its fix.")
     last = next((d for d in reversed(decisions) if d.rule == RULE), None)
     came = f"; the last run was {last.verdict}" if last else ", and has not yet"
-    return Step("Held by a test", last is not None, f"`pytest --reroll .` runs it{came}.")
+    held = last is not None and last.verdict == "green"
+    return Step("Held by a test", held, f"`pytest --reroll .` runs it{came}.")
 
 
 def _watched(store: Store, reports: Sequence[StoredReport]) -> Step:
