@@ -55,7 +55,7 @@ def first_report(folder: Path, chromium: Any) -> None:
         page.fill("input[name=by]", "Lena")
         draw(visit, out / "form.png", 1060)
         page.click("text=Measure it")
-        page.wait_for_selector(".job-strip i >> nth=5", timeout=SECONDS)
+        page.wait_for_selector(".job-strip i >> nth=2", timeout=SECONDS)
         draw(visit, out / "running.png", 640)
         page.wait_for_selector("main:not(:has([data-job])) #reply", timeout=4 * SECONDS)
         draw(visit, out / "answer.png")
