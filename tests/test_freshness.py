@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from reroll.replies import Replies, reply_name
 from reroll.sample import Completion, Sample
@@ -97,3 +100,24 @@ def test_where_what_fails_hangs_stopping_and_going_on_never_shows_it_met(capsys:
     assert ran["verdict"] == "undecided"
     assert ran["rate"]["invalid"] >= 2
     assert ran["rate"]["n"] - ran["rate"]["invalid"] >= 7
+
+
+def test_calls_that_wait_in_a_slow_servers_queue_did_not_hang(capsys: Any, tmp_path: Path) -> None:
+    turn: list[asyncio.Lock] = []
+    count = itertools.count()
+
+    async def one_by_one(request: web.Request) -> web.StreamResponse:
+        if not turn:
+            turn.append(asyncio.Lock())
+        n = next(count)
+        async with turn[0]:
+            await asyncio.sleep(0 if n < 60 else 30)  # quick at first, then nobody is served
+        return await unique(n)(request)
+
+    with in_background(one_by_one) as (server, url):
+        project = write_project(tmp_path, url)
+        told = ("certify", "greet", "--target", 0.99, "--max-seconds", 0.6, "--concurrency", 40, "--json", "--quiet")
+        ran = reroll(capsys, *told, "--project", project).json
+    assert ran["rate"]["invalid"] == 0
+    assert server.calls > ran["rate"]["n"] >= 60
+    assert any("not come back" in caveat for caveat in ran["caveats"])

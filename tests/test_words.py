@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from reroll.answer import CertifySection, NotExamined, Pair, Price, Reference, VariantRate
 from reroll.compare import compare_path
 from reroll.conclude import bounds, certify_section, luck_section, rate_of
-from reroll.words import compare_reply, headline, pair_bounds, reply
+from reroll.words import compare_reply, headline, luck_sentence, pair_bounds, reply
 
 CONTROLS = Reference(0.036, "controls", 0, 100, 0.05)
 GIVEN = Reference(0.02, "given")
@@ -161,3 +162,11 @@ def test_answers_that_never_came_are_no_successes() -> None:
     assert "new gave nothing that could be judged in 6 runs" in text
     _, text = compared([("pass", "invalid"), ("pass", "pass"), ("pass", "fail")])
     assert "new failed 1 time in 2 (1 more could not be judged)" in text
+
+
+def test_an_unusual_chance_of_error_is_said_with_the_verdict_that_it_bought() -> None:
+    outcomes: list[Any] = ["fail"] * 2
+    for alpha, said in ((0.05, False), (0.3, True)):
+        luck = luck_section(outcomes, Reference(0.02, "given"), None, alpha)
+        assert luck.verdict == "worse_than_reference"
+        assert ("(allowing a chance of 30 % to be wrong)" in luck_sentence(luck)) == said

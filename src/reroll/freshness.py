@@ -12,18 +12,20 @@ from reroll.session import Session, Slots
 
 __all__ = ["came_back", "look_back", "overdue", "still_fresh", "stopped_by_us"]
 
-# A call that was stopped after so many times what the slowest of so many answers took was not going to come like them.
-OVERDUE, ENOUGH = 2.0, 4
+# A call hung that was stopped after so many times what the slowest answer took, while so many later ones came back.
+# Where a server only got slow, what was sent first comes first.
+OVERDUE, OVERTAKEN = 2.0, 2
 HUNG = "no answer for "
 STORED, PLACES = 8, 64  # so many stored answers, of so many places, are known when a command goes on
 
 
-def came_back(session: Session, sample: Sample) -> bool:
-    """Whether this answer came before. From now on it has, and how long it took is known."""
+def came_back(session: Session, sample: Sample, order: int = 0) -> bool:
+    """Whether this answer came before. From now on it has, and how long it took is known. `order`: which of the draws
+    of this command it is, from 1; 0: none."""
     copy = session.replies.learn(sample)
     session.copies = session.copies + 1 if copy else 0
     if not copy:
-        session.answers += 1
+        session.latest = tuple(sorted((*session.latest, *([order] if order else [])))[-OVERTAKEN:])
         session.longest = max(session.longest, sum(attempt.seconds for attempt in sample.attempts))
     return copy
 
@@ -46,13 +48,14 @@ def look_back(session: Session, at: Slots, indices: range) -> None:
     session.copies = 0
 
 
-def overdue(session: Session, seconds: float) -> Sample | None:
+def overdue(session: Session, seconds: float, order: int) -> Sample | None:
     """What a call comes to that had not come back when it was stopped, after so many seconds with the server.
 
     None: it is left out, as if it had not been made. Not so one that hung: where failing calls are those that
     hang, whoever stops and goes on would never see one.
     """
-    if session.answers < ENOUGH or seconds <= OVERDUE * session.longest:
+    overtaken = len(session.latest) == OVERTAKEN and order < session.latest[0]
+    if not overtaken or seconds <= OVERDUE * session.longest:
         return None
     return Sample(error=f"{HUNG}{seconds:.1f} s, when it was stopped; no other took more than {session.longest:.1f} s")
 

@@ -63,7 +63,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
     slots_of = session.store.reserve_all([(at.request_id, at.series, -(-each // size) * size) for at, each in wanted])
     reserved = [(at, indices[::size]) for (at, _), indices in zip(wanted, slots_of, strict=True)]
     draws: list[Draw] = []
-    home: dict[int, Slots] = {}  # by the very draw: a case may have several requests here, each with its own indices
+    home: dict[int, tuple[Slots, int]] = {}  # by the very draw, with its number: a case may have several requests here
     program = session.project.program
     requests = [at.request or program.render(at.case.input, at.case.history) for at, _ in reserved]
     longest = max((len(indices) for _, indices in reserved), default=0)
@@ -72,7 +72,8 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
             if k < len(indices):
                 seed = seed_of(session.options.seed, at.request_id, at.series, indices[k])
                 draws.append(Draw(request, at.case.id, indices[k], seed))
-                home[id(draws[-1])] = at
+                session.begun += 1
+                home[id(draws[-1])] = at, session.begun
     errors: list[str] = []
     for at, indices in reserved:
         look_back(session, at, indices)
@@ -93,7 +94,7 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
         return stored
 
     def cut(draw: Draw, seconds: float) -> None:
-        if (hung := overdue(session, seconds)) is not None:
+        if (hung := overdue(session, seconds, home[id(draw)][1])) is not None:
             settled(draw, hung)
 
     purse = session.spent.purse
@@ -123,15 +124,16 @@ def keeper_of(session: Session) -> Keeper:
     return Keeper(lambda new: _keep(session, new))
 
 
-def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sample) -> NewSample:
+def _new(session: Session, placed: tuple[Slots, int], program_id: str, draw: Draw, sample: Sample) -> NewSample:
     """The sample with its place, counted as spent."""
+    at, order = placed
     refused = _refused(sample) and not session.got_through
     session.spent.add(sample, at.control)
     session.made += 1
     session.got_through |= not _mute(sample)
     copy = False
     if sample.completion is not None:
-        copy = came_back(session, sample)
+        copy = came_back(session, sample, order)
     return NewSample(
         sample,
         request_id=at.request_id,

@@ -12,7 +12,7 @@ from reroll.match import excerpt
 from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.reworded import Dropped
 from reroll.scorecard import ClaimState, FixVerdict, Net, Rules
-from reroll.words import points
+from reroll.words import allowing, points
 
 __all__ = [
     "SETS_IN_WORDS",
@@ -303,7 +303,8 @@ def _about(card: Card, found: Tried) -> list[str]:
         return [*said, *_broke(card), *_stopped(card), *_thanks(card)]
     said.append(_harm(card, found))
     if card.verdict == "accept":
-        said.append(f"It is accepted{f' and kept in {card.written}' if card.written else ''}.")
+        kept = f" and kept in {card.written}" if card.written else ""
+        said.append(f"It is accepted{kept}{allowing(found.alpha)}.")
         if card.net is not None and card.net.per_10k.value is not None:
             said.append(_net(card.net))
     else:

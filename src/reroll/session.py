@@ -192,7 +192,8 @@ class Session:
     got_through: bool = False  # whether any call of this command brought a completion
     made: int = 0  # calls that this session settled; `spent` may be shared with other variants
     longest: float = 0.0  # seconds that its slowest answer took, our own waits apart
-    answers: int = 0  # calls that brought a completion
+    begun: int = 0  # draws that were handed out, in order
+    latest: tuple[int, ...] = ()  # of those that brought an answer, the last ones handed out
     copies: int = 0  # the last calls in a row whose answer had come before
     fresh: bool = False  # start every case's series anew
     started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
@@ -213,7 +214,7 @@ class Session:
         """This session with another model, variant or options. It spends what this one does and stops with it, and
         keeps count of its own whether its model answers."""
         anew: dict[str, Any] = {"silent": [], "drawing": set(), "beside": [], "got_through": False, "exhausted": None}
-        other = replace(self, **{**anew, "made": 0, "longest": 0.0, "answers": 0, "copies": 0, **changes})
+        other = replace(self, **{**anew, "made": 0, "longest": 0.0, "begun": 0, "latest": (), "copies": 0, **changes})
         self.beside.append(other)
         return other
 

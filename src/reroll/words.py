@@ -22,6 +22,7 @@ from reroll.numbers import counts, in_ten, interval_words, percent
 from reroll.verdict import not_worse_rate
 
 __all__ = [
+    "allowing",
     "between_points",
     "brief",
     "certify_sentence",
@@ -150,15 +151,25 @@ def rate_sentence(rate: Rate, low: float | None = None, high: float | None = Non
     return f"{ran} and it failed {counts('time', rate.failures)}{often}; {truth}."
 
 
+def allowing(alpha: float) -> str:
+    """The chance of error that was asked for, with a blank before it; empty where it is the usual one.
+
+    >>> allowing(0.05), allowing(0.3)
+    ('', ' (allowing a chance of 30 % to be wrong)')
+    """
+    return "" if abs(alpha - USUAL_ALPHA) <= 1e-12 else f" (allowing a chance of {percent(alpha)} to be wrong)"
+
+
 def luck_sentence(luck: LuckSection) -> str:
     """Bad luck or worse than usual, as far as shown; says what is missing when it is not."""
     if luck.verdict == "worse_than_reference":
-        return f"{_usual(luck)}, so this was not just one unlucky try."
+        return f"{_usual(luck)}, so this was not just one unlucky try{allowing(luck.alpha)}."
     if luck.verdict == "bad_luck":
         bound = percent(not_worse_rate(luck.reference_rate or 0.0), "up")
-        return f"{_usual(luck)}, and this one less than {bound}, so what you saw fits plain bad luck."
+        fits = f"what you saw fits plain bad luck{allowing(luck.alpha)}"
+        return f"{_usual(luck)}, and this one less than {bound}, so {fits}."
     if luck.verdict == "not_reproduced":
-        return "I could not reproduce the failure."
+        return f"I could not reproduce the failure{allowing(luck.alpha)}."
     if luck.reference.source == "controls" and luck.verdict == "undecided":
         return _unsettled(luck)
     if luck.reference_rate is None and luck.rate.failures:
@@ -225,8 +236,8 @@ def retry_sentence(luck: LuckSection, low: float, high: float) -> str:
 def certify_sentence(certify: CertifySection) -> str:
     """Whether the target may be claimed for this request, and what may be claimed today."""
     target = f"“{percent(certify.target)} reliable”"
-    if abs(certify.alpha - USUAL_ALPHA) > 1e-12 and certify.verdict != "undecided":
-        target += f" (allowing a chance of {percent(certify.alpha)} to be wrong)"
+    if certify.verdict != "undecided":
+        target += allowing(certify.alpha)
     if certify.verdict == "met":
         return f"For this request you may say {target}."
     if certify.verdict == "not_met":
@@ -351,9 +362,10 @@ def pair_sentences(pair: Pair) -> list[str]:
             if least > 0
             else up_to
         )
-        return [f"So {b} fails {word} often than {a}, {by}."]
+        return [f"So {b} fails {word} often than {a}, {by}{allowing(pair.alpha)}."]
     if pair.verdict == "no_different":
-        said = [f"So the two are no different, to within {points(pair.margin, signed=False)}."]
+        within = points(pair.margin, signed=False)
+        said = [f"So the two are no different, to within {within}{allowing(pair.alpha)}."]
     elif pair.contradicted:
         said = ["Earlier and later pairs contradict one another, as if something had changed; nothing holds for all."]
     elif pair.harmless:
