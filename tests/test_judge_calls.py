@@ -31,7 +31,7 @@ from reroll.store import Store
 from reroll.web.actions import offer
 from reroll.web.home import Home
 from tests.background import by_number, in_background, in_turn, reroll, reroll_apart, write_project
-from tests.fake_server import Act, FakeServer, answer, error, hang
+from tests.fake_server import Act, FakeServer, answer, completion, error, hang
 
 ANSWER = re.compile(r"\[([0-9a-f]{16}) answer begins\]\n(.*)\n\[\1 answer ends\]", re.DOTALL)
 QUICK = ("--concurrency", 4, "--quiet")
@@ -287,6 +287,31 @@ def test_check_asks_again_only_about_what_a_judge_has_judged(tmp_path: Path, cap
         ran = reroll(capsys, "check", "agrees", "--again", 6, "--project", folder, "--json")
         assert "no run of these cases has a label" in ran.complaint
         assert judge.calls == before
+
+
+def test_a_judge_whose_replies_are_kept_on_the_way_is_not_said_to_agree_with_itself(
+    tmp_path: Path, capsys: Any
+) -> None:
+    """A cache answers what was asked again: that is no second word."""
+    kept: dict[bytes, bytes] = {}
+
+    async def cached(request: web.Request) -> web.StreamResponse:
+        asked = await request.read()
+        if asked not in kept:
+            said = completion(json.dumps({"reason": "It says so.", "verdict": "pass"}))
+            kept[asked] = json.dumps({**said, "id": f"chatcmpl-{len(kept):032d}"}).encode()
+        return web.Response(body=kept[asked], content_type="application/json")
+
+    with world(tmp_path / "p", in_turn("yes 1", "yes 2"), cached) as (folder, _, judge):
+        rerun(capsys, folder, "--budget", 8)
+        listed = reroll(capsys, "samples", "--project", folder, "--json").json["samples"]
+        label = {"sample": listed[0]["shown"]["id"], "outcome": "pass", "by": "ana"}
+        (folder / "labels.jsonl").write_text(json.dumps(label) + "\n")
+        before = judge.calls
+        for _ in range(2):
+            ran = reroll(capsys, "check", "agrees", "--again", 2, "--project", folder, "--json")
+            assert ran.json["self_agreement"]["value"] is None, ran.json["self_agreement"]
+    assert judge.calls > before
 
 
 def test_ctrl_c_while_check_asks_again_keeps_what_was_in_flight(tmp_path: Path, capsys: Any) -> None:

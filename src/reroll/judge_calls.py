@@ -17,6 +17,7 @@ from reroll.judge_loop import CtrlC, JudgeLoop
 from reroll.models.model import Draw, Model
 from reroll.models.registry import open_model
 from reroll.program import Program, Request, canonical
+from reroll.replies import Replies
 from reroll.rubric import NOT_ASKED, judging_body, sorted_params, verdict_of
 from reroll.sample import Sample
 from reroll.session import Spent
@@ -30,6 +31,7 @@ CANNOT = {
     "http": "a product at an address gets a case's inputs, and no rubric",
 }
 SERIES = "judge"
+COPIED = "the judge's reply is one that it gave before, under the same name: something on the way (a cache) keeps it"
 MOST_KEPT = 20_000  # verdicts in memory; all of them are in the store
 
 
@@ -82,6 +84,7 @@ class JudgeCalls:
         self._said: dict[tuple[str, str], Outcome] = {}
         self._broken: dict[tuple[str, str], Outcome] = {}
         self._silent = 0
+        self._replies = Replies()
         self._stopped = False  # by Ctrl-C: then nothing more is asked
         self._loop = JudgeLoop()
         self._ctrl_c = CtrlC(self.stop)
@@ -190,10 +193,16 @@ class JudgeCalls:
         """Take the verdicts that are stored: of several replies to one question the newest that is one."""
         ids, series = sorted({id for id, _ in missing}), sorted({name for _, name in missing})
         stored: list[StoredSample] = []
+        again = series != [SERIES]
+        if again:
+            self._look_back(ids)
         for start in range(0, len(ids), 500):
-            stored += self.store.samples(request_id=ids[start : start + 500], series=series, source="judge")
+            some = ids[start : start + 500]
+            stored += self.store.samples(request_id=some, series=series, source="judge", payload=again)
         for one in stored:
             question = missing.get((one.request_id, one.series))
+            if one.series != SERIES and self._replies.learn(one.sample):
+                continue
             if question is not None and not (outcome := _outcome(one.sample, question)).broken:
                 self._said[question.key] = outcome
 
@@ -229,6 +238,13 @@ class JudgeCalls:
                 lambda: self._stopped,
             )
 
+    def _look_back(self, asked_again: Sequence[str]) -> None:
+        """Know what the judge said to these questions before, so that the very same reply is not taken for another."""
+        for start in range(0, len(asked_again), 500):
+            ids = asked_again[start : start + 500]
+            for one in self.store.samples(request_id=ids, series=SERIES, source="judge", payload=True):
+                self._replies.learn(one.sample)
+
     def _settled(self, came: Sequence[tuple[_Question, Draw, Sample]]) -> None:
         """Store replies, count what they took, then read them. Raises: NotCompleted where none comes back any more."""
         self.store.add_samples(
@@ -250,7 +266,8 @@ class JudgeCalls:
             self.calls += sample.calls
             if self.spent is not None:
                 self.spent.add_judging(sample)
-            outcome = _outcome(sample, question)
+            copy = self._replies.learn(sample) and question.key[1] != SERIES
+            outcome = _broken(COPIED) if copy else _outcome(sample, question)
             (self._broken if outcome.broken else self._said)[question.key] = outcome
             self._silent = 0 if sample.completion is not None else self._silent + 1
         if self._silent >= DEAD_AFTER:
