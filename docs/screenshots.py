@@ -29,7 +29,8 @@ def pages(folder: Path, chromium: Any) -> None:
     at = ("--project", str(folder), "--quiet", "--yes")
     run("investigate", WORDS, "--budget", "1600", "--seed", "3", *at)
     run("forks", failing(folder), *at)
-    run("try", "hard-code", "describe-date", "--case", "next-friday", "--budget", "2000", *at)
+    run("try", "hard-code", "describe-date", "--case", "next-friday", "--margin", "0.1", "--budget", "2000", *at)
+    run("phrase", "next-friday", "--tokens", "um so like lunch w/ Ana next Friday at noon", "--budget", "200", *at)
     run("ideas", "add", "Tell it which week next Friday is in", "--case", "next-friday", "--by", "lena", *at[:2])
     every = {**every_page(folder), "learn": "/learn", "learn a step": "/learn/words?guess=awkward&seed=4"}
     with served(folder) as server:
@@ -54,7 +55,7 @@ def first_report(folder: Path, chromium: Any) -> None:
         page.fill("input[name=by]", "Lena")
         draw(visit, out / "form.png", 1060)
         page.click("text=Measure it")
-        page.wait_for_selector(".job-strip i >> nth=3", timeout=SECONDS)
+        page.wait_for_selector(".job-strip i >> nth=2", timeout=SECONDS)
         draw(visit, out / "running.png", 640)
         page.wait_for_selector("main:not(:has([data-job])) #reply", timeout=4 * SECONDS)
         draw(visit, out / "answer.png")

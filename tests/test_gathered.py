@@ -14,6 +14,8 @@ from reroll.web.gathered import MOST, Gathered, earlier_cause, gathered
 from reroll.web.home import Home
 from reroll.web.pages_inbox import Card, cards_of
 
+ASKED = "Dinner with Omar on Friday at half seven"
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -96,6 +98,7 @@ def test_a_certificate_takes_nothing_back_of_what_was_found_before_it(folder: Pa
         "help: a.",
     ):
         assert words in after.answer.text
+    assert after.answer.text.startswith(card(folder).line)
     with Store.open(folder / ".reroll" / "store.sqlite") as store:
         assert "to compare with" not in store.finding_body(after.finding.id)["text"], "certify was not asked that"
 
@@ -143,22 +146,22 @@ def test_an_answer_to_another_program_is_not_mixed_in(folder: Path) -> None:
     program.write_text(program.read_text().replace("temperature: 0.9", "temperature: 0.8"))
     asked(folder, "rerun", "half-seven", "--budget", "0")
     assert known(folder).finding == now.finding, "an answer without a run takes the place of none"
-    assert card(folder) == Card("half-seven", now.finding.line, "the program")
+    assert (card(folder).line, card(folder).changed) == (now.finding.line, "the program")
 
 
 def test_the_home_page_says_of_a_case_what_its_own_page_says_first(folder: Path) -> None:
-    assert card(folder) == Card("half-seven", "not measured yet", "")
+    assert card(folder) == Card("half-seven", ASKED, "not measured yet", "")
     asked(folder, "rerun", "half-seven", "--budget", "0")
-    assert card(folder) == Card("half-seven", "not measured yet", "")
+    assert card(folder) == Card("half-seven", ASKED, "not measured yet", "")
     asked(folder, "rerun", "half-seven", "--budget", "30")
     asked(folder, "rerun", "half-seven", "--fresh", "--budget", "3")  # fewer: the page goes on with the longer one
     finding = known(folder).finding
     assert finding is not None
     assert "3 more times" not in finding.line
-    assert card(folder) == Card("half-seven", finding.line, "")
+    assert card(folder) == Card("half-seven", ASKED, finding.line, "")
     cases = folder / "cases.yaml"
     cases.write_text(cases.read_text().replace("half seven", "half eight"))
-    assert card(folder) == Card("half-seven", finding.line, "the request")
+    assert (card(folder).line, card(folder).changed) == (finding.line, "the request")
 
 
 def card(folder: Path) -> Card:

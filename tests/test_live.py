@@ -6,11 +6,14 @@ import io
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from reroll import listening
 from reroll.answer import ProgressEvent
+from reroll.cli import main
 from reroll.render.ink import Pen
 from reroll.render.live import Progress, progress_line
 
@@ -136,3 +139,19 @@ def test_ascii_where_the_screen_has_no_more() -> None:
         progress.update(replace(EVENT, case_id="nächster-freitag"))
     file.seek(0)
     assert file.read().startswith("n\\xe4chster-freitag - 14 of 400 calls - 6 failed - 43 % (19-70 %)")
+
+
+def test_a_line_never_takes_the_calls_of_a_search_for_runs_of_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[ProgressEvent] = []
+    monkeypatch.setattr(listening, "_listeners", [heard.append])
+    assert main(["init", str(tmp_path / "meetings")]) == 0
+    at = ("--project", str(tmp_path / "meetings"), "--budget", "90", "--seed", "3", "--quiet", "--yes")
+    assert main(["cause", "next-friday", *at]) == 0
+    searching = [event for event in heard if "part" in event.question or "stay" in event.question]
+    assert searching
+    assert {event.failures for event in searching} == {None}
+    assert all(re.fullmatch(r"as it is \d+ of \d+ runs? failed", event.doing) for event in searching)
+    counted = [event for event in heard if event.failures is not None and event.phase == "case"]
+    assert all(event.calls <= 60 for event in counted), "runs of the request as it is, and nothing else"

@@ -81,6 +81,12 @@ def test_a_change_is_said_to_help_only_where_it_was_accepted(verdicts: str, said
     assert fixes_sentence([{"fix": f"fix-{n}", "verdict": v} for n, v in enumerate(verdicts.split())]) == said
 
 
+CAUSE = CauseSection(
+    "systematic", "one", (), (), None, (), None, (), (), None, None, Rate(5, 20, 0, 0.25, 0.1, 0.5, 0.05), {}, 0,
+    "It fails because of a.", "It fails because of a.", 0.05,
+)  # fmt: skip
+
+
 def luck_of(verdict: Any, failures: int = 5) -> LuckSection:
     rate = Rate(failures, 20, 0, failures / 20, 0.1, 0.5, 0.05)
     return LuckSection(verdict, rate, 0.05, 3.0, Est(0.75, 0.5, 0.9, 20), Reference(0.05, "given"), 0.05, 0, 0.05)
@@ -108,18 +114,27 @@ def test_every_verdict_has_a_next_step(verdict: Any, cards: Any, changed: str, w
     ("verdicts", "words"),
     [
         ({}, "Try what would help"),
-        ({"a": "reject", "b": "undecided"}, "whether b helps"),
+        ({"a": "reject", "b": "undecided 900"}, "whether b helps: about 900 more calls"),
+        ({"a": "undecided 4000", "b": "undecided 900"}, "whether a helps: about 4,000 more calls"),
+        ({"a": "undecided 54798", "b": "undecided"}, "Try something else: what was tried takes very many"),
         ({"a": "undecided", "b": "accept"}, "Put b in"),
-        ({"a": "reject"}, "Try something else"),
+        ({"a": "reject"}, "Try something else: nothing"),
     ],
 )
 def test_with_a_cause_the_next_step_is_about_what_helps(verdicts: dict[str, str], words: str) -> None:
-    cause = CauseSection(
-        "systematic", "one", (), (), None, (), None, (), (), None, None, Rate(5, 20, 0, 0.25, 0.1, 0.5, 0.05), {}, 0,
-        "It fails because of a.", "It fails because of a.", 0.05,
-    )  # fmt: skip
-    cards = [{"fix": fix, "verdict": verdict} for fix, verdict in verdicts.items()]
-    said = next_step(luck_of("worse_than_reference"), cause, cards, "")
+    cards = [
+        {"fix": fix, "verdict": word.split()[0], "needed": int(word.split()[-1]) if " " in word else None}
+        for fix, word in verdicts.items()
+    ]
+    said = next_step(luck_of("worse_than_reference"), CAUSE, cards, "")
     assert said is not None
     assert words in said[0]
     assert said[1] == "fixes"
+
+
+def test_a_fix_that_helps_and_may_harm_is_not_given_up() -> None:
+    cards = [{"fix": "a", "verdict": "undecided", "needed": 54_000, "claims": {"helps": "shown"}}]
+    said = next_step(luck_of("worse_than_reference"), CAUSE, cards, "")
+    assert said is not None
+    assert said[0].startswith("Decide about a: it helps")
+    assert "a helps requests like it, and whether it harms others is still open" in fixes_sentence(cards)

@@ -16,7 +16,7 @@ from reroll.freshness import came_back, look_back, overdue, still_fresh, stopped
 from reroll.keeping import Keeper, UnderWay
 from reroll.models.model import Draw
 from reroll.models.stepped import is_cut
-from reroll.numbers import percent
+from reroll.numbers import counts, percent
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
 from reroll.rubric import NOT_ASKED
@@ -268,22 +268,24 @@ def tell(
     controls: bool = False,
 ) -> None:
     """Show where the run stands: `name` is what is run, `budget` the calls that it may come to; `calls`: those so far,
-    if not only those that were seen."""
+    if not only those that were seen. Then how often it fails has a denominator of its own."""
     low, high = interval_of(seen, session.options.alpha)
+    apart = calls is not None and calls != seen.n
     session.notify(
         ProgressEvent(
             phase="controls" if controls else "case",
             case_id=name,
             calls=seen.n if calls is None else calls,
             budget=budget,
-            failures=seen.failures,
-            invalid=seen.invalid,
-            estimate=seen.estimate,
+            failures=None if apart else seen.failures,
+            invalid=0 if apart else seen.invalid,
+            estimate=None if apart else seen.estimate,
             low=low,
             high=high,
             question=question,
             usd=session.spent.usd,
             seconds=session.spent.seconds,
+            doing=f"as it is {seen.failures:,} of {counts('run', seen.n)} failed" if apart and seen.n else "",
         )
     )
 

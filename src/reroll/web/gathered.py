@@ -13,11 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from reroll.answer import Answer, CauseSection, CertifySection, Cost, DudSection, LuckSection, NotExamined
 from reroll.case import Case
-from reroll.conclude import agreeing, on_more_runs
+from reroll.conclude import agreeing, bounds, on_more_runs
 from reroll.store import Store
 from reroll.store_rows_web import Finding
 from reroll.web.plainly import fixes_sentence
-from reroll.words import reply
+from reroll.words import rate_sentence, reply
 
 __all__ = ["Gathered", "answer_of", "cause_of", "changed_since", "earlier_cause", "gathered", "newest", "standing"]
 
@@ -42,7 +42,7 @@ class Gathered:
 
     found: the newest finding of each other command about the case, with its JSON.
     again: the newest time that somebody ran it again after that answer, with what came.
-    fixes_us: when the answer was made whose fixes are in `answer`.
+    fixes_us: when the answer was made whose fixes are in `answer`; fresh: whether the one that stands made runs itself.
     """
 
     finding: Finding | None
@@ -50,6 +50,7 @@ class Gathered:
     found: Mapping[str, tuple[Finding, dict[str, Any]]]
     again: tuple[Finding, Answer] | None = None
     fixes_us: int = 0
+    fresh: bool = True
 
     @property
     def luck(self) -> LuckSection | None:
@@ -121,7 +122,7 @@ def gathered(store: Store, case_id: str, report_id: str | None = None) -> Gather
     found = _beside(store, case_id, finding.program_id)
     again = next((one for one in answers if one[0].command == "rerun" and one[0].made_us > finding.made_us), None)
     whole, made = _filled(finding, answer, [one for one in answers if one[0].program_id == finding.program_id])
-    known = Gathered(finding, _completed(whole, made, found), found, again, made["fixes"])
+    known = Gathered(finding, _completed(whole, made, found), found, again, made["fixes"], bool(answer.cost.calls))
     known = replace(known, answer=_added_up(known))
     return replace(known, answer=_retold(known, answer))
 
@@ -137,13 +138,23 @@ def standing(store: Store) -> dict[str, tuple[Finding, Answer | None]]:
     for one in every[:MOST_READ]:
         of.setdefault(str(one.case_id), []).append(one)
     for case, looked_into in of.items():
-        best = _standing(_read_together(store, looked_into, ()), ())
+        answers = _read_together(store, looked_into, ())
+        best = _standing(answers, ())
         if best is not None and _runs(best[1]):
-            found[case] = best
+            found[case] = _told(*best, answers)
     for one in every[MOST_READ:]:
         if one.case_id not in of:
             found.setdefault(str(one.case_id), (one, None))
     return found
+
+
+def _told(finding: Finding, answer: Answer, answers: Sequence[tuple[Finding, Answer]]) -> tuple[Finding, Answer | None]:
+    """The finding with the line that the page says, and its answer: others of the program may have told more of it."""
+    whole, _ = _filled(finding, answer, [one for one in answers if one[0].program_id == finding.program_id])
+    if whole.luck is answer.luck or not isinstance(whole.luck, LuckSection):
+        return finding, answer
+    line = rate_sentence(whole.luck.rate, *bounds(whole.luck, whole.certify), fresh=bool(answer.cost.calls))
+    return replace(finding, line=line), answer
 
 
 def changed_since(case: Case, program_id: str | None, finding: Finding, answer: Answer | None) -> str:
@@ -288,7 +299,7 @@ def _retold(known: Gathered, stood: Answer) -> Answer | None:
     text = reply(
         answer.luck,
         answer.certify,
-        fresh=bool(answer.cost.calls),
+        fresh=known.fresh,
         reading=answer.reading,
         dud=answer.dud,
         cause=answer.cause,

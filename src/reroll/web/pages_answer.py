@@ -205,7 +205,7 @@ def _sentences(known: Gathered, project: Project | None) -> dict[str, str]:
     said: dict[str, str] = {}
     if luck is not None:
         low, high = bounds(luck, certify or NOTHING)
-        said["rate"] = rate_sentence(luck.rate, low, high, fresh=bool(known.answer and known.answer.cost.calls))
+        said["rate"] = rate_sentence(luck.rate, low, high, fresh=known.fresh)
         controls = project is not None and any(one.set == "control" and one.checks for one in project.cases)
         asked = luck.reference.source != "none" or luck.verdict != "undecided" or not controls
         said["luck"] = luck_sentence(luck) if asked else NOT_COMPARED

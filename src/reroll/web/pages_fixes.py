@@ -131,7 +131,7 @@ def _ideas(request: Request, wrong: str = "", told: Mapping[str, str] | None = N
         board=board,
         plain_board=to_json(board),
         case=case,
-        cases=[c.id for c in project.cases if c.set == "case"],
+        cases=[c for c in project.cases if c.set == "case"],
         offers=offers,
         forms=FORMS,
         parts=list(_parts(project)),

@@ -125,9 +125,11 @@ def inbox(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A case as the home page shows it. line: what its page says first; changed: what has changed since then."""
+    """A case as the home page shows it. asked: its request in words; line: what its page says first; changed: what has
+    changed since then."""
 
     id: str
+    asked: str
     line: str
     changed: str
 
@@ -145,7 +147,8 @@ def cards_of(home: Home) -> Sequence[Card]:
             found = known.get(case.id)
             line = "not measured yet" if found is None else found[0].line
             since = "" if found is None else changed_since(case, project.program.id, *found)
-            cards.append(Card(case.id, line, since))
+            asked = " · ".join(one for one in case.input.values() if isinstance(one, str))
+            cards.append(Card(case.id, asked, line, since))
     return cards
 
 

@@ -13,6 +13,7 @@ __all__ = ["fixes_sentence", "next_step", "place_of", "token_sentence"]
 
 JSON = Any
 FEW = 0.02
+MANY_CALLS = 5000  # that a verdict about one fix is still worth
 AROUND = 600  # characters on each side of a place
 ELSE = {
     "slide": "It went wrong little by little: no single place in the answer is to blame.",
@@ -42,11 +43,22 @@ def next_step(
         return "Find out why it fails", "why"
     if not cards:
         return "Try what would help", "fixes"
-    by = {word: [str(card["fix"]) for card in cards if card["verdict"] == word] for word in ("accept", "undecided")}
-    if by["accept"]:
-        return f"Put {by['accept'][0]} in: it is shown to help", "fixes"
-    if by["undecided"]:
-        return f"Find out, with more runs, whether {by['undecided'][0]} helps", "fixes"
+    helped = next((str(card["fix"]) for card in cards if card["verdict"] == "accept"), None)
+    if helped is not None:
+        return f"Put {helped} in: it is shown to help", "fixes"
+    open_ones = [card for card in cards if card["verdict"] == "undecided"]
+    near = [card for card in open_ones if 0 < (card.get("needed") or 0) <= MANY_CALLS]
+    harm = next((card for card in open_ones if _helps(card)), None)
+    if harm is not None and harm not in near:
+        return f"Decide about {harm['fix']}: it helps, and to rule out harm elsewhere takes very many calls", "fixes"
+    if near:
+        best = near[0]  # the best of them comes first
+        return (
+            f"Find out whether {best['fix']} helps: about {counts('more call', int(best['needed']))} would tell",
+            "fixes",
+        )
+    if open_ones:
+        return "Try something else: what was tried takes very many more calls to tell", "fixes"
     return "Try something else: nothing that was tried is worth having", "fixes"
 
 
@@ -83,9 +95,18 @@ def fixes_sentence(cards: Sequence[Mapping[str, JSON]]) -> str:
     helped = [str(card["fix"]) for card in cards if card["verdict"] == "accept"]
     if helped:
         return f"{tried}; shown to help: {', '.join(helped)}."
-    undecided = [str(card["fix"]) for card in cards if card["verdict"] not in ("accept", "reject")]
+    open_ones = [card for card in cards if card["verdict"] not in ("accept", "reject")]
+    halfway = [str(card["fix"]) for card in open_ones if _helps(card)]
+    if halfway:
+        return f"{tried}; {', '.join(halfway)} helps requests like it, and whether it harms others is still open."
+    undecided = [str(card["fix"]) for card in open_ones]
     more = f" More runs may still tell of {', '.join(undecided)}." if undecided else ""
     return f"{tried}; none was shown to help.{more}"
+
+
+def _helps(card: Mapping[str, JSON]) -> bool:
+    """Whether it is shown to help requests like the reported one, whatever it does to others."""
+    return (card.get("claims") or {}).get("helps") == "shown"
 
 
 def _often(rate: Est | None) -> str | None:

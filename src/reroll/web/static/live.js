@@ -5,16 +5,18 @@ const MOST = 400; // outcomes shown of a job that runs
 const EACH = 140, LONGEST = 2500, PAUSE = 900, AGAIN = 3000; // milliseconds: for one outcome, for all that came together, before the answer, before asking anew
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** @param {number} x */
-const percent = (x) => (x > 0 && x < 0.01 ? "under 1" : x > 0.99 && x < 1 ? "over 99" : Math.round(100 * x)) + " %";
+/** An end of a range, rounded outward. @param {number} x @param {(x: number) => number} round */
+const percent = (x, round) => (x > 0 && x < 0.01 ? "under 1" : x > 0.99 && x < 1 ? "over 99" : round(100 * x)) + " %";
+/** @param {number} n */
+const number = (n) => n.toLocaleString("en");
 
 /** What is known by now, in one line. @param {any} p @param {string} state */
 function said(p, state) {
   if (!p) return { waiting: "Others run before it.", running: "Starting…" }[state] || "";
-  const words = [p.budget ? `${p.calls} of ${p.budget} calls` : `${p.calls} calls`];
-  if (p.failures !== null && p.failures !== undefined) words.push(`${p.failures} failed`);
+  const words = [p.budget ? `${number(p.calls)} of ${number(p.budget)} calls` : `${number(p.calls)} calls`];
+  if (p.failures !== null && p.failures !== undefined) words.push(`${number(p.failures)} failed`);
   if (p.invalid) words.push(`${p.invalid} not judged`);
-  if (p.estimate !== null && p.estimate !== undefined) words.push(`so ${percent(p.low)} to ${percent(p.high)} fail`);
+  if (p.estimate !== null && p.estimate !== undefined) words.push(`so ${percent(p.low, Math.floor)} to ${percent(p.high, Math.ceil)} fail`);
   if (p.doing) words.push(p.doing);
   if (p.question) words.push(`deciding: ${p.question}`);
   if (p.usd) words.push(`$${p.usd.toFixed(p.usd < 0.1 ? 4 : 2)}`);
