@@ -72,10 +72,10 @@ sbom: .venv-release/installed ## list what the core installs, as CycloneDX, chec
 		--validate --output-file dist/reroll.cdx.json .venv-core
 	rm -rf .venv-core
 
-# Fails where a version could not be asked about: what is not known is not well.
+# Fails where a version could not be asked about: what is not known is not well. AUDIT_WITH='-s osv' asks osv.dev instead of the index.
 audit: .venv-release/installed ## known weaknesses of every locked version (needs an index that serves advisories)
 	@for lock in requirements*.lock; do \
-		echo "$$lock:" && .venv-release/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip --requirement $$lock || exit 1; \
+		echo "$$lock:" && .venv-release/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip $(AUDIT_WITH) --requirement $$lock || exit 1; \
 	done
 
 schemas: .venv/installed ## write docs/schemas from the code

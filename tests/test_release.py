@@ -9,8 +9,10 @@ import re
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -159,3 +161,34 @@ def test_the_workflow_for_a_fork_runs_what_we_run_on_every_python_that_is_promis
     promised = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if "Python :: 3." in line]
     assert job["strategy"]["matrix"]["python"] == promised
     assert told["permissions"] == {"contents": "read"}
+
+
+def weaknesses(of: str) -> type[BaseHTTPRequestHandler]:
+    """What answers as osv.dev does, and knows one weakness, of this package."""
+
+    class Advisories(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            affected = {"package": {"name": of, "ecosystem": "PyPI"}, "versions": [asked["version"]]}
+            known = {"id": "PYSEC-0-0", "affected": [affected], "published": "2026-01-01T00:00:00Z"}
+            body = json.dumps({"vulns": [known]} if asked["package"]["name"] == of else {}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    return Advisories
+
+
+@pytest.mark.skipif(not (ROOT / ".venv-release/bin/pip-audit").exists(), reason="`make audit` installs pip-audit")
+@pytest.mark.parametrize(("weak", "code"), [("jinja2", 2), ("none-of-ours", 0)])
+def test_the_audit_fails_where_a_locked_version_has_a_known_weakness(weak: str, code: int) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), weaknesses(weak)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        told = f"AUDIT_WITH=-s osv --osv-url http://127.0.0.1:{server.server_port}"
+        done = subprocess.run(["make", "audit", told], cwd=ROOT, capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert done.returncode == code, done.stderr
+    assert ("PYSEC-0-0" in done.stdout) == bool(code)
