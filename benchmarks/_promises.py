@@ -333,10 +333,6 @@ PROMISES = [
 ]
 
 WHY: dict[str, str] = {
-    "fuzz/examples-with-another-end-than-a-result-or-a-sentence": (
-        "A recorded row of 200 lists in one another; mended since, and that kind again with the same seed: none of "
-        "2,272. All 22 kinds were not run again since."
-    ),
     "meetings/causes-named-of-all-inquiries": (
         "25 of 32. Four inquiries were left undecided, three said that it is bad luck, which is wrong: the screen was "
         "sure of nothing after some 24 calls, in which it would have seen 45 points in four of five searches. "
