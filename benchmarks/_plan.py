@@ -73,7 +73,7 @@ PLAN: dict[str, Job] = {
     "throughput": Job((35, 6), (), _("--seconds 5 --calls 300 --rounds 1")),
     "tokens": Job((100, 12), _("--cases 60"), _("--cases 4")),
     "variation": Job((50, 11), (), _("--runs 8")),
-    "waiting": Job((16, 9), (), _("--runs 1")),
+    "waiting": Job((50, 9), _("--runs 9"), _("--runs 1")),
     "watch": Job((850, 25), (), _("--runs 200 --calls 2000 --samples 3000")),
 }
 
