@@ -333,13 +333,9 @@ PROMISES = [
 ]
 
 WHY: dict[str, str] = {
-    "fuzz/examples-with-another-end-than-a-result-or-a-sentence": (
-        "A recorded row of 200 lists in one another; mended since, and that kind again with the same seed: none of "
-        "2,272. All 22 kinds were not run again since."
-    ),
     "meetings/causes-named-of-all-inquiries": (
         "25 of 32. Four inquiries were left undecided, three said that it is bad luck, which is wrong: the screen was "
-        "sure of nothing after some 24 calls in which it would have seen an effect of 45 points in four of five searches. "
+        "sure of nothing after some 24 calls, in which it would have seen 45 points in four of five searches. "
         "With two inquiries a cause it had been 15 of 16."
     ),
     "waiting/calls-overlapping-to-rounds-500-ms-spread-8-in-flight-3-failing": (
@@ -347,8 +343,8 @@ WHY: dict[str, str] = {
     ),
     "cause/in-family-macro-verdict": (
         "Undecided is not right here, and with 450 calls it is what is said in half to two thirds of the worlds in "
-        "which nothing is to blame, and in a fifth of those with weak, rare, additive, order, cold-cache, load and replica "
-        "causes. Two worlds of each kind had said 0.91 and 0.93; twenty say this."
+        "which nothing is to blame, and in a fifth of those with weak, rare, additive, order, cold-cache, load and "
+        "replica causes. Two worlds of each kind had said 0.91 and 0.93; twenty say this."
     ),
     "compare/a-vs-b-mean-pairs-times-the-limit-worst-of-four-further-effects-of-5-to-15-points": (
         "The limit counts fractions of pairs. From 10 % to 0 % every differing pair goes one way, and six of "
