@@ -93,7 +93,7 @@ def stop_reason(plan: Plan, outcomes: Sequence[str]) -> StopReason | None:
         return "horizon"
     if plan.budget is not None and n + plan.unit > plan.budget:
         return "budget"
-    if _soonest(plan, outcomes) is None and (plan.horizon is not None or plan.budget is None):
+    if _soonest(plan, Evidence.of(outcomes)) is None and (plan.horizon is not None or plan.budget is None):
         return "out_of_reach"
     return None
 
@@ -124,14 +124,15 @@ def next_draws(plan: Plan, outcomes: Sequence[str], in_flight: int = 0) -> int:
         return 0
     n = len(outcomes)
     # The end of a certificate is known to the call: do not shoot past it.
-    soonest_end = _soonest(plan, outcomes) or 1
+    evidence = Evidence.of(outcomes)
+    soonest_end = _soonest(plan, evidence) or 1
     size = plan.unit
     # Nothing that comes before the soonest end can be wasted; only what is drawn on top of that.
     batch = max(soonest_end + (n + soonest_end) // _SHARE // size * size, plan.at_least - n)
     width = max(size, plan.concurrency * plan.per_call // size * size)
     if batch < width:
-        batch = max(batch, _hardly_wasted(plan, Evidence.of(outcomes), batch))
-    passes_needed = _passes_needed(plan, outcomes)
+        batch = max(batch, _hardly_wasted(plan, evidence, batch))
+    passes_needed = _passes_needed(plan, evidence)
     if passes_needed is not None and n >= plan.at_least:
         batch = min(batch, passes_needed)
     left = min((cap - n for cap in (plan.horizon, plan.budget) if cap is not None), default=batch)
@@ -167,14 +168,13 @@ def _decided(plan: Plan, outcomes: Sequence[str]) -> bool:
     return verdict != "undecided"
 
 
-def _soonest(plan: Plan, outcomes: Sequence[str]) -> int | None:
-    evidence = Evidence.of(outcomes)
+def _soonest(plan: Plan, evidence: Evidence) -> int | None:
     if plan.question == "luck" and plan.reference_rate is None and evidence.failures:
         return None  # "not reproduced" is gone, and nothing else can be said without a reference
     return soonest(race_of(plan), evidence)
 
 
-def _passes_needed(plan: Plan, outcomes: Sequence[str]) -> int | None:
+def _passes_needed(plan: Plan, evidence: Evidence) -> int | None:
     """Further passes after which the upper claim is certain to be shown; None if it is not raced."""
     race = race_of(plan)
-    return soonest(Race(race.met_rate, None, race.alpha, race.horizon, race.round_size), Evidence.of(outcomes))
+    return soonest(Race(race.met_rate, None, race.alpha, race.horizon, race.round_size), evidence)

@@ -198,10 +198,11 @@ def soonest(race: Race, evidence: Evidence) -> int | None:
 
 
 def refused_within(race: Race, evidence: Evidence, more: Ints) -> Floats:
-    """At least the chance that "not met" is shown within so many further samples, were the rate clearly too high.
+    """How likely "not met" stands after so many further samples or fewer, were the failure rate clearly too high.
 
-    Clearly too high: twice the tested rate or more, each double as likely beforehand as any other, then
-    weighed by what was seen.
+    Clearly too high: twice the tested rate or more, evenly on a logarithmic scale beforehand, then weighed by what was
+    seen. At each of these numbers it is an upper bound. That the claim is shown between two of them and is gone again
+    is left out: it serves to size a batch, and no verdict rests on it.
 
     Args:    more: (k,) numbers of further samples, rising.
     Returns: (k,) in 0...1, rising; all 1 where no "not met" is raced, as then nothing is known of it.
