@@ -199,11 +199,11 @@ def _compared(
             verdict, decided_at = word, int(np.argmax(at)) + 1
     then = (decided_at or n) - 1
     half = plain + math.log(2)  # alpha / 2 a side
-    low, high = -float(upper_end(down, n, half)), float(upper_end(up, n, half))
+    low, high = _ends(down, up, n, half)
     # As for the verdict, what nobody could judge counts against it: the differences at their worst for each end.
-    worst = -float(upper_end(stakes(-most).sum(axis=0) if n else none, n, half))
-    best = float(upper_end(stakes(least).sum(axis=0) if n else none, n, half))
-    changed = _changed(verdict, worst, best, margin)
+    changed = verdict != "undecided" and _changed(
+        verdict, *_ends(stakes(-most).sum(axis=0), stakes(least).sum(axis=0), n, half), margin
+    )
     if changed:  # the runs do not have one difference: what is left is less, never more
         verdict = "undecided"
     judged = seen[~np.isnan(seen)]
@@ -229,6 +229,11 @@ def _compared(
         log_e_no_different=None if alike is None else float(alike[then]) if n else 0.0,
         threshold_no_different=None if margin is None else plain,
     )
+
+
+def _ends(down: Floats, up: Floats, n: int, threshold: float) -> tuple[float, float]:
+    """Between which mean differences the truth lies, by the summed stakes for either direction."""
+    return -float(upper_end(down, n, threshold)), float(upper_end(up, n, threshold))
 
 
 def _changed(verdict: CompareVerdict, low: float, high: float, margin: float | None) -> bool:

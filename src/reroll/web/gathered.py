@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,10 +23,7 @@ __all__ = ["Gathered", "answer_of", "cause_of", "changed_since", "earlier_cause"
 
 ANSWERS = ("investigate", "rerun", "certify")
 BESIDE = ("cause", "forks", "try", "surprise", "futures", "phrase", "audit", "neighbours")
-SPENT = (
-    *("calls", "control_calls", "attempts", "prompt_tokens", "completion_tokens", "usd", "seconds", "cached_tokens"),
-    *("samples", "judge_calls"),
-)
+SPENT = tuple(one.name for one in fields(Cost) if one.name != "reused")  # what adds up over answers
 MOST = 200  # findings of one case that are read for a page
 MOST_KEPT = 500  # answers that are kept in memory
 MOST_READ = 400  # answers that the home page looks into
