@@ -71,10 +71,10 @@ PLAN: dict[str, Job] = {
     "suite_gate": Job((40, 13), (), _("--suites 50 --rounds 1")),
     "surprise": Job((12, 2), (), _("--worlds 20 --cases 2")),
     "throughput": Job((35, 6), (), _("--seconds 5 --calls 300 --rounds 1")),
-    "tokens": Job((100, 12), _("--cases 60"), _("--cases 4")),
+    "tokens": Job((125, 12), (), _("--cases 4")),
     "variation": Job((50, 11), (), _("--runs 8")),
     "waiting": Job((50, 9), _("--runs 9"), _("--runs 1")),
-    "watch": Job((850, 25), (), _("--runs 200 --calls 2000 --samples 3000")),
+    "watch": Job((75, 25), (), _("--runs 200 --calls 2000 --samples 3000")),
 }
 
 # These count calls, worlds and verdicts, and find the same whatever runs beside them. The others measure time.
