@@ -28,13 +28,14 @@ _SHARES = (0.6, 0.2, 0.1, 0.06, 0.04)  # of alpha, for one candidate after the o
 _LIKELY = 0.9  # posterior chance at which a set is tried
 _WORTH = 0.35  # and where nothing more may be spent on screening; between the two it falls evenly
 _EASE = 120  # screening calls from which it falls
-_NOTHING = 0.95
+_NOTHING = 0.9  # posterior chance of nothing at which it is looked whether that may be said
+_VISIBLE = 0.25  # a drop that must have shown first: at a high failure rate few calls make "nothing" likely too early
 _ALIKE = 0.02  # chance to break the request, of a factor that the map has cleared
 _UNMAPPED = 0.06
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
 _BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
-_UNDOUBTED = 0.85  # posterior chance of nothing with what neutral factors break left open
+_UNDOUBTED = 0.7  # posterior chance of nothing with what neutral factors break left open
 _SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
 _CURED = 3.0  # nats by which they must look cured
 _USUAL = 150  # calls of an inquiry into one strong factor among thirty
@@ -306,8 +307,7 @@ class Inquiry:
             self._say_nothing(screen)
         if spent and self._phase == "screen" and not self._end:
             best = ranked[0][1] if ranked else 0.0
-            visible = screen.smallest_visible(_SEEN) is not None
-            if visible and not self._hidden and screen.nothing >= 0.5 and best <= 0.25:
+            if _looked_closely(screen) and not self._hidden and screen.nothing >= 0.5 and best <= 0.25:
                 self._stop("nothing", _NONE)
             elif self._hidden:
                 self._stop(
@@ -318,7 +318,7 @@ class Inquiry:
 
     def _say_nothing(self, screen: Screen) -> None:
         """End with `nothing`, unless all factors neutral at once say otherwise."""
-        if screen.smallest_visible(_SEEN) is None or screen.doubts(_UNDOUBTED):
+        if not _looked_closely(screen) or screen.doubts(_UNDOUBTED):
             return
         word = _swept_says(self._swept, self._reported)
         stale = word == "broken" and self._screened - self._swept_at >= 5 * _SWEEP  # more is known of what breaks
@@ -391,7 +391,7 @@ class Inquiry:
         if self._held is not None:
             self._found(self._held)
             return
-        if screen is not None and screen.nothing >= _NOTHING and not self._hidden and screen.smallest_visible(_SEEN):
+        if screen is not None and screen.nothing >= _NOTHING and not self._hidden and _looked_closely(screen):
             self._stop("nothing", _NONE)
             return
         self._stop("undecided", f"the budget of {self.budget} calls is spent")
@@ -452,6 +452,12 @@ class Inquiry:
             return 2 * self._screened
         trial = 4 * _BLOCKS[-1]
         return min(4 * self._screened, round(self._screened * max(0.0, missing) / gained)) + trial
+
+
+def _looked_closely(screen: Screen) -> bool:
+    """Whether one factor that carries much of the failure would have shown."""
+    visible = screen.smallest_visible(_SEEN)
+    return visible is not None and visible <= _VISIBLE
 
 
 def _swept_says(failed: Sequence[bool], reported: Evidence) -> Literal["cured", "same", "broken"] | None:
