@@ -54,7 +54,9 @@ def test_one_factor_is_named_with_its_effect_and_the_others_are_cleared() -> Non
     assert found.joint is not None
     assert found.joint.low is not None
     assert found.joint.low > 0
-    assert set(found.cleared) == set(range(30)) - {17}
+    assert 17 not in found.cleared
+    assert len(found.cleared) >= 28
+    assert found.load_bearing == ()
     assert len(asked) <= 150
 
 
@@ -99,11 +101,41 @@ def test_nothing_to_blame_says_what_would_have_been_seen() -> None:
     assert set(found.cleared) == set(range(20))
 
 
-def test_a_case_that_always_fails_for_no_factor_is_settled_soon() -> None:
+def test_a_case_that_always_fails_for_no_factor_is_settled_soon_where_control_cases_say_what_breaks() -> None:
+    found, asked = ends(inquiry(20, 1, controls=True), lambda _: 1.0)
+    assert found.verdict == "nothing"
+    assert len(asked) <= 60
+    assert found.base.failures == found.base.n
+
+
+def test_without_control_cases_a_case_that_always_fails_takes_more_calls_before_nothing_is_said_to_carry_it() -> None:
+    """Whatever is left out may have broken the request, which looks the same: few parts at a time, then."""
     found, asked = ends(inquiry(20, 1), lambda _: 1.0)
     assert found.verdict == "nothing"
-    assert len(asked) <= 80
-    assert found.base.failures == found.base.n
+    assert 100 <= len(asked) <= 200
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.85])
+def test_nothing_is_said_only_once_a_drop_of_25_points_would_have_shown(rate: float) -> None:
+    """At a high failure rate "nothing" looks likely after two dozen calls, which would have shown no small drop."""
+    found, _ = ends(inquiry(20, 5, controls=True), lambda _: rate)
+    assert found.verdict == "nothing"
+    assert found.smallest_visible is not None
+    assert found.smallest_visible <= 0.25
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_carries_half_of_a_failure_is_not_missed_where_three_parts_break_and_nothing_says_which(seed: int) -> None:
+    """At a high failure rate a request that was broken looks like one that failed (measured: 12 of 80 are missed)."""
+    triggers, breaking = {4}, {7, 11, 19}
+
+    def rate(neutral: frozenset[int]) -> float:
+        if neutral & breaking:
+            return 0.95
+        return 0.5 if neutral & triggers else 0.999
+
+    found, _ = ends(inquiry(20, seed), rate, seed)
+    assert (found.verdict, [i for i, _ in found.factors]) == ("systematic", [4])
 
 
 def test_a_case_that_does_not_fail_is_not_reproduced_and_not_screened() -> None:
@@ -344,6 +376,20 @@ def test_the_map_finds_what_controls_cannot_do_without() -> None:
             found.settle()
         right += set(found.load_bearing) == planted
     assert right >= 14
+
+
+def test_a_factor_is_cleared_only_once_control_cases_passed_twice_without_it() -> None:
+    """One whose removal breaks 95 % of requests passes once in twenty."""
+    found = LoadBearingMap(12, np.random.default_rng(0))
+    neutral = [0] * 12
+    while not found.done:
+        for group in found.groups(8):
+            found.add(group, "pass")
+            for i in group:
+                neutral[i] += 1
+        found.settle()
+    assert found.load_bearing == ()
+    assert min(neutral) >= 2
 
 
 def test_two_by_two_tells_how_a_pair_acts() -> None:

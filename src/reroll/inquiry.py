@@ -30,8 +30,10 @@ _WORTH = 0.35  # and where nothing more may be spent on screening; between the t
 _EASE = 120  # screening calls from which it falls
 _NOTHING = 0.9  # posterior chance of nothing at which it is looked whether that may be said
 _VISIBLE = 0.25  # a drop that must have shown first: at a high failure rate few calls make "nothing" likely too early
+_ALWAYS = 0.5  # the same, where no call ever passed
 _ALIKE = 0.02  # chance to break the request, of a factor that the map has cleared
-_UNMAPPED = 0.06
+_UNMAPPED = 0.5  # where no control cases say what breaks: at .06 three parts that do hid causes of 50 points
+_BROKEN = 0.2  # chance to survive without a factor below which it is said to be load-bearing: wrongly in none of 200
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
 _BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
@@ -410,8 +412,8 @@ class Inquiry:
             joint, logic = trial.effect(frozenset(named), self.alpha), trial.logic
             factors = tuple((i, self._effect(trial, i, joint)) for i in named)
         involved = dict(zip(self._free, screen.involved(), strict=True)) if screen else {}
-        broken = [i for i, s in zip(self._free, screen.survival, strict=True) if s < 0.5] if screen else []
-        broken = [i for i in broken if i not in named]
+        survival = dict(zip(self._free, screen.survival, strict=True)) if screen else {}
+        broken = [i for i, s in survival.items() if s < _BROKEN and i not in named]
         suspected = sorted(((i, float(p)) for i, p in involved.items() if p >= 0.05), key=lambda t: -t[1])
         return Found(
             verdict=verdict,
@@ -421,7 +423,7 @@ class Inquiry:
             cleared=tuple(
                 i
                 for i, p in involved.items()
-                if i not in named and i not in broken and (verdict == "nothing" or p < 0.05)
+                if i not in named and survival[i] >= 0.5 and (verdict == "nothing" or p < 0.05)
             )
             if self._screened
             else (),
@@ -457,7 +459,7 @@ class Inquiry:
 def _looked_closely(screen: Screen) -> bool:
     """Whether one factor that carries much of the failure would have shown."""
     visible = screen.smallest_visible(_SEEN)
-    return visible is not None and visible <= _VISIBLE
+    return visible is not None and visible <= (_ALWAYS if screen.failed.all() else _VISIBLE)
 
 
 def _swept_says(failed: Sequence[bool], reported: Evidence) -> Literal["cured", "same", "broken"] | None:

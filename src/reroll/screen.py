@@ -138,7 +138,8 @@ class Screen:
 
     def settle(self) -> None:
         """Bring the posterior up to date with all calls."""
-        if not self.present.all():
+        # Where no call ever passed, none can have been broken: nothing is learned then of what breaks.
+        if not self.present.all() and not self.failed.all():
             own = (self.top.fails(self.present) * self.top.mass).sum(1) / self.top.mass.sum()
             for _ in range(2):
                 self._learn_breaks(own)
@@ -371,23 +372,25 @@ class Screen:
         """The smallest drop of the failure rate that these calls would have shown for one factor in four of five.
 
         None where not even a full cure would have shown.  By the normal approximation to the
-        log likelihood ratio of one factor against none, mean E and variance 2 E.
+        log likelihood ratio of one factor against none, mean E and variance 2 E; a call counts
+        as far as what was neutral in it is likely to have broken nothing.
         """
-        rows = self._whole() > 0.5
-        if not rows.any():
-            return None
-        with_, without = np.median(self.present[rows].sum(0)), np.median((~self.present[rows]).sum(0))
-        full = self.present.all(1)
-        rate = (self.failed[rows].sum() + 0.5) / (rows.sum() + 1)
-        if full.any() and rate > 0:
+        whole, full = self._whole(), self.present.all(1)
+        sound = whole > 0.5
+        rate = (self.failed[sound].sum() + 0.5) / (sound.sum() + 1)
+        if full.any():
             rate = max(rate, (self.failed[full].sum() + 0.5) / (full.sum() + 1))
+        with_ = self.present.mean(1)  # share of the factors that a call had as reported
+        without = 1 - with_
         needed = math.log(_SHARE["none"] * self.n / _SHARE["one"]) + math.log(sure / (1 - sure))
 
         def shown(drop: float) -> bool:
             low = max(rate - drop, 1e-6)
-            mean = (with_ * rate + without * low) / (with_ + without)
-            e = with_ * _divergence(rate, mean) + without * _divergence(low, mean)
-            return bool(e - 0.84 * math.sqrt(max(0.0, 2 * e)) >= needed)
+            mean = rate - (rate - low) * float(without @ whole) / float(whole.sum())
+            none = 1 - (1 - mean) * whole
+            one_in, one_out = _divergence(1 - (1 - rate) * whole, none), _divergence(1 - (1 - low) * whole, none)
+            e = float(with_ @ one_in + without @ one_out)
+            return e - 0.84 * math.sqrt(max(0.0, 2 * e)) >= needed
 
         steps = np.linspace(0.01, 1.0, 100) * rate
         return next((float(d) for d in steps if shown(float(d))), None)
@@ -424,9 +427,9 @@ def _log_odds(p: float) -> float:
     return math.log(p / (1 - p))
 
 
-def _divergence(p: float, q: float) -> float:
-    p, q = min(max(p, 1e-6), 1 - 1e-6), min(max(q, 1e-6), 1 - 1e-6)
-    return p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q))
+def _divergence(p: Floats, q: Floats) -> Floats:
+    p, q = np.clip(p, 1e-6, 1 - 1e-6), np.clip(q, 1e-6, 1 - 1e-6)
+    return np.asarray(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
 
 
 def _entropy(p: Floats) -> Floats:
