@@ -32,6 +32,7 @@ _NOTHING = 0.9  # posterior chance of nothing at which it is looked whether that
 _VISIBLE = 0.25  # a drop that must have shown first: at a high failure rate few calls make "nothing" likely too early
 _ALWAYS = 0.5  # the same, where no call ever passed
 _ALIKE = 0.02  # chance to break the request, of a factor that the map has cleared
+_UNMAPPABLE = 0.06  # the same, of one that control cases do not have
 _UNMAPPED = 0.5  # where no control cases say what breaks: at .06 three parts that do hid causes of 50 points
 _BROKEN = 0.2  # chance to survive without a factor below which it is said to be load-bearing: wrongly in none of 200
 _SCREEN_MOST = 300  # calls with screening designs
@@ -280,7 +281,7 @@ class Inquiry:
             return
         if self._map is not None:
             breaks = np.clip(self._map.chance[self._free], _ALIKE, 0.5)
-            breaks = np.where([i in self._mappable for i in self._free], breaks, _UNMAPPED)
+            breaks = np.where([i in self._mappable for i in self._free], breaks, _UNMAPPABLE)
         else:
             breaks = np.full(len(self._free), _ALIKE if self._mapped else _UNMAPPED)
         self._screen = Screen(len(self._free), self._prior[self._free], breaks)
