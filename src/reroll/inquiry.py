@@ -34,7 +34,7 @@ _ALWAYS = 0.5  # the same, where no call ever passed
 _ALIKE = 0.02  # chance to break the request, of a factor that the map has cleared
 _UNMAPPABLE = 0.06  # the same, of one that control cases do not have
 _UNMAPPED = 0.5  # where no control cases say what breaks: at .06 three parts that do hid causes of 50 points
-_BROKEN = 0.2  # chance to survive without a factor below which it is said to be load-bearing: wrongly in none of 200
+_BROKEN = 0.2  # without a map: chance to survive below which a factor is said to be load-bearing, wrongly in 0 of 200
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
 _BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
@@ -176,6 +176,12 @@ class Inquiry:
         if self._screen is None or not set(members) <= set(self._free):
             return 0.0
         return self._screen.leans([self._free.index(i) for i in members])
+
+    def fragile(self, *, sure: bool = False) -> tuple[int, ...]:
+        """What breaks the request when it is made neutral: more likely than not, or as surely as may be said of it."""
+        least = _BROKEN if sure and self._map is None and not self._mapped else 0.5
+        learned = zip(self._free, self._screen.survival, strict=True) if self._screen else ()
+        return tuple(sorted({*self._pinned, *(i for i, s in learned if s < least)}))
 
     # ------------------------------------------------------------ what to ask
 
@@ -413,8 +419,7 @@ class Inquiry:
             joint, logic = trial.effect(frozenset(named), self.alpha), trial.logic
             factors = tuple((i, self._effect(trial, i, joint)) for i in named)
         involved = dict(zip(self._free, screen.involved(), strict=True)) if screen else {}
-        survival = dict(zip(self._free, screen.survival, strict=True)) if screen else {}
-        broken = [i for i, s in survival.items() if s < _BROKEN and i not in named]
+        broken = [i for i in self.fragile() if i not in named]
         suspected = sorted(((i, float(p)) for i, p in involved.items() if p >= 0.05), key=lambda t: -t[1])
         return Found(
             verdict=verdict,
@@ -424,11 +429,11 @@ class Inquiry:
             cleared=tuple(
                 i
                 for i, p in involved.items()
-                if i not in named and survival[i] >= 0.5 and (verdict == "nothing" or p < 0.05)
+                if i not in named and i not in broken and (verdict == "nothing" or p < 0.05)
             )
             if self._screened
             else (),
-            load_bearing=tuple(sorted({*self._pinned, *broken})),
+            load_bearing=tuple(sorted({*self._pinned, *self.fragile(sure=True)} - {*named})),
             suspected=tuple(suspected[:5]) if verdict == "undecided" else (),
             smallest_visible=screen.smallest_visible(_SEEN) if screen else None,
             base=self._reported,

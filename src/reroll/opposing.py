@@ -54,7 +54,7 @@ def leaning_groups(parts: Sequence[Factor], inquiry: Inquiry, least: float, most
     """Many parts of one kind, of which the more are neutral the fewer runs fail, or how it is worded, which may add
     less than the screen looks for; what leans most first."""
     wording = tuple(f for f in parts if f.place[0] == "wording")
-    groups = (*groups_of(parts, inquiry.found().load_bearing), *wording)
+    groups = (*groups_of(parts, inquiry.fragile()), *wording)
 
     def own(group: Factor) -> bool:
         several = len(group.members) >= GROUP_OWN or group in wording
