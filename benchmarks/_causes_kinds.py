@@ -111,7 +111,10 @@ def document_order(b: Builder) -> World:
     names = list(b.world.program["documents"])
     at = len(marks) // 2
     b.world.load_bearing.append((f"documents.{names[at]}", marks[at]))
-    held = frozenset({"documents.order"})
+    # What stands in the middle by its order does so by what stands around it, too: without all the others it is the
+    # only one, and without the only one on a side the last or the first.
+    alone = [f"documents.{names[k]}" for k in (at - 1, at + 1) if k in (0, len(names) - 1)]
+    held = frozenset({"documents.order", "documents", *alone})
     b.world.cues = [Cue(held, lambda body, _: marks[at] in places(body, marks)[1:-1])]
     b.when(low=0.10, high=0.38)
     return b.finish()
