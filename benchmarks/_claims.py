@@ -191,6 +191,13 @@ FALSE: list[Claim] = [
         worlds.inquiries(("single", "single+flip"), "nothing"),
         alpha=0.2,  # it says what would have shown in four of five such screens
     ),
+    Claim(
+        CAUSE,
+        "nothing",
+        "one is to blame for 45 of 90 points; three that break, with and without control cases",
+        worlds.inquiries(("often", "often+lb3", "often+nomap+lb3"), "nothing"),
+        alpha=0.2,
+    ),
     Claim(CAUSE, "not_reproduced", "fails in 5 % as reported", worlds.inquiries(("null5",), "not_reproduced")),
     Claim(STATE, "shown", "changes nothing: cures or helps", worlds.scored("nothing", {"cures"}, "shown")),
     Claim(

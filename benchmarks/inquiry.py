@@ -80,6 +80,7 @@ def world(kind: str, rng: np.random.Generator, n: int = N) -> World:
         "single": (0.05, 0.60),
         "weak": (0.10, 0.30),
         "rare": (0.01, 0.15),
+        "often": (0.45, 0.90),
         "and": (0.05, 0.60),
         "or": (0.05, 0.60),
         "additive": (0.05, 0.77),
@@ -199,13 +200,14 @@ def peer(method: Callable[..., tuple[tuple[int, ...], int]], kind: str, runs: in
 
 
 FAMILY = (
-    "single single@60 single@12 single@5 and and@60 or or@60 additive weak rare single+lb3 and+lb3 or+lb3 single+prot4 "
-    "or+prot4 single+flip and+flip or+flip always null5 null8 null15 null30 null60 null98 null30+lb3 null15+flip"
+    "single single@60 single@12 single@5 and and@60 or or@60 additive weak rare often often+lb3 single+lb3 and+lb3 "
+    "or+lb3 single+prot4 or+prot4 single+flip and+flip or+flip always null5 null8 null15 null30 null60 null98 "
+    "null30+lb3 null15+flip"
 ).split()
 OUTSIDE = (
     "and3 or3 single+filler or+filler null30+filler null15+filler single+drift and+drift or+drift null30+drift "
-    "single+dense or+dense null30+dense null15+dense single+nomap+lb3 and+nomap+lb3 or+nomap+lb3 null30+nomap+lb3 "
-    "single+caselb or+caselb null30+caselb"
+    "single+dense or+dense null30+dense null15+dense single+nomap+lb3 and+nomap+lb3 or+nomap+lb3 "
+    "often+nomap+lb3 null30+nomap+lb3 single+caselb or+caselb null30+caselb"
 ).split()
 COMPARED = "single weak and or additive single+lb3 or+lb3 single+flip null30 null30+lb3".split()
 
