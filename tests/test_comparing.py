@@ -67,6 +67,24 @@ def test_a_better_variant_is_told_and_the_same_command_makes_no_more_calls(tmp_p
     assert again["pairs"] == found["pairs"]
 
 
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ("system.rol=Be strict.", "`system.rol` is a new clause beside `system.role`, which stays as it is"),
+        ("system.length=Be brief.", "`system.length` is a new clause, added at the end; so far there are system.role"),
+        ("documents.hours=Closed.", "`documents.hours` is a new document, added at the end; so far there are none"),
+        ("system.role=Be strict.", ""),
+    ],
+)
+def test_a_part_that_is_not_there_yet_is_said_to_be_added(
+    variant: str, words: str, tmp_path: Path, capsys: Any
+) -> None:
+    with in_background(by_role({})) as (_, url):
+        project = write_project(tmp_path, url, cases=CASES)
+        ran = compare(capsys, project, variant, "--budget", 8)
+    assert words in ran.err if words else " is a new " not in ran.err
+
+
 def test_a_worse_variant_ends_a_gate_with_1(tmp_path: Path, capsys: Any) -> None:
     with in_background(by_role({"Be strict.": 0.8})) as (_, url):
         project = write_project(tmp_path, url, cases=CASES)

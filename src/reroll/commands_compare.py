@@ -14,10 +14,12 @@ from reroll.job_summary import comparison_table, into_summary
 from reroll.measuring import with_sessions
 from reroll.opening import project_of, store_of
 from reroll.options import chosen_cases, options_of
+from reroll.output import say
 from reroll.paired import pair_threshold
 from reroll.pictures import can_be_drawn, present
 from reroll.program import Program
 from reroll.project import Project
+from reroll.variant import added_by
 from reroll.wording import BASELINE, variant_of
 
 __all__ = ["compare"]
@@ -44,6 +46,8 @@ def compare(
     names = _names(variants, project)
     programs = [variant_of(project, name) for name in names]
     _differ(names, programs)
+    for added in added_by(project.program, names):
+        say(added)
     margin = project.program.margin if margin is None else margin
     _fits(about, margin, repeats, len(names), spending)
     kind, cases = chosen_cases(Certify(tuple(case), about=about, sets=tuple(sets)), project)

@@ -23,6 +23,7 @@ from reroll.reworded import Dropped, Reworded
 from reroll.rewording import Compared, compare_wordings
 from reroll.session import Session
 from reroll.store import Store
+from reroll.variant import added_by
 from reroll.wording import BASELINE, Wording, said_so, text_of, wordings_of
 from reroll.writing import asks_for_wordings, writer, written_wordings
 
@@ -176,6 +177,8 @@ def _chosen(project: Project, case: Case, worded: Worded) -> tuple[_Chosen, str]
         text_of(program, case)  # says why nothing can be put into it
     if named:
         baseline, *others = wordings_of(project, case, [BASELINE, *named])
+        for added in added_by(project.program, named):
+            say(added)
         chosen.add(baseline, "asked")
         for one in others:
             chosen.add(one, "named")
@@ -236,6 +239,8 @@ def _at_token(
     from reroll.render.phrased import show_phrased
 
     wordings = wordings_of(project, case, tokens)
+    for added in added_by(project.program, tokens):
+        say(added)
     with store_of(common, project) as store:
 
         async def work(sessions: Sequence[Session]) -> Phrased:

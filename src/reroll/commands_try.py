@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from reroll.arguments import Common, Pictures, Spending
@@ -29,7 +28,7 @@ from reroll.scorecard import Rules
 from reroll.scored import Tried
 from reroll.session import Session
 from reroll.tryout import Candidate, candidates_of, sets_of, try_out
-from reroll.variant import changed_part
+from reroll.variant import added_part, changed_part
 from reroll.wording import BASELINE
 
 __all__ = ["GATES", "USUAL", "TryWhat", "Wanted", "conflicting", "fixes_named", "named_again", "try_them"]
@@ -189,13 +188,13 @@ def _typed(project: Project, name: str, part: str, value: object) -> Fix:
     """PART=VALUE as a fix of the catalogue."""
     root, _, rest = part.partition(".")
     there = {p.id for p in project.program.parts()}
+    if new := added_part(project.program, part, value):
+        say(new)
     if root == "params":
         return Fix(fix=name, kind="params.set", target=part, value=value)
     if root in TYPED:
         return Fix(fix=name, kind=TYPED[root], target=root, text=str(value))
     if root == "system":
-        if part not in there and (like := get_close_matches(part, there, 1, 0.9)):
-            say(f"`{part}` is a new clause beside `{like[0]}`, which stays as it is")
         kind = "clause.delete" if value == "" else "clause.edit" if part in there else "clause.add"
     elif root == "documents":
         kind = "document.add"

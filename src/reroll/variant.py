@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
 from reroll.errors import UsageError
-from reroll.match import nearest
+from reroll.match import listed, nearest
 from reroll.params import bad_param, misspelt
 from reroll.program import Program
 from reroll.requirement import bad_schema
 
-__all__ = ["changed_part", "with_part"]
+__all__ = ["added_by", "added_part", "changed_part", "with_part"]
 
 PLAIN = ("model", "base_url", "user", "structured")
 
@@ -58,6 +59,28 @@ def changed_part(text: str) -> tuple[str, Any] | None:
         except ValueError:
             return part, value
     return part, value
+
+
+def added_part(program: Program, part: str, value: Any) -> str:
+    """That this part is not there yet and is added, in words; empty where it is there, or cannot be added.
+
+    >>> added_part(Program(program="p", system={"role": "Be brief."}), "system.rol", "Be kind.")
+    '`system.rol` is a new clause beside `system.role`, which stays as it is'
+    """
+    root = part.partition(".")[0]
+    what = {"system": "clause", "documents": "document"}.get(root)
+    there = [p.id for p in program.parts() if p.id.startswith(f"{root}.")]
+    if what is None or part in there or value in ("", None):
+        return ""
+    if like := get_close_matches(part, there, 1, 0.9):
+        return f"`{part}` is a new {what} beside `{like[0]}`, which stays as it is"
+    return f"`{part}` is a new {what}, added at the end; so far there are {listed(there)}"
+
+
+def added_by(program: Program, names: Iterable[str]) -> list[str]:
+    """What these variants add that the program does not have yet, a sentence each."""
+    changes = [change for name in names if (change := changed_part(name)) is not None]
+    return [said for part, value in changes if (said := added_part(program, part, value))]
 
 
 def _no_part(part: str, known: Sequence[str]) -> UsageError:
