@@ -59,25 +59,9 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
     if session.stopped:
         return
     deadline = session.spent.begin(session.options.max_seconds)
-    size = session.per_call
-    slots_of = session.store.reserve_all([(at.request_id, at.series, -(-each // size) * size) for at, each in wanted])
-    reserved = [(at, indices[::size]) for (at, _), indices in zip(wanted, slots_of, strict=True)]
-    draws: list[Draw] = []
-    home: dict[int, tuple[Slots, int]] = {}  # by the very draw, with its number: a case may have several requests here
-    program = session.project.program
-    requests = [at.request or program.render(at.case.input, at.case.history) for at, _ in reserved]
-    longest = max((len(indices) for _, indices in reserved), default=0)
-    for k in range(longest):  # round by round: a suite's rounds fill up in turn
-        for (at, indices), request in zip(reserved, requests, strict=True):
-            if k < len(indices):
-                seed = seed_of(session.options.seed, at.request_id, at.series, indices[k])
-                draws.append(Draw(request, at.case.id, indices[k], seed))
-                session.begun += 1
-                home[id(draws[-1])] = at, session.begun
-    errors: list[str] = []
-    for at, indices in reserved:
-        look_back(session, at, indices)
+    draws, home = _reserved(session, wanted)
     program_id = session.project.program.id
+    errors: list[str] = []
     keeper = way.keeper if way else keeper_of(session)
     taken = [draw.index for draw in draws]
     if way:
@@ -117,6 +101,31 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
                 way.close(taken)
     _still_alive(session, errors)
     still_fresh(session)
+
+
+def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[list[Draw], dict[int, tuple[Slots, int]]]:
+    """The draws, with slots of their own in the store; and by the id of each, its place and number.
+
+    By the very draw, not by its case and index: a case may have several requests here.
+    """
+    size = session.per_call
+    slots_of = session.store.reserve_all([(at.request_id, at.series, -(-each // size) * size) for at, each in wanted])
+    reserved = [(at, indices[::size]) for (at, _), indices in zip(wanted, slots_of, strict=True)]
+    program = session.project.program
+    requests = [at.request or program.render(at.case.input, at.case.history) for at, _ in reserved]
+    draws: list[Draw] = []
+    home: dict[int, tuple[Slots, int]] = {}
+    longest = max((len(indices) for _, indices in reserved), default=0)
+    for k in range(longest):  # round by round: a suite's rounds fill up in turn
+        for (at, indices), request in zip(reserved, requests, strict=True):
+            if k < len(indices):
+                seed = seed_of(session.options.seed, at.request_id, at.series, indices[k])
+                draws.append(Draw(request, at.case.id, indices[k], seed))
+                session.begun += 1
+                home[id(draws[-1])] = at, session.begun
+    for at, indices in reserved:
+        look_back(session, at, indices)
+    return draws, home
 
 
 def keeper_of(session: Session) -> Keeper:
