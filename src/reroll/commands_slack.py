@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -70,8 +69,7 @@ def _serve(host: str, port: int, make: Callable[[], Office]) -> None:
 
     taken = listening_at(host, port)
     address = f"http://{host}:{taken.getsockname()[1]}/slack/events"
-    print(f"reroll answers Slack at {address}; Ctrl-C ends it, jobs go on.", file=sys.stderr, flush=True)
-    run_app(on_http(make), taken)
+    run_app(on_http(make), taken, f"reroll answers Slack at {address}; Ctrl-C ends it, jobs go on.")
 
 
 def _until_ended(work: Coroutine[Any, Any, None]) -> None:

@@ -76,29 +76,27 @@ def serve(home: Home, told: Serving) -> None:
     taken = listening_at(told.host, told.port)
     told = Serving(told.host, taken.getsockname()[1], told.hosts, told.proxy_secret)
     app = create_app(home, access)
-    print(f"reroll serves {home.folder.resolve()}\nOpen {link(access.passes, told)}", file=sys.stderr, flush=True)
-    print(
-        "The link opens the pages once; `reroll serve --link` prints another. Ctrl-C ends it, jobs go on.",
-        file=sys.stderr,
-        flush=True,
-    )
-    run_app(app, taken)
+    opened = f"reroll serves {home.folder.resolve()}\nOpen {link(access.passes, told)}\n"
+    once = "The link opens the pages once; `reroll serve --link` prints another. Ctrl-C ends it, jobs go on."
+    run_app(app, taken, opened + once)
 
 
-def run_app(app: Starlette, taken: socket.socket) -> None:
-    """Serve the app there until Ctrl-C or a signal to end."""
-    import uvicorn
+def run_app(app: Starlette, taken: socket.socket, said: str) -> None:
+    """Say so, and serve the app there until Ctrl-C or a signal to end."""
+    # Ctrl-C is how it is ended, from the moment that this is said; uvicorn raises it again when it is done.
+    with contextlib.suppress(KeyboardInterrupt):
+        print(said, file=sys.stderr, flush=True)
+        import uvicorn
 
-    # The address that a proxy says it has is believed only where the secret vouches for it; uvicorn believes none.
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
-    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is ended; uvicorn raises it again when it is done
+        # The address that a proxy says it has is believed only where the secret vouches for it; uvicorn believes none.
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
         uvicorn.Server(config).run(sockets=[taken])
 
 
