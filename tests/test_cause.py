@@ -16,9 +16,12 @@ from benchmarks._causes_server import Server, write_project
 
 from reroll.answer import CauseSection, Hunch, NamedFactor, Rate
 from reroll.cause import CheckDoubt, cause_sentences, enough_labels, never_asked
+from reroll.caused import Stage, State, why_open
 from reroll.check import Check
 from reroll.cli import main
-from reroll.evidence import Est
+from reroll.evidence import Est, Evidence
+from reroll.factor import Factor, Level
+from reroll.finding import Found
 from reroll.program import Request
 from reroll.store import Store
 
@@ -287,6 +290,25 @@ def test_no_more_than_eight_labels_are_ever_wanted() -> None:
 def test_only_what_is_mentioned_nowhere_counts_as_never_asked_for(check: Check, said: str | None) -> None:
     request = Request("m", None, {"messages": [{"role": "user", "content": "Sum this invoice in EUR, please."}]})
     assert never_asked(request, [check]) == said
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"unlooked": True}, "what else could was not looked at to the end"),
+        ({"open": ("serving.load",)}, "what looks like a difference in how it is served is not shown: serving.load"),
+        ({"base": ["fail"] * 40}, "it fails every time, which is no chance"),
+        ({}, ""),  # bad luck: nothing is open
+    ],
+)
+def test_an_answer_that_stays_open_though_no_part_carries_it_says_what_else_is_open(
+    more: dict[str, Any], said: str
+) -> None:
+    known = {"factors": (), "joint": None, "load_bearing": (), "suspected": (), "smallest_visible": 0.1}
+    screened = Found("nothing", None, cleared=(0,), base=Evidence(), calls={}, calls_needed=None, why="none", **known)
+    factor = Factor("user.1", "user", "words", ("user", "1"), (Level("out"),), shared=False)
+    state = State(**{"stages": [Stage((factor,), screened)], "base": ["fail", "pass"] * 20, **more})
+    assert why_open(state) == (f"no part by itself was found to carry the failure, and {said}" if said else "")
 
 
 def section(verdict: str, **more: Any) -> CauseSection:

@@ -16,7 +16,7 @@ from reroll.factor import Factor
 from reroll.inquiry import Found
 from reroll.remembering import Known
 
-__all__ = ["Caused", "Stage", "State", "section_of", "served"]
+__all__ = ["Caused", "Stage", "State", "section_of", "served", "why_open"]
 
 
 NEXT = 100  # calls that the next question takes, about: its own words, or how it is served
@@ -153,6 +153,20 @@ def served(claim: Claim, words: str) -> NamedFactor:
     if claim.verdict == "better":
         words = f"the server as reported; {words} {BETTER}"
     return NamedFactor(id, "serving", words, Est(abs(found.value or 0.0), *ends, found.n))
+
+
+def why_open(state: State) -> str:
+    """Why it is undecided though no part was found to carry it: what else is open. Empty where that is not so."""
+    if not state.stages or state.stages[0].found.verdict != "nothing" or _verdict(state) != "undecided":
+        return ""
+    said = "no part by itself was found to carry the failure"
+    if state.open:
+        return f"{said}, and what looks like a difference in how it is served is not shown: {', '.join(state.open)}"
+    if state.every:
+        return f"{said}, and it fails every time, which is no chance"
+    if state.unlooked:
+        return f"{said}, and what else could was not looked at to the end"
+    return f"{said}, and smaller searches were left open"
 
 
 def _named(state: State, verdict: Verdict) -> tuple[NamedFactor, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from reroll.answer import CauseSection, NotExamined, Price
 from reroll.case import Case
-from reroll.caused import Caused, section_of
+from reroll.caused import Caused, section_of, why_open
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.hunt import AskedCause, Hunt
 from reroll.hunting import hunt_down
@@ -53,7 +53,7 @@ async def find_cause(sessions: Sequence[Session], case: Case, asked: AskedCause)
         model=session.model.identity,
         cost=session.spent.cost(),
         caveats=tuple(hunt.caveats(section)),
-        stopped=broken or hunt.why,
+        stopped=broken or why_open(hunt.state) or hunt.why,
         finished=not broken and hunt.finished,
         alpha_total=min(1.0, section.alpha),
     )

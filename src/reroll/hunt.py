@@ -194,8 +194,6 @@ class Hunt:
         stage = self.state.named
         if stage is not None and stage.note:
             said.append(f"the words were {stage.note}, which asks for something else; another wording may differ")
-        if section.left_out and section.verdict in ("bad_luck", "undecided"):
-            said.append("not looked at: " + "; ".join(f"{one.id} ({one.why})" for one in section.left_out))
         if not self.controls and section.verdict != "checker":
             said.append("without control cases nothing says which parts must stay for the request to work at all")
         if self.unsound:

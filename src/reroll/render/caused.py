@@ -101,10 +101,15 @@ def _looked_at(section: CauseSection, pen: Pen) -> Lines:
         ("not found to blame", section.cleared),
         ("must stay, or nothing works (so not screened)", section.load_bearing),
         ("likeliest by now", [id if share is None else f"{id} ({percent(share)})" for id, share in likely]),
-        ("could not be changed", list(dict.fromkeys(one.id for one in section.left_out))),
     ):
         if ids:
             lines += pen.wrap(pen.join((f"{words}: ", "dim"), _listed(ids)), 3, 5)
+    reasons: dict[str, dict[str, None]] = {}
+    for one in section.left_out:
+        reasons.setdefault(one.why, {})[one.id] = None
+    if reasons:
+        each = "; ".join(f"{_listed(list(ids))} ({why})" for why, ids in reasons.items())
+        lines += pen.wrap(pen.join(("could not be changed: ", "dim"), each), 3, 5)
     if section.smallest_visible is not None:
         least = whole_points(section.smallest_visible, math.ceil)
         seen = f"a single part that adds {least} points would have been seen in {SUCH_SEARCHES}"
