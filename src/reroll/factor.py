@@ -9,6 +9,7 @@ from typing import Any, Literal
 __all__ = ["Factor", "FactorClass", "Factors", "Level", "Place", "groups_of"]
 
 JSON = Any
+QUOTED = 48  # characters of a sentence that is one of several
 Place = tuple[str | int, ...]
 FactorClass = Literal["user", "system", "few-shot", "schema", "context", "model", "decoding", "serving", "checker"]
 
@@ -67,9 +68,15 @@ def groups_of(factors: Sequence[Factor], without: Collection[int] = ()) -> tuple
         members = tuple(f for k, f in enumerate(factors) if f.place[0] == place and k not in without and not f.members)
         if len(members) > 1:
             what = "sentences" if word in ("user", "input") else word
-            words = f"{len(members)} {what} together: {', '.join(f.id for f in members)}"
+            each = [f"‘{_begun(f.words)}’" if what == "sentences" else f.id for f in members]
+            words = f"{len(members)} {what} together: {', '.join(each)}"
             shared = all(f.shared for f in members)
             out.append(
                 replace(members[0], id=word, words=words, members=members, shared=shared, levels=(Level("out"),))
             )
     return tuple(out)
+
+
+def _begun(words: str) -> str:
+    line = " ".join(words.split())
+    return line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"

@@ -403,7 +403,10 @@ class Inquiry:
         if screen is not None and screen.nothing >= _NOTHING and not self._hidden and _looked_closely(screen):
             self._stop("nothing", _NONE)
             return
-        self._stop("undecided", f"the {self.budget} calls that this search had are spent; with a higher --budget the same command goes on")
+        self._stop(
+            "undecided",
+            f"the {self.budget} calls that this search had are spent; with a higher --budget the same command goes on",
+        )
 
     # ------------------------------------------------------------ what is known
 
