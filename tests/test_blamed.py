@@ -9,6 +9,8 @@ import pytest
 from reroll.answer import NamedFactor
 from reroll.case import Case
 from reroll.evidence import Est
+from reroll.factor import groups_of
+from reroll.factors import factors_of
 from reroll.program import Program
 from reroll.web.blamed import request_with
 
@@ -68,6 +70,25 @@ def test_two_parts_are_marked_each_at_its_place() -> None:
         ("system", "No meeting at noon."),
         ("user", "next Friday"),
     ]
+
+
+def test_of_several_together_each_that_is_called_there_is_marked_and_what_must_stay_is_not() -> None:
+    case = Case(
+        id="a", input={"request": "The soup was salty. Lunch with Ana at noon. My train was late. Everybody is tired."}
+    )
+    known = factors_of(PROGRAM, case.input, case.history).all
+    of_the_request = [f for f in known if f.place[0] == "user" or f.place[0] == "input"]
+    kept = {known.index(f) for f in of_the_request if "Lunch" in f.words}
+    group = next(g for g in groups_of(known, kept) if "sentences" in g.words)
+    said = request_with(
+        PROGRAM,
+        case,
+        PROGRAM.render(case.input, case.history).body["messages"],
+        [NamedFactor(group.id, "user", group.words, EST)],
+    )
+    found = [piece.partition("</mark>")[0].partition(">")[2] for piece in str(said[-1].text).split("<mark")[1:]]
+    assert found == ["The soup was salty.", "My train was late.", "Everybody is tired."]
+    assert [one.blamed for one in said] == [False] * (len(said) - 1) + [True]
 
 
 def test_nothing_blamed_marks_nothing() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["Factor", "FactorClass", "Factors", "Level", "Place", "groups_of"]
+__all__ = ["Factor", "FactorClass", "Factors", "Level", "Place", "called", "groups_of"]
 
 JSON = Any
 QUOTED = 48  # characters of a sentence that is one of several
@@ -68,8 +68,7 @@ def groups_of(factors: Sequence[Factor], without: Collection[int] = ()) -> tuple
         members = tuple(f for k, f in enumerate(factors) if f.place[0] == place and k not in without and not f.members)
         if len(members) > 1:
             what = "sentences" if word in ("user", "input") else word
-            each = [f"‘{_begun(f.words)}’" if what == "sentences" else f.id for f in members]
-            words = f"{len(members)} {what} together: {', '.join(each)}"
+            words = f"{len(members)} {what} together: {', '.join(called(f) for f in members)}"
             shared = all(f.shared for f in members)
             out.append(
                 replace(members[0], id=word, words=words, members=members, shared=shared, levels=(Level("out"),))
@@ -77,6 +76,9 @@ def groups_of(factors: Sequence[Factor], without: Collection[int] = ()) -> tuple
     return tuple(out)
 
 
-def _begun(words: str) -> str:
-    line = " ".join(words.split())
-    return line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"
+def called(member: Factor) -> str:
+    """What it is called among several: a sentence by its words, as far as they go; anything else by its id."""
+    if member.place[0] not in ("user", "input"):
+        return member.id
+    line = " ".join(member.words.split())
+    return f"‘{line if len(line) <= QUOTED else line[: QUOTED - 1] + '…'}’"

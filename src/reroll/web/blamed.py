@@ -13,7 +13,7 @@ from markupsafe import Markup
 from reroll.answer import NamedFactor
 from reroll.case import Case
 from reroll.errors import RerollError
-from reroll.factor import Factor, groups_of
+from reroll.factor import Factor, called, groups_of
 from reroll.factors import factors_of
 from reroll.neutral import sent_at
 from reroll.program import Program
@@ -67,7 +67,12 @@ def _places(program: Program, case: Case, known: Sequence[Factor], named: NamedF
                 yield from sent_at(program, case.input, case.history, factor)
         return
     for factor in same:
-        yield from sent_at(program, case.input, case.history, replace(factor, span=None), named.words)
+        # Of several together those that are called there: the ones that must stay are not among them.
+        for member in factor.members:
+            if re.search(rf"(?<![\w.]){re.escape(called(member))}(?![\w.])", named.words):
+                yield from sent_at(program, case.input, case.history, member)
+        if not factor.members:
+            yield from sent_at(program, case.input, case.history, replace(factor, span=None), named.words)
 
 
 def _anywhere(texts: Sequence[str], words: str) -> Iterator[Mark]:
