@@ -412,7 +412,7 @@ def test_a_job_outlives_a_killed_server_and_the_next_one_shows_it(chromium: Any,
 
 JOBS = {  # what a button starts, and where it stands
     "rerun": "/cases/next-friday",
-    "certify": "/cases/next-friday",
+    "certify": "/cases/clear-friday",
     "cause": "/cases/next-friday",
     "futures": "/cases/next-friday",
     "audit": "/cases/next-friday",
@@ -448,6 +448,7 @@ def playing(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """A copy of the world to press buttons in, each job at most 60 calls."""
     folder = tmp_path_factory.mktemp("buttons") / "meetings"
     shutil.copytree(world, folder)
+    run("rerun", "clear-friday", "--budget", "10", "--seed", "7", "--project", str(folder), "--quiet", "--yes")
     with served(folder, "--budget", "60") as running:
         yield running
 
@@ -469,6 +470,15 @@ def test_no_button_is_forgotten(chromium: Any, playing: Served) -> None:
     assert found <= set(OTHERS), found - set(OTHERS)
     tests = " ".join(name for name in globals() if name.startswith("test_"))
     assert all(words in tests for words in OTHERS.values())
+
+
+def test_whether_a_target_is_met_is_not_offered_once_it_is_decided(chromium: Any, playing: Served) -> None:
+    with tab(chromium, playing.another_link()) as visit:
+        visit.go("/cases/next-friday")
+        assert "not met" in visit.text("#reliable")
+        assert visit.page.locator("#reliable form").count() == 0
+        visit.go("/cases/clear-friday")
+        assert "Can we say 99 %?" in visit.text("#reliable")
 
 
 def test_every_button_that_starts_a_job_leaves_a_finding_that_can_be_read(chromium: Any, playing: Served) -> None:

@@ -247,9 +247,10 @@ def _offers(home: Home, project: Project, case: Case, known: Gathered) -> dict[s
     if can_be_fixed(project, case):
         made["suggest"] = offer(home, project, "try", label="Suggest changes and try them", case=case.id, suggest="4")
     target = project.program.target or 0.99
-    made["certify"] = offer(
-        home, project, "certify", label=f"Can we say {percent(target)}?", case=case.id, target=f"{target:g}"
-    )
+    if known.certify is None or known.certify.verdict == "undecided" or known.certify.target != target:
+        made["certify"] = offer(
+            home, project, "certify", label=f"Can we say {percent(target)}?", case=case.id, target=f"{target:g}"
+        )
     if known.answer is not None:
         failing = next((s for s in known.answer.samples if s.outcome == "fail"), None)
         if failing is not None:
