@@ -138,7 +138,7 @@ class Screen:
 
     def settle(self) -> None:
         """Bring the posterior up to date with all calls."""
-        # Where no call ever passed, none can have been broken: nothing is learned then of what breaks.
+        # Where no call ever passed, a broken request looks like any other: nothing is learned of what breaks.
         if not self.present.all() and not self.failed.all():
             own = (self.top.fails(self.present) * self.top.mass).sum(1) / self.top.mass.sum()
             for _ in range(2):
