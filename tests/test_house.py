@@ -33,7 +33,7 @@ store_schema store_sql store_sqlite store_postgres migrations store_secrets stor
 store_export store_base store_asked store_origins store_evaluated
 store_samples store_concluded store_probes store_rows_web store_findings store_jobs store_glance store_slack
 store_received store_parquet store_watch store purse replies findings job_person
-appending intake receiving models probing gate engine ray_actor ray_cluster engine_ray
+appending intake receiving models probing gate turns engine ray_actor ray_cluster engine_ray
 looking watch_file watch_judging watch_rounds watch_overview webhook
 training_export evaluations evaluations_sent table_export
 grouped labelling runs at_hand session keeping judge_loop judge_calls branching reading astray conversing exploring

@@ -23,8 +23,9 @@ from reroll.program import content_id
 from reroll.runner import draw_at, tell
 from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, series_of, slots, too_dear
-from reroll.side_by_side import all_of, draw_side_by_side
+from reroll.side_by_side import draw_side_by_side
 from reroll.suite import suite_estimate
+from reroll.turns import side_by_side
 from reroll.words import brief, compare_reply, pair_bounds
 
 __all__ = ["Compare", "compare_variants"]
@@ -151,7 +152,7 @@ class _Table:
             lacking = [(row[case], n - len(runs[case])) for case, n in needed.items() if n > len(runs[case])]
             if name in variants and lacking:
                 work.append(draw_at(session, lacking))
-        await all_of(work)
+        await side_by_side(work, f"{self.places[0][0].series} {self.cases[0].id} {units}")
 
 
 async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Comparison:

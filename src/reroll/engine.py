@@ -12,6 +12,7 @@ from typing import Protocol
 from reroll.gate import Gate, Place, gate_of
 from reroll.models.model import Draw, Model, sent_away
 from reroll.sample import Sample
+from reroll.turns import Seat
 
 __all__ = ["DEAD_AFTER", "GRACE", "Engine", "Gate", "OnCut", "OnSample", "gate_of", "one_share", "run_draws"]
 
@@ -34,6 +35,7 @@ class Engine(Protocol):
         grace: float = GRACE,
         enough: Callable[[int], bool] | None = None,
         on_cut: OnCut | None = None,
+        seat: Seat | None = None,
     ) -> int: ...
 
 
@@ -61,7 +63,9 @@ class _Run:
         deadline: float | None,
         enough: Callable[[int], bool] | None,
         on_cut: OnCut | None,
+        seat: Seat | None,
     ) -> None:
+        self.seat, self.left = seat, len(draws)
         self.model, self.on_sample, self.deadline, self.enough = model, on_sample, deadline, enough
         self.on_cut = on_cut
         self.todo: Iterator[Draw] = iter(draws)
@@ -98,13 +102,22 @@ class _Run:
 
         sent_away.set(others_may_go)  # seen by this task alone
         while not self._over():
-            await self.gate.enter(place)
+            starting = contextlib.AsyncExitStack()
             draw, sample, began, away = None, None, time.monotonic(), 0.0
             try:
+                if self.seat is not None:
+                    await starting.enter_async_context(self.seat.starting)
+                    if self.left == 0:  # none that is waited for: it would wait for those that wait for this one
+                        return
+                    await self.seat.waited()
+                await self.gate.enter(place)
+                began = time.monotonic()
                 draw = None if self._over() else next(self.todo, None)
                 if draw is None:
                     return
                 self.drawing.add(me)
+                self._begins()
+                await starting.aclose()
                 sample = await self.model.draw(draw)
                 self.settled += 1
                 if (stored := self.on_sample(draw, sample)) is not None:
@@ -114,8 +127,16 @@ class _Run:
                     self.on_cut(draw, time.monotonic() - began - away)
                 raise
             finally:
+                await starting.aclose()
                 self.drawing.discard(me)
                 self.gate.leave(place, sample)
+
+    def _begins(self) -> None:
+        self.left -= 1
+        if self.seat is not None:
+            self.seat.begins()
+            if self.left == 0:
+                self.seat.leaves()
 
     async def finish(self, workers: set[asyncio.Task[None]], grace: float) -> None:
         """Start nothing new, give calls in flight `grace` seconds to come back, then end the rest.
@@ -148,6 +169,7 @@ async def run_draws(
     grace: float = GRACE,
     enough: Callable[[int], bool] | None = None,
     on_cut: OnCut | None = None,
+    seat: Seat | None = None,
 ) -> int:
     """Make the draws, at most `concurrency` in flight; each sample goes to `on_sample` the moment it is settled.
 
@@ -157,6 +179,7 @@ async def run_draws(
     below, without an error.
     enough: asked before each draw with how many are in flight; once it says so, none starts any more.
     on_cut: is given each draw that had not come back when it was ended, with the seconds that the server had it.
+    seat: among programs that are run side by side; each draw waits for its turn.
 
     Stopping (the task is cancelled, as Ctrl-C does; `on_sample` raises; the model raises, which means
     that no draw can work): nothing new starts, calls in flight get `grace` seconds to come back, and
@@ -166,7 +189,7 @@ async def run_draws(
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be 1 or more, got {concurrency}")
-    run = _Run(model, draws, on_sample, deadline, enough, on_cut)
+    run = _Run(model, draws, on_sample, deadline, enough, on_cut, seat)
     workers = {asyncio.create_task(run.work()) for _ in range(min(concurrency, len(draws)))}
     if not workers:
         return 0

@@ -25,6 +25,7 @@ from reroll.ray_actor import Drawer, Pace, Problem, Spec, versions
 from reroll.ray_cluster import Cluster, joined
 from reroll.sample import Sample
 from reroll.settings import setting
+from reroll.turns import Seat
 
 __all__ = ["Crew", "crew"]
 
@@ -186,8 +187,10 @@ class _OnActors:
         grace: float = GRACE,
         enough: Callable[[int], bool] | None = None,
         on_cut: OnCut | None = None,
+        seat: Seat | None = None,
     ) -> int:
         """As `engine.run_draws`; `concurrency` is for all actors together, and nobody tells of what was cut there.
+        No turns are taken (`seat`): actors call when they please.
 
         Raises also: NotCompleted when no actor is left.
         """

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-
-import numpy as np
 
 from reroll.answer import to_json
 from reroll.case import Case
@@ -22,7 +19,8 @@ from reroll.reworded import Dropped, Reworded, WordingRate
 from reroll.runner import draw_at, tell
 from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, slots, too_dear
-from reroll.side_by_side import all_of, draw_side_by_side
+from reroll.side_by_side import draw_side_by_side
+from reroll.turns import side_by_side
 from reroll.wording import Wording
 from reroll.wording_rounds import Standing, spread_of, standing
 
@@ -72,14 +70,11 @@ class _Rounds:
 
     async def draw(self, rounds: int) -> None:
         """Make the runs that so many rounds still lack, all at the same time, the wordings in an order of chance."""
-        digest = hashlib.blake2b(f"{self.places[0].series} {rounds}".encode(), digest_size=8).digest()
-        order = np.random.default_rng(int.from_bytes(digest)).permutation(len(self.sessions))
         work = []
-        for j in map(int, order):
-            lacking = rounds - len(self.runs[j])
-            if lacking > 0:
-                work.append(draw_at(self.sessions[j], [(self.places[j], lacking)]))
-        await all_of(work)
+        for session, at, runs in zip(self.sessions, self.places, self.runs, strict=True):
+            if rounds > len(runs):
+                work.append(draw_at(session, [(at, rounds - len(runs))]))
+        await side_by_side(work, f"{self.places[0].series} {rounds}")
 
     @property
     def begun(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from hashlib import blake2b
 
 from reroll.answer import ProgressEvent
 from reroll.case import Case
@@ -19,12 +21,14 @@ from reroll.models.stepped import is_cut
 from reroll.numbers import counts, percent
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
+from reroll.program import Request
 from reroll.rubric import NOT_ASKED
 from reroll.runs import Runs
 from reroll.sample import Sample
 from reroll.session import Session, Slots, judged, seed_of, slots, too_dear
 from reroll.step_record import taken
 from reroll.store import NewSample, several
+from reroll.turns import seat_of_this_task
 
 __all__ = [
     "crashing_check",
@@ -85,7 +89,9 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
     enough = purse.shut if purse else None
     width = session.options.concurrency or session.model.concurrency
     drawing = asyncio.ensure_future(
-        session.engine(session.model, draws, width, settled, deadline=deadline, enough=enough, on_cut=cut)
+        session.engine(
+            session.model, draws, width, settled, deadline=deadline, enough=enough, on_cut=cut, seat=seat_of_this_task()
+        )
     )
     try:
         await session.until_done(drawing)
@@ -117,7 +123,7 @@ def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[li
     home: dict[int, tuple[Slots, int]] = {}
     longest = max((len(indices) for _, indices in reserved), default=0)
     for k in range(longest):  # round by round: a suite's rounds fill up in turn
-        for (at, indices), request in zip(reserved, requests, strict=True):
+        for (at, indices), request in sorted(zip(reserved, requests, strict=True), key=partial(_by_chance, k)):
             if k < len(indices):
                 seed = seed_of(session.options.seed, at.request_id, at.series, indices[k])
                 draws.append(Draw(request, at.case.id, indices[k], seed))
@@ -126,6 +132,14 @@ def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[li
     for at, indices in reserved:
         look_back(session, at, indices)
     return draws, home
+
+
+def _by_chance(k: int, one: tuple[tuple[Slots, Sequence[int]], Request]) -> bytes:
+    """Where this place stands in the k-th round, always the same by chance: of two that always came in one order each
+    would meet the same one of two servers that take turns."""
+    (at, indices), _ = one
+    place = f"{at.request_id} {at.series} {indices[k] if k < len(indices) else k}"
+    return blake2b(place.encode(), digest_size=8).digest()
 
 
 def keeper_of(session: Session) -> Keeper:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from reroll.case import Case
@@ -12,7 +11,7 @@ from reroll.runner import crashing_check
 from reroll.runs import Runs
 from reroll.session import Session
 
-__all__ = ["SideBySide", "all_of", "draw_side_by_side"]
+__all__ = ["SideBySide", "draw_side_by_side"]
 
 
 class SideBySide(Protocol):
@@ -65,10 +64,3 @@ async def draw_side_by_side(table: SideBySide) -> str:
     if ran_out and not table.begun:
         raise ran_out
     return broken
-
-
-async def all_of(work: Sequence[Awaitable[None]]) -> None:
-    """Do all of it at the same time, each to its end. Raises: what the first of them raised."""
-    for problem in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(problem, BaseException):
-            raise problem

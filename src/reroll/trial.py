@@ -24,10 +24,10 @@ from reroll.runner import crashing_check, draw_at
 from reroll.runs import Runs
 from reroll.sample import Sample
 from reroll.session import Session, Slots, judged, one_a_call, slots
-from reroll.side_by_side import all_of
 from reroll.step_forms import Rewrite, Step, acts_before, steps_of
 from reroll.step_record import taken
 from reroll.steps import asks, fires_on, input_text
+from reroll.turns import side_by_side
 
 __all__ = ["RATES", "Trial", "Variant", "only_adds_steps", "untouched"]
 
@@ -349,7 +349,8 @@ class Trial:
 
     async def _drawn(self, work: Mapping[str, Sequence[tuple[Slots, int]]]) -> None:
         try:
-            await all_of([self._one(self.variant(name), wanted) for name, wanted in work.items()])
+            begun = sum(len(runs) for rows in self.baseline.runs.values() for runs in rows)
+            await side_by_side([self._one(self.variant(n), wanted) for n, wanted in work.items()], f"{[*work]} {begun}")
         finally:
             self.refresh([at for wanted in work.values() for at, _ in wanted])
 
