@@ -97,6 +97,17 @@ def test_a_planted_clause_is_named_in_its_words_after_fresh_runs_side_by_side(
     assert again["factors"] == found["factors"]
 
 
+@pytest.mark.parametrize("seed", [302, 304, 308])
+def test_a_bad_one_of_two_replicas_is_neither_bad_luck_nor_the_fault_of_the_words(
+    seed: int, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calls go to the two by turns. What is run in pairs begins by turns, too, if its order is not one of chance."""
+    _, folder = project(server, "replica", seed, tmp_path)
+    found = cause(folder, capsys, "--budget", "450")
+    assert found["verdict"] in ("systematic", "undecided")
+    assert [one["id"] for one in found["factors"]] in ([], ["serving.replica"])
+
+
 def test_where_nothing_is_to_blame_nothing_is_named_and_the_smallest_visible_effect_is_said(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

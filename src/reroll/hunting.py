@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from reroll.arms import WARM, Arms, arms_of
+from reroll.arms import WARM, Arm, Arms, arms_of
 from reroll.arms import Asked as AskedArms
 from reroll.audit import Claim
 from reroll.auditing import run_arms
@@ -248,6 +248,9 @@ async def _served(hunt: Hunt) -> bool:
         state.unlooked |= not arms.finished or session.stopped
         # What looks like a difference, and is not shown, stays open.
         state.open += tuple(served(c, "").id for c in claims if _leans(c))
+        replicas = [arm for arm in arms.arms.values() if arm.letter == "R"]
+        state.open += ("serving.replica",) if _unlike_each_other(replicas) else ()
+        state.unlooked |= any(len(arm) < FIRST for arm in replicas)
     return bool(shown)
 
 
@@ -317,6 +320,13 @@ async def _own_phrases(hunt: Hunt, main: Found) -> None:
 def _leans(claim: Claim) -> bool:
     """Whether a circumstance seems to add failures, by more than a few pairs that differ by chance."""
     return claim.differing >= DIFFERING and (claim.difference.value or 0.0) >= LOOKS_LIKE
+
+
+def _unlike_each_other(replicas: Sequence[Arm]) -> bool:
+    """Whether one replica seems to fail more often than another; runs as reported, which are of all, lie between."""
+    words = [arm.drawn.outcomes for arm in replicas if len(arm) >= 2 * DIFFERING]
+    shares = [sum(word != "pass" for word in some) / len(some) for some in words]
+    return bool(shares) and max(shares) - min(shares) >= LOOKS_LIKE
 
 
 def _suspicion(factor: Factor, names: Sequence[str]) -> float:
