@@ -343,7 +343,7 @@ WHY: dict[str, str] = {
     ),
     "cause/in-family-macro-verdict": (
         "Undecided is not right here, and with 450 calls it is what is said in a third of the worlds in which nothing is "
-        "to blame, in a fifth of those with weak, additive and order causes, in a quarter with load and a third with a "
+        "to blame, in a fifth of those with weak, additive and order causes, in a quarter with load and a third or more with a "
         "bad replica. Of the worlds whose check asks for what nothing mentions, a quarter judge by code, from which "
         "nobody can read what it wants: undecided is all that can be said there."
     ),
