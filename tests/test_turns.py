@@ -15,7 +15,7 @@ from aiohttp import web
 from reroll.engine import run_draws
 from reroll.models.model import Draw
 from reroll.sample import Completion, Sample
-from reroll.turns import seat_of_this_task, side_by_side
+from reroll.turns import seat_of_this_task, take_turns
 from tests.background import in_background, reroll, write_project
 from tests.fake_server import Act, answer
 from tests.test_comparing import CASES
@@ -78,7 +78,7 @@ def orders(key: str, counts: tuple[int, ...], width: int = 1) -> list[int]:
         await run_draws(Scripted(act), made, width, lambda draw, sample: None, seat=seat_of_this_task())
 
     async def all_of_them() -> None:
-        await side_by_side([work(number) for number in range(len(counts))], key)
+        await take_turns([work(number) for number in range(len(counts))], key)
 
     asyncio.run(all_of_them())
     return begun
@@ -115,5 +115,5 @@ def test_one_that_fails_keeps_nobody_waiting_and_is_told() -> None:
             came.append(k)
 
     with pytest.raises(ValueError, match="it broke"):
-        asyncio.run(side_by_side([breaks(), goes_on()], "a"))
+        asyncio.run(take_turns([breaks(), goes_on()], "a"))
     assert came == [0, 1, 2, 3, 4]

@@ -25,7 +25,7 @@ from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, series_of, slots, too_dear
 from reroll.side_by_side import draw_side_by_side
 from reroll.suite import suite_estimate
-from reroll.turns import side_by_side
+from reroll.turns import take_turns
 from reroll.words import brief, compare_reply, pair_bounds
 
 __all__ = ["Compare", "compare_variants"]
@@ -152,7 +152,7 @@ class _Table:
             lacking = [(row[case], n - len(runs[case])) for case, n in needed.items() if n > len(runs[case])]
             if name in variants and lacking:
                 work.append(draw_at(session, lacking))
-        await side_by_side(work, f"{self.places[0][0].series} {self.cases[0].id} {units}")
+        await take_turns(work, f"{self.places[0][0].series} {self.cases[0].id} {units}")
 
 
 async def compare_variants(sessions: Sequence[Session], asked: Compare) -> Comparison:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Protocol
@@ -65,10 +66,9 @@ class _Run:
         on_cut: OnCut | None,
         seat: Seat | None,
     ) -> None:
-        self.seat, self.left = seat, len(draws)
         self.model, self.on_sample, self.deadline, self.enough = model, on_sample, deadline, enough
-        self.on_cut = on_cut
-        self.todo: Iterator[Draw] = iter(draws)
+        self.on_cut, self.seat = on_cut, seat
+        self.todo = deque(draws)
         self.gate = gate_of(model)
         self.stopped = self.ended = False
         self.settled = 0
@@ -102,22 +102,13 @@ class _Run:
 
         sent_away.set(others_may_go)  # seen by this task alone
         while not self._over():
-            starting = contextlib.AsyncExitStack()
             draw, sample, began, away = None, None, time.monotonic(), 0.0
             try:
-                if self.seat is not None:
-                    await starting.enter_async_context(self.seat.starting)
-                    if self.left == 0:  # none that is waited for: it would wait for those that wait for this one
-                        return
-                    await self.seat.waited()
-                await self.gate.enter(place)
-                began = time.monotonic()
-                draw = None if self._over() else next(self.todo, None)
+                draw = await self._next(place)
                 if draw is None:
                     return
+                began = time.monotonic()
                 self.drawing.add(me)
-                self._begins()
-                await starting.aclose()
                 sample = await self.model.draw(draw)
                 self.settled += 1
                 if (stored := self.on_sample(draw, sample)) is not None:
@@ -127,16 +118,22 @@ class _Run:
                     self.on_cut(draw, time.monotonic() - began - away)
                 raise
             finally:
-                await starting.aclose()
                 self.drawing.discard(me)
                 self.gate.leave(place, sample)
 
-    def _begins(self) -> None:
-        self.left -= 1
-        if self.seat is not None:
-            self.seat.begins()
-            if self.left == 0:
-                self.seat.leaves()
+    async def _next(self, place: Place) -> Draw | None:
+        """The draw that begins now, at its turn and with a place at the gate; None: no more begin."""
+        async with contextlib.nullcontext() if self.seat is None else self.seat.starting:
+            if self.seat is not None and self.todo:  # with nothing to do it would wait for those that wait for this one
+                await self.seat.waited()
+            if self.todo:
+                await self.gate.enter(place)
+            if not self.todo or self._over():
+                return None
+            draw = self.todo.popleft()
+            if self.seat is not None:
+                self.seat.begins(last=not self.todo)
+            return draw
 
     async def finish(self, workers: set[asyncio.Task[None]], grace: float) -> None:
         """Start nothing new, give calls in flight `grace` seconds to come back, then end the rest.

@@ -20,7 +20,7 @@ from reroll.runner import draw_at, tell
 from reroll.runs import Runs
 from reroll.session import Session, judged, one_a_call, slots, too_dear
 from reroll.side_by_side import draw_side_by_side
-from reroll.turns import side_by_side
+from reroll.turns import take_turns
 from reroll.wording import Wording
 from reroll.wording_rounds import Standing, spread_of, standing
 
@@ -74,7 +74,7 @@ class _Rounds:
         for session, at, runs in zip(self.sessions, self.places, self.runs, strict=True):
             if rounds > len(runs):
                 work.append(draw_at(session, [(at, rounds - len(runs))]))
-        await side_by_side(work, f"{self.places[0].series} {rounds}")
+        await take_turns(work, f"{self.places[0].series} {rounds}")
 
     @property
     def begun(self) -> bool:

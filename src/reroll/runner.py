@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from hashlib import blake2b
 
 from reroll.answer import ProgressEvent
@@ -21,7 +20,6 @@ from reroll.models.stepped import is_cut
 from reroll.numbers import counts, percent
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws
-from reroll.program import Request
 from reroll.rubric import NOT_ASKED
 from reroll.runs import Runs
 from reroll.sample import Sample
@@ -123,23 +121,22 @@ def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[li
     home: dict[int, tuple[Slots, int]] = {}
     longest = max((len(indices) for _, indices in reserved), default=0)
     for k in range(longest):  # round by round: a suite's rounds fill up in turn
-        for (at, indices), request in sorted(zip(reserved, requests, strict=True), key=partial(_by_chance, k)):
-            if k < len(indices):
-                seed = seed_of(session.options.seed, at.request_id, at.series, indices[k])
-                draws.append(Draw(request, at.case.id, indices[k], seed))
-                session.begun += 1
-                home[id(draws[-1])] = at, session.begun
+        lacking = [(at, of[k], request) for (at, of), request in zip(reserved, requests, strict=True) if k < len(of)]
+        for at, index, request in sorted(lacking, key=lambda one: _by_chance(one[0], one[1])):
+            draws.append(
+                Draw(request, at.case.id, index, seed_of(session.options.seed, at.request_id, at.series, index))
+            )
+            session.begun += 1
+            home[id(draws[-1])] = at, session.begun
     for at, indices in reserved:
         look_back(session, at, indices)
     return draws, home
 
 
-def _by_chance(k: int, one: tuple[tuple[Slots, Sequence[int]], Request]) -> bytes:
-    """Where this place stands in the k-th round, always the same by chance: of two that always came in one order each
-    would meet the same one of two servers that take turns."""
-    (at, indices), _ = one
-    place = f"{at.request_id} {at.series} {indices[k] if k < len(indices) else k}"
-    return blake2b(place.encode(), digest_size=8).digest()
+def _by_chance(at: Slots, index: int) -> bytes:
+    """Where this slot stands in its round: by chance, and always there. Two places that always came in one order would
+    each meet the same one of two servers that calls go to by turns."""
+    return blake2b(f"{at.request_id} {at.series} {index}".encode(), digest_size=8).digest()
 
 
 def keeper_of(session: Session) -> Keeper:

@@ -27,7 +27,7 @@ from reroll.session import Session, Slots, judged, one_a_call, slots
 from reroll.step_forms import Rewrite, Step, acts_before, steps_of
 from reroll.step_record import taken
 from reroll.steps import asks, fires_on, input_text
-from reroll.turns import side_by_side
+from reroll.turns import take_turns
 
 __all__ = ["RATES", "Trial", "Variant", "only_adds_steps", "untouched"]
 
@@ -350,7 +350,7 @@ class Trial:
     async def _drawn(self, work: Mapping[str, Sequence[tuple[Slots, int]]]) -> None:
         try:
             begun = sum(len(runs) for rows in self.baseline.runs.values() for runs in rows)
-            await side_by_side([self._one(self.variant(n), wanted) for n, wanted in work.items()], f"{[*work]} {begun}")
+            await take_turns([self._one(self.variant(n), wanted) for n, wanted in work.items()], f"{[*work]} {begun}")
         finally:
             self.refresh([at for wanted in work.values() for at, _ in wanted])
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 
-__all__ = ["Seat", "seat_of_this_task", "side_by_side"]
+__all__ = ["Seat", "seat_of_this_task", "take_turns"]
 
 
 class _Table:
@@ -59,9 +59,10 @@ class Seat:
         while not self._table.may_begin(self._number):
             await self._table.changed.wait()
 
-    def begins(self) -> None:
-        """A draw begins now: the next one's turn may have come."""
+    def begins(self, *, last: bool = False) -> None:
+        """A draw begins now: the next one's turn may have come. After the `last` one nobody waits for this seat."""
         self._table.begun[self._number] += 1
+        self._table.gone[self._number] |= last
         self._table.tell()
 
     def leaves(self) -> None:
@@ -78,7 +79,7 @@ def seat_of_this_task() -> Seat | None:
     return _seat.get()
 
 
-async def side_by_side(work: Sequence[Awaitable[None]], key: str) -> None:
+async def take_turns(work: Sequence[Awaitable[None]], key: str) -> None:
     """Do all of it at the same time, each to its end; `key` decides the orders.
 
     Raises: what the first of them raised.
