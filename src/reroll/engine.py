@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol
 
 from reroll.gate import Gate, Place, gate_of
@@ -15,12 +16,24 @@ from reroll.models.model import Draw, Model, sent_away
 from reroll.sample import Sample
 from reroll.turns import Seat
 
-__all__ = ["DEAD_AFTER", "GRACE", "Engine", "Gate", "OnCut", "OnSample", "gate_of", "one_share", "run_draws"]
+__all__ = ["DEAD_AFTER", "GRACE", "Cut", "Engine", "Gate", "OnCut", "OnSample", "gate_of", "one_share", "run_draws"]
 
 OnSample = Callable[[Draw, Sample], asyncio.Future[None] | None]
-OnCut = Callable[[Draw, float], None]
 DEAD_AFTER = 8  # calls in a row that bring nothing back: whoever is called is down, not unlucky
 GRACE = 1.0  # seconds that calls in flight get to come back when a run is stopped: they are paid for
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a draw was ended that had not come back. `sent`: a time of `time.monotonic`; under_way: draws of the model
+    that had not come back when no more were begun, this one among them."""
+
+    sent: float
+    seconds: float  # that the server had it
+    under_way: int
+
+
+OnCut = Callable[[Draw, Cut], None]
 
 
 class Engine(Protocol):
@@ -71,7 +84,7 @@ class _Run:
         self.todo = deque(draws)
         self.gate = gate_of(model)
         self.stopped = self.ended = False
-        self.settled = 0
+        self.settled = self.under_way = 0
         self.drawing: set[asyncio.Task[None]] = set()  # workers with a call in flight
 
     def _over(self) -> bool:
@@ -115,7 +128,7 @@ class _Run:
                     await asyncio.shield(stored)  # shared with others: being cancelled here must not cancel it
             except asyncio.CancelledError:
                 if self.ended and self.on_cut is not None and draw is not None and sample is None:
-                    self.on_cut(draw, time.monotonic() - began - away)
+                    self.on_cut(draw, Cut(began, time.monotonic() - began - away, self.under_way))
                 raise
             finally:
                 self.drawing.discard(me)
@@ -141,6 +154,7 @@ class _Run:
         Raises: what a worker raised that was not ended.
         """
         self.stopped = True
+        self.under_way = self.gate.running
         for worker in workers - self.drawing:
             worker.cancel()
         done: set[asyncio.Task[None]] = set()
@@ -175,7 +189,7 @@ async def run_draws(
     stored. deadline: a time of `time.monotonic`; no draw starts after it, and calls in flight then end as
     below, without an error.
     enough: asked before each draw with how many are in flight; once it says so, none starts any more.
-    on_cut: is given each draw that had not come back when it was ended, with the seconds that the server had it.
+    on_cut: is given each draw that had not come back when it was ended.
     seat: among programs that are run side by side; each draw waits for its turn.
 
     Stopping (the task is cancelled, as Ctrl-C does; `on_sample` raises; the model raises, which means

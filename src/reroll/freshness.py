@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reroll.engine import DEAD_AFTER
+from reroll.engine import DEAD_AFTER, Cut
 from reroll.errors import NotCompleted
 from reroll.models.stepped import is_cut
 from reroll.sample import Sample
@@ -12,20 +12,23 @@ from reroll.session import Session, Slots
 
 __all__ = ["came_back", "look_back", "overdue", "still_fresh", "stopped_by_us"]
 
-# A call hung that was stopped after so many times what the slowest answer took, while so many later ones came back.
-# Where a server only got slow, what was sent first comes first.
+# A call hung that was stopped after so many times what the slowest answer took, and was overtaken: so many answers came
+# to calls sent later, and as many as calls were under way. Where a server only got slow, what was sent first comes
+# first, but not to the moment: of forty calls sent at once any twenty may be the ones that it still served. Each of
+# those makes room for one more call that is not served; so what overtakes one that waits is fewer than all that wait.
 OVERDUE, OVERTAKEN = 2.0, 2
 HUNG = "no answer for "
 STORED, PLACES = 8, 64  # so many stored answers, of so many places, are known when a command goes on
 
 
-def came_back(session: Session, sample: Sample, order: int = 0) -> bool:
-    """Whether this answer came before. From now on it has, and how long it took is known. `order`: which of the draws
-    of this command it is, from 1; 0: none."""
+def came_back(session: Session, sample: Sample, now: float | None = None) -> bool:
+    """Whether this answer came before. From now on it has, and how long it took is known. `now`: a time of
+    `time.monotonic`; None: it came in an earlier command."""
     copy = session.replies.learn(sample)
     session.copies = session.copies + 1 if copy else 0
     if not copy:
-        session.latest = tuple(sorted((*session.latest, *([order] if order else [])))[-OVERTAKEN:])
+        if now is not None and sample.attempts:
+            session.answered.append(now - sample.attempts[-1].seconds)
         session.longest = max(session.longest, sum(attempt.seconds for attempt in sample.attempts))
     return copy
 
@@ -48,16 +51,18 @@ def look_back(session: Session, at: Slots, indices: range) -> None:
     session.copies = 0
 
 
-def overdue(session: Session, seconds: float, order: int) -> Sample | None:
-    """What a call comes to that had not come back when it was stopped, after so many seconds with the server.
+def overdue(session: Session, cut: Cut) -> Sample | None:
+    """What a call comes to that had not come back when it was stopped.
 
     None: it is left out, as if it had not been made. Not so one that hung: where failing calls are those that
     hang, whoever stops and goes on would never see one.
     """
-    overtaken = len(session.latest) == OVERTAKEN and order < session.latest[0]
-    if not overtaken or seconds <= OVERDUE * session.longest:
+    later = sum(sent > cut.sent for sent in session.answered)
+    if cut.seconds <= OVERDUE * session.longest or later < max(OVERTAKEN, cut.under_way):
         return None
-    return Sample(error=f"{HUNG}{seconds:.1f} s, when it was stopped; no other took more than {session.longest:.1f} s")
+    return Sample(
+        error=f"{HUNG}{cut.seconds:.1f} s, when it was stopped; no other took more than {session.longest:.1f} s"
+    )
 
 
 def stopped_by_us(sample: Sample) -> bool:

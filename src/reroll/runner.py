@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -10,7 +11,7 @@ from hashlib import blake2b
 from reroll.answer import ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome
-from reroll.engine import DEAD_AFTER
+from reroll.engine import DEAD_AFTER, Cut
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
 from reroll.freshness import came_back, look_back, overdue, still_fresh, stopped_by_us
@@ -79,8 +80,8 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
             stored.add_done_callback(lambda done: way.close([draw.index], done))
         return stored
 
-    def cut(draw: Draw, seconds: float) -> None:
-        if (hung := overdue(session, seconds, home[id(draw)][1])) is not None:
+    def cut(draw: Draw, how: Cut) -> None:
+        if (hung := overdue(session, how)) is not None:
             settled(draw, hung)
 
     purse = session.spent.purse
@@ -107,8 +108,8 @@ async def draw_at(session: Session, wanted: Sequence[tuple[Slots, int]], way: Un
     still_fresh(session)
 
 
-def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[list[Draw], dict[int, tuple[Slots, int]]]:
-    """The draws, with slots of their own in the store; and by the id of each, its place and number.
+def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[list[Draw], dict[int, Slots]]:
+    """The draws, with slots of their own in the store; and by the id of each, its place.
 
     By the very draw, not by its case and index: a case may have several requests here.
     """
@@ -118,7 +119,7 @@ def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[li
     program = session.project.program
     requests = [at.request or program.render(at.case.input, at.case.history) for at, _ in reserved]
     draws: list[Draw] = []
-    home: dict[int, tuple[Slots, int]] = {}
+    home: dict[int, Slots] = {}
     longest = max((len(indices) for _, indices in reserved), default=0)
     for k in range(longest):  # round by round: a suite's rounds fill up in turn
         lacking = [(at, of[k], request) for (at, of), request in zip(reserved, requests, strict=True) if k < len(of)]
@@ -126,8 +127,7 @@ def _reserved(session: Session, wanted: Sequence[tuple[Slots, int]]) -> tuple[li
             draws.append(
                 Draw(request, at.case.id, index, seed_of(session.options.seed, at.request_id, at.series, index))
             )
-            session.begun += 1
-            home[id(draws[-1])] = at, session.begun
+            home[id(draws[-1])] = at
     for at, indices in reserved:
         look_back(session, at, indices)
     return draws, home
@@ -144,16 +144,15 @@ def keeper_of(session: Session) -> Keeper:
     return Keeper(lambda new: _keep(session, new))
 
 
-def _new(session: Session, placed: tuple[Slots, int], program_id: str, draw: Draw, sample: Sample) -> NewSample:
+def _new(session: Session, at: Slots, program_id: str, draw: Draw, sample: Sample) -> NewSample:
     """The sample with its place, counted as spent."""
-    at, order = placed
     refused = _refused(sample) and not session.got_through
     session.spent.add(sample, at.control)
     session.made += 1
     session.got_through |= not _mute(sample)
     copy = False
     if sample.completion is not None:
-        copy = came_back(session, sample, order)
+        copy = came_back(session, sample, time.monotonic())
     return NewSample(
         sample,
         request_id=at.request_id,

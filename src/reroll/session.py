@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
@@ -177,6 +178,10 @@ def _plus(total: N | None, more: N | None, sample: Sample) -> N | None:
     return None if total is None else total + more
 
 
+def _answered() -> deque[float]:
+    return deque(maxlen=1024)
+
+
 @dataclass(slots=True)
 class Session:
     """All that one command works with."""
@@ -192,8 +197,7 @@ class Session:
     got_through: bool = False  # whether any call of this command brought a completion
     made: int = 0  # calls that this session settled; `spent` may be shared with other variants
     longest: float = 0.0  # seconds that its slowest answer took, our own waits apart
-    begun: int = 0  # draws that were handed out, in order
-    latest: tuple[int, ...] = ()  # of those that brought an answer, the last ones handed out
+    answered: deque[float] = field(default_factory=_answered)  # when those were sent whose answers came last
     copies: int = 0  # the last calls in a row whose answer had come before
     fresh: bool = False  # start every case's series anew
     started: dict[tuple[str, str], str] = field(default_factory=dict)  # series in use, by request and kind
@@ -214,7 +218,7 @@ class Session:
         """This session with another model, variant or options. It spends what this one does and stops with it, and
         keeps count of its own whether its model answers."""
         anew: dict[str, Any] = {"silent": [], "drawing": set(), "beside": [], "got_through": False, "exhausted": None}
-        other = replace(self, **{**anew, "made": 0, "longest": 0.0, "begun": 0, "latest": (), "copies": 0, **changes})
+        other = replace(self, **{**anew, "made": 0, "longest": 0.0, "answered": _answered(), "copies": 0, **changes})
         self.beside.append(other)
         return other
 
