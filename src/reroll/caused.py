@@ -16,7 +16,7 @@ from reroll.factor import Factor
 from reroll.inquiry import Found
 from reroll.remembering import Known
 
-__all__ = ["Caused", "Stage", "State", "section_of", "served", "why_open"]
+__all__ = ["Caused", "Stage", "State", "section_of", "served", "verdict_of", "why_open"]
 
 
 NEXT = 100  # calls that the next question takes, about: its own words, or how it is served
@@ -89,7 +89,7 @@ Verdict = Literal["systematic", "bad_luck", "not_reproduced", "checker", "expect
 
 def section_of(state: State) -> CauseSection:
     """The section of what is known by now."""
-    verdict = _verdict(state)
+    verdict = verdict_of(state)
     stage = state.named
     main = state.stages[0].found if state.stages else None
     named = _named(state, verdict)
@@ -120,7 +120,8 @@ def section_of(state: State) -> CauseSection:
     return replace(section, text=" ".join(said), brief=said[0])
 
 
-def _verdict(state: State) -> Verdict:
+def verdict_of(state: State) -> Verdict:
+    """What may be said by now."""
     if state.doubt.by is not None:
         unstated = state.every and state.doubt.by == "person" and state.unasked is not None
         return "expectation" if unstated else "checker"
@@ -157,7 +158,7 @@ def served(claim: Claim, words: str) -> NamedFactor:
 
 def why_open(state: State) -> str:
     """Why it is undecided though no part was found to carry it: what else is open. Empty where that is not so."""
-    if not state.stages or state.stages[0].found.verdict != "nothing" or _verdict(state) != "undecided":
+    if not state.stages or state.stages[0].found.verdict != "nothing" or verdict_of(state) != "undecided":
         return ""
     said = "no part by itself was found to carry the failure"
     if state.open:

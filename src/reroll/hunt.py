@@ -19,7 +19,7 @@ from reroll.factors import factors_of
 from reroll.fillers import differing
 from reroll.inquiry import Found, Inquiry
 from reroll.match import nearest
-from reroll.opposing import in_pairs
+from reroll.opposing import Opposed
 from reroll.program import content_id, fill
 from reroll.remembering import CAUSE, remember_cause
 from reroll.screening import Screening
@@ -79,7 +79,8 @@ class Hunt:
         self.unsound: tuple[str, ...] = ()
         self.finished, self.why = True, "the question was decided"
         self.circumstance = False
-        self.grouped: list[str] = []  # kinds of parts that were held against none of them
+        self.grouped: dict[str, tuple[Factor, float]] = {}  # held against none of them, with the share of alpha, by id
+        self.opposed: dict[str, Opposed] = {}  # what was run in pairs, by its name
 
     def _anew(self) -> str:
         """What begins a series of its own where all is to start from zero."""
@@ -102,6 +103,10 @@ class Hunt:
             hint = nearest(name, ids) or f"; there are {', '.join(ids)}"
             raise UsageError(f"--suspect {name}: the request has no such part{hint}", slug="no-factor")
 
+    def left(self) -> int:
+        """Calls that it may still make."""
+        return self.session.left - self.asked.leave
+
     def rng(self, name: str) -> np.random.Generator:
         """Its own for each question, whatever was asked before: the same command finds the same calls again."""
         return np.random.default_rng(int(hashlib.blake2b(f"{self.key} {name}".encode(), digest_size=8).hexdigest(), 16))
@@ -118,7 +123,7 @@ class Hunt:
         controls: bool = False,
     ) -> Inquiry:
         session = self.session
-        left = max(0, session.left - self.asked.leave)
+        left = max(0, self.left())
         target = session.project.program.target
         return Inquiry(
             len(factors),
@@ -136,7 +141,7 @@ class Hunt:
 
     async def smaller(self, name: str, factors: tuple[Factor, ...], share: float, budget: int) -> Found | None:
         """A smaller inquiry beside the first; None where no call is left for it."""
-        if len(factors) == 0 or self.session.left - self.asked.leave < 2 or self.session.stopped:
+        if len(factors) == 0 or self.left() < 2 or self.session.stopped:
             return None
         inner = self.screening_of(name, factors)
         found = await inner.run(self.inquiry(name, factors, share, budget=budget), bland=False)
@@ -151,11 +156,13 @@ class Hunt:
         return Screening(screening.sessions, self.case, factors, (), series, self.proof, seqs=screening.seqs)
 
     async def held_against(
-        self, factor: Factor, name: str, share: float, most: int, gives_up: Sequence[tuple[int, float]] = ()
+        self, factor: Factor, name: str, share: float, most: int | None, gives_up: Sequence[tuple[int, float]] = ()
     ) -> Found | None:
-        """The case as reported and otherwise, run in pairs until it is shown to fail less often so; None: it is not."""
-        inner = self.screening_of(name, (factor,))
-        paired = await in_pairs(inner, share, most, gives_up, lambda: self.session.left - self.asked.leave)
+        """The case as reported and otherwise, run in pairs until it is shown to fail less often so; None: it is not.
+        What was asked before by this name goes on."""
+        if name not in self.opposed:
+            self.opposed[name] = Opposed(self.screening_of(name, (factor,)), share, self.left)
+        paired = await self.opposed[name].go_on(most, gives_up)
         self.state.base += paired.reported
         self.finished = self.finished and not paired.broken_off
         # So much is no verdict, and too much to speak of chance.

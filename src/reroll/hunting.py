@@ -11,7 +11,7 @@ from reroll.arms import Asked as AskedArms
 from reroll.audit import Claim
 from reroll.auditing import run_arms
 from reroll.cause import CheckDoubt, never_asked
-from reroll.caused import Stage, served
+from reroll.caused import Stage, served, verdict_of
 from reroll.doubting import doubt_about
 from reroll.errors import ModelError, NotCompleted
 from reroll.factor import Factor, Level
@@ -20,7 +20,16 @@ from reroll.hunt import Hunt, suspected
 from reroll.inquiry import Found, Inquiry
 from reroll.models.local import LocalModel
 from reroll.models.model import bare
-from reroll.opposing import GIVES_UP, GROUP_EARLY, GROUP_LEANS, GROUP_MOST, group_first, leaning_groups
+from reroll.opposing import (
+    GIVES_UP,
+    GOES_ON,
+    GROUP_EARLY,
+    GROUP_LAST,
+    GROUP_LEANS,
+    GROUP_MOST,
+    group_first,
+    leaning_groups,
+)
 from reroll.remembering import known_map, remember_map, remembered
 from reroll.runner import crashing_check, draw_at, draw_more
 from reroll.runs import Runs
@@ -67,7 +76,7 @@ async def hunt_down(hunt: Hunt) -> None:
         return
     await _reach_models(hunt)
     await _sound_controls(hunt)
-    main = await _screen_parts(hunt)
+    main, inquiry = await _screen_parts(hunt)
     if main.verdict == "systematic":
         await _narrow(hunt)
     if hunt.state.named is not None:
@@ -78,6 +87,8 @@ async def hunt_down(hunt: Hunt) -> None:
         return
     if main.verdict != "not_reproduced":
         await _own_phrases(hunt, main)
+    if verdict_of(state) == "undecided" and not state.every:
+        await _groups_again(hunt, inquiry)
 
 
 async def _first_runs(hunt: Hunt) -> None:
@@ -125,7 +136,7 @@ def _doubt(hunt: Hunt, runs: Runs) -> CheckDoubt:
 async def _reach_models(hunt: Hunt) -> None:
     """Leave out the other models where one of them cannot be asked: that says nothing of this one."""
     for model, session in hunt.screening.sessions.items():
-        if session is hunt.session or hunt.session.left - hunt.asked.leave < 1:
+        if session is hunt.session or hunt.left() < 1:
             continue
         at = slots(session, hunt.case, series=f"{hunt.key} reach")
         if len(judged(session, at)):
@@ -145,7 +156,7 @@ async def _sound_controls(hunt: Hunt) -> None:
     chosen = hunt.controls[:CONTROLS]
     at = [slots(session, case, control=True) for case in chosen]
     lacking = [(place, 1) for place in at if not len(judged(session, place))]
-    if lacking and session.left - hunt.asked.leave > len(lacking) and not session.stopped:
+    if lacking and hunt.left() > len(lacking) and not session.stopped:
         await draw_at(session, lacking)
     for case, place in zip(chosen, at, strict=True):
         words = judged(session, place).words()
@@ -155,8 +166,8 @@ async def _sound_controls(hunt: Hunt) -> None:
     hunt.controls = hunt.screening.controls = sound
 
 
-async def _screen_parts(hunt: Hunt) -> Found:
-    """The inquiry into all parts; begun anew where one way of making them neutral makes it fail by itself."""
+async def _screen_parts(hunt: Hunt) -> tuple[Found, Inquiry]:
+    """The inquiry into all parts, and what it found; begun anew where one way of neutral makes it fail by itself."""
     screening, state = hunt.screening, hunt.state
     inquiry = _parts_inquiry(hunt)
     found = await screening.run(inquiry, until=lambda: group_first(hunt.parts, inquiry))
@@ -181,7 +192,7 @@ async def _screen_parts(hunt: Hunt) -> Found:
     hunt.why, hunt.finished = hunt.why if state.named else found.why, screening.finished
     if inquiry.mapped is not None:
         remember_map(hunt.session, hunt.parts, inquiry.mapped, hunt.key)
-    return found
+    return found, inquiry
 
 
 def _parts_inquiry(hunt: Hunt) -> Inquiry:
@@ -217,12 +228,12 @@ async def _narrow(hunt: Hunt) -> None:
 async def _served(hunt: Hunt) -> bool:
     """Whether it is how the case is served that carries the failure: the load, a cold cache, a replica."""
     session, state = hunt.session, hunt.state
-    if session.left - hunt.asked.leave < LEAST_SERVED or session.stopped:
+    if hunt.left() < LEAST_SERVED or session.stopped:
         state.unlooked = True
         return False
     program = session.project.program
     burst = min(session.model.concurrency, BURST) if isinstance(bare(session.model), LocalModel) else BURST
-    most = min(session.left - hunt.asked.leave, SERVED + EACH * len(program.replicas))
+    most = min(hunt.left(), SERVED + EACH * len(program.replicas))
     options = replace(
         session.options,
         alpha=SERVING * session.options.alpha,
@@ -290,19 +301,34 @@ async def _groups(hunt: Hunt, inquiry: Inquiry, least: float) -> bool:
     """Whether many parts of one kind carry it together, of which no few were found to: pairs of runs, as reported
     and without all of them."""
     for group in leaning_groups(hunt.parts, inquiry, least, len(TOGETHER)):
-        if group.id in hunt.grouped:
+        if group.id in hunt.grouped or len(hunt.grouped) == len(TOGETHER):
             continue
-        share = TOGETHER[len(hunt.grouped)]
-        hunt.grouped.append(group.id)
-        hunt.state.spent[f"together {group.id}"] = share
-        found = await hunt.held_against(group, f"all {group.id}", share, GROUP_MOST, GIVES_UP)
-        if found is not None:
-            hunt.state.stages.append(Stage((group,), found))
-            hunt.why = "fresh pairs of runs, as reported and without it, show what carries it"
+        hunt.grouped[group.id] = group, TOGETHER[len(hunt.grouped)]
+        if await _together(hunt, group.id, GROUP_MOST, GIVES_UP):
             return True
         if hunt.session.stopped:
             break
     return False
+
+
+async def _groups_again(hunt: Hunt, inquiry: Inquiry) -> None:
+    """Go on with the pairs that were given up while few parts might yet carry it, what leaned most first: nothing else
+    is asked with the calls that are left."""
+    for id in sorted(hunt.grouped, key=lambda id: -hunt.opposed[f"all {id}"].lean):
+        if hunt.session.stopped or await _together(hunt, id, None, GOES_ON):
+            return
+    await _groups(hunt, inquiry, GROUP_LAST)
+
+
+async def _together(hunt: Hunt, id: str, most: int | None, gives_up: Sequence[tuple[int, float]]) -> bool:
+    """Whether pairs of runs show that these parts carry it together. most: calls (None: all that are left)."""
+    group, share = hunt.grouped[id]
+    hunt.state.spent[f"together {id}"] = share
+    found = await hunt.held_against(group, f"all {id}", share, most, gives_up)
+    if found is not None:
+        hunt.state.stages.append(Stage((group,), found))
+        hunt.why = "fresh pairs of runs, as reported and without it, show what carries it"
+    return found is not None
 
 
 async def _own_phrases(hunt: Hunt, main: Found) -> None:

@@ -35,9 +35,11 @@ _ALIKE = 0.02  # chance to break the request, of a factor that the map has clear
 _UNMAPPABLE = 0.06  # the same, of one that control cases do not have
 _UNMAPPED = 0.5  # where no control cases say what breaks: at .06 three parts that do hid causes of 50 points
 _BROKEN = 0.2  # without a map: chance to survive below which a factor is said to be load-bearing, wrongly in 0 of 200
+_DOUBTFUL = 0.8  # chance to survive below which a factor is left out where many are made neutral together
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
 _BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
+_SEVERAL = 64  # the same, of a set of several: what more of them would tell, pairs of runs without all of a kind do
 _UNDOUBTED = 0.7  # posterior chance of nothing with what neutral factors break left open
 _SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
 _CURED = 3.0  # nats by which they must look cured
@@ -182,6 +184,13 @@ class Inquiry:
         least = _BROKEN if sure and self._map is None and not self._mapped else 0.5
         learned = zip(self._free, self._screen.survival, strict=True) if self._screen else ()
         return tuple(sorted({*self._pinned, *(i for i, s in learned if s < least)}))
+
+    def doubtful(self) -> tuple[int, ...]:
+        """What may well break the request when it is made neutral: all that breaks it, and what looks more like it than
+        at first. What hardly ever was neutral is known no better."""
+        screen = self._screen
+        frail = zip(self._free, screen.survival, screen.breaks, strict=True) if screen else ()
+        return tuple(sorted({*self.fragile(), *(i for i, s, b in frail if s < min(_DOUBTFUL, 1 - b))}))
 
     # ------------------------------------------------------------ what to ask
 
@@ -372,7 +381,7 @@ class Inquiry:
     def _try(self, members: tuple[int, ...], logic: str) -> None:
         share = self.alpha * _SHARES[len(self._trials)]
         cells = 2 if len(members) == 1 else len(members) + 2
-        blocks = next(b for b in _BLOCKS if b * cells <= self._left)
+        blocks = next(b for b in _BLOCKS if b * cells <= self._left and (cells == 2 or b <= _SEVERAL))
         self._trials.append(Trial(members, _LOGICS[logic], share, blocks))
         self._phase = "verify"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reroll.answer import OutcomeWord
 from reroll.compare import compare_path
@@ -14,12 +14,14 @@ from reroll.screening import Screening
 
 __all__ = [
     "GIVES_UP",
+    "GOES_ON",
     "GROUP_EARLY",
+    "GROUP_LAST",
     "GROUP_LEANS",
     "GROUP_MOST",
+    "Opposed",
     "Paired",
     "group_first",
-    "in_pairs",
     "leaning_groups",
 ]
 
@@ -28,11 +30,15 @@ __all__ = [
 # Of a request's own sentences several may do together what none does alone: those are always tried in the end, as is
 # how it is worded.
 GROUP_LEANS, GROUP_EARLY, GROUP_AFTER, GROUP_OWN = 1.0, 2.5, 160, 3
+GROUP_LAST = 0.0  # and where calls are left over
 GROUP_MOST = 400  # calls that it may take
-GIVES_UP = ((48, 1.0), (24, 0.5))  # after so many pairs that lie fewer standard errors from no difference
+# After so many pairs that lie fewer standard errors from no difference: while others may yet carry it, and once calls
+# are left over that nothing else is asked with.
+GIVES_UP, GOES_ON = ((48, 1.0), (24, 0.5)), ((192, 2.0), (96, 0.5), (48, 0.1))
 LIKELY = 0.5  # a set of few that is likelier than this is tried first
 PAIRS = 4  # at once
 HOPELESS, HARDLY = 20, 0.05  # pairs after which what fails about as often is given up
+LEADS = 2.5  # standard errors: so much is followed as far as there are calls, and so much the other way no further
 OPEN = 2.0  # standard errors from no difference, that are no verdict and too much to speak of chance
 
 
@@ -54,7 +60,7 @@ def leaning_groups(parts: Sequence[Factor], inquiry: Inquiry, least: float, most
     """Many parts of one kind, of which the more are neutral the fewer runs fail, or how it is worded, which may add
     less than the screen looks for; what leans most first."""
     wording = tuple(f for f in parts if f.place[0] == "wording")
-    groups = (*groups_of(parts, inquiry.fragile()), *wording)
+    groups = (*groups_of(parts, inquiry.doubtful()), *wording)
 
     def own(group: Factor) -> bool:
         several = len(group.members) >= GROUP_OWN or group in wording
@@ -72,37 +78,50 @@ def group_first(parts: Sequence[Factor], inquiry: Inquiry) -> bool:
     return bool(leaning_groups(parts, inquiry, GROUP_EARLY, 1))
 
 
-async def in_pairs(
-    screening: Screening, share: float, most: int, gives_up: Sequence[tuple[int, float]], left: Callable[[], int]
-) -> Paired:
-    """Run the case as reported and with the only factor of the screening neutral, in pairs, until it is shown to fail
-    less often so, by the coin test that holds at every look.
+@dataclass(slots=True)
+class Opposed:
+    """The case as reported and with the only factor of the screening neutral, in pairs of runs: as many as there are so
+    far, and by how many standard errors fewer fail otherwise.
 
-    Args:    share: of alpha; most: calls; gives_up: after so many pairs that lean so little (nothing said: after
-             `HOPELESS` that hardly lean); left: calls that may be made.
+    share: of alpha; left: calls that may be made.
     """
-    overall = screening.session.options.alpha
-    pairs: list[tuple[OutcomeWord, OutcomeWord]] = []
-    lean = 0.0
-    while len(pairs) < most // 2 and left() >= 2 * PAIRS:
-        number = len(pairs) // PAIRS + 1
-        asks = [Ask("case", frozenset(k), "verify", number) for _ in range(PAIRS) for k in ((), (0,))]
-        outcomes = await screening.outcomes(asks, bland=False)
-        whole = zip(outcomes[::2], outcomes[1::2], strict=True)
-        both = [(mine, other) for mine, other in whole if mine is not None and other is not None]
-        pairs += both
-        reported = tuple(mine for mine, _ in pairs)
-        if len(both) < PAIRS:
-            return Paired(None, reported, broken_off=True)
-        seen = compare_path(pairs, share * overall)
-        if seen.verdict == "better":
-            return Paired(_shown(compare_path(pairs, overall).difference, len(pairs)), reported)  # a range as all are
-        drop = -(seen.difference.value or 0.0)
-        lean = drop * len(pairs) / max(1, sum(mine != other for mine, other in pairs)) ** 0.5
-        hopeless = not gives_up and len(pairs) >= HOPELESS and drop < HARDLY
-        if hopeless or any(len(pairs) >= n and lean < least for n, least in gives_up):
-            return Paired(None, reported)
-    return Paired(None, tuple(mine for mine, _ in pairs), open=lean >= OPEN)
+
+    screening: Screening
+    share: float
+    left: Callable[[], int]
+    pairs: list[tuple[OutcomeWord, OutcomeWord]] = field(default_factory=list)
+    lean: float = 0.0
+
+    async def go_on(self, most: int | None, gives_up: Sequence[tuple[int, float]]) -> Paired:
+        """Add pairs until it is shown to fail less often otherwise, by the coin test that holds at every look; so it
+        may be gone on with after it was given up.
+
+        Args:    most: calls, those of the pairs there are included, more only where they lean as no chance does; None:
+                 all that are left; gives_up: after so many pairs that lean so little (nothing said: after `HOPELESS`
+                 that hardly lean), or that fail more otherwise.
+        """
+        overall = self.screening.session.options.alpha
+        before = len(self.pairs)
+        while (most is None or len(self.pairs) < most // 2 or self.lean >= LEADS) and self.left() >= 2 * PAIRS:
+            number = len(self.pairs) // PAIRS + 1
+            asks = [Ask("case", frozenset(k), "verify", number) for _ in range(PAIRS) for k in ((), (0,))]
+            outcomes = await self.screening.outcomes(asks, bland=False)
+            whole = zip(outcomes[::2], outcomes[1::2], strict=True)
+            both = [(mine, other) for mine, other in whole if mine is not None and other is not None]
+            self.pairs += both
+            reported = tuple(mine for mine, _ in self.pairs[before:])
+            if len(both) < PAIRS:
+                return Paired(None, reported, broken_off=True)
+            seen = compare_path(self.pairs, self.share * overall)
+            if seen.verdict == "better":  # a range as all are
+                return Paired(_shown(compare_path(self.pairs, overall).difference, len(self.pairs)), reported)
+            drop = -(seen.difference.value or 0.0)
+            n = len(self.pairs)
+            self.lean = drop * n / max(1, sum(mine != other for mine, other in self.pairs)) ** 0.5
+            hopeless = (not gives_up and n >= HOPELESS and drop < HARDLY) or self.lean <= -LEADS
+            if hopeless or any(n >= least and self.lean < lean for least, lean in gives_up):
+                return Paired(None, reported)
+        return Paired(None, tuple(mine for mine, _ in self.pairs[before:]), open=self.lean >= OPEN)
 
 
 def _shown(difference: Est, pairs: int) -> Found:
