@@ -19,6 +19,7 @@ __all__ = [
     "GROUP_LAST",
     "GROUP_LEANS",
     "GROUP_MOST",
+    "LEADS",
     "Opposed",
     "Paired",
     "group_first",
