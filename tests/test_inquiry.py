@@ -101,6 +101,12 @@ def test_nothing_to_blame_says_what_would_have_been_seen() -> None:
     assert set(found.cleared) == set(range(20))
 
 
+def test_what_fails_once_in_a_hundred_runs_is_shown_to_be_rare_and_not_screened() -> None:
+    ended = [ends(inquiry(20, seed, controls=True), lambda _: 0.01, seed) for seed in range(40)]
+    assert sum(found.verdict == "not_reproduced" for found, _ in ended) >= 36
+    assert sum(len(asked) for _, asked in ended) / 40 <= 150
+
+
 def test_a_case_that_always_fails_for_no_factor_is_settled_soon_where_control_cases_say_what_breaks() -> None:
     found, asked = ends(inquiry(20, 1, controls=True), lambda _: 1.0)
     assert found.verdict == "nothing"

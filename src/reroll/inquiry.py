@@ -229,7 +229,9 @@ class Inquiry:
     def _base_wanted(self) -> int:
         """How many more calls as reported are wanted before anything else; 0: enough."""
         e = self._reported
-        if (e.failures >= 3 and e.n >= 12) or e.n >= _BASE_MOST:
+        # So rare a failure tells a screen nothing; it may be shown to be rarer than anybody minds.
+        rare = self._tolerable is not None and e.failures < self._tolerable * e.n
+        if not rare and ((e.failures >= 3 and e.n >= 12) or e.n >= _BASE_MOST):
             return 0
         return min(self.width, 12 - e.n) if e.n < 12 else self.width
 
