@@ -23,7 +23,7 @@ from reroll.session import Session, Slots, judged, one_a_call, slots
 from reroll.settings import setting
 from reroll.variant import with_part
 
-__all__ = ["ARMS", "BURST", "FIRST", "WARM", "Arm", "Arms", "Asked", "arms_of", "begun_at", "refresh"]
+__all__ = ["ARMS", "BURST", "FIRST", "OTHERS", "WARM", "Arm", "Arms", "Asked", "arms_of", "begun_at", "refresh"]
 
 ARMS = "PJZCLSRV"
 BURST = 16
@@ -32,6 +32,7 @@ FEW = 6  # of one seed: one that differs says it all
 BURSTS = 3  # moments
 WARM = 2  # throw-away calls
 SEED = 20_231
+OTHERS = "others"  # what each of several replicas is held against: all other servers by turns, the one as reported too
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Asked:
 
 @dataclass(slots=True)
 class Arm:
-    """One circumstance. `against`: the arm that it differs from in that one thing; None: held against nothing.
+    """One circumstance. `against`: the arm that it differs from in that one thing, or `OTHERS`; None: held against
+    nothing.
 
     `why_not`: why it was left out, or ended early; then it says nothing beyond its runs.
     """
@@ -108,10 +110,26 @@ class Arms:
     def drawn(self) -> dict[str, Drawn]:
         return {id: arm.drawn for id, arm in self.arms.items()}
 
-    @property
-    def compared(self) -> list[tuple[str, str, Source]]:
-        """Which arms are held against which; the number shares alpha, and no outcome decides it."""
-        return [(a.id, a.against, a.source) for a in self.arms.values() if a.against and a.source]
+    def others(self, id: str) -> list[Arm]:
+        """All servers but this one, as far as they answer: the one as reported and the other replicas.
+
+        Where calls go to all of them by turns, what is as reported is half of each, and would hide half of how they
+        differ.
+        """
+        servers = [arm for arm in self.arms.values() if arm.letter in "PR" and not arm.why_not]
+        return [arm for arm in servers if arm.id != id]
+
+    def _of_others(self, id: str) -> Drawn:
+        """The k-th run of the others by turns, as far as there is one."""
+        others = [arm.drawn for arm in self.others(id)]
+        words, said = [], []
+        for k in range(max((len(one.outcomes) for one in others), default=0)):
+            one = others[k % len(others)]
+            if k >= len(one.outcomes):
+                break
+            words.append(one.outcomes[k])
+            said.append(one.said[k])
+        return Drawn(tuple(words), tuple(said))
 
     def claims(self) -> tuple[Claim, ...]:
         """What differs, as far as the runs show by now.
@@ -119,7 +137,17 @@ class Arms:
         Calls of one burst share their moment, so that one bad minute of the server would look like load: nothing is
         said of load before there were bursts at `BURSTS` moments.
         """
-        found = claims(self.drawn, self.compared, self.session.options.alpha)
+        drawn, compared = self.drawn, []
+        for arm in self.arms.values():  # the number shares alpha, and no outcome decides it
+            if arm.against and arm.source:
+                against = f"{OTHERS} of {arm.id}" if arm.against == OTHERS else arm.against
+                if arm.against == OTHERS:
+                    drawn[against] = self._of_others(arm.id)
+                compared.append((arm.id, against, arm.source))
+        found = [
+            replace(claim, against=str(self.arms[claim.arm].against))
+            for claim in claims(drawn, compared, self.session.options.alpha)
+        ]
         return tuple(replace(c, verdict="undecided") if c.arm == "L" and not self.bursts_enough else c for c in found)
 
     @property
@@ -264,6 +292,9 @@ async def _replicas(found: Arms, opened: AsyncExitStack) -> None:
             model.more_headers = {str(k): v for k, v in headers.items()}
             model.identity += f"#{name}"
         await _reachable(found, arm, f"replica {name}, one call at a time", model, None, "replica", opened)
+    replicas = [one for one in found.arms.values() if one.letter == "R"]
+    for one in replicas if len(replicas) > 1 else ():
+        one.against = OTHERS
 
 
 async def _alternatives(found: Arms, request: Request, opened: AsyncExitStack) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "chance_alike",
     "claims",
     "flips_of",
+    "leans",
     "seed_honoured",
     "shares_of",
     "smallest_seen",
@@ -164,10 +165,10 @@ def worth_more(claims: Sequence[Claim], room: int) -> tuple[str, ...]:
     shown = any(claim.shown for claim in claims)
     chosen: list[Claim] = []
     cost = shared = 0.0
-    for claim in sorted((c for c in claims if not c.shown), key=_lean, reverse=True):
+    for claim in sorted((c for c in claims if not c.shown), key=leans, reverse=True):
         doubt = DOUBT_COLD if claim.source == "cold_cache" else DOUBT
         least = max(LEAN if claim.pairs < LATE else LEAN_LATE, LEAN_AFTER if shown else 0.0)
-        if claim.pairs >= FAR or not claim.differing or (claim.pairs >= doubt and _lean(claim) < least):
+        if claim.pairs >= FAR or not claim.differing or (claim.pairs >= doubt and leans(claim) < least):
             continue
         more = math.inf if claim.pairs_needed is None else claim.pairs_needed
         alone = claim.source == "cold_cache"
@@ -179,7 +180,7 @@ def worth_more(claims: Sequence[Claim], room: int) -> tuple[str, ...]:
     return tuple(claim.arm for claim in chosen)
 
 
-def _lean(claim: Claim) -> float:
+def leans(claim: Claim) -> float:
     """How far a comparison lies from no difference, in standard errors."""
     return abs(claim.difference.value or 0.0) * claim.pairs / math.sqrt(max(1, claim.differing))
 

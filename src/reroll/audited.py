@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reroll.answer import Cost, Rate, to_json
-from reroll.arms import Arm, Arms, Asked, arms_of
+from reroll.arms import OTHERS, Arm, Arms, Asked, arms_of
 from reroll.audit import (
     AuditVerdict,
     Claim,
@@ -46,7 +46,8 @@ class AuditPrice:
 class ArmShown:
     """One circumstance: how often it failed, how many different answers there were, and how it compares.
 
-    against:    the arm that differs from it in this one thing; verdict: `worse`, `better` or `undecided`, of this arm.
+    against:    the arm that differs from it in this one thing, or `others`: all other servers.
+    verdict:    `worse`, `better` or `undecided`, of this arm.
     difference: its failure rate minus the other's; ruled_out: a worsening by this much or more is excluded.
     smallest_visible: a rate below this could have stayed unseen in its n runs, with a chance of 5 % or more.
     """
@@ -113,6 +114,13 @@ class Audited:
     def arm(self, id: str) -> ArmShown | None:
         """The arm of this id; None where it was left out."""
         return next((arm for arm in self.arms if arm.id == id), None)
+
+    def others(self, arm: ArmShown) -> list[ArmShown]:
+        """What this arm is held against: another arm, or all other servers that answered to the end."""
+        if arm.against != OTHERS:
+            return [one for one in self.arms if one.id == arm.against]
+        servers = [one for one in self.arms if one.id == "P" or (one.id.startswith("R:") and not one.ended)]
+        return [one for one in servers if one.id != arm.id]
 
     def as_json(self) -> dict[str, Any]:
         """The shape `reroll.audit/1`."""
@@ -299,16 +307,18 @@ def _of_checker(found: Audited) -> list[str]:
 
 def _of_circumstance(found: Audited) -> list[str]:
     said: list[str] = []
+    bad_server = any(arm.verdict == "worse" for arm in found.arms if arm.id.startswith("R:"))
     for arm in sorted(found.arms, key=lambda a: -abs((a.difference and a.difference.value) or 0.0)):
         if arm.verdict not in ("better", "worse") or arm.difference is None or len(said) == 2:
             continue
-        other = found.arm(arm.against or "")
-        assert other is not None
+        if bad_server and arm.against == OTHERS and arm.verdict == "better":  # the bad one is among its others
+            continue
+        others = found.others(arm)
         word = "more" if arm.verdict == "worse" else "less"
         by = points(abs(arm.difference.value or 0.0), signed=False)
         said.append(
             f"{_circumstance(arm)} it fails {word} often, by {by} ({arm.rate.failures} of {arm.n} runs against "
-            f"{other.rate.failures} of {other.n})."
+            f"{sum(one.rate.failures for one in others)} of {sum(one.n for one in others)})."
         )
     said.append(_TO_DO[found.verdict])
     return said

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reroll.arms import BURST, WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
+from reroll.arms import BURST, OTHERS, WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
 from reroll.audit import chance_alike, worth_more
 from reroll.case import Case
 from reroll.check import overall
@@ -238,9 +238,12 @@ def _go_on(found: Arms) -> None:
             continue
         step = found.burst if claim.arm == "L" else STEP
         arm.want = len(arm) + step
-        if claim.against == "P":
+        if claim.against in ("P", OTHERS):
             most = max(most, arm.want)
-        else:
+        if claim.against == OTHERS:
+            for other in found.others(arm.id):
+                other.want = max(other.want, arm.want)
+        elif claim.against != "P":
             found.arms[claim.against].want = arm.want
     at_zero = AT_ZERO_OTHERWISE if "Z" in drawn and drawn["Z"].distinct > 1 else AT_ZERO
     for id, most_of_it in (("Z", at_zero), ("S", SAME_SEED)):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from reroll.arms import WARM, Arm, Arms, arms_of
+from reroll.arms import WARM, Arms, arms_of
 from reroll.arms import Asked as AskedArms
-from reroll.audit import Claim
+from reroll.audit import Claim, leans
 from reroll.auditing import run_arms
 from reroll.cause import CheckDoubt, never_asked
 from reroll.caused import Stage, served, verdict_of
@@ -27,6 +27,7 @@ from reroll.opposing import (
     GROUP_LAST,
     GROUP_LEANS,
     GROUP_MOST,
+    OPEN,
     group_first,
     leaning_groups,
 )
@@ -53,6 +54,7 @@ SHORT = 14  # words of a part that is not looked into further
 WORDS = 90  # calls that finding the words inside a part may take
 LOOKS_LIKE, DIFFERING = 0.2, 4  # a circumstance that seems to add so much to the failure rate, in so many pairs
 SERVED, EACH = 120, 25  # calls that looking at the circumstances may take, and more for each replica
+MORE_SERVED = 60  # and so many more at a time, while one of them leans much
 LEAST_SERVED = 30  # calls without which the circumstances are not looked at
 PLACES = {"C": "cold_cache", "L": "load", "R": "replica"}
 ALIKE = 130  # calls that holding the case against one look-alike may take
@@ -244,14 +246,19 @@ async def _served(hunt: Hunt) -> bool:
         arms = await arms_of(session.like(options=options), hunt.case, AskedArms("PCLR", burst), opened)
         _as_before(hunt, arms, most)
         await run_arms(arms, hunt.rng("served"))
-        claims = arms.claims()
-        # That it works better in a crowd, or cold, is no cause of failures.
-        shown = [c for c in claims if c.shown and (c.verdict == "worse" or c.source == "replica")]
+        while not _faults(arms) and (calls := _more_served(hunt, arms)):
+            before = session.spent.samples
+            arms.session = arms.session.like(options=replace(arms.session.options, budget=before + calls))
+            await run_arms(arms, hunt.rng(f"served {before}"))
+            if session.spent.samples == before:
+                break
+        claims, shown = arms.claims(), _faults(arms)
     state.spent["serving"] = SERVING
     state.left_out += tuple((f"serving.{PLACES[id]}", why) for id, why in arms.left_out.items() if id in PLACES)
     hunt.screening.seqs.update(one.stored.seq for arm in arms.arms.values() for one in arm.samples())
     if shown:
-        worst = max(shown, key=lambda claim: abs(claim.difference.value or 0.0))
+        # Where one server is bad the others look good beside it: the bad one is what carries the failure.
+        worst = max(shown, key=lambda claim: (claim.verdict == "worse", abs(claim.difference.value or 0.0)))
         state.serving = (served(worst, arms.arms[worst.arm].words),)
         hunt.why = "fresh runs under changed circumstances show where it fails"
     else:
@@ -259,10 +266,20 @@ async def _served(hunt: Hunt) -> bool:
         state.unlooked |= not arms.finished or session.stopped
         # What looks like a difference, and is not shown, stays open.
         state.open += tuple(served(c, "").id for c in claims if _leans(c))
-        replicas = [arm for arm in arms.arms.values() if arm.letter == "R"]
-        state.open += ("serving.replica",) if _unlike_each_other(replicas) else ()
-        state.unlooked |= any(len(arm) < FIRST for arm in replicas)
+        state.unlooked |= any(len(arm) < FIRST for arm in arms.arms.values() if arm.letter == "R")
     return bool(shown)
+
+
+def _faults(arms: Arms) -> list[Claim]:
+    """Circumstances that were shown to matter. That it works better in a crowd, or cold, is no cause of failures."""
+    return [c for c in arms.claims() if c.shown and (c.verdict == "worse" or c.source == "replica")]
+
+
+def _more_served(hunt: Hunt, arms: Arms) -> int:
+    """Calls that go on into the circumstances: some of those left, where one leans too much to speak of chance."""
+    if not arms.finished or hunt.session.stopped or hunt.left() < LEAST_SERVED:
+        return 0
+    return min(hunt.left(), MORE_SERVED) if any(leans(claim) >= OPEN for claim in arms.claims()) else 0
 
 
 def _as_before(hunt: Hunt, arms: Arms, most: int) -> None:
@@ -346,13 +363,6 @@ async def _own_phrases(hunt: Hunt, main: Found) -> None:
 def _leans(claim: Claim) -> bool:
     """Whether a circumstance seems to add failures, by more than a few pairs that differ by chance."""
     return claim.differing >= DIFFERING and (claim.difference.value or 0.0) >= LOOKS_LIKE
-
-
-def _unlike_each_other(replicas: Sequence[Arm]) -> bool:
-    """Whether one replica seems to fail more often than another; runs as reported, which are of all, lie between."""
-    words = [arm.drawn.outcomes for arm in replicas if len(arm) >= 2 * DIFFERING]
-    shares = [sum(word != "pass" for word in some) / len(some) for some in words]
-    return bool(shares) and max(shares) - min(shares) >= LOOKS_LIKE
 
 
 def _suspicion(factor: Factor, names: Sequence[str]) -> float:

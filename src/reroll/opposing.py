@@ -20,6 +20,7 @@ __all__ = [
     "GROUP_LEANS",
     "GROUP_MOST",
     "LEADS",
+    "OPEN",
     "Opposed",
     "Paired",
     "group_first",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from reroll.arms import OTHERS
 from reroll.audited import ArmShown, Audited
 from reroll.numbers import counts, interval_words, percent
 from reroll.render.bars import Row, axis, bar
@@ -73,6 +74,8 @@ def show_audited(found: Audited, console: Console) -> None:
 
 
 def _name(arm_id: str, found: Audited) -> str:
+    if arm_id == OTHERS:
+        return "the other servers"
     if arm_id == "L":
         return f"{found.burst} at once"
     if arm_id.startswith("R:"):
