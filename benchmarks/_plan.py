@@ -32,7 +32,7 @@ PLAN: dict[str, Job] = {
     "best": Job((60, 22), (), _("--runs 40")),
     "cause": Job(
         (1700, 40),
-        _("--worlds 20 --first 300 --budget 450"),
+        _("--worlds 20 --first 500 --budget 450"),
         _("--worlds 1 --kinds temperature,expectation --budget 200"),
     ),
     "certify": Job((27, 27)),
@@ -53,7 +53,7 @@ PLAN: dict[str, Job] = {
     "kills": Job((420, 12), (), _("--kills 3")),
     "levers": Job((110, 0), (), None),
     "luck": Job((65, 8), (), _("--runs 20")),
-    "meetings": Job((470, 14), _("--runs 12 --seed 31"), _("--runs 1 --last 1")),
+    "meetings": Job((470, 14), _("--runs 12 --seed 51"), _("--runs 1 --last 1")),
     "million": Job((10, 2), (), _("--rows 100000")),
     "nothing_wrong": Job((7_500, 30), (), _("--worlds 20")),
     "pages": Job((30, 23), (), _("--samples 2000"), "Chromium"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from benchmarks._planted import Planted, planted_server
 
 from reroll.audit import (
@@ -27,7 +28,8 @@ from reroll.audit import (
 from reroll.circumstances import at_zero, begun_anew, seeded
 from reroll.program import Program, Request
 from reroll.store import Store
-from tests.background import Ran, reroll
+from tests.background import Ran, in_background, reroll
+from tests.fake_server import answer
 
 CHECK = 'contains: "yes"'
 
@@ -335,6 +337,31 @@ def test_a_stored_request_and_plain_completions_are_audited_too(capsys: Any, tmp
         assert {one["id"] for one in found["arms"]} == {"P", "Z", "C", "W", "L", "S"}
         assert arm(found, "C")["n"] >= 8
         assert arm(found, "Z")["distinct"] == 1
+
+
+def test_one_bad_replica_of_two_behind_the_reported_address_is_held_against_the_other_servers(
+    capsys: Any, tmp_path: Path
+) -> None:
+    """As reported every second call goes to the bad one: held against that, each replica shows half the difference."""
+    found = []
+    for seed in range(3):
+        turns, chance = itertools.count(), np.random.default_rng(seed)
+
+        async def either(request: web.Request, turns: Any = turns, chance: Any = chance) -> web.StreamResponse:
+            await request.read()
+            where = request.headers.get("x-replica") or "ab"[next(turns) % 2]
+            return await answer("no" if where == "b" and chance.random() < 0.7 else "yes")(request)
+
+        with in_background(either) as (_, url):
+            more = "replicas:\n  a: {headers: {x-replica: a}}\n  b: {headers: {x-replica: b}}\n"
+            found.append(audited(capsys, project(tmp_path / f"{seed}", url, more), "--budget", 250))
+    assert [one["verdict"] for one in found].count("replica") >= 2
+    for one in (one for one in found if one["verdict"] == "replica"):
+        bad = arm(one, "R:b")
+        assert (bad["against"], bad["verdict"]) == ("others", "worse")
+        assert bad["difference"]["value"] > 0.38  # 0.35 against what is as reported
+        assert "At replica b it fails more often" in one["text"]
+        assert "At replica a" not in one["text"]
 
 
 def test_a_replica_that_is_no_address_an_unknown_arm_and_a_horizon_are_refused(capsys: Any, tmp_path: Path) -> None:
