@@ -270,16 +270,21 @@ async def _served(hunt: Hunt) -> bool:
     return bool(shown)
 
 
+def _to_blame(claims: Sequence[Claim]) -> list[Claim]:
+    """Those that may carry failures: that it works better in a crowd, or cold, does not."""
+    return [claim for claim in claims if (claim.difference.value or 0.0) > 0 or claim.source == "replica"]
+
+
 def _faults(arms: Arms) -> list[Claim]:
-    """Circumstances that were shown to matter. That it works better in a crowd, or cold, is no cause of failures."""
-    return [c for c in arms.claims() if c.shown and (c.verdict == "worse" or c.source == "replica")]
+    """Circumstances that were shown to carry failures."""
+    return [claim for claim in _to_blame(arms.claims()) if claim.shown]
 
 
 def _more_served(hunt: Hunt, arms: Arms) -> int:
     """Calls that go on into the circumstances: some of those left, where one leans too much to speak of chance."""
     if not arms.finished or hunt.session.stopped or hunt.left() < LEAST_SERVED:
         return 0
-    return min(hunt.left(), MORE_SERVED) if any(leans(claim) >= OPEN for claim in arms.claims()) else 0
+    return min(hunt.left(), MORE_SERVED) if any(leans(claim) >= OPEN for claim in _to_blame(arms.claims())) else 0
 
 
 def _as_before(hunt: Hunt, arms: Arms, most: int) -> None:
