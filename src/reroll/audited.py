@@ -115,13 +115,6 @@ class Audited:
         """The arm of this id; None where it was left out."""
         return next((arm for arm in self.arms if arm.id == id), None)
 
-    def others(self, arm: ArmShown) -> list[ArmShown]:
-        """What this arm is held against: another arm, or all other servers that answered to the end."""
-        if arm.against != OTHERS:
-            return [one for one in self.arms if one.id == arm.against]
-        servers = [one for one in self.arms if one.id == "P" or (one.id.startswith("R:") and not one.ended)]
-        return [one for one in servers if one.id != arm.id]
-
     def as_json(self) -> dict[str, Any]:
         """The shape `reroll.audit/1`."""
         return {"schema": "reroll.audit/1", **to_json(self), "text": self.text}
@@ -313,12 +306,16 @@ def _of_circumstance(found: Audited) -> list[str]:
             continue
         if bad_server and arm.against == OTHERS and arm.verdict == "better":  # the bad one is among its others
             continue
-        others = found.others(arm)
         word = "more" if arm.verdict == "worse" else "less"
         by = points(abs(arm.difference.value or 0.0), signed=False)
+        other = found.arm(arm.against or "")
+        beside = (
+            f" against {other.rate.failures} of {other.n}"
+            if other
+            else f", in {arm.difference.n} pairs with runs of all other servers"
+        )
         said.append(
-            f"{_circumstance(arm)} it fails {word} often, by {by} ({arm.rate.failures} of {arm.n} runs against "
-            f"{sum(one.rate.failures for one in others)} of {sum(one.n for one in others)})."
+            f"{_circumstance(arm)} it fails {word} often, by {by} ({arm.rate.failures} of {arm.n} runs{beside})."
         )
     said.append(_TO_DO[found.verdict])
     return said
