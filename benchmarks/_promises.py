@@ -333,11 +333,6 @@ PROMISES = [
 ]
 
 WHY: dict[str, str] = {
-    "meetings/causes-named-of-all-inquiries": (
-        "81 of 96. Eleven inquiries were left undecided and one said that it is bad luck, of the rambling request, "
-        "which fails in 19 of 100 runs and in 5 without its four idle sentences. Three named only some of several "
-        "that carry it together. What is 20 points or less takes about all of the 900 calls."
-    ),
     "waiting/calls-overlapping-to-rounds-500-ms-spread-8-in-flight-3-failing": (
         "230 calls, as before 2026-11-30, when batches that are waited for took 228 and now take 224."
     ),
