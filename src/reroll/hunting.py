@@ -367,7 +367,8 @@ async def _own_phrases(hunt: Hunt, main: Found) -> None:
 
 def _leans(claim: Claim) -> bool:
     """Whether a circumstance seems to add failures, by more than a few pairs that differ by chance."""
-    return claim.differing >= DIFFERING and (claim.difference.value or 0.0) >= LOOKS_LIKE
+    more = claim.difference.value or 0.0
+    return claim.differing >= DIFFERING and (more >= LOOKS_LIKE or (more > 0 and leans(claim) >= OPEN))
 
 
 def _suspicion(factor: Factor, names: Sequence[str]) -> float:
