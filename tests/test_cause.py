@@ -16,7 +16,7 @@ from benchmarks._causes_server import Server, write_project
 
 from reroll.answer import CauseSection, Hunch, NamedFactor, Rate
 from reroll.cause import CheckDoubt, cause_sentences, enough_labels, never_asked
-from reroll.caused import Stage, State, why_open
+from reroll.caused import Stage, State, section_of, why_open
 from reroll.check import Check
 from reroll.cli import main
 from reroll.evidence import Est, Evidence
@@ -320,6 +320,20 @@ def test_an_answer_that_stays_open_though_no_part_carries_it_says_what_else_is_o
     factor = Factor("user.1", "user", "words", ("user", "1"), (Level("out"),), shared=False)
     state = State(**{"stages": [Stage((factor,), screened)], "base": ["fail", "pass"] * 20, **more})
     assert why_open(state) == (f"no part by itself was found to carry the failure, and {said}" if said else "")
+
+
+def test_what_carries_it_together_with_others_is_not_said_to_be_free_of_blame() -> None:
+    plain: dict[str, Any] = {"load_bearing": (), "suspected": (), "base": Evidence(), "calls": {}, "calls_needed": None}
+    parts = tuple(
+        Factor(f"user.{k}", "user", f"words {k}", ("user", str(k)), (Level("out"),), shared=False) for k in range(3)
+    )
+    screened = Found("nothing", None, (), None, cleared=(0, 1, 2), smallest_visible=0.1, why="none", **plain)
+    both = Factor("user", "user", "2 sentences", ("user", "0"), (Level("out"),), shared=False, members=parts[:2])
+    drop = Est(0.3, 0.1, 0.5, 40)
+    shown = Found("systematic", "one", ((0, drop),), drop, cleared=(), smallest_visible=None, why="pairs", **plain)
+    said = section_of(State(stages=[Stage(parts, screened), Stage((both,), shown)], base=["fail", "pass"] * 20))
+    assert [one.id for one in said.factors] == ["user"]
+    assert said.cleared == ("user.2",)
 
 
 def section(verdict: str, **more: Any) -> CauseSection:

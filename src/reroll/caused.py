@@ -97,11 +97,14 @@ def section_of(state: State) -> CauseSection:
     for one in state.stages:
         calls.update(one.found.calls)
     shown = stage.found if stage and verdict == "systematic" and not state.serving else None
+    # What is one of many that carry it together is not free of blame, though it was not found to carry it by itself.
+    blamed = [n.id for n in named]
+    blamed += [f.id for k, _ in shown.factors for f in stage.factors[k].members] if stage and shown else []
     section = CauseSection(
         verdict=verdict,
         logic=shown.logic if shown and len(named) > 1 else "one" if verdict == "systematic" else None,
         factors=named,
-        cleared=_ids(state, lambda found: found.cleared, [n.id for n in named]),
+        cleared=_ids(state, lambda found: found.cleared, blamed),
         smallest_visible=main.smallest_visible if main else None,
         load_bearing=_ids(state, lambda found: found.load_bearing, [n.id for n in named]),
         together=_above(shown.joint) if shown and shown.joint else None,
