@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import _nothing as worlds
+from benchmarks import _nothing_served as served
 from benchmarks._nothing import ALPHA, Worlds
 from reroll.calibrate import met_boundary, not_met_boundary, operating_characteristics
 from reroll.dependence import STRANGE
@@ -269,6 +270,13 @@ FALSE: list[Claim] = [
     Claim(
         STRETCHES, "stretches", "separate runs, stopped when decided, 400 at most", worlds.stretches(0.0), 1.0, STRANGE
     ),
+    Claim(
+        COMPARE,
+        "better",
+        "the same twice, behind two servers by turns, one fails 70 %, the other never, 60 pairs",
+        served.two_servers("better", 0.7),
+    ),
+    Claim(AUDIT, "replica", "two replicas alike, 300 calls: either is blamed", served.replicas(0.0)),
 ]
 
 POWER: list[Claim] = [
@@ -319,6 +327,7 @@ POWER: list[Claim] = [
     ),
     Claim(AUDIT, "load", "under load 40 points more, 300 calls", worlds.audited("L", 0.4), 0.02),
     Claim(AUDIT, "cold_cache", "cold 40 points more, 300 calls", worlds.audited("C", 0.4), 0.02),
+    Claim(AUDIT, "replica", "one of two by turns 40 points more, 300 calls", served.replicas(0.4), 0.1),
     Claim(
         WORD,
         "associated",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
-from reroll.audit import Claim, Drawn, Source, claims, flips_of
+from reroll.audit import Claim, Drawn, Source, by_turns, claims, flips_of
 from reroll.case import Case
 from reroll.circumstances import NO_SUCH, at_zero, begun_anew, seeded, with_body
 from reroll.errors import RerollError, UsageError
@@ -119,18 +119,6 @@ class Arms:
         servers = [arm for arm in self.arms.values() if arm.letter in "PR" and not arm.why_not]
         return [arm for arm in servers if arm.id != id]
 
-    def _of_others(self, id: str) -> Drawn:
-        """The k-th run of the others by turns, as far as there is one."""
-        others = [arm.drawn for arm in self.others(id)]
-        words, said = [], []
-        for k in range(max((len(one.outcomes) for one in others), default=0)):
-            one = others[k % len(others)]
-            if k >= len(one.outcomes):
-                break
-            words.append(one.outcomes[k])
-            said.append(one.said[k])
-        return Drawn(tuple(words), tuple(said))
-
     def claims(self) -> tuple[Claim, ...]:
         """What differs, as far as the runs show by now.
 
@@ -142,7 +130,7 @@ class Arms:
             if arm.against and arm.source:
                 against = f"{OTHERS} of {arm.id}" if arm.against == OTHERS else arm.against
                 if arm.against == OTHERS:
-                    drawn[against] = self._of_others(arm.id)
+                    drawn[against] = by_turns([other.drawn for other in self.others(arm.id)])
                 compared.append((arm.id, against, arm.source))
         found = [
             replace(claim, against=str(self.arms[claim.arm].against))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = [
     "Seed",
     "Share",
     "Source",
+    "by_turns",
     "chance_alike",
     "claims",
     "flips_of",
@@ -147,6 +149,24 @@ def claims(
             )
         )
     return tuple(out)
+
+
+def by_turns(others: Sequence[Drawn]) -> Drawn:
+    """Of the k-th runs always one, of each arm by turns, as far as it has one: what an arm like any of them is held
+    against.
+
+    >>> by_turns([Drawn(("pass", "pass", "fail")), Drawn(("fail", "fail"))]).outcomes
+    ('pass', 'fail', 'fail')
+    >>> by_turns([])
+    Drawn(outcomes=(), said=())
+    """
+    taken: list[tuple[str, str | None]] = []
+    for k in itertools.count():
+        one = others[k % len(others)] if others else Drawn()
+        if k >= len(one.outcomes):
+            break
+        taken.append((one.outcomes[k], one.said[k] if one.said else None))
+    return Drawn(tuple(word for word, _ in taken), tuple(said for _, said in taken))
 
 
 def worth_more(claims: Sequence[Claim], room: int) -> tuple[str, ...]:
