@@ -121,7 +121,7 @@ def test_calls_that_wait_in_a_slow_servers_queue_did_not_hang(capsys: Any, tmp_p
 
     with in_background(overloaded) as (server, url):
         project = write_project(tmp_path, url)
-        told = ("certify", "greet", "--target", 0.99, "--max-seconds", 1, "--concurrency", 40, "--json", "--quiet")
+        told = ("certify", "greet", "--target", 0.99, "--max-seconds", 2, "--concurrency", 40, "--json", "--quiet")
         ran = reroll(capsys, *told, "--project", project).json
     assert ran["rate"]["invalid"] == 0
     assert server.calls > ran["rate"]["n"] > quick
