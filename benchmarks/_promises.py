@@ -337,10 +337,10 @@ WHY: dict[str, str] = {
         "230 calls, as before 2026-11-30, when batches that are waited for took 228 and now take 224."
     ),
     "cause/in-family-macro-verdict": (
-        "Undecided is not right here, and with 450 calls it is what is said in a third of the worlds in which nothing "
-        "is to blame, in a fifth of those with weak, additive and order causes, in a quarter with load and a third or "
-        "more with a bad replica. Of the worlds whose check asks for what nothing mentions, a quarter judge by code, "
-        "from which nobody can read what it wants: undecided is all that can be said there."
+        "Undecided is not right here, and with 450 calls it is what is said in three in ten of the worlds in which "
+        "nothing is to blame, and in a fifth or less of those with weak, rare, additive and order causes. Of the "
+        "worlds whose check asks for what nothing mentions, a fifth judge by code, from which nobody can read what it "
+        "wants: undecided is all that can be said there."
     ),
     "compare/a-vs-b-mean-pairs-times-the-limit-worst-of-four-further-effects-of-5-to-15-points": (
         "The limit counts fractions of pairs. From 10 % to 0 % every differing pair goes one way, and six of "
