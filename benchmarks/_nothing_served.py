@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
 
 import numpy as np
 
@@ -30,7 +29,6 @@ class TwoServers:
     name = identity = "two servers"
     concurrency = 8
     priced = True
-    capabilities: ClassVar[None] = None
 
     def __init__(self, rng: Rng, bad: float) -> None:
         self.rng, self.bad, self.calls = rng, bad, 0

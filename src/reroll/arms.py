@@ -110,14 +110,16 @@ class Arms:
     def drawn(self) -> dict[str, Drawn]:
         return {id: arm.drawn for id, arm in self.arms.items()}
 
-    def others(self, id: str) -> list[Arm]:
-        """All servers but this one, as far as they answer: the one as reported and the other replicas.
+    def held_against(self, arm: Arm) -> list[Arm]:
+        """What this arm is held against: one arm, none, or all other servers, as far as they answer.
 
-        Where calls go to all of them by turns, what is as reported is half of each, and would hide half of how they
+        Where calls go to all servers by turns, what is as reported is half of each, and would hide half of how they
         differ.
         """
-        servers = [arm for arm in self.arms.values() if arm.letter in "PR" and not arm.why_not]
-        return [arm for arm in servers if arm.id != id]
+        if arm.against != OTHERS:
+            return [self.arms[arm.against]] if arm.against else []
+        servers = [one for one in self.arms.values() if one.letter in "PR" and not one.why_not]
+        return [one for one in servers if one is not arm]
 
     def claims(self) -> tuple[Claim, ...]:
         """What differs, as far as the runs show by now.
@@ -128,9 +130,8 @@ class Arms:
         drawn, compared = self.drawn, []
         for arm in self.arms.values():  # the number shares alpha, and no outcome decides it
             if arm.against and arm.source:
-                against = f"{OTHERS} of {arm.id}" if arm.against == OTHERS else arm.against
-                if arm.against == OTHERS:
-                    drawn[against] = by_turns([other.drawn for other in self.others(arm.id)])
+                against = f"against {arm.id}"
+                drawn[against] = by_turns([drawn[other.id] for other in self.held_against(arm)])
                 compared.append((arm.id, against, arm.source))
         found = [
             replace(claim, against=str(self.arms[claim.arm].against))

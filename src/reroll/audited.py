@@ -18,6 +18,7 @@ from reroll.audit import (
     Seed,
     Share,
     chance_alike,
+    leans,
     seed_honoured,
     shares_of,
     smallest_seen,
@@ -203,8 +204,7 @@ def _shown(arm: Arm, drawn: Drawn, claim: Claim | None, alpha: float) -> ArmShow
 
 def _leans(claim: Claim) -> bool:
     """Whether an open comparison lies two standard errors from no difference: more runs may well show it."""
-    far = abs(claim.difference.value or 0.0) * claim.pairs
-    return not claim.shown and claim.pairs > 0 and far >= 2 * max(1, claim.differing) ** 0.5
+    return not claim.shown and leans(claim) >= 2
 
 
 def _bounded(claim: Claim) -> Est:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from reroll.arms import BURST, OTHERS, WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
+from reroll.arms import BURST, WARM, Arm, Arms, Asked, arms_of, begun_at, refresh
 from reroll.audit import chance_alike, worth_more
 from reroll.case import Case
 from reroll.check import overall
@@ -228,7 +228,6 @@ def _go_on(found: Arms) -> None:
     """Want more of arms whose comparison is open and near enough, and of the runs as reported, to see small rates."""
     drawn = found.drawn
     production = drawn["P"]
-    most = 0
     claims = found.claims()
     worth = worth_more(claims, found.room)
     for claim in claims:
@@ -238,19 +237,15 @@ def _go_on(found: Arms) -> None:
             continue
         step = found.burst if claim.arm == "L" else STEP
         arm.want = len(arm) + step
-        if claim.against in ("P", OTHERS):
-            most = max(most, arm.want)
-        if claim.against == OTHERS:
-            for other in found.others(arm.id):
-                other.want = max(other.want, arm.want)
-        elif claim.against != "P":
-            found.arms[claim.against].want = arm.want
+        for other in found.held_against(arm):
+            other.want = max(other.want, arm.want)
     at_zero = AT_ZERO_OTHERWISE if "Z" in drawn and drawn["Z"].distinct > 1 else AT_ZERO
     for id, most_of_it in (("Z", at_zero), ("S", SAME_SEED)):
         held = found.arms.get(id)
         if held and production.varies and not drawn[id].varies and chance_alike(production, drawn[id]) > 0.001:
             held.want = max(held.want, min(most_of_it, len(held) + STEP))
-    found.arms["P"].want = max(most, min(PRODUCTION, len(found.arms["P"]) + STEP), len(found.arms["P"]))
+    reported = found.arms["P"]
+    reported.want = max(reported.want, min(PRODUCTION, len(reported) + STEP))
 
 
 def _tell(found: Arms) -> None:

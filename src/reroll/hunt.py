@@ -79,8 +79,7 @@ class Hunt:
         self.unsound: tuple[str, ...] = ()
         self.finished, self.why = True, "the question was decided"
         self.circumstance = False
-        self.grouped: dict[str, tuple[Factor, float]] = {}  # held against none of them, with the share of alpha, by id
-        self.opposed: dict[str, Opposed] = {}  # what was run in pairs, by its name
+        self.grouped: dict[str, Opposed] = {}  # kinds of parts that were held against none of them, by id
 
     def _anew(self) -> str:
         """What begins a series of its own where all is to start from zero."""
@@ -155,14 +154,15 @@ class Hunt:
         series = f"{screening.series} {name}"
         return Screening(screening.sessions, self.case, factors, (), series, self.proof, seqs=screening.seqs)
 
+    def opposing(self, factor: Factor, name: str, share: float) -> Opposed:
+        """The case as reported and otherwise, no pair of them run yet."""
+        return Opposed(self.screening_of(name, (factor,)), share, self.left)
+
     async def held_against(
-        self, factor: Factor, name: str, share: float, most: int | None, gives_up: Sequence[tuple[int, float]] = ()
+        self, opposed: Opposed, most: int | None, gives_up: Sequence[tuple[int, float]] = ()
     ) -> Found | None:
-        """The case as reported and otherwise, run in pairs until it is shown to fail less often so; None: it is not.
-        What was asked before by this name goes on."""
-        if name not in self.opposed:
-            self.opposed[name] = Opposed(self.screening_of(name, (factor,)), share, self.left)
-        paired = await self.opposed[name].go_on(most, gives_up)
+        """Go on with these pairs until the case is shown to fail less often otherwise; None: it is not."""
+        paired = await opposed.go_on(most, gives_up)
         self.state.base += paired.reported
         self.finished = self.finished and not paired.broken_off
         # So much is no verdict, and too much to speak of chance.

@@ -28,6 +28,7 @@ from reroll.opposing import (
     GROUP_LEANS,
     GROUP_MOST,
     OPEN,
+    Opposed,
     group_first,
     leaning_groups,
 )
@@ -246,13 +247,15 @@ async def _served(hunt: Hunt) -> bool:
         arms = await arms_of(session.like(options=options), hunt.case, AskedArms("PCLR", burst), opened)
         _as_before(hunt, arms, most)
         await run_arms(arms, hunt.rng("served"))
-        while not _faults(arms) and (calls := _more_served(hunt, arms)):
+        claims = arms.claims()
+        while calls := _more_served(hunt, arms, claims):
             before = session.spent.samples
-            arms.session = arms.session.like(options=replace(arms.session.options, budget=before + calls))
+            _may_spend(arms, calls)
             await run_arms(arms, hunt.rng(f"served {before}"))
+            claims = arms.claims()
             if session.spent.samples == before:
                 break
-        claims, shown = arms.claims(), _faults(arms)
+        shown = _faults(claims)
     state.spent["serving"] = SERVING
     state.left_out += tuple((f"serving.{PLACES[id]}", why) for id, why in arms.left_out.items() if id in PLACES)
     hunt.screening.seqs.update(one.stored.seq for arm in arms.arms.values() for one in arm.samples())
@@ -265,7 +268,7 @@ async def _served(hunt: Hunt) -> bool:
         hunt.finished = hunt.finished and arms.finished
         state.unlooked |= not arms.finished or session.stopped
         # What looks like a difference, and is not shown, stays open.
-        state.open += tuple(served(c, "").id for c in claims if _leans(c))
+        state.open += tuple(served(c, "").id for c in claims if _looks_open(c))
         state.unlooked |= any(len(arm) < FIRST for arm in arms.arms.values() if arm.letter == "R")
     return bool(shown)
 
@@ -275,16 +278,23 @@ def _to_blame(claims: Sequence[Claim]) -> list[Claim]:
     return [claim for claim in claims if (claim.difference.value or 0.0) > 0 or claim.source == "replica"]
 
 
-def _faults(arms: Arms) -> list[Claim]:
+def _faults(claims: Sequence[Claim]) -> list[Claim]:
     """Circumstances that were shown to carry failures."""
-    return [claim for claim in _to_blame(arms.claims()) if claim.shown]
+    return [claim for claim in _to_blame(claims) if claim.shown]
 
 
-def _more_served(hunt: Hunt, arms: Arms) -> int:
-    """Calls that go on into the circumstances: some of those left, where one leans too much to speak of chance."""
-    if not arms.finished or hunt.session.stopped or hunt.left() < LEAST_SERVED:
+def _more_served(hunt: Hunt, arms: Arms, claims: Sequence[Claim]) -> int:
+    """Calls that go on into the circumstances: some of those left, where none is shown and one leans too much to speak
+    of chance."""
+    if not arms.finished or hunt.session.stopped or hunt.left() < LEAST_SERVED or _faults(claims):
         return 0
-    return min(hunt.left(), MORE_SERVED) if any(leans(claim) >= OPEN for claim in _to_blame(arms.claims())) else 0
+    return min(hunt.left(), MORE_SERVED) if any(leans(claim) >= OPEN for claim in _to_blame(claims)) else 0
+
+
+def _may_spend(arms: Arms, calls: int) -> None:
+    """Let the circumstances have so many calls from now on."""
+    budget = arms.session.spent.samples + calls
+    arms.session = arms.session.like(options=replace(arms.session.options, budget=budget))
 
 
 def _as_before(hunt: Hunt, arms: Arms, most: int) -> None:
@@ -293,8 +303,7 @@ def _as_before(hunt: Hunt, arms: Arms, most: int) -> None:
     if not arms.begun_with:
         return
     left = most - arms.begun_with - WARM
-    budget = arms.session.spent.samples + (left if left >= arms.burst else 0)
-    arms.session = arms.session.like(options=replace(arms.session.options, budget=budget))
+    _may_spend(arms, left if left >= arms.burst else 0)
     arms.begun_with = 0
 
 
@@ -307,7 +316,7 @@ async def _look_alikes(hunt: Hunt) -> bool:
         words = hunt.differing(other)
         factor = Factor("user.1", "user", words, ("lookalike", other.id), (Level("value", other.id),), shared=False)
         share = OWN / (LOOKALIKES + 1)
-        found = await hunt.held_against(factor, f"like {other.id}", share, ALIKE)
+        found = await hunt.held_against(hunt.opposing(factor, f"like {other.id}", share), ALIKE)
         if found is not None:
             shown.append((factor, found))
     if shown:
@@ -325,8 +334,8 @@ async def _groups(hunt: Hunt, inquiry: Inquiry, least: float) -> bool:
     for group in leaning_groups(hunt.parts, inquiry, least, len(TOGETHER)):
         if group.id in hunt.grouped or len(hunt.grouped) == len(TOGETHER):
             continue
-        hunt.grouped[group.id] = group, TOGETHER[len(hunt.grouped)]
-        if await _together(hunt, group.id, GROUP_MOST, GIVES_UP):
+        opposed = hunt.grouped[group.id] = hunt.opposing(group, f"all {group.id}", TOGETHER[len(hunt.grouped)])
+        if await _together(hunt, opposed, GROUP_MOST, GIVES_UP):
             return True
         if hunt.session.stopped:
             break
@@ -336,19 +345,19 @@ async def _groups(hunt: Hunt, inquiry: Inquiry, least: float) -> bool:
 async def _groups_again(hunt: Hunt, inquiry: Inquiry) -> None:
     """Go on with the pairs that were given up while few parts might yet carry it, what leaned most first: nothing else
     is asked with the calls that are left."""
-    for id in sorted(hunt.grouped, key=lambda id: -hunt.opposed[f"all {id}"].lean):
-        if hunt.session.stopped or await _together(hunt, id, None, GOES_ON):
+    for opposed in sorted(hunt.grouped.values(), key=lambda opposed: -opposed.lean):
+        if hunt.session.stopped or await _together(hunt, opposed, None, GOES_ON):
             return
     await _groups(hunt, inquiry, GROUP_LAST)
 
 
-async def _together(hunt: Hunt, id: str, most: int | None, gives_up: Sequence[tuple[int, float]]) -> bool:
+async def _together(hunt: Hunt, opposed: Opposed, most: int | None, gives_up: Sequence[tuple[int, float]]) -> bool:
     """Whether pairs of runs show that these parts carry it together. most: calls (None: all that are left)."""
-    group, share = hunt.grouped[id]
-    hunt.state.spent[f"together {id}"] = share
-    found = await hunt.held_against(group, f"all {id}", share, most, gives_up)
+    group = tuple(opposed.screening.factors)
+    hunt.state.spent[f"together {group[0].id}"] = opposed.share
+    found = await hunt.held_against(opposed, most, gives_up)
     if found is not None:
-        hunt.state.stages.append(Stage((group,), found))
+        hunt.state.stages.append(Stage(group, found))
         hunt.why = "fresh pairs of runs, as reported and without it, show what carries it"
     return found is not None
 
@@ -365,7 +374,7 @@ async def _own_phrases(hunt: Hunt, main: Found) -> None:
             hunt.state.stages.append(Stage(phrases, found))
 
 
-def _leans(claim: Claim) -> bool:
+def _looks_open(claim: Claim) -> bool:
     """Whether a circumstance seems to add failures, by more than a few pairs that differ by chance."""
     more = claim.difference.value or 0.0
     return claim.differing >= DIFFERING and (more >= LOOKS_LIKE or (more > 0 and leans(claim) >= OPEN))
