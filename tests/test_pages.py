@@ -102,6 +102,15 @@ def pages(folder: Path) -> dict[str, str]:
     }
 
 
+def test_a_word_that_is_longer_than_a_phone_is_wide_breaks_wherever_it_stands(chromium: Any, server: Served) -> None:
+    with tab(chromium, server.another_link(), width=390) as opened:
+        opened.go("/words")
+        words = "`<h1>${word}</h1><p>${word}</p><ul><li>${word}</ul>`"
+        put = f"(main, word) => main.insertAdjacentHTML('afterbegin', {words})"
+        opened.page.eval_on_selector("main", put, "W" * 200)
+        opened.fits()
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_fits_the_screen_is_accessible_and_asks_nothing_of_anybody_else(
