@@ -20,17 +20,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from benchmarks._page import write_page
-from benchmarks._plan import COUNTS, jobs
+from benchmarks._plan import COUNTS, WAITS, jobs
 from benchmarks._report import Row, circumstances, commit
-from benchmarks._results import RESULTS, read, rows_of, taken, with_report, with_rows, write
+from benchmarks._results import RESULTS, read, rows_of, taken, with_report, with_rows, without, write
 
 HERE = Path(__file__).parent
+JSON = dict[str, Any]
 OUT = HERE / "out"
 
 
@@ -47,7 +49,7 @@ def main() -> int:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(jobs())}", file=sys.stderr)
         return 2
     for path in args.take:
-        write(with_report(read(), taken(path.read_text(encoding="utf-8")), whole=False))
+        write(with_report(read(), taken(path.read_text(encoding="utf-8"))))
     if args.page or args.take:
         write_page()
         return 0
@@ -63,12 +65,12 @@ def run_all(names: list[str], *, quick: bool, resume: bool, at_once: int = 1) ->
     total = sum(plan[n].seconds[quick] for n in names)
     print(f"{len(names)} benchmarks, about {total / 60:.0f} minutes of CPU.\n", flush=True)
     failed: list[str] = []
-    for name, report in _reports(names, quick, at_once):
-        if report is None:
+    for name, reports in _reports(names, quick, at_once):
+        if None in reports:
             failed.append(name)
             continue
         kept = OUT / "quick.json" if quick else RESULTS
-        write(with_report(read(kept), report, whole=True), kept)
+        write(reduce(with_report, filter(None, reports), without(read(kept), name)), kept)
         _done(quick, {**_done(quick), name: commit()})
         if not quick:
             write_page()
@@ -79,19 +81,25 @@ def run_all(names: list[str], *, quick: bool, resume: bool, at_once: int = 1) ->
     return 1 if failed else 0
 
 
-def _reports(names: Sequence[str], quick: bool, at_once: int) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Each name with what its script reports, as soon as that is there; who measures time runs alone, at the end."""
+def _reports(names: Sequence[str], quick: bool, at_once: int) -> Iterator[tuple[str, list[JSON | None]]]:
+    """Each name with what its runs report, as soon as all are there; who measures time runs alone, at the end."""
     counting = [name for name in names if name in COUNTS] if at_once > 1 else []
-    with ThreadPoolExecutor(max(1, at_once)) as pool:
-        running = {
-            pool.submit(run_one, name, quick=quick): name for name in sorted(counting, key=_dearest_first(quick))
-        }
-        yield from ((running[one], one.result()) for one in as_completed(running))
-    yield from ((name, run_one(name, quick=quick)) for name in names if name not in counting)
-
-
-def _dearest_first(quick: bool) -> Callable[[str], int]:
-    return lambda name: -jobs()[name].seconds[quick]
+    waiting = [name for name in names if name in WAITS] if counting else []
+    runs = [(name, told) for name in counting for told in jobs()[name].runs(quick=quick)]
+    dear = {name: jobs()[name].seconds[quick] / len(jobs()[name].runs(quick=quick)) for name in counting}
+    with ThreadPoolExecutor(max(1, at_once)) as pool, ThreadPoolExecutor(max(1, len(waiting))) as beside:
+        running = {beside.submit(run_one, name, (), quick=quick): name for name in waiting}
+        for name, told in sorted(runs, key=lambda run: -dear[run[0]]):
+            running[pool.submit(run_one, name, told, quick=quick)] = name
+        reports: dict[str, list[JSON | None]] = {name: [] for name in running.values()}
+        for one in as_completed(running):
+            name = running[one]
+            reports[name].append(one.result())
+            if len(reports[name]) == sum(other == name for other in running.values()):
+                yield name, reports[name]
+    for name in names:
+        if name not in (*counting, *waiting):
+            yield name, [run_one(name, told, quick=quick) for told in jobs()[name].runs(quick=quick)]
 
 
 def _small(names: Sequence[str]) -> None:
@@ -104,21 +112,20 @@ def _small(names: Sequence[str]) -> None:
     if set(cpu) >= {name for name, job in jobs().items() if job.quick is not None}:
         took = {**circumstances("python -m benchmarks --quick"), "seconds": None, "cpu_seconds": sum(cpu.values())}
         row = Row("CPU minutes of make bench-quick", sum(cpu.values()) / 60, 10, unit="min").named("bench_quick")
-        write(with_rows(read(), rows_of({**took, "rows": [row]}), whole=False))
+        write(with_rows(read(), rows_of({**took, "rows": [row]})))
         write_page()
 
 
-def run_one(name: str, *, quick: bool) -> dict[str, Any] | None:
+def run_one(name: str, told: Sequence[str], *, quick: bool) -> JSON | None:
     """What the script reports; None where it gave no rows. A missed bar is a row, not a failure of the run."""
-    job = jobs()[name]
-    told = job.quick if quick and job.quick is not None else job.full
     print(f"# {name} {' '.join(told)}".rstrip() + "\n", flush=True)
     started = time.perf_counter()
     command = [sys.executable, str(HERE / f"{name}.py"), *told]
     as_commands_do = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # cli.main
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=as_commands_do)
     print(run.stdout)
-    (OUT / f"{name}{'.quick' if quick else ''}.md").write_text(run.stdout, encoding="utf-8")
+    part = "".join(told) if len(jobs()[name].runs(quick=quick)) > 1 else ""
+    (OUT / f"{name}{part}{'.quick' if quick else ''}.md").write_text(run.stdout, encoding="utf-8")
     try:
         report = taken(run.stdout)
     except ValueError:

@@ -98,7 +98,7 @@ class Report:
             parser.add_argument(f"--{option}", type=int, default=default)
         parser.add_argument("--out", type=Path, help="also write the JSON there")
         self._begin(name, parser.parse_args())
-        self.report |= {option: getattr(self.args, option) for option in options}
+        self.report["options"] = {option: getattr(self.args, option) for option in options}
 
     @classmethod
     def of(cls, name: str, args: argparse.Namespace) -> Report:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RESULTS", "read", "rows_of", "tables_of", "taken", "with_report", "with_rows", "write"]
+__all__ = ["RESULTS", "read", "rows_of", "tables_of", "taken", "with_report", "with_rows", "without", "write"]
 
 RESULTS = Path(__file__).parent / "results.json"
 SCHEMA = "reroll.benchmarks/1"
@@ -54,27 +54,20 @@ def tables_of(report: Mapping[str, Any]) -> dict[str, JSON]:
     return {f"{script}/{name}": {**shown, **run} for name, shown in report.get("tables", {}).items()}
 
 
-def with_report(results: Mapping[str, Any], report: Mapping[str, Any], *, whole: bool) -> JSON:
-    """The results with the rows and the tables of this report, as `with_rows` has them."""
-    rows = rows_of(report)
-    scripts = {row["id"].split("/")[0] for row in rows}
-    held = {
-        name: shown
-        for name, shown in results.get("tables", {}).items()
-        if not whole or name.split("/")[0] not in scripts
-    }
-    tables = {**held, **tables_of(report)}
-    return {**with_rows(results, rows, whole=whole), "tables": {name: tables[name] for name in sorted(tables)}}
+def without(results: Mapping[str, Any], script: str) -> JSON:
+    """The results but for this script's rows and tables: what a run of all that it measures begins with."""
+    tables = {name: shown for name, shown in results.get("tables", {}).items() if name.split("/")[0] != script}
+    rows = [row for row in results["rows"] if row["id"].split("/")[0] != script]
+    return {"schema": SCHEMA, "rows": rows, "tables": tables}
 
 
-def with_rows(results: Mapping[str, Any], new: list[JSON], *, whole: bool) -> JSON:
-    """The results with these rows in place of older ones of the same ids.
+def with_report(results: Mapping[str, Any], report: Mapping[str, Any]) -> JSON:
+    """The results with the rows and the tables of this report in place of older ones of the same names."""
+    tables = {**results.get("tables", {}), **tables_of(report)}
+    return {**with_rows(results, rows_of(report)), "tables": {name: tables[name] for name in sorted(tables)}}
 
-    `whole`: the run measured all that its script measures, so rows of that script which it no longer gives are gone.
-    """
-    held = {row["id"]: row for row in results["rows"]}
-    scripts = {row["id"].split("/")[0] for row in new}
-    if whole:
-        held = {name: row for name, row in held.items() if name.split("/")[0] not in scripts}
-    held |= {row["id"]: row for row in new}
+
+def with_rows(results: Mapping[str, Any], new: list[JSON]) -> JSON:
+    """The results with these rows in place of older ones of the same ids."""
+    held = {row["id"]: row for row in (*results["rows"], *new)}
     return {"schema": SCHEMA, "rows": [held[name] for name in sorted(held)], "tables": results.get("tables", {})}

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks._claims import FALSE, POWER
 from benchmarks._page import BLOCK, PAGE, SECTIONS, made, pages, plots, rows_for, stale
-from benchmarks._plan import COUNTS, PLAN, jobs, scripts
+from benchmarks._plan import COUNTS, PLAN, WAITS, jobs, scripts
 from benchmarks._plots import Line, chart
 from benchmarks._promises import PROMISES, WHY, Promise
 from benchmarks._report import Report, Row, slug
-from benchmarks._results import read, rows_of, taken, with_report, with_rows
+from benchmarks._results import read, rows_of, taken, with_report, with_rows, without
 
 ROOT = Path(__file__).parent.parent
 ROWS: dict[str, dict[str, Any]] = {row["id"]: row for row in read()["rows"]}
@@ -54,6 +55,7 @@ def test_every_row_says_when_where_and_by_which_command_it_was_measured() -> Non
         assert row["command"].startswith("python "), name
         assert "cores" in row["machine"], name
         assert row["load"] is not None, name
+        assert name.split("/")[0] == "model" or re.fullmatch(r"[0-9a-f]{9}\+?", str(row["commit"])), name
         assert name.split("/")[0] in jobs() or name.split("/")[0] in ("model", "bench_quick"), name
 
 
@@ -85,7 +87,14 @@ def nothing_wrong() -> str:
 
 def test_the_plan_names_benchmarks_that_exist_and_leaves_none_out() -> None:
     assert set(PLAN) <= set(scripts()) == set(jobs())
-    assert set(PLAN) > COUNTS
+    assert set(PLAN) > COUNTS | WAITS
+    assert not COUNTS & WAITS
+
+
+def test_the_parts_of_a_run_that_is_cut_are_all_its_rows() -> None:
+    told = [dict(zip(part[::2], map(int, part[1::2]), strict=True)) for part in jobs()["nothing_wrong"].parts]
+    rows = [range(part.get("--first", 0), part.get("--last", len([*FALSE, *POWER]) - 1) + 1) for part in told]
+    assert [i for part in rows for i in part] == list(range(len([*FALSE, *POWER])))
 
 
 def test_the_small_run_of_all_of_them_takes_less_than_ten_minutes_of_cpu() -> None:
@@ -93,13 +102,14 @@ def test_the_small_run_of_all_of_them_takes_less_than_ten_minutes_of_cpu() -> No
 
 
 def test_a_new_row_takes_the_place_of_the_old_one_and_keeps_its_own_date() -> None:
-    old = with_rows({"rows": []}, rows_of(report_of(Row("calls", 3, 5), Row("errors", 1, 5))), whole=True)
+    old = with_rows({"rows": []}, rows_of(report_of(Row("calls", 3, 5), Row("errors", 1, 5))))
     later = {**report_of(Row("calls", 4, 5)), "date": "2026-02-02T00:00:00+00:00"}
-    assert [(r["ours"], r["date"][:7]) for r in with_rows(old, rows_of(later), whole=False)["rows"]] == [
+    assert [(r["ours"], r["date"][:7]) for r in with_rows(old, rows_of(later))["rows"]] == [
         (4, "2026-02"),
         (1, "2026-01"),
     ]
-    assert [r["ours"] for r in with_rows(old, rows_of(later), whole=True)["rows"]] == [4]
+    assert [r["ours"] for r in with_rows(without(old, "certify"), rows_of(later))["rows"]] == [4]
+    assert without(old, "audit")["rows"] == old["rows"]
 
 
 def test_a_table_that_a_script_printed_stands_on_a_page_with_its_run_and_is_replaced_by_the_next(
@@ -112,7 +122,7 @@ def test_a_table_that_a_script_printed_stands_on_a_page_with_its_run_and_is_repl
         report.add("calls", "What it took", ["target", "calls"], [["99 %", calls]])
         report.number("calls", calls)
         report.finish()
-        results = with_report(results, taken(capsys.readouterr().out), whole=True)
+        results = with_report(results, taken(capsys.readouterr().out))
     shown = made("table", results, "certify/calls")
     assert BLOCK.fullmatch(shown)
     assert "`python benchmarks/certify.py`, 20" in shown
@@ -121,7 +131,7 @@ def test_a_table_that_a_script_printed_stands_on_a_page_with_its_run_and_is_repl
     report = Report("certify", None)
     report.number("calls", 9)
     report.finish()
-    gone = with_report(results, taken(capsys.readouterr().out), whole=True)
+    gone = with_report(without(results, "certify"), taken(capsys.readouterr().out))
     assert "Not measured yet" in made("table", gone, "certify/calls")
 
 
@@ -146,7 +156,7 @@ def test_a_row_is_met_by_the_side_on_which_its_bar_lies(row: Row, met: bool | No
 
 
 def test_a_missed_bar_is_on_the_page_with_how_far_it_is_missed() -> None:
-    results = with_rows({"rows": []}, rows_of(report_of(Row("calls", 6, 5))), whole=True)
+    results = with_rows({"rows": []}, rows_of(report_of(Row("calls", 6, 5))))
     assert "| `certify/calls` | 6 | ≤ 5 | by 20 % |" in made("missed", results)
     assert "No row misses" in made("missed", {"rows": []})
     assert {"bars", "missed", "beside", "every", "plan", "wrong", "power", "how"} == set(SECTIONS)
