@@ -6,6 +6,9 @@
 The bundled model's failure rate as reported, and with what was named made neutral, is read token by token (teacher
 forcing, `tests/exact.py`), without sampling error. `named`: just what was planted. `held`: the range of the effect
 holds the exact drop; where a part can be made neutral in several ways, one between the smallest and the largest.
+
+What comes with the project is asked about a second time by `reroll investigate` as everybody runs it first, whose 400
+calls go to all questions of an answer: how often it fails, beside what, at which token, why.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import io
 import json
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,10 +137,16 @@ def _neutral(factors: tuple[Factor, ...], planted: Planted) -> list[tuple[Factor
 
 def look_for(planted: Planted, folder: Path, seed: int, budget: int = BUDGET) -> dict[str, Any]:
     """What `reroll cause` says, as JSON."""
+    return said_by("cause", planted.case, folder, "--seed", str(seed), "--budget", str(budget))
+
+
+def said_by(command: str, *words: str | Path) -> dict[str, Any]:
+    """What this command says, as JSON. The project follows the case, or what names it."""
+    case, folder, *more = words
     said = io.StringIO()
-    words = ["cause", planted.case, "--project", str(folder), "--json", "--yes", "--quiet"]
+    told = [command, *(["--case"] if command == "investigate" else []), str(case), "--project", str(folder), "--json"]
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-        reroll([*words, "--seed", str(seed), "--budget", str(budget)])
+        reroll([*told, "--yes", "--quiet", *map(str, more)])
     found: dict[str, Any] = json.loads(said.getvalue())
     return found
 
@@ -148,6 +158,36 @@ def judged(planted: Planted, found: dict[str, Any], drop: tuple[float, float]) -
         return False, True
     effect = found["factors"][0]["effect"]
     return True, effect["low"] <= drop[1] + 0.005 and effect["high"] >= drop[0] - 0.005
+
+
+def at_first(report: Report) -> None:
+    """What `investigate` names of the causes that come with the project, with its usual budget."""
+    rows, right, asked = [], 0, 0
+    for number, (name, planted) in enumerate(PLANTED.items()):
+        if not report.args.first <= number <= report.args.last or planted.examples or planted.description:
+            continue
+        calls, named, token, other = [], 0, 0, []
+        for k in range(report.args.runs):
+            with tempfile.TemporaryDirectory() as home:
+                plant(planted, folder := Path(home) / "m")
+                found = said_by("investigate", planted.case, folder, "--seed", str(report.args.seed + k))
+            cause = found["cause"]
+            ids = [one["id"] for one in cause.get("factors", [])]
+            named += ids == [planted.id]
+            other += [cause.get("verdict", "not examined")] * (not ids) + [" ".join(ids)] * bool(
+                set(ids) - {planted.id}
+            )
+            token += found["dud"].get("verdict") == "dud"
+            calls.append(found["cost"]["calls"] + found["cost"]["control_calls"])
+            print("investigate", name, ids, cause.get("verdict"), calls[-1], file=sys.stderr, flush=True)
+        right, asked = right + named, asked + len(calls)
+        counted = ", ".join(f"{n} {word}" for word, n in Counter(other).most_common())
+        rows.append([name, f"{named} of {len(calls)}", counted or "–", f"{token} of {len(calls)}",
+                     f"{sum(calls) / len(calls):.0f}", max(calls)])  # fmt: skip
+    if rows:
+        head = ["comes with it", "named", "else", "token found", "mean calls", "most"]
+        report.add("at_first", "`reroll investigate` with its usual 400 calls", head, rows)
+        report.number("causes named by one investigate of 400 calls", right / asked)
 
 
 def main() -> int:
@@ -176,6 +216,7 @@ def main() -> int:
             "mean calls", "most"]  # fmt: skip
     report.add("causes", f"{report.args.runs} inquiries into each cause of `meetings`", head, rows)
     report.bar("causes named, of all inquiries", sum(share) / len(share), 0.90, most=False)
+    at_first(report)
     report.bar("ranges that hold the exact drop", sum(h for h, _ in ranges) / max(1, sum(n for _, n in ranges)), 0.93,
                most=False)  # fmt: skip
     return report.finish()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from benchmarks._causes import World
+from benchmarks._causes import Cue, World, texts
 from benchmarks._causes_kinds import world
 from benchmarks._causes_server import Server, write_project
 
@@ -224,6 +224,44 @@ def test_a_budget_that_is_too_small_is_undecided_and_says_how_many_calls_are_mis
     on = cause(folder, capsys)
     assert on["verdict"] == "systematic"
     assert on["cost"]["reused"] >= spent - 8, "the same command goes on from there, but for a last batch cut short"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_words_that_must_stay_are_held_against_a_look_alike_before_the_last_calls_are_screened_away(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    said = "Please do this at once, in the usual way and at the usual time."
+    right = [{"name": "right", "json": {"done": "yes"}}]
+    planted = World(
+        "words",
+        seed,
+        program={
+            "program": "lunches",
+            "model": "openai:planted",
+            "effects": "none",
+            "params": {"temperature": 1},
+            "system": {f"clause_{k}": f"Clause number {k} of the house is kept. {said}" for k in range(14)},
+            "user": "{request}",
+        },
+        cases=[
+            {"id": "reported", "input": {"request": "Lunch with Ana next Friday."}, "checks": right},
+            {"id": "like", "set": "lookalike", "of": "reported", "input": {"request": "Lunch with Ana on Friday."}},
+            {"id": "usual", "set": "control", "input": {"request": "Coffee with Ben."}, "checks": right},
+        ],
+        cues=[Cue(frozenset({"user.1"}), lambda body, around: any("next" in text for text in texts(body)))],
+        law=lambda on: 0.55 if on else 0.02,
+        load_bearing=[("user.1", " with ")],
+        easy=["Coffee with Ben."],
+        passing=['{"done": "yes"}'],
+        failing=['{"done": "no"}'],
+    )
+    planted.cases[1]["checks"] = right
+    server.play(planted, seed)
+    found = cause(write_project(planted, tmp_path / "lunches", server.url), capsys, "--budget", "150")
+    assert [one["id"] for one in found["factors"]] == ["user.1"]
+    assert found["factors"][0]["words"] == "next"
+    assert any("held against the case `like`" in caveat for caveat in found["caveats"])
+    assert found["calls"]["screen"] >= 30, "the parts are looked at first"
 
 
 # ---------------------------------------------------------------- bad input

@@ -152,3 +152,12 @@ def test_on_the_bundled_model_changes_are_tried_by_default_as_far_as_the_budget_
     assert all(card["because"] and card["diff"] for card in found["fixes"])
     assert found["cost"]["calls"] + found["cost"]["control_calls"] <= 260
     assert "Lunch with Ana" not in json.dumps([card["diff"] for card in found["fixes"]])
+
+
+def test_the_cause_has_the_calls_that_the_search_for_the_token_left(capsys: Any, tmp_path: Path) -> None:
+    init_project(tmp_path / "meetings")
+    line = ("--case", "next-friday", "--project", tmp_path / "meetings", "--quiet", "--seed", 6, "--json")
+    found = reroll(capsys, "investigate", *line).json
+    assert found["dud"]["verdict"] == "dud"
+    spent = found["cost"]["calls"] + found["cost"]["control_calls"]
+    assert found["cause"]["verdict"] != "undecided" or spent > 390

@@ -17,7 +17,7 @@ from reroll.program import Program, same_kind
 from reroll.runs import Runs
 from reroll.session import Session, too_dear
 
-__all__ = ["find_cause", "other_models", "why_it_fails"]
+__all__ = ["find_cause", "is_wanted", "other_models", "why_it_fails"]
 
 TYPICAL = 200  # calls until a cause is shown, or that there is none
 LEAST = 60  # calls without which it is not begun beside other questions
@@ -30,6 +30,11 @@ def other_models(program: Program) -> list[Program]:
         named = [same_kind(program, own)]
     named = [name for name in named if name != program.model]
     return [program.model_copy(update={"model": name}) for name in dict.fromkeys(named)]
+
+
+def is_wanted(session: Session, wanted: bool | None) -> bool:
+    """Whether the cause is looked for: where nobody said so, if calls cost nothing, since the model runs here."""
+    return isinstance(bare(session.model), LocalModel) if wanted is None else wanted
 
 
 async def find_cause(sessions: Sequence[Session], case: Case, asked: AskedCause) -> Caused:
@@ -69,7 +74,7 @@ async def why_it_fails(
 ) -> CauseSection | NotExamined:
     """The cause as a section of an answer, or why nobody looked, and what it would take.
 
-    Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand;
+    Args:   wanted: as `is_wanted` has it; told: is given the price beforehand;
             leave: calls of the budget that are not touched.
     """
     session = sessions[0]
@@ -79,9 +84,7 @@ async def why_it_fails(
     # A request that was only handed over is found again by that alone.
     command = f"`reroll cause {case.id}`" if own else "`reroll investigate` of the same request, with --cause,"
     offer = NotExamined(f"{command} finds which part of the request carries it", session.spent.price(TYPICAL))
-    if wanted is None:
-        wanted = isinstance(bare(session.model), LocalModel)
-    if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
+    if not is_wanted(session, wanted) or session.stopped or too_dear(session) or session.spent.out_of_time():
         return offer
     if session.left - leave < LEAST:
         left = counts("call", max(0, session.left))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from reroll.answer import DudSection, NotExamined, OtherToken, Price
 from reroll.astray import shown
@@ -24,11 +25,17 @@ NOTHING = Price(None, None)
 
 
 async def where_it_went_wrong(
-    session: Session, case: Case, runs: Runs, wanted: bool | None, told: Callable[[str], None]
+    session: Session,
+    case: Case,
+    runs: Runs,
+    wanted: bool | None,
+    told: Callable[[str], None],
+    most: int | None = None,
 ) -> DudSection | NotExamined:
     """The token at which a run went wrong that failed as most did, or why nobody looked, and what it would take.
 
-    Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand.
+    Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand;
+            most: calls of the budget that it may take; None: all that are left.
     """
     which = commonest_failure(runs.said, runs.words())
     if which is None:
@@ -41,6 +48,9 @@ async def where_it_went_wrong(
         wanted = isinstance(session.model, LocalModel)
     if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
         return offer
+    if most is not None:
+        budget = min(session.options.budget, session.spent.samples + most)
+        session = session.like(options=replace(session.options, budget=budget))
     if offer.price.calls is not None and session.left < offer.price.calls:
         left = counts("call", max(0, session.left))
         return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)

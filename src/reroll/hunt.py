@@ -80,6 +80,7 @@ class Hunt:
         self.finished, self.why = True, "the question was decided"
         self.circumstance = False
         self.grouped: dict[str, Opposed] = {}  # kinds of parts that were held against none of them, by id
+        self.alike: dict[str, Opposed] = {}  # cases that are like it and were held against it, by id
 
     def _anew(self) -> str:
         """What begins a series of its own where all is to start from zero."""
@@ -101,6 +102,11 @@ class Hunt:
             ids = list(dict.fromkeys(f.id for f in factors.all))
             hint = nearest(name, ids) or f"; there are {', '.join(ids)}"
             raise UsageError(f"--suspect {name}: the request has no such part{hint}", slug="no-factor")
+
+    @property
+    def opposed(self) -> int:
+        """Runs in pairs so far: of many parts of one kind, and of look-alikes."""
+        return 2 * sum(len(one.pairs) for one in (*self.grouped.values(), *self.alike.values()))
 
     def left(self) -> int:
         """Calls that it may still make."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ from reroll.opposing import (
     GROUP_LAST,
     GROUP_LEANS,
     GROUP_MOST,
+    LIKELY,
     OPEN,
     Opposed,
     group_first,
@@ -172,23 +173,28 @@ async def _sound_controls(hunt: Hunt) -> None:
 async def _screen_parts(hunt: Hunt) -> tuple[Found, Inquiry]:
     """The inquiry into all parts, and what it found; begun anew where one way of neutral makes it fail by itself."""
     screening, state = hunt.screening, hunt.state
+
+    async def screen(inquiry: Inquiry, bland: bool | None) -> Found:
+        found = await screening.run(inquiry, bland=bland, until=lambda: bool(_first(hunt, inquiry)))
+        state.base += screening.as_reported
+        screening.as_reported = []
+        return found
+
     inquiry = _parts_inquiry(hunt)
-    found = await screening.run(inquiry, until=lambda: group_first(hunt.parts, inquiry))
+    found = await screen(inquiry, None)
     worse = screening.worse_way
-    state.base += screening.as_reported
+    bland = None if worse is None else not worse
     state.spent["parts"] = PARTS
     if worse is not None and not inquiry.done and not hunt.session.stopped:
-        screening.as_reported = []
         inquiry = _parts_inquiry(hunt)
-        found = await screening.run(
-            inquiry, bland=not worse, until=lambda: not hunt.grouped and group_first(hunt.parts, inquiry)
-        )
-        state.base += screening.as_reported
+        found = await screen(inquiry, bland)
         state.spent["parts again"] = PARTS
-    bland = None if worse is None else not worse
-    goes_on = screening.finished and not inquiry.done and not hunt.session.stopped
-    if goes_on and not await _groups(hunt, inquiry, GROUP_EARLY):
-        found = await screening.run(inquiry, bland=bland)
+    while screening.finished and not inquiry.done and not hunt.session.stopped:
+        before = hunt.opposed
+        if (ask_first := _first(hunt, inquiry)) and await ask_first():
+            break
+        inquiry.cede(hunt.opposed - before)
+        found = await screen(inquiry, bland)
     if found.verdict in ("undecided", "nothing") and state.named is None and screening.finished:
         await _groups(hunt, inquiry, GROUP_LEANS)
     state.stages.insert(0, Stage(hunt.parts, found))
@@ -196,6 +202,19 @@ async def _screen_parts(hunt: Hunt) -> tuple[Found, Inquiry]:
     if inquiry.mapped is not None:
         remember_map(hunt.session, hunt.parts, inquiry.mapped, hunt.key)
     return found, inquiry
+
+
+def _first(hunt: Hunt, inquiry: Inquiry) -> Callable[[], Awaitable[bool]] | None:
+    """What comes before the screen goes on, where no few parts look likely: look-alikes, once no more calls are left
+    than they may take, or many parts of one kind that lean much."""
+    if inquiry.trying or inquiry.likeliest >= LIKELY:
+        return None
+    # By what the screen asked, not by what was paid: the same command again finds the same calls.
+    if hunt.lookalikes and not hunt.alike and inquiry.left <= min(ALIKE, inquiry.budget // 2):
+        return lambda: _look_alikes(hunt)
+    if not hunt.grouped and group_first(hunt.parts, inquiry):
+        return lambda: _groups(hunt, inquiry, GROUP_EARLY)
+    return None
 
 
 def _parts_inquiry(hunt: Hunt) -> Inquiry:
@@ -315,8 +334,10 @@ async def _look_alikes(hunt: Hunt) -> bool:
         hunt.state.spent["own"] = OWN
         words = hunt.differing(other)
         factor = Factor("user.1", "user", words, ("lookalike", other.id), (Level("value", other.id),), shared=False)
-        share = OWN / (LOOKALIKES + 1)
-        found = await hunt.held_against(hunt.opposing(factor, f"like {other.id}", share), ALIKE)
+        opposed = hunt.alike.setdefault(other.id, hunt.opposing(factor, f"like {other.id}", OWN / (LOOKALIKES + 1)))
+        if opposed.hopeless:
+            continue
+        found = await hunt.held_against(opposed, ALIKE)
         if found is not None:
             shown.append((factor, found))
     if shown:

@@ -152,8 +152,15 @@ class Inquiry:
             self._absorb(settled)
             self._advance()
 
+    def cede(self, calls: int) -> None:
+        """So many of the calls that it might make were made for another question."""
+        self.budget = max(sum(self._calls.values()), self.budget - calls)
+        if not self._end and self.left < self._least():
+            self._finish_spent()
+
     @property
-    def _left(self) -> int:
+    def left(self) -> int:
+        """Calls that it may still make."""
         return self.budget - sum(self._calls.values())
 
     @property
@@ -195,7 +202,7 @@ class Inquiry:
     # ------------------------------------------------------------ what to ask
 
     def _batch(self) -> list[Ask]:
-        k = min(self.width, self._left)
+        k = min(self.width, self.left)
         if self._phase == "base":
             return [Ask("case", frozenset(), "base")] * min(k, max(1, self._base_wanted()))
         if self._phase == "map":
@@ -216,7 +223,7 @@ class Inquiry:
         """As many whole blocks as the width holds, at least one, each in random order."""
         trial = self._trials[-1]
         cells = trial.cells
-        left = min(self._left // len(cells), trial.blocks - len(trial.outcomes))
+        left = min(self.left // len(cells), trial.blocks - len(trial.outcomes))
         asks: list[Ask] = []
         for _ in range(max(1, min(self.width // len(cells), left))):
             self._block += 1
@@ -265,7 +272,7 @@ class Inquiry:
             getattr(self, f"_after_{self._phase}")()
             if self._phase == before:
                 break
-        if not self._end and self._left < self._least():
+        if not self._end and self.left < self._least():
             self._finish_spent()
 
     def _least(self) -> int:
@@ -371,7 +378,7 @@ class Inquiry:
 
     def _may_try(self, members: tuple[int, ...]) -> bool:
         cells = 2 if len(members) == 1 else len(members) + 2
-        return len(self._trials) < len(_SHARES) and self._left >= cells * _BLOCKS[-1]
+        return len(self._trials) < len(_SHARES) and self.left >= cells * _BLOCKS[-1]
 
     def _found(self, trial: Trial) -> None:
         self._held = trial
@@ -383,7 +390,7 @@ class Inquiry:
     def _try(self, members: tuple[int, ...], logic: str) -> None:
         share = self.alpha * _SHARES[len(self._trials)]
         cells = 2 if len(members) == 1 else len(members) + 2
-        blocks = next(b for b in _BLOCKS if b * cells <= self._left and (cells == 2 or b <= _SEVERAL))
+        blocks = next(b for b in _BLOCKS if b * cells <= self.left and (cells == 2 or b <= _SEVERAL))
         self._trials.append(Trial(members, _LOGICS[logic], share, blocks))
         self._phase = "verify"
 

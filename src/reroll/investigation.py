@@ -20,7 +20,7 @@ from reroll.answer import (
 )
 from reroll.balance import LOOK_FIRST
 from reroll.case import Case, Report
-from reroll.causing import why_it_fails
+from reroll.causing import is_wanted, why_it_fails
 from reroll.caveats import about_reference, about_runs, about_verdicts, cut_short, why_stopped
 from reroll.conclude import (
     Seen,
@@ -41,7 +41,6 @@ from reroll.fallen import where_it_went_wrong
 from reroll.foretold import LOOK, Foretold, foretell, worth_reading
 from reroll.helping import FOR_FIXES, what_helps
 from reroll.looking import said_by
-from reroll.models.local import LocalModel
 from reroll.numbers import counts
 from reroll.outcomes import Outcomes
 from reroll.plan import Plan, next_draws, race_of
@@ -59,7 +58,9 @@ Question = Literal["luck", "certify"]
 # Where neither a reference nor a target is given, the question is whether it works this often (DESIGN.md section 5).
 TOLERABLE_SUCCESS = 0.95
 SURPRISE_DRAWS = 60  # fresh runs that `surprise` makes, stored ones counted
-FOR_FORKS = 170  # calls that the search for the token takes, about; the search for the cause leaves them
+FOR_FORKS = (
+    170  # calls that the search for the token may take before the one for the cause; a dearer one comes after it
+)
 NO_REFERENCE = Reference(None, "none")
 # With nothing to compare with, the rate itself is the answer, and two runs are none.
 RUNS_WITHOUT_REFERENCE = 10
@@ -135,10 +136,16 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
         broken = str(error)
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
-    will_fork = asked.forks or (asked.forks is None and isinstance(session.model, LocalModel))
-    leave = (FOR_FORKS if will_fork else 0) + (int(FOR_FIXES * max(0, session.left)) if asked.fixes else 0)
+    leave = int(FOR_FIXES * max(0, session.left)) if asked.fixes else 0
+
+    async def led_astray(most: int | None) -> DudSection | NotExamined:
+        return await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told, most)
+
+    # The search for the token first, since it rarely takes what it may: the one for the cause has all the rest.
+    dud = await led_astray(FOR_FORKS if is_wanted(session, asked.cause) else None)
     cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
-    dud = await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told)
+    if isinstance(dud, NotExamined) and (dud.price.calls or 0) > FOR_FORKS:
+        dud = await led_astray(None)
     helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told, asked.margin)
     found = _verdicts(session, asked, reference, target, runs, read)
     asked = replace(asked, known=(*asked.known, *about_old_controls(controls.have if controls else (), runs)))

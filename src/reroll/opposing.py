@@ -20,6 +20,7 @@ __all__ = [
     "GROUP_LEANS",
     "GROUP_MOST",
     "LEADS",
+    "LIKELY",
     "OPEN",
     "Opposed",
     "Paired",
@@ -92,7 +93,13 @@ class Opposed:
     share: float
     left: Callable[[], int]
     pairs: list[tuple[OutcomeWord, OutcomeWord]] = field(default_factory=list)
+    drop: float = 0.0
     lean: float = 0.0
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether so many pairs fail about as often otherwise, or more often, that it is given up."""
+        return (len(self.pairs) >= HOPELESS and self.drop < HARDLY) or self.lean <= -LEADS
 
     async def go_on(self, most: int | None, gives_up: Sequence[tuple[int, float]]) -> Paired:
         """Add pairs until it is shown to fail less often otherwise, by the coin test that holds at every look; so it
@@ -117,11 +124,11 @@ class Opposed:
             seen = compare_path(self.pairs, self.share * overall)
             if seen.verdict == "better":  # a range as all are
                 return Paired(_shown(compare_path(self.pairs, overall).difference, len(self.pairs)), reported)
-            drop = -(seen.difference.value or 0.0)
             n = len(self.pairs)
-            self.lean = drop * n / max(1, sum(mine != other for mine, other in self.pairs)) ** 0.5
-            hopeless = (not gives_up and n >= HOPELESS and drop < HARDLY) or self.lean <= -LEADS
-            if hopeless or any(n >= least and self.lean < lean for least, lean in gives_up):
+            self.drop = -(seen.difference.value or 0.0)
+            self.lean = self.drop * n / max(1, sum(mine != other for mine, other in self.pairs)) ** 0.5
+            given_up = self.lean <= -LEADS if gives_up else self.hopeless
+            if given_up or any(n >= least and self.lean < lean for least, lean in gives_up):
                 return Paired(None, reported)
         return Paired(None, tuple(mine for mine, _ in self.pairs[before:]), open=self.lean >= OPEN)
 
