@@ -257,11 +257,15 @@ def test_words_that_must_stay_are_held_against_a_look_alike_before_the_last_call
     )
     planted.cases[1]["checks"] = right
     server.play(planted, seed)
-    found = cause(write_project(planted, tmp_path / "lunches", server.url), capsys, "--budget", "150")
+    folder = write_project(planted, tmp_path / "lunches", server.url)
+    found = cause(folder, capsys, "--budget", "150")
     assert [one["id"] for one in found["factors"]] == ["user.1"]
     assert found["factors"][0]["words"] == "next"
     assert any("held against the case `like`" in caveat for caveat in found["caveats"])
     assert found["calls"]["screen"] >= 30, "the parts are looked at first"
+    again = cause(folder, capsys, "--budget", "400")
+    assert again["factors"] == found["factors"]
+    assert again["cost"]["calls"] + again["cost"]["control_calls"] == 0, "what was found is found again at no call"
 
 
 # ---------------------------------------------------------------- bad input

@@ -21,7 +21,7 @@ from reroll.inquiry import Found, Inquiry
 from reroll.match import nearest
 from reroll.opposing import Opposed
 from reroll.program import content_id, fill
-from reroll.remembering import CAUSE, remember_cause
+from reroll.remembering import CAUSE, allowed_before, remember_cause
 from reroll.screening import Screening
 from reroll.session import Session, one_a_call
 
@@ -73,11 +73,12 @@ class Hunt:
         self.lookalikes = [c for c in cases if c.set == "lookalike" and c.of == case.id and c.checks]
         sessions_of = {s.project.program.model: s for s in sessions}
         self.screening = Screening(
-            sessions_of, case, self.parts, self.controls, f"cause {self.key}{self._anew()}", self.proof
+            sessions_of, case, self.parts, self.controls, f"cause {self.key}{self._anew()}", self.left, self.proof
         )
         self.state = State(asked.suspects, factors.left_out, session.options.alpha)
         self.unsound: tuple[str, ...] = ()
         self.finished, self.why = True, "the question was decided"
+        self.allowed: int | None = None  # calls that the inquiry into the parts might make, stored ones included
         self.circumstance = False
         self.grouped: dict[str, Opposed] = {}  # kinds of parts that were held against none of them, by id
         self.alike: dict[str, Opposed] = {}  # cases that are like it and were held against it, by id
@@ -123,12 +124,14 @@ class Hunt:
         share: float,
         *,
         budget: int | None = None,
+        most: int | None = None,
         prior: Sequence[float] | None = None,
         pins: set[int] | None = None,
         controls: bool = False,
     ) -> Inquiry:
+        """budget: of a smaller inquiry beside the first; most: calls of the first one, stored ones included."""
         session = self.session
-        left = max(0, self.left())
+        left = max(0, self.left() if most is None else most)
         target = session.project.program.target
         return Inquiry(
             len(factors),
@@ -158,7 +161,7 @@ class Hunt:
         """Where the calls of a smaller question go."""
         screening = self.screening
         series = f"{screening.series} {name}"
-        return Screening(screening.sessions, self.case, factors, (), series, self.proof, seqs=screening.seqs)
+        return Screening(screening.sessions, self.case, factors, (), series, self.left, self.proof, seqs=screening.seqs)
 
     def opposing(self, factor: Factor, name: str, share: float) -> Opposed:
         """The case as reported and otherwise, no pair of them run yet."""
@@ -187,8 +190,15 @@ class Hunt:
     def keep(self, section: CauseSection, broken: str) -> None:
         """The decision with what it rests on, so that it can be replayed, and found again by a later report."""
         why = broken or self.why
-        names, seqs = self.state.doubt.names, self.screening.seqs
-        remember_cause(self.session, self.case, section, names, seqs, why, self.key, self.series)
+        names, seqs, series = self.state.doubt.names, self.screening.seqs, self.series
+        remember_cause(self.session, self.case, section, names, seqs, why, self.key, series, self.allowed)
+
+    def allow(self) -> int:
+        """Calls that the inquiry into the parts may make: what is left, or what it was allowed when it found a cause
+        here before, so that it finds the same calls again and makes none."""
+        before = allowed_before(self.session, self.case, self.key, self.series)
+        self.allowed = max(0, self.left()) if before is None else before
+        return self.allowed
 
     @property
     def series(self) -> str:

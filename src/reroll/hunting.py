@@ -180,13 +180,13 @@ async def _screen_parts(hunt: Hunt) -> tuple[Found, Inquiry]:
         screening.as_reported = []
         return found
 
-    inquiry = _parts_inquiry(hunt)
+    inquiry = _parts_inquiry(hunt, allowed := hunt.allow())
     found = await screen(inquiry, None)
     worse = screening.worse_way
     bland = None if worse is None else not worse
     state.spent["parts"] = PARTS
     if worse is not None and not inquiry.done and not hunt.session.stopped:
-        inquiry = _parts_inquiry(hunt)
+        inquiry = _parts_inquiry(hunt, allowed - sum(found.calls.values()) - hunt.opposed)
         found = await screen(inquiry, bland)
         state.spent["parts again"] = PARTS
     while screening.finished and not inquiry.done and not hunt.session.stopped:
@@ -217,14 +217,14 @@ def _first(hunt: Hunt, inquiry: Inquiry) -> Callable[[], Awaitable[bool]] | None
     return None
 
 
-def _parts_inquiry(hunt: Hunt) -> Inquiry:
+def _parts_inquiry(hunt: Hunt, most: int) -> Inquiry:
     prior = [_suspicion(f, hunt.asked.suspects) for f in hunt.parts]
     for known in hunt.state.known:
         for k in known.factors:
             prior[k] = REMEMBERED
     known_pins = known_map(hunt.session, hunt.parts, hunt.key)
     controls = bool(hunt.controls)
-    return hunt.inquiry("parts", hunt.parts, PARTS, prior=prior, pins=known_pins, controls=controls)
+    return hunt.inquiry("parts", hunt.parts, PARTS, most=most, prior=prior, pins=known_pins, controls=controls)
 
 
 async def _narrow(hunt: Hunt) -> None:

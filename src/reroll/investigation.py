@@ -146,6 +146,8 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
     cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
     if isinstance(dud, NotExamined) and (dud.price.calls or 0) > FOR_FORKS:
         dud = await led_astray(None)
+    if read is None or read.known is None:
+        runs = session.runs(asked.case)  # those that the search for the cause began with tell how often it fails, too
     helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told, asked.margin)
     found = _verdicts(session, asked, reference, target, runs, read)
     asked = replace(asked, known=(*asked.known, *about_old_controls(controls.have if controls else (), runs)))

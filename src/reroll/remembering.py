@@ -10,7 +10,7 @@ from reroll.case import Case
 from reroll.factor import Factor
 from reroll.session import Session
 
-__all__ = ["CAUSE", "Known", "known_map", "remember_cause", "remember_map", "remembered"]
+__all__ = ["CAUSE", "Known", "allowed_before", "known_map", "remember_cause", "remember_map", "remembered"]
 
 CAUSE, MAP = "cause/1", "load-bearing/1"
 
@@ -34,8 +34,10 @@ def remember_cause(
     why: str,
     key: str,
     series: str,
+    allowed: int | None,
 ) -> None:
-    """Keep what was concluded, with the samples that it rests on; `series`: what tells it from one made anew."""
+    """Keep what was concluded, with the samples that it rests on; `series`: what tells it from one made anew; allowed:
+    calls that it might make for the parts."""
     session.store.add_decision(
         rule=CAUSE,
         question="cause",
@@ -46,8 +48,24 @@ def remember_cause(
         verdict=section.verdict,
         stop_reason=why,
         seqs=sorted(seqs),
-        evidence={**to_json(section), "failing_checks": list(failing), "key": key, "series": series},
+        evidence={
+            **to_json(section),
+            "failing_checks": list(failing),
+            "key": key,
+            "series": series,
+            "allowed": allowed,
+        },
     )
+
+
+def allowed_before(session: Session, case: Case, key: str, series: str) -> int | None:
+    """Calls that the newest of these searches might make for the parts, if a cause was found by it."""
+    for decision in reversed(session.store.decisions(rule=CAUSE, case_id=case.id)):
+        evidence = decision.evidence
+        if evidence.get("key") == key and evidence.get("series") == series:
+            allowed = evidence.get("allowed")
+            return allowed if decision.verdict == "systematic" and isinstance(allowed, int) else None
+    return None
 
 
 def remembered(session: Session, case: Case, factors: Sequence[Factor], failing: Sequence[str]) -> list[Known]:

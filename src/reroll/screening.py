@@ -51,8 +51,9 @@ class _Run(NamedTuple):
 
 @dataclass(slots=True)
 class Screening:
-    """Where an inquiry's calls go. sessions: by model, the program's own first; series: names the question; proof: what
-    was suspected beforehand, by which the runs that prove something are told from those of another suspicion.
+    """Where an inquiry's calls go. sessions: by model, the program's own first; series: names the question; left: calls
+    that may yet be made; proof: what was suspected beforehand, by which the runs that prove something are told from
+    those of another suspicion.
 
     Nothing is random here but what is drawn from the series' name: the same command makes the same requests again, and
     finds what is stored of them. `finished` is False where a person, a cap or an outage ended it.
@@ -63,6 +64,7 @@ class Screening:
     factors: Sequence[Factor]
     controls: Sequence[Case]
     series: str
+    left: Callable[[], int]
     proof: str = ""
     finished: bool = True
     seqs: set[int] = field(default_factory=set)
@@ -97,6 +99,8 @@ class Screening:
                 if outcome is not None:
                     inquiry.add(ask, outcome)
             if None in outcomes or session.stopped:
+                if self.left() <= 0 and not session.stopped:
+                    inquiry.cede(inquiry.left)
                 self.finished = inquiry.done
                 break
             if (bland is None and self.worse_way is not None) or until():
@@ -129,7 +133,7 @@ class Screening:
         sent = [(at.request_id, at.request, s.model.identity) for s, at in new if at.request is not None]
         self.session.store.put_requests(sent)
         self.session.spent.reused += self._read(at for _, at in new)
-        room = max(0, self.session.left)
+        room = max(0, self.left())
         missing: dict[str, tuple[Session, list[tuple[Slots, int]]]] = {}
         for id, count in wanted.items():
             lacking = min(room, count - (len(self._got[id]) - self._used[id]))

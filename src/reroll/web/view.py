@@ -76,12 +76,13 @@ def marked(text: str, marks: Sequence[Sequence[int]] = (), kind: str = "fail", m
 
 
 def prose(text: Any, words: Mapping[str, str] | None = None, most: int = MOST_SHOWN) -> Markup:
-    """Sentences of reroll as HTML: what stands between backticks as code, parts of a request by their words.
+    """Sentences of reroll as HTML: what stands between backticks as code, parts of a request by their words, a share
+    never broken before its sign.
 
     words: what each part is called by its id; an id that stands in brackets behind its words is left out.
 
     >>> prose("Likeliest: user.1 (22 %). See `reroll cause a`.", {"user.1": "“next Friday”"})
-    Markup('Likeliest: “next Friday” (22 %). See <code>reroll cause a</code>.')
+    Markup('Likeliest: “next Friday” (<span class="whole">22 %</span>). See <code>reroll cause a</code>.')
     >>> prose("the words “next Friday” (user.1)", {"user.1": "“next Friday”"})
     Markup('the words “next Friday”')
     """
@@ -92,8 +93,15 @@ def prose(text: Any, words: Mapping[str, str] | None = None, most: int = MOST_SH
         said = re.sub(rf"(?<=[”\w]) \((?:{ids})\)", "", said)
         said = re.sub(rf"(?<![\w.`])(?:{ids})(?![\w`]|\.\w)", lambda found: words[found[0]], said)
     parts = re.split(r"`([^`\n]{1,200})`", said[:most] + (" …" if len(said) > most else ""))
-    out = [Markup("<code>{}</code>").format(plain(one)) if i % 2 else escape(plain(one)) for i, one in enumerate(parts)]
+    out = [Markup("<code>{}</code>").format(plain(one)) if i % 2 else _whole(one) for i, one in enumerate(parts)]
     return Markup("").join(out)
+
+
+def _whole(text: str) -> Markup:
+    """The text as HTML, with each share and its sign on one line."""
+    parts = re.split(r"(\d[\d.,–]* %)", plain(text))
+    kept = Markup('<span class="whole">{}</span>')
+    return Markup("").join(kept.format(one) if i % 2 else escape(one) for i, one in enumerate(parts))
 
 
 def described(check: Any) -> str:
