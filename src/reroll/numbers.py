@@ -6,10 +6,11 @@ and the ends of an interval are rounded outward.
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Literal
 
-__all__ = ["counts", "in_ten", "interval_words", "money", "percent", "seconds_words"]
+__all__ = ["bits", "counts", "in_ten", "interval_words", "money", "percent", "seconds_words"]
 
 Toward = Literal["nearest", "down", "up"]
 MODES = {"nearest": ROUND_HALF_UP, "down": ROUND_FLOOR, "up": ROUND_CEILING}
@@ -91,6 +92,16 @@ def counts(thing: str, n: int) -> str:
     if thing.endswith("y") and thing[-2:-1] not in "aeiou":
         return f"{n:,} {thing[:-1]}ies"
     return f"{n:,} {thing}{'es' if thing.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
+def bits(low: float, high: float) -> str:
+    """Where an entropy lies, given in nats and said in bits.
+
+    >>> bits(0.6931, 0.6932), bits(-0.01, 1.0)
+    ('1.00 bits', '0.00–1.44 bits')
+    """
+    ends = [f"{max(0.0, nats) / math.log(2):.2f}" for nats in (low, high)]
+    return "–".join(dict.fromkeys(ends)) + " bits"
 
 
 def in_ten(rate: float) -> str:

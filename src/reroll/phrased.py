@@ -11,7 +11,7 @@ from reroll.astray import shown
 from reroll.evidence import Est
 from reroll.flattening import Range
 from reroll.models.continuing import Tier
-from reroll.numbers import counts, interval_words, percent
+from reroll.numbers import bits, counts, interval_words, percent
 from reroll.words import between_points, brief, points
 
 __all__ = [
@@ -182,9 +182,7 @@ def _pair_reply(found: Phrased) -> str:
     ]
     if b.flatter is not None:
         word = "more open" if b.flatter else "more settled"
-        said.append(
-            f"B leaves the choice there {word} (entropy {a.entropy.middle:.2f} and {b.entropy.middle:.2f} nats)."
-        )
+        said.append(f"B leaves the choice there {word} (entropy {_middle(a.entropy)} and {_middle(b.entropy)}).")
     if found.change.value is None or a.success is None or b.success is None:
         return " ".join([*said, "How often answers from there on work out was not run."])
     low, high = found.change.low or 0.0, found.change.high or 0.0
@@ -226,6 +224,10 @@ def _screen_reply(found: Phrased) -> str:
 
 def _chance(name: str, p: float | None) -> str:
     return f"{name} comes in {_often(p)}"
+
+
+def _middle(found: Range) -> str:
+    return bits(found.middle, found.middle)
 
 
 def _often(p: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from reroll.evidence import Est
 from reroll.flattening import Range
-from reroll.numbers import counts, interval_words, percent
+from reroll.numbers import bits, counts, interval_words, percent
 from reroll.phrased import Phrased, Read, TokenRow, quoted
 from reroll.render.bars import Row, axis
 from reroll.render.ink import Pen
@@ -138,8 +139,8 @@ def _flat(found: Phrased, pen: Pen) -> Lines:
     flatter = {True: "B is the flatter one", False: "A is the flatter one", None: "which is flatter is not known"}
     name = quoted(found.watched)
     rows = [
-        ("entropy", f"A {_nats(a.entropy)}, B {_nats(b.entropy)} nats: {flatter[b.flatter]}"),
-        ("lead of the likeliest", f"A {_margin(a)}, B {_margin(b)} over the next"),
+        ("entropy", f"A {_bits(a.entropy)}, B {_bits(b.entropy)}: {flatter[b.flatter]}"),
+        ("the likeliest one", f"A {_lead(a)}, B {_lead(b)}"),
         (f"chance of {name}", f"A {_percent(a.prob)}, B {_percent(b.prob)}"),
         ("apart", f"{_share(b.total_variation)} of the probability stands elsewhere (total variation)"),
     ]
@@ -189,7 +190,7 @@ def _screen(found: Phrased, pen: Pen) -> Lines:
     for read in found.wordings[: MOST + 1]:
         head = pen.join((f"{read.id:>2}  ", "bold"), short(" ".join(read.name.split()), SAYS))
         lines += pen.wrap(head, 2, 6)
-        facts = [f"{name} in {_percent(read.prob)}", f"entropy {_nats(read.entropy)} nats"]
+        facts = [f"{name} in {_percent(read.prob)}", f"entropy {_bits(read.entropy)}"]
         if read.predicted is not None:
             facts = [f"{_points(read.predicted)} predicted", *facts]
         else:
@@ -245,13 +246,12 @@ def _points(est: Est) -> str:
     return f"{value} ({between_points(low, high)})"
 
 
-def _nats(found: Range) -> str:
-    low, high = f"{max(0.0, found.low):.2f}", f"{max(0.0, found.high):.2f}"
-    return low if low == high else f"{low}–{high}"
+def _bits(found: Range) -> str:
+    return bits(found.low, found.high)
 
 
-def _margin(read: Read) -> str:
-    return "all" if read.margin is None else f"{read.margin:.2f} nats"
+def _lead(read: Read) -> str:
+    return "the only one" if read.margin is None else f"{math.exp(read.margin):.1f} times as likely as the next"
 
 
 def _share(found: Range) -> str:

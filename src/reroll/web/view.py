@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from reroll import __version__
-from reroll.numbers import counts, interval_words, money, percent, seconds_words
+from reroll.numbers import bits, counts, interval_words, money, percent, seconds_words
 from reroll.render.figures import Figure
 from reroll.render.ink import visible
 from reroll.store import Store
@@ -167,7 +167,7 @@ def environment() -> Environment:
         gained=gained,
         moment=moment_words,
     )
-    made.globals.update(version=__version__, interval=interval_words, figure_file=figure_file)
+    made.globals.update(version=__version__, interval=interval_words, bits=bits, figure_file=figure_file)
     return made
 
 
