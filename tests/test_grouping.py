@@ -172,7 +172,25 @@ def test_the_bundled_model_fails_in_groups_that_a_person_can_read(tmp_path: Path
     picture = tmp_path / "page.svg"
     page = reroll(capsys, "samples", "--group", "--project", tmp_path, "--svg", picture).out
     assert "field date" in page
+    assert "take samples to be alike" in " ".join(page.split())
     assert ET.fromstring(picture.read_text()).tag.endswith("svg")
+
+
+def test_a_share_of_runs_as_they_are_and_of_changed_ones_together_has_no_range(tmp_path: Path, capsys: Any) -> None:
+    init_project(tmp_path)
+    at = ("--project", tmp_path)
+    reroll(capsys, "rerun", "next-friday", *at, "--quiet", "--json", "--seed", "3", "--budget", "40")
+    before = reroll(capsys, "samples", "next-friday", "--group", *at, "--json").json
+    assert not before["mixed"]
+    assert before["groups"][0]["share"]["low"] > 0
+    change = ("compare", "params.temperature=0.5", "--case", "next-friday", "--budget", "20", "--quiet")
+    reroll(capsys, *change, *at)
+    after = reroll(capsys, "samples", "next-friday", "--group", *at, "--json").json
+    assert after["mixed"]
+    assert [after["groups"][0]["share"][end] for end in ("low", "high")] == [None, None]
+    page = reroll(capsys, "samples", "next-friday", "--group", *at).out
+    assert "shares say nothing of how often anything fails" in " ".join(page.split())
+    assert "of all (" not in page
 
 
 def test_errors_of_a_server_are_groups_of_their_own_over_all_cases(

@@ -27,7 +27,8 @@ LOOKED_FOR = 5000  # samples of a case that passing ones are looked for in
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """The groups of what did not pass, the largest first. case: None for all cases; cases: how many had samples."""
+    """The groups of what did not pass, the largest first. case: None for all cases; cases: how many had samples; mixed:
+    whether these are of several variants, so that shares say nothing of how often anything fails."""
 
     case: str | None
     cases: int
@@ -37,11 +38,15 @@ class Grouped:
     invalid: int
     alpha: float
     groups: tuple[Group, ...]
+    mixed: bool = False
 
 
-def grouped_samples(project: Project, store: Store, case_id: str | None, alpha: float = 0.05) -> Grouped:
+def grouped_samples(
+    project: Project, store: Store, case_id: str | None, alpha: float = 0.05, variant: str | None = None
+) -> Grouped:
     """What failed in one case, or in all of them and in reports, by facts; judged by the checks as they are now.
 
+    variant: of the program; None: of all together.
     Raises: UsageError if nothing is stored of that case, or nothing at all.
     """
     known_case(store, case_id)
@@ -52,11 +57,12 @@ def grouped_samples(project: Project, store: Store, case_id: str | None, alpha: 
             case = cases.get(id)
             if case is None or not (case.checks or case_id is not None):
                 continue
-            counted += _take_case(grouping, _Judge(checker, store, project, case), store, id)
+            counted += _take_case(grouping, _Judge(checker, store, project, case), store, id, variant)
     seen = grouping.evidence
     if not seen.n:
         raise UsageError("no sample of a case with checks is stored; `reroll rerun CASE` makes some", slug="no-samples")
-    return Grouped(case_id, counted, seen.n, seen.passes, seen.failures, seen.invalid, alpha, grouping.groups(alpha))
+    groups = grouping.groups(alpha)
+    return Grouped(case_id, counted, seen.n, seen.passes, seen.failures, seen.invalid, alpha, groups, grouping.mixed)
 
 
 class _Judge:
@@ -78,11 +84,11 @@ class _Judge:
                 yield one, tuple(self.judge(one.sample))
 
 
-def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str) -> bool:
+def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str, variant: str | None) -> bool:
     """Whether the case has any sample; they are taken in, in the order of storing."""
     paths: dict[str, Paths] = {}  # by request: those of another wording or variant are other paths
     any_request, looked = Paths(), 0
-    for page in _pages(store, id):
+    for page in _pages(store, id, variant):
         for one, outcomes in judge(page):
             completion = one.sample.completion
             if outcomes and overall(outcomes).outcome == "pass" and completion is not None:
@@ -91,7 +97,7 @@ def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str) -> bool
         looked += len(page)
         if any_request.passes >= ENOUGH_PASSES or looked >= LOOKED_FOR:
             break
-    for page in _pages(store, id, payload=False):
+    for page in _pages(store, id, variant, payload=False):
         judged = list(judge(page))
         bad = [one.seq for one, outcomes in judged if not outcomes or overall(outcomes).outcome != "pass"]
         whole = {one.seq: one for one in store.of_seqs(bad, payload=True)}  # tokens are read of what failed only
@@ -109,9 +115,9 @@ def _conversation(store: Store, one: StoredSample) -> tuple[dict[str, Any], ...]
     return tuple(m for m in messages if isinstance(m, dict))
 
 
-def _pages(store: Store, id: str, *, payload: bool = True) -> Iterator[list[StoredSample]]:
+def _pages(store: Store, id: str, variant: str | None, *, payload: bool = True) -> Iterator[list[StoredSample]]:
     after = 0
-    while page := store.samples(case_id=id, source=RUNS, payload=payload, limit=PAGE, after=after):
+    while page := store.samples(case_id=id, variant=variant, source=RUNS, payload=payload, limit=PAGE, after=after):
         yield page
         if len(page) < PAGE:
             return

@@ -70,7 +70,8 @@ class SameText:
 class Group:
     """Samples with the same facts. name: in plain words; reason: as the example's check said it.
 
-    share:    of all settled samples, with its interval (true at every look if samples are alike, but for alpha);
+    share:    of all settled samples, with its interval (true at every look if samples are alike, but for alpha); None
+              and None where samples of several variants came: their mixture is of nothing that has a rate;
     of_bad:   of those that did not pass.
     distinct: how many different texts; exact: whether that is counted, or estimated as there are many.
     cases, variants: how many of it in each, the most first. passes_so: passing samples that ended the same way and
@@ -282,12 +283,15 @@ class Grouping:
         self._counts = [0, 0, 0]
         self._heaps: dict[Facts, dict[Leaving | None, _Heap]] = {}
         self._passed: Counter[str] = Counter()  # by the way they ended
+        self._variants: set[str] = set()  # that came, two at most
 
     def add(self, of: Observed, paths: Paths | None = None) -> None:
         """One settled sample. paths: those of passing answers to the same request."""
         sample, outcomes = of.sample, of.outcomes
         facts = facts_of(sample, outcomes, of.conversation)
         self._counts[0] += 1
+        if len(self._variants) < 2:
+            self._variants.add(of.variant)
         if facts is None:
             _tally(self._passed, _way(_ended(sample.completion), _last_tool(sample, of.conversation)), 1)
             return
@@ -310,6 +314,11 @@ class Grouping:
         n, fails, invalid = self._counts
         return Evidence(fails, n, invalid)
 
+    @property
+    def mixed(self) -> bool:
+        """Whether samples of several variants came."""
+        return len(self._variants) > 1
+
     def groups(self, alpha: float = 0.05) -> tuple[Group, ...]:
         """The groups, the largest first."""
         n, fails, invalid = self._counts
@@ -319,8 +328,9 @@ class Grouping:
         found.sort(key=lambda one: (-one[1].count, one[0].checks, one[0].error, str(one[1].leaving)))
         special = {facts: _way(facts.ended, facts.tool) for facts in self._heaps if facts.ended or facts.tool}
         so = {facts: self._passed[way] for facts, way in special.items()}
+        ranged = None if self.mixed else alpha
         return tuple(
-            _group(facts, heap, other, (n, fails + invalid), so.get(facts), alpha) for facts, heap, other in found
+            _group(facts, heap, other, (n, fails + invalid), so.get(facts), ranged) for facts, heap, other in found
         )
 
 
@@ -361,9 +371,11 @@ def _settled(heaps: dict[Leaving | None, _Heap]) -> list[tuple[_Heap, bool]]:
     return [*((h, False) for h in own), (rest, not only_on_paths)]
 
 
-def _group(facts: Facts, heap: _Heap, elsewhere: bool, of: tuple[int, int], so: int | None, alpha: float) -> Group:
+def _group(
+    facts: Facts, heap: _Heap, elsewhere: bool, of: tuple[int, int], so: int | None, alpha: float | None
+) -> Group:
     n, bad = of
-    low, high = interval(heap.count, n, alpha)
+    low, high = (None, None) if alpha is None else interval(heap.count, n, alpha)
     return Group(
         name=_name(facts, heap),
         outcome=facts.outcome,

@@ -20,6 +20,8 @@ MOST = 20  # groups on the page; the JSON has all
 NAME, TEXT = 200, 160  # characters
 BAR = 16  # cells of a bar that stands for all that did not pass
 CASES = 4  # named
+ALIKE = "Ranges are of the share of all samples, each on its own, and take samples to be alike"
+MIXED = "Runs as reported and of changed versions are together here: shares say nothing of how often anything fails"
 
 
 def show_grouped(found: Grouped, console: Console) -> None:
@@ -42,21 +44,23 @@ def show_grouped(found: Grouped, console: Console) -> None:
         note = (
             "grouped by which check failed and why (values left out of reasons), how the answer ended, the tool called "
             "last, and the first token at which it leaves the paths of passing runs; texts are compared to the letter "
-            "only. Ranges are of the share of all samples, each on its own, and take samples to be alike"
+            "only. "
         )
+        note += MIXED if found.mixed else ALIKE
         lines += titled("How they were grouped", pen.wrap(pen.text(note, "dim"), 3, 3), pen)
     pen.put(lines)
 
 
 def _group(group: Group, found: Grouped, pen: Pen) -> Lines:
     colour = COLOURS[group.outcome]
-    low, high = group.share.low or 0.0, 1.0 if group.share.high is None else group.share.high
+    low, high = group.share.low, group.share.high
+    within = "" if low is None or high is None else f" ({interval_words(low, high)})"
     head = pen.join(
         (f"{pen.glyph(group.outcome)} {group.count:,}", f"bold {colour}"),
         "  ",
         (bar(group.of_bad, BAR, pen), colour),
         ("  " + percent(group.share.value or 0.0), "bold"),
-        (f" of all ({interval_words(low, high)}), {percent(group.of_bad)} of what did not pass", "dim"),
+        (f" of all{within}, {percent(group.of_bad)} of what did not pass", "dim"),
     )
     lines = pen.wrap(head, 3, 5)
     lines += pen.wrap(pen.text(short(group.name, NAME), "bold"), 5, 5)

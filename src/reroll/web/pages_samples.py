@@ -115,7 +115,9 @@ def groups_page(request: Request) -> Response:
     home: Home = request.app.state.home
     case = case_named(home, request.query_params.get("case", ""))
     count = next((c.n for c in home.store.case_counts() if c.case_id == case.id), 0)
-    found = grouped_samples(home.project(), home.store, case.id) if 0 < count <= MOST_GROUPED else None
+    variant = request.query_params.get("variant") or None
+    grouped = 0 < count <= MOST_GROUPED
+    found = grouped_samples(home.project(), home.store, case.id, variant=variant) if grouped else None
     return page(request, "groups.html", case=case, found=found, count=count, most=MOST_GROUPED)
 
 
