@@ -11,7 +11,7 @@ from reroll.case import Case
 from reroll.conclude import commonest_failure
 from reroll.dud_report import price
 from reroll.errors import ModelError, NotCompleted, UsageError
-from reroll.forked import Forked, ask_forks
+from reroll.forked import WITHOUT, Forked, ask_forks
 from reroll.forking import Failing
 from reroll.models.local import LocalModel
 from reroll.numbers import counts
@@ -57,7 +57,9 @@ async def where_it_went_wrong(
     try:
         found = await ask_forks(session, case, failing, failing.seq, told, by="tokens")
     except (ModelError, NotCompleted, UsageError) as problem:
-        return NotExamined(str(problem), NOTHING)
+        why = str(problem).removesuffix(WITHOUT)
+        other = f"; `reroll forks {failing.id}` looks at the words that go with failure" if why != str(problem) else ""
+        return NotExamined(f"{why}{other}", NOTHING)
     return _section(found, session.options.alpha) if isinstance(found, Forked) else offer
 
 

@@ -31,12 +31,13 @@ from reroll.sampler import Sampling
 from reroll.session import Session, Slots, judged, slots
 from reroll.store import StoredSample
 
-__all__ = ["By", "Forked", "ask_forks", "draws_of", "tokens_of"]
+__all__ = ["WITHOUT", "By", "Forked", "ask_forks", "draws_of", "tokens_of"]
 
 By = Literal["tokens", "turns", "words"]
 
 # What a server may turn out not to do although it was probed: then the next best method is used.
 FALLS_BACK = ("no-prefix", "no-score", "model-no-answer")
+WITHOUT = "; without --by tokens the best remaining method is used"
 WINDOW = 10  # tokens on either side that a place may take in where no probabilities are known
 
 
@@ -126,7 +127,7 @@ async def ask_forks(
     talk = conversation_of(session, case, stored.sample)
     if (by is None and not why) or by == "tokens":
         if why:
-            raise ModelError(f"{why}; without --by tokens the best remaining method is used", slug="no-prefix")
+            raise ModelError(f"{why}{WITHOUT}", slug="no-prefix")
         try:
             return await _by_tokens(session, case, stored, seed, tell_price, opened)
         except ModelError as problem:
