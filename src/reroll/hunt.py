@@ -78,7 +78,7 @@ class Hunt:
         self.state = State(asked.suspects, factors.left_out, session.options.alpha)
         self.unsound: tuple[str, ...] = ()
         self.finished, self.why = True, "the question was decided"
-        self.allowed: int | None = None  # calls that the inquiry into the parts might make, stored ones included
+        self.allowed = 0  # calls that the inquiry into the parts might ask for when it began, the very first time
         self.circumstance = False
         self.grouped: dict[str, Opposed] = {}  # kinds of parts that were held against none of them, by id
         self.alike: dict[str, Opposed] = {}  # cases that are like it and were held against it, by id
@@ -194,11 +194,11 @@ class Hunt:
         remember_cause(self.session, self.case, section, names, seqs, why, self.key, series, self.allowed)
 
     def allow(self) -> int:
-        """Calls that the inquiry into the parts may make: what is left, or what it was allowed when it found a cause
-        here before, so that it finds the same calls again and makes none."""
-        before = allowed_before(self.session, self.case, self.key, self.series)
-        self.allowed = max(0, self.left()) if before is None else before
-        return self.allowed
+        """Calls that the inquiry into the parts may ask for, stored ones included: what is left, and no fewer than when
+        it found a cause here before, so that it finds the same calls again and makes none."""
+        left, before = max(0, self.left()), allowed_before(self.session, self.case, self.key, self.series)
+        self.allowed = left if before is None else before
+        return max(left, self.allowed)
 
     @property
     def series(self) -> str:

@@ -175,25 +175,27 @@ async def _screen_parts(hunt: Hunt) -> tuple[Found, Inquiry]:
     screening, state = hunt.screening, hunt.state
 
     async def screen(inquiry: Inquiry, bland: bool | None) -> Found:
-        found = await screening.run(inquiry, bland=bland, until=lambda: bool(_first(hunt, inquiry)))
+        found = await screening.run(inquiry, bland=bland, until=lambda: bool(_first(hunt, inquiry, before)))
         state.base += screening.as_reported
         screening.as_reported = []
         return found
 
-    inquiry = _parts_inquiry(hunt, allowed := hunt.allow())
+    most, before = hunt.allow(), 0
+    inquiry = _parts_inquiry(hunt, most)
     found = await screen(inquiry, None)
     worse = screening.worse_way
     bland = None if worse is None else not worse
     state.spent["parts"] = PARTS
     if worse is not None and not inquiry.done and not hunt.session.stopped:
-        inquiry = _parts_inquiry(hunt, allowed - sum(found.calls.values()) - hunt.opposed)
+        before = inquiry.asked
+        inquiry = _parts_inquiry(hunt, most - before - hunt.opposed)
         found = await screen(inquiry, bland)
         state.spent["parts again"] = PARTS
     while screening.finished and not inquiry.done and not hunt.session.stopped:
-        before = hunt.opposed
-        if (ask_first := _first(hunt, inquiry)) and await ask_first():
+        opposed = hunt.opposed
+        if (ask_first := _first(hunt, inquiry, before)) and await ask_first():
             break
-        inquiry.cede(hunt.opposed - before)
+        inquiry.cede(hunt.opposed - opposed)
         found = await screen(inquiry, bland)
     if found.verdict in ("undecided", "nothing") and state.named is None and screening.finished:
         await _groups(hunt, inquiry, GROUP_LEANS)
@@ -204,13 +206,14 @@ async def _screen_parts(hunt: Hunt) -> tuple[Found, Inquiry]:
     return found, inquiry
 
 
-def _first(hunt: Hunt, inquiry: Inquiry) -> Callable[[], Awaitable[bool]] | None:
+def _first(hunt: Hunt, inquiry: Inquiry, before: int) -> Callable[[], Awaitable[bool]] | None:
     """What comes before the screen goes on, where no few parts look likely: look-alikes, once no more calls are left
-    than they may take, or many parts of one kind that lean much."""
+    than they may take, or many parts of one kind that lean much. before: calls of an inquiry that was begun anew."""
     if inquiry.trying or inquiry.likeliest >= LIKELY:
         return None
     # By what the screen asked, not by what was paid: the same command again finds the same calls.
-    if hunt.lookalikes and not hunt.alike and inquiry.left <= min(ALIKE, inquiry.budget // 2):
+    kept = min(ALIKE, hunt.allowed // 2)
+    if hunt.lookalikes and not hunt.alike and before + inquiry.asked + hunt.opposed >= hunt.allowed - kept:
         return lambda: _look_alikes(hunt)
     if not hunt.grouped and group_first(hunt.parts, inquiry):
         return lambda: _groups(hunt, inquiry, GROUP_EARLY)

@@ -154,14 +154,19 @@ class Inquiry:
 
     def cede(self, calls: int) -> None:
         """So many of the calls that it might make were made for another question."""
-        self.budget = max(sum(self._calls.values()), self.budget - calls)
+        self.budget = max(self.asked, self.budget - calls)
         if not self._end and self.left < self._least():
             self._finish_spent()
 
     @property
+    def asked(self) -> int:
+        """Calls so far."""
+        return sum(self._calls.values())
+
+    @property
     def left(self) -> int:
         """Calls that it may still make."""
-        return self.budget - sum(self._calls.values())
+        return self.budget - self.asked
 
     @property
     def screened(self) -> int:

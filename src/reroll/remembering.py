@@ -34,10 +34,10 @@ def remember_cause(
     why: str,
     key: str,
     series: str,
-    allowed: int | None,
+    allowed: int,
 ) -> None:
     """Keep what was concluded, with the samples that it rests on; `series`: what tells it from one made anew; allowed:
-    calls that it might make for the parts."""
+    calls that it might ask for to find the part."""
     session.store.add_decision(
         rule=CAUSE,
         question="cause",
@@ -59,7 +59,7 @@ def remember_cause(
 
 
 def allowed_before(session: Session, case: Case, key: str, series: str) -> int | None:
-    """Calls that the newest of these searches might make for the parts, if a cause was found by it."""
+    """Calls that the newest of these searches might ask for to find the part, if it found a cause."""
     for decision in reversed(session.store.decisions(rule=CAUSE, case_id=case.id)):
         evidence = decision.evidence
         if evidence.get("key") == key and evidence.get("series") == series:
