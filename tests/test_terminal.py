@@ -214,7 +214,7 @@ def test_a_page_says_what_it_must(width: int) -> None:
         "14 calls · 120 control calls · 20 reused",
         "18,211 tokens in, 4,031 out",
         "$0.00 · 41.3 s",
-        "The chance that any claim here is wrong is at most 15 %.",
+        "that anything here is, ranges too, of at most 15 %.",
     ):
         assert words in text, words
     assert worse().text in text

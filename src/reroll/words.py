@@ -28,6 +28,7 @@ __all__ = [
     "certify_sentence",
     "compare_reply",
     "dud_sentence",
+    "error_sentence",
     "gain_words",
     "headline",
     "invalid_sentence",
@@ -262,6 +263,21 @@ def dud_sentence(dud: DudSection | NotExamined | None) -> str:
     return (
         f"One failing answer went wrong at “{dud.token}” ({dud.unit} {dud.position}): before it such an answer works "
         f"out in about {before} of runs, after it in about {after}."
+    )
+
+
+def error_sentence(alpha: float, total: float, rests: str = "") -> str:
+    """How likely the verdict at the top is wrong, and how likely anything else beside it.
+
+    rests: what that supposes, as the end of the sentence.
+
+    >>> error_sentence(0.05, 0.32)
+    'A verdict at the top is wrong with a chance of at most 5 %; that anything here is, ranges too, of at most 32 %.'
+    """
+    one, any_ = percent(min(1.0, alpha), "up"), percent(min(1.0, total), "up")
+    return (
+        f"A verdict at the top is wrong with a chance of at most {one}; that anything here is, ranges too, of at most "
+        f"{any_}{rests}."
     )
 
 

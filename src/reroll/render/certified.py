@@ -27,6 +27,7 @@ from reroll.render.pieces import (
     target_row,
     titled,
 )
+from reroll.words import error_sentence
 
 __all__ = ["explained_text", "show_certified"]
 
@@ -56,8 +57,7 @@ def show_certified(answer: Certified, console: Console) -> None:
         lines += titled("Case by case, each line by itself", _cases(answer.cases, pen), pen)
     lines += runs_lines(answer.outcomes, answer.stopped, pen) + caveat_lines(answer.caveats, pen)
     lines += cost_lines(answer.cost, pen)
-    total = f"The chance that any claim here is wrong is at most {percent(min(1.0, answer.alpha_total), 'up')}."
-    pen.put([*lines, *pen.wrap(pen.text(total, "dim"))])
+    pen.put([*lines, *pen.wrap(pen.text(error_sentence(certify.alpha, answer.alpha_total), "dim"))])
 
 
 def _headline(answer: Certified) -> tuple[str, str]:
