@@ -58,9 +58,8 @@ Question = Literal["luck", "certify"]
 # Where neither a reference nor a target is given, the question is whether it works this often (DESIGN.md section 5).
 TOLERABLE_SUCCESS = 0.95
 SURPRISE_DRAWS = 60  # fresh runs that `surprise` makes, stored ones counted
-FOR_FORKS = (
-    170  # calls that the search for the token may take before the one for the cause; a dearer one comes after it
-)
+# Calls that the search for the token may take before the one for the cause; where it takes more it comes last.
+FOR_FORKS = 170
 NO_REFERENCE = Reference(None, "none")
 # With nothing to compare with, the rate itself is the answer, and two runs are none.
 RUNS_WITHOUT_REFERENCE = 10
