@@ -300,7 +300,11 @@ def main() -> int:
             thread.join(120)
         alive = [name for name, process in (("serve", server.process), ("watch", watch), ("record", recorder),
                                             ("certify", drawing)) if process.poll() is None]  # fmt: skip
-        drawn, calls = recount(other), stats(steady)["calls"]
+        drawing.kill()  # counted while it draws, calls that begin meanwhile would look lost
+        drawing.wait()
+        while stats(steady)["in_flight"]:
+            time.sleep(0.01)
+        calls, drawn = stats(steady)["calls"], recount(other)
         with Store.open(folder / ".reroll" / "store.sqlite") as store:
             received = store.received().stored
             jobs = [job.state for job in store.jobs(limit=10_000)]
