@@ -246,6 +246,7 @@ def test_words_that_must_stay_are_held_against_a_look_alike_before_the_last_call
         cases=[
             {"id": "reported", "input": {"request": "Lunch with Ana next Friday."}, "checks": right},
             {"id": "like", "set": "lookalike", "of": "reported", "input": {"request": "Lunch with Ana on Friday."}},
+            {"id": "far", "set": "lookalike", "of": "reported", "input": {"request": "Dinner with Ana on Friday."}},
             {"id": "usual", "set": "control", "input": {"request": "Coffee with Ben."}, "checks": right},
         ],
         cues=[Cue(frozenset({"user.1"}), lambda body, around: any("next" in text for text in texts(body)))],
@@ -255,7 +256,8 @@ def test_words_that_must_stay_are_held_against_a_look_alike_before_the_last_call
         passing=['{"done": "yes"}'],
         failing=['{"done": "no"}'],
     )
-    planted.cases[1]["checks"] = right
+    for other in planted.cases[1:3]:
+        other["checks"] = right
     server.play(planted, seed)
     folder = write_project(planted, tmp_path / "lunches", server.url)
     found = cause(folder, capsys, "--budget", "150")

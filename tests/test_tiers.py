@@ -131,7 +131,8 @@ def test_tokens_that_are_asked_for_where_none_can_be_run_again_are_refused_in_a_
     assert "without --by tokens the best remaining method is used" in said
     at = ("--forks", "--no-cause", "--no-fixes", "--project", black_box, "--quiet", "--json")
     told = reroll(capsys, "investigate", "--case", "meet", *at).json["dud"]["not_examined"]
-    assert "looks at the words that go with failure" in told
+    assert "`reroll forks" in told
+    assert "uses the best remaining method" in told
     assert "--by tokens" not in told
     said = reroll(capsys, "forks", sample, "--by", "turns", "--project", black_box, "--yes").complaint
     assert "it has no earlier turn of the assistant" in said

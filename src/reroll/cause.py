@@ -263,6 +263,8 @@ def _called(one: NamedFactor) -> str:
     >>> nothing = Est(None, None, None, 0)
     >>> _called(NamedFactor("user.1", "user", "half seven", nothing))
     'the words “half seven” (user.1)'
+    >>> _called(NamedFactor("user.1", "user", "next", nothing))
+    'the word “next” (user.1)'
     >>> _called(NamedFactor("params.stop", "decoding", 'stop = "."', nothing))
     'the setting stop = "."'
     """
@@ -270,9 +272,10 @@ def _called(one: NamedFactor) -> str:
     root, _, rest = one.id.partition(".")
     if rest == "order" or rest.endswith("wording") or (not rest and root != "model"):
         return f"{one.words} ({one.id})"
+    words = "the word" if len(one.words.split()) == 1 else "the words"
     said = {
-        "user": f"the words {quoted} ({one.id})",
-        "input": f"the words {quoted} ({one.id})",
+        "user": f"{words} {quoted} ({one.id})",
+        "input": f"{words} {quoted} ({one.id})",
         "system": f"the instruction {quoted} ({one.id})",
         "documents": f"the document {quoted} ({one.id})",
         "examples": f"the example {quoted} ({one.id})",

@@ -58,7 +58,7 @@ async def where_it_went_wrong(
         found = await ask_forks(session, case, failing, failing.seq, told, by="tokens")
     except (ModelError, NotCompleted, UsageError) as problem:
         why = str(problem).removesuffix(WITHOUT)
-        other = f"; `reroll forks {failing.id}` looks at the words that go with failure" if why != str(problem) else ""
+        other = f"; `reroll forks {failing.id}` uses the best remaining method" if why != str(problem) else ""
         return NotExamined(f"{why}{other}", NOTHING)
     return _section(found, session.options.alpha) if isinstance(found, Forked) else offer
 

@@ -28,7 +28,8 @@ LOOKED_FOR = 5000  # samples of a case that passing ones are looked for in
 @dataclass(frozen=True, slots=True)
 class Grouped:
     """The groups of what did not pass, the largest first. case: None for all cases; cases: how many had samples; mixed:
-    whether these are of several variants, so that shares say nothing of how often anything fails."""
+    whether these are of several variants, or one case's of several requests, so that shares say nothing of how often
+    anything fails."""
 
     case: str | None
     cases: int
@@ -57,7 +58,8 @@ def grouped_samples(
             case = cases.get(id)
             if case is None or not (case.checks or case_id is not None):
                 continue
-            counted += _take_case(grouping, _Judge(checker, store, project, case), store, id, variant)
+            judge = _Judge(checker, store, project, case)
+            counted += _take_case(grouping, judge, store, id, variant, alone=case_id is not None)
     seen = grouping.evidence
     if not seen.n:
         raise UsageError("no sample of a case with checks is stored; `reroll rerun CASE` makes some", slug="no-samples")
@@ -84,8 +86,8 @@ class _Judge:
                 yield one, tuple(self.judge(one.sample))
 
 
-def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str, variant: str | None) -> bool:
-    """Whether the case has any sample; they are taken in, in the order of storing."""
+def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str, variant: str | None, *, alone: bool) -> bool:
+    """Whether the case has any sample; they are taken in, in the order of storing. alone: no other case is."""
     paths: dict[str, Paths] = {}  # by request: those of another wording or variant are other paths
     any_request, looked = Paths(), 0
     for page in _pages(store, id, variant):
@@ -104,7 +106,8 @@ def _take_case(grouping: Grouping, judge: _Judge, store: Store, id: str, variant
         for bare, outcomes in judged:
             one = whole.get(bare.seq, bare)
             said = () if one.sample.completion is not None or one.sample.error else _conversation(store, one)
-            observed = Observed(one.id, id, one.sample, outcomes, one.variant, said)
+            request = one.request_id if alone and one.source == "draw" else ""
+            observed = Observed(one.id, id, one.sample, outcomes, one.variant, said, request)
             grouping.add(observed, paths.get(one.request_id, any_request))
     return looked > 0
 

@@ -71,7 +71,7 @@ class Group:
     """Samples with the same facts. name: in plain words; reason: as the example's check said it.
 
     share:    of all settled samples, with its interval (true at every look if samples are alike, but for alpha); None
-              and None where samples of several variants came: their mixture is of nothing that has a rate;
+              and None where samples of several variants or requests came: their mixture is of nothing that has a rate;
     of_bad:   of those that did not pass.
     distinct: how many different texts; exact: whether that is counted, or estimated as there are many.
     cases, variants: how many of it in each, the most first. passes_so: passing samples that ended the same way and
@@ -172,7 +172,8 @@ def _part(reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One settled sample with what its checks say. conversation: the messages, where they are all that was recorded."""
+    """One settled sample with what its checks say. conversation: the messages, where they are all that was recorded;
+    request: what was sent, where samples of another request are another matter."""
 
     id: str
     case: str
@@ -180,6 +181,7 @@ class Observed:
     outcomes: tuple[Outcome, ...]
     variant: str = "baseline"
     conversation: Messages = ()
+    request: str = ""
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------
@@ -283,15 +285,15 @@ class Grouping:
         self._counts = [0, 0, 0]
         self._heaps: dict[Facts, dict[Leaving | None, _Heap]] = {}
         self._passed: Counter[str] = Counter()  # by the way they ended
-        self._variants: set[str] = set()  # that came, two at most
+        self._kinds: set[tuple[str, str]] = set()  # variants and requests that came, two at most
 
     def add(self, of: Observed, paths: Paths | None = None) -> None:
         """One settled sample. paths: those of passing answers to the same request."""
         sample, outcomes = of.sample, of.outcomes
         facts = facts_of(sample, outcomes, of.conversation)
         self._counts[0] += 1
-        if len(self._variants) < 2:
-            self._variants.add(of.variant)
+        if len(self._kinds) < 2:
+            self._kinds.add((of.variant, of.request))
         if facts is None:
             _tally(self._passed, _way(_ended(sample.completion), _last_tool(sample, of.conversation)), 1)
             return
@@ -316,8 +318,8 @@ class Grouping:
 
     @property
     def mixed(self) -> bool:
-        """Whether samples of several variants came."""
-        return len(self._variants) > 1
+        """Whether samples of several variants or requests came."""
+        return len(self._kinds) > 1
 
     def groups(self, alpha: float = 0.05) -> tuple[Group, ...]:
         """The groups, the largest first."""

@@ -19,13 +19,22 @@ from reroll.session import Session, too_dear
 from reroll.trying import price_of
 from reroll.tryout import candidates_of, sets_of, try_out
 
-__all__ = ["FOR_FIXES", "LEAST", "what_helps"]
+__all__ = ["LEAST", "for_fixes", "what_helps"]
 
 SUGGESTED, EACH = 4, 150  # fixes that are tried at most: one for so many calls of the whole budget, so that a small
 # one is not spread over fixes that all stay undecided
 LEAST = 120  # calls without which no fix is tried beside other questions
-FOR_FIXES = 0.3  # of the budget: what the search for the cause leaves where fixes are asked for
+FOR_FIXES = 0.3  # of the budget, and no less than fixes take: what the search for the cause leaves to them
 NOTHING = Price(None, None)
+
+
+def for_fixes(left: int) -> int:
+    """Calls that the search for the cause leaves where fixes are asked for, of so many that are left.
+
+    >>> [for_fixes(left) for left in (1000, 380, 150, 100)]
+    [300, 120, 120, 100]
+    """
+    return min(max(0, left), max(LEAST, int(FOR_FIXES * left)))
 
 
 async def what_helps(

@@ -191,11 +191,11 @@ class Hunt:
         """The decision with what it rests on, so that it can be replayed, and found again by a later report."""
         why = broken or self.why
         names, seqs, series = self.state.doubt.names, self.screening.seqs, self.series
-        remember_cause(self.session, self.case, section, names, seqs, why, self.key, series, self.allowed)
+        remember_cause(self.session, self.case, section, names, seqs, why, self.key, series, self.allowed or None)
 
     def allow(self) -> int:
-        """Calls that the inquiry into the parts may ask for, stored ones included: what is left, and no fewer than when
-        it found a cause here before, so that it finds the same calls again and makes none."""
+        """Calls that the inquiry into the parts may ask for, stored ones included. `allowed` is the same, or what it
+        was when a cause was found here before: with that it finds the same calls again, and makes none."""
         left, before = max(0, self.left()), allowed_before(self.session, self.case, self.key, self.series)
         self.allowed = left if before is None else before
         return max(left, self.allowed)

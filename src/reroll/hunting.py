@@ -174,29 +174,36 @@ async def _screen_parts(hunt: Hunt) -> tuple[Found, Inquiry]:
     """The inquiry into all parts, and what it found; begun anew where one way of neutral makes it fail by itself."""
     screening, state = hunt.screening, hunt.state
 
-    async def screen(inquiry: Inquiry, bland: bool | None) -> Found:
-        found = await screening.run(inquiry, bland=bland, until=lambda: bool(_first(hunt, inquiry, before)))
+    most, paid = hunt.allow(), hunt.session.spent.samples
+    before, bland = 0, None
+
+    def budget() -> int:
+        # Until it makes a call that is not stored it has what it had when it found a cause, and finds that again.
+        return (most if hunt.session.spent.samples > paid else hunt.allowed) - before - hunt.opposed
+
+    def something_else() -> bool:
+        inquiry.budget = max(inquiry.budget, budget())
+        return bool(_first(hunt, inquiry, before))
+
+    async def screen() -> Found:
+        found = await screening.run(inquiry, bland=bland, until=something_else)
         state.base += screening.as_reported
         screening.as_reported = []
         return found
 
-    most, before = hunt.allow(), 0
-    inquiry = _parts_inquiry(hunt, most)
-    found = await screen(inquiry, None)
-    worse = screening.worse_way
-    bland = None if worse is None else not worse
+    inquiry = _parts_inquiry(hunt, budget())
     state.spent["parts"] = PARTS
-    if worse is not None and not inquiry.done and not hunt.session.stopped:
-        before = inquiry.asked
-        inquiry = _parts_inquiry(hunt, most - before - hunt.opposed)
-        found = await screen(inquiry, bland)
-        state.spent["parts again"] = PARTS
+    found = await screen()
     while screening.finished and not inquiry.done and not hunt.session.stopped:
         opposed = hunt.opposed
-        if (ask_first := _first(hunt, inquiry, before)) and await ask_first():
+        if bland is None and screening.worse_way is not None:
+            bland, before = not screening.worse_way, inquiry.asked
+            inquiry = _parts_inquiry(hunt, budget())
+            state.spent["parts again"] = PARTS
+        elif (ask_first := _first(hunt, inquiry, before)) and await ask_first():
             break
         inquiry.cede(hunt.opposed - opposed)
-        found = await screen(inquiry, bland)
+        found = await screen()
     if found.verdict in ("undecided", "nothing") and state.named is None and screening.finished:
         await _groups(hunt, inquiry, GROUP_LEANS)
     state.stages.insert(0, Stage(hunt.parts, found))
@@ -330,26 +337,24 @@ def _as_before(hunt: Hunt, arms: Arms, most: int) -> None:
 
 
 async def _look_alikes(hunt: Hunt) -> bool:
-    """Whether words of the case carry the failure: requests that the project calls like it, and say it otherwise,
-    fail less often by their own checks."""
-    shown: list[tuple[Factor, Found]] = []
+    """Whether words of the case carry the failure: a request that the project calls like it, and says it otherwise,
+    fails less often by its own checks. The one with the fewest other words comes first, and the first that is shown
+    is enough."""
     for other in sorted(hunt.lookalikes, key=lambda other: len(hunt.differing(other)))[:LOOKALIKES]:
-        hunt.state.spent["own"] = OWN
-        words = hunt.differing(other)
+        words = _in_order(hunt.differing(other), hunt.said(hunt.case))
         factor = Factor("user.1", "user", words, ("lookalike", other.id), (Level("value", other.id),), shared=False)
         opposed = hunt.alike.setdefault(other.id, hunt.opposing(factor, f"like {other.id}", OWN / (LOOKALIKES + 1)))
         if opposed.hopeless:
             continue
         found = await hunt.held_against(opposed, ALIKE)
+        if opposed.pairs:
+            hunt.state.spent["own"] = OWN
         if found is not None:
-            shown.append((factor, found))
-    if shown:
-        factor, found = shown[0]
-        words = " ".join(dict.fromkeys(" ".join(f.words for f, _ in shown).split()))
-        hunt.state.words["user.1"] = _in_order(words, hunt.said(hunt.case))
-        hunt.state.stages.append(Stage((factor,), found, f"held against the case `{factor.place[1]}`"))
-        hunt.why = "fresh pairs of runs show which words carry it"
-    return bool(shown)
+            hunt.state.words["user.1"] = words
+            hunt.state.stages.append(Stage((factor,), found, f"held against the case `{other.id}`"))
+            hunt.why = "fresh pairs of runs show which words carry it"
+            return True
+    return False
 
 
 async def _groups(hunt: Hunt, inquiry: Inquiry, least: float) -> bool:
@@ -378,8 +383,9 @@ async def _groups_again(hunt: Hunt, inquiry: Inquiry) -> None:
 async def _together(hunt: Hunt, opposed: Opposed, most: int | None, gives_up: Sequence[tuple[int, float]]) -> bool:
     """Whether pairs of runs show that these parts carry it together. most: calls (None: all that are left)."""
     group = tuple(opposed.screening.factors)
-    hunt.state.spent[f"together {group[0].id}"] = opposed.share
     found = await hunt.held_against(opposed, most, gives_up)
+    if opposed.pairs:
+        hunt.state.spent[f"together {group[0].id}"] = opposed.share
     if found is not None:
         hunt.state.stages.append(Stage(group, found))
         hunt.why = "fresh pairs of runs, as reported and without it, show what carries it"

@@ -39,7 +39,7 @@ from reroll.errors import NotCompleted
 from reroll.evidence import Evidence
 from reroll.fallen import where_it_went_wrong
 from reroll.foretold import LOOK, Foretold, foretell, worth_reading
-from reroll.helping import FOR_FIXES, what_helps
+from reroll.helping import for_fixes, what_helps
 from reroll.looking import said_by
 from reroll.numbers import counts
 from reroll.outcomes import Outcomes
@@ -135,7 +135,7 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
         broken = str(error)
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
-    leave = int(FOR_FIXES * max(0, session.left)) if asked.fixes else 0
+    leave = for_fixes(session.left) if asked.fixes else 0
 
     async def led_astray(most: int | None) -> DudSection | NotExamined:
         return await where_it_went_wrong(session, asked.case, runs, asked.forks and not broken, asked.told, most)

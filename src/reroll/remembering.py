@@ -34,10 +34,10 @@ def remember_cause(
     why: str,
     key: str,
     series: str,
-    allowed: int,
+    allowed: int | None,
 ) -> None:
     """Keep what was concluded, with the samples that it rests on; `series`: what tells it from one made anew; allowed:
-    calls that it might ask for to find the part."""
+    calls that it might ask for to find the part, if it looked for one."""
     session.store.add_decision(
         rule=CAUSE,
         question="cause",

@@ -31,6 +31,7 @@ __all__ = [
     "error_sentence",
     "gain_words",
     "headline",
+    "headline_alpha",
     "invalid_sentence",
     "luck_sentence",
     "mostly_fail",
@@ -266,19 +267,23 @@ def dud_sentence(dud: DudSection | NotExamined | None) -> str:
     )
 
 
+def headline_alpha(luck: LuckSection | NotExamined, certify: CertifySection | NotExamined) -> float:
+    """The chance that a headline is wrong, at most: that of luck rests on the limit of the usual rate, too."""
+    of_luck = luck.alpha + luck.reference.alpha if isinstance(luck, LuckSection) else 0.0
+    return max(of_luck, certify.alpha if isinstance(certify, CertifySection) else 0.0)
+
+
 def error_sentence(alpha: float, total: float, rests: str = "") -> str:
-    """How likely the verdict at the top is wrong, and how likely anything else beside it.
+    """How likely a headline is wrong, and how likely anything that is said beside it.
 
     rests: what that supposes, as the end of the sentence.
 
     >>> error_sentence(0.05, 0.32)
-    'A verdict at the top is wrong with a chance of at most 5 %; that anything here is, ranges too, of at most 32 %.'
+    'A headline is wrong with a chance of at most 5 %; that anything here is, ranges too, of at most 32 %.'
     """
-    one, any_ = percent(min(1.0, alpha), "up"), percent(min(1.0, total), "up")
-    return (
-        f"A verdict at the top is wrong with a chance of at most {one}; that anything here is, ranges too, of at most "
-        f"{any_}{rests}."
-    )
+    one, every = percent(min(1.0, alpha), "up"), percent(min(1.0, total), "up")
+    first = f"A headline is wrong with a chance of at most {one}"
+    return f"{first}; that anything here is, ranges too, of at most {every}{rests}."
 
 
 def invalid_sentence(rate: Rate) -> str:

@@ -46,7 +46,7 @@ from reroll.render.pieces import (
     usage_pieces,
 )
 from reroll.sample import Token, Usage
-from reroll.words import error_sentence, headline, mostly_fail
+from reroll.words import error_sentence, headline, headline_alpha, mostly_fail
 
 __all__ = [
     "answer_lines",
@@ -241,9 +241,8 @@ def answer_lines(answer: Answer, pen: Pen) -> Lines:
     lines += _cause(answer, pen) + _helped(answer, pen) + _dud(answer, pen)
     lines += _not_examined(answer, pen) + caveat_lines(answer.caveats, pen) + cost_lines(answer.cost, pen)
     rests = ", if the server samples from the probabilities that it lists" if answer.reading else ""
-    first = luck if isinstance(luck, LuckSection) else certify
-    alpha = 0.0 if isinstance(first, NotExamined) else first.alpha
-    return lines + pen.wrap(pen.text(error_sentence(alpha, answer.alpha_total, rests), "dim"))
+    total = error_sentence(headline_alpha(luck, certify), answer.alpha_total, rests)
+    return lines + pen.wrap(pen.text(total, "dim"))
 
 
 def _headline(luck: LuckSection | NotExamined, pen: Pen) -> Lines:

@@ -118,7 +118,7 @@ def groups_page(request: Request) -> Response:
     variant = request.query_params.get("variant") or None
     grouped = 0 < count <= MOST_GROUPED
     found = grouped_samples(home.project(), home.store, case.id, variant=variant) if grouped else None
-    return page(request, "groups.html", case=case, found=found, count=count, most=MOST_GROUPED)
+    return page(request, "groups.html", case=case, found=found, count=count, most=MOST_GROUPED, variant=variant)
 
 
 def sample_page(request: Request) -> Response:

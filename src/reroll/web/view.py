@@ -28,7 +28,7 @@ from reroll.store import Store
 from reroll.store_rows_web import Job
 from reroll.watch_words import moment_words
 from reroll.web.access import Refused, Visitor
-from reroll.words import between_points, gain_words, points
+from reroll.words import between_points, gain_words, headline_alpha, points
 
 __all__ = ["WIDE", "Drawn", "environment", "marked", "page", "plain", "prose"]
 
@@ -167,7 +167,9 @@ def environment() -> Environment:
         gained=gained,
         moment=moment_words,
     )
-    made.globals.update(version=__version__, interval=interval_words, bits=bits, figure_file=figure_file)
+    made.globals.update(
+        version=__version__, interval=interval_words, bits=bits, headline_alpha=headline_alpha, figure_file=figure_file
+    )
     return made
 
 
