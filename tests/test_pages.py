@@ -134,7 +134,7 @@ def test_the_answer_says_the_six_sentences_and_shows_the_evidence(visit: Tab) ->
     visit.page.click("text=Lunch with Ana next Friday")
     visit.page.wait_for_selector("#reply")
     said = visit.text("#reply")
-    assert "next Friday" in said
+    assert "the word “next”" in said
     assert "ran this request" in said
     whole = visit.text()
     for question in (
@@ -145,7 +145,7 @@ def test_the_answer_says_the_six_sentences_and_shows_the_evidence(visit: Tab) ->
         "Why does it fail?",
     ):
         assert question in whole
-    assert visit.page.locator("mark.fail", has_text="next Friday").count() >= 1  # the guilty words, in the request
+    assert visit.page.locator("mark.fail", has_text="next").count() >= 1  # the guilty word, in the request
     visit.is_clean()
 
 
