@@ -20,9 +20,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def run_all(names: list[str], *, quick: bool, resume: bool, at_once: int = 1) ->
     total = sum(plan[n].seconds[quick] for n in names)
     print(f"{len(names)} benchmarks, about {total / 60:.0f} minutes of CPU.\n", flush=True)
     failed: list[str] = []
-    for name, reports in _reports(names, quick, at_once):
+    for name, reports in _reports(names, partial(run_one, quick=quick, resume=resume), quick, at_once):
         if None in reports:
             failed.append(name)
             continue
@@ -81,16 +81,18 @@ def run_all(names: list[str], *, quick: bool, resume: bool, at_once: int = 1) ->
     return 1 if failed else 0
 
 
-def _reports(names: Sequence[str], quick: bool, at_once: int) -> Iterator[tuple[str, list[JSON | None]]]:
+def _reports(
+    names: Sequence[str], run: Callable[[str, Sequence[str]], JSON | None], quick: bool, at_once: int
+) -> Iterator[tuple[str, list[JSON | None]]]:
     """Each name with what its runs report, as soon as all are there; who measures time runs alone, at the end."""
     counting = [name for name in names if name in COUNTS] if at_once > 1 else []
     waiting = [name for name in names if name in WAITS] if counting else []
     runs = [(name, told) for name in counting for told in jobs()[name].runs(quick=quick)]
     dear = {name: jobs()[name].seconds[quick] / len(jobs()[name].runs(quick=quick)) for name in counting}
     with ThreadPoolExecutor(max(1, at_once)) as pool, ThreadPoolExecutor(max(1, len(waiting))) as beside:
-        running = {beside.submit(run_one, name, (), quick=quick): name for name in waiting}
+        running = {beside.submit(run, name, ()): name for name in waiting}
         for name, told in sorted(runs, key=lambda run: -dear[run[0]]):
-            running[pool.submit(run_one, name, told, quick=quick)] = name
+            running[pool.submit(run, name, told)] = name
         reports: dict[str, list[JSON | None]] = {name: [] for name in running.values()}
         for one in as_completed(running):
             name = running[one]
@@ -99,7 +101,7 @@ def _reports(names: Sequence[str], quick: bool, at_once: int) -> Iterator[tuple[
                 yield name, reports[name]
     for name in names:
         if name not in (*counting, *waiting):
-            yield name, [run_one(name, told, quick=quick) for told in jobs()[name].runs(quick=quick)]
+            yield name, [run(name, told) for told in jobs()[name].runs(quick=quick)]
 
 
 def _small(names: Sequence[str]) -> None:
@@ -116,23 +118,35 @@ def _small(names: Sequence[str]) -> None:
         write_page()
 
 
-def run_one(name: str, told: Sequence[str], *, quick: bool) -> JSON | None:
-    """What the script reports; None where it gave no rows. A missed bar is a row, not a failure of the run."""
+def run_one(name: str, told: Sequence[str], *, quick: bool, resume: bool) -> JSON | None:
+    """What the script reports; None where it gave no rows. A missed bar is a row, not a failure of the run.
+
+    resume: take what it printed the last time, if that was of this version: of a script that is cut into parts some
+    may have been through.
+    """
+    part = "".join(told) if len(jobs()[name].runs(quick=quick)) > 1 else ""
+    kept = OUT / f"{name}{part}{'.quick' if quick else ''}.md"
+    if resume and kept.exists() and (before := _rows_in(kept.read_text(encoding="utf-8"))).get("commit") == commit():
+        return before
     print(f"# {name} {' '.join(told)}".rstrip() + "\n", flush=True)
     started = time.perf_counter()
     command = [sys.executable, str(HERE / f"{name}.py"), *told]
     as_commands_do = {"OPENBLAS_NUM_THREADS": "1", **os.environ}  # cli.main
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=as_commands_do)
     print(run.stdout)
-    part = "".join(told) if len(jobs()[name].runs(quick=quick)) > 1 else ""
-    (OUT / f"{name}{part}{'.quick' if quick else ''}.md").write_text(run.stdout, encoding="utf-8")
-    try:
-        report = taken(run.stdout)
-    except ValueError:
-        report = {"rows": []}
+    kept.write_text(run.stdout, encoding="utf-8")
+    report = _rows_in(run.stdout)
     took = f"{time.perf_counter() - started:.0f} s, {report.get('cpu_seconds', 0):.0f} s of CPU"
     print(f"({name}: {took})\n", flush=True)
     return report if report["rows"] else None
+
+
+def _rows_in(printed: str) -> JSON:
+    """What a script printed as JSON; no rows where it did not come so far."""
+    try:
+        return taken(printed)
+    except ValueError:
+        return {"rows": []}
 
 
 def _done(quick: bool, now: dict[str, str] | None = None) -> dict[str, str]:
