@@ -33,7 +33,8 @@ def other_models(program: Program) -> list[Program]:
 
 
 def is_wanted(session: Session, wanted: bool | None) -> bool:
-    """Whether the cause is looked for: where nobody said so, if calls cost nothing, since the model runs here."""
+    """Whether the cause is looked for, or fixes are tried: where nobody said so, if calls cost nothing, since the model
+    runs here."""
     return isinstance(bare(session.model), LocalModel) if wanted is None else wanted
 
 

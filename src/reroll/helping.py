@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack
 
 from reroll.answer import CauseSection, NotExamined, Price
 from reroll.case import Case
+from reroll.causing import is_wanted
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.gathering import Wanted, gather
-from reroll.models.local import LocalModel
-from reroll.models.model import bare
 from reroll.numbers import counts
 from reroll.runs import Runs
 from reroll.scorecard import Rules
@@ -69,9 +68,7 @@ async def what_helps(
         f"`reroll try --case {case.id} {these}` tries changes on it, on requests like it and on ordinary ones",
         session.spent.price(accept),
     )
-    if wanted is None:
-        wanted = isinstance(bare(session.model), LocalModel)
-    if not wanted or session.stopped or too_dear(session) or session.spent.out_of_time():
+    if not is_wanted(session, wanted) or session.stopped or too_dear(session) or session.spent.out_of_time():
         return offer
     if session.left < LEAST:
         left = counts("call", max(0, session.left))
