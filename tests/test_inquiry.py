@@ -431,6 +431,40 @@ def test_a_trial_of_an_innocent_factor_is_given_up() -> None:
     assert shown <= 4
 
 
+def test_with_fewer_calls_a_search_names_what_it_names_with_more_after_as_many_pairs() -> None:
+    """With a higher budget the same command looks at the same pairs again: another rule would be another chance."""
+
+    def answered(seed: int, budget: int) -> Found:
+        search, count = inquiry(6, seed, budget, width=2), 0
+        while batch := search.next():
+            for ask in batch:
+                count += 1
+                draw = np.random.default_rng([seed, count if ask.pair is None else 1000 + ask.pair, len(ask.neutral)])
+                search.add(ask, "fail" if draw.random() < carried_by(2, high=0.9)(ask.neutral) else "pass")
+        return search.found()
+
+    few = [(seed, budget, answered(seed, budget)) for seed in range(12) for budget in range(30, 100, 10)]
+    named = [(seed, found) for seed, _, found in few if found.verdict == "systematic"]
+    assert len({seed for seed, _ in named}) == 12
+    for seed, found in named:
+        more = answered(seed, 450)
+        assert (more.verdict, more.calls) == ("systematic", found.calls)
+
+
+def test_a_search_whose_calls_end_in_a_trial_says_how_many_more_would_decide() -> None:
+    weak = carried_by(2, low=0.1, high=0.45)
+    wholes = [(seed, *ends(inquiry(6, seed), weak, seed)) for seed in range(30)]
+    long = [(seed, len(asked)) for seed, found, asked in wholes if found.calls["verify"] >= 24 and asked[-1].pair]
+    assert len(long) >= 10
+    needed = []
+    for seed, calls in long:
+        found, _ = ends(inquiry(6, seed, calls - 8), weak, seed)
+        assert found.verdict == "undecided"
+        assert found.calls_needed is not None
+        needed.append(found.calls_needed)
+    assert 2 <= np.median(needed) <= 24
+
+
 def test_an_invalid_outcome_widens_the_drop_on_both_sides() -> None:
     clean = drop_of([("fail", "pass")] * 10 + [("pass", "pass")] * 10, 0.05)
     dirty = drop_of([("fail", "pass")] * 10 + [("invalid", "pass")] * 5 + [("pass", "invalid")] * 5, 0.05)

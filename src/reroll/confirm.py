@@ -7,6 +7,7 @@ pairs within the blocks (`paired`), so it may be looked at after every block.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -65,8 +66,18 @@ class Trial:
             middle = others if self.screened == "or" else own
         return (frozenset(), *middle, every)
 
-    def settle(self) -> None:
-        """Judge all complete blocks, in order; sets `state`, and once shown `named` and `logic`."""
+    @property
+    def shortest(self) -> int:
+        """The fewest blocks after which the set can be shown."""
+        need = _threshold(self.alpha, self.blocks)
+        return next(n for n in itertools.count(1) if better_log_e(n, 0) >= need)
+
+    def settle(self, *, spent: bool = False) -> None:
+        """Judge all complete blocks, in order; sets `state`, and once shown `named` and `logic`.
+
+        spent: no call is left for another block. What is shown by then is said; what is not stays open, and another
+        time may go on from there.
+        """
         if self.state != "open":
             return
         every = frozenset(self.members)
@@ -87,10 +98,10 @@ class Trial:
         if not shown and (self._hopeless(every) or n >= self.blocks):
             self.state = "refuted" if self._hopeless(every) else "unclear"
         elif shown:
-            self._members(n)
+            self._members(n, over=spent or n >= self.blocks)
 
-    def _members(self, n: int) -> None:
-        """Which members matter, once all of them together are shown to."""
+    def _members(self, n: int, *, over: bool) -> None:
+        """Which members matter, once all of them together are shown to. over: no block follows."""
         # A set that matters has a member that does, so of k at most k - 1 can be superfluous,
         # and where none matters the test of all of them stands in the way: alpha is not split further.
         need = math.log((len(self.members) - 1) / self.alpha)
@@ -106,7 +117,6 @@ class Trial:
             if i in matter and own and max(own) >= need + math.log(2) and self._cures(frozenset([i])):
                 alone.append(i)
         (logic, kept), sure = self._logic()
-        over = n >= self.blocks
         told = sure >= _LOGIC_SURE
         if len(matter) == len(self.members) and len(kept) == len(matter) and (told or over or n >= all_at + _PATIENT):
             self.state, self.named, self.logic = "shown", self.members, logic
@@ -117,7 +127,7 @@ class Trial:
         elif over and alone:
             best = min(alone, key=lambda i: self._rate(frozenset([i])))
             self.state, self.named, self.logic = "shown", (best,), "one"
-        elif over:
+        elif n >= self.blocks:
             self.state = "unclear"
 
     def _logic(self) -> tuple[tuple[Logic, tuple[int, ...]], float]:
@@ -178,11 +188,13 @@ class Trial:
         return bool(flat - half > _HOPELESS)
 
     def blocks_needed(self) -> int | None:
-        """About how many blocks a new trial takes if the whole set goes on doing what it did; None: no end in sight."""
+        """About how many more blocks this trial takes if the whole set goes on doing what it did, or a new one where it
+        is over; None: no end in sight."""
         path = self._path(frozenset(), frozenset(self.members))
         if not path or path[-1] <= 0:
             return None
-        return math.ceil(len(path) * -math.log(self.alpha) / path[-1])
+        in_all = math.ceil(len(path) * -math.log(self.alpha) / path[-1])
+        return max(1, in_all - len(path)) if self.state == "open" else in_all
 
     def leaves_failures(self) -> bool:
         """Whether what is named leaves a good part of the failures behind."""

@@ -38,8 +38,10 @@ _BROKEN = 0.2  # without a map: chance to survive below which a factor is said t
 _DOUBTFUL = 0.8  # chance to survive below which a factor is left out where many are made neutral together
 _SCREEN_MOST = 300  # calls with screening designs
 _MAP_MOST = 30
-_BLOCKS = (112, 80, 64, 48, 32, 24, 16, 12, 8)  # most blocks of one trial: the largest that the budget holds
+# Most blocks of one trial, the same for every budget: with a higher one the same blocks are looked at again.
+_BLOCKS = 112
 _SEVERAL = 64  # the same, of a set of several: what more of them would tell, pairs of runs without all of a kind do
+_LEAST_BLOCKS = 8  # without calls for so many, and for as many as could show anything, no trial is begun
 _UNDOUBTED = 0.7  # posterior chance of nothing with what neutral factors break left open
 _SWEEP = 8  # calls with everything neutral at once, before it is said that nothing carries the failure
 _CURED = 3.0  # nats by which they must look cured
@@ -382,8 +384,10 @@ class Inquiry:
             self._found(self._held)
 
     def _may_try(self, members: tuple[int, ...]) -> bool:
-        cells = 2 if len(members) == 1 else len(members) + 2
-        return len(self._trials) < len(_SHARES) and self.left >= cells * _BLOCKS[-1]
+        if len(self._trials) == len(_SHARES):
+            return False
+        trial = self._trial(members, "one")
+        return self.left >= len(trial.cells) * max(_LEAST_BLOCKS, trial.shortest)
 
     def _found(self, trial: Trial) -> None:
         self._held = trial
@@ -393,11 +397,12 @@ class Inquiry:
         return tuple(self._free[j] for j in members)
 
     def _try(self, members: tuple[int, ...], logic: str) -> None:
-        share = self.alpha * _SHARES[len(self._trials)]
-        cells = 2 if len(members) == 1 else len(members) + 2
-        blocks = next(b for b in _BLOCKS if b * cells <= self.left and (cells == 2 or b <= _SEVERAL))
-        self._trials.append(Trial(members, _LOGICS[logic], share, blocks))
+        self._trials.append(self._trial(members, logic))
         self._phase = "verify"
+
+    def _trial(self, members: tuple[int, ...], logic: str) -> Trial:
+        share = self.alpha * _SHARES[len(self._trials)]
+        return Trial(members, _LOGICS[logic], share, _BLOCKS if len(members) == 1 else _SEVERAL)
 
     def _after_verify(self) -> None:
         trial = self._trials[-1]
@@ -420,6 +425,11 @@ class Inquiry:
 
     def _finish_spent(self) -> None:
         screen = self._screen
+        if self._trials:
+            self._trials[-1].settle(spent=True)
+            if self._trials[-1].state == "shown":
+                self._found(self._trials[-1])
+                return
         if self._held is not None:
             self._found(self._held)
             return
@@ -479,12 +489,12 @@ class Inquiry:
         if self._screen is None or not self._screened:
             return _USUAL
         last = self._trials[-1] if self._trials else None
-        if last is not None and last.state == "unclear" and (more := last.blocks_needed()) is not None:
+        if last is not None and last.state in ("open", "unclear") and (more := last.blocks_needed()) is not None:
             return more * len(last.cells)
         gained, missing = self._screen.progress(_LIKELY)
         if gained <= 0:
             return 2 * self._screened
-        trial = 4 * _BLOCKS[-1]
+        trial = 4 * _LEAST_BLOCKS
         return min(4 * self._screened, round(self._screened * max(0.0, missing) / gained)) + trial
 
 
