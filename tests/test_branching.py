@@ -216,3 +216,43 @@ def test_what_a_run_does_not_tell_of_its_tokens_is_asked_for(tmp_path: Path) -> 
         )
 
     with_branches(tmp_path, work)
+
+
+def test_draws_of_one_sample_s_search_are_found_again_in_their_order_and_no_others(tmp_path: Path) -> None:
+    async def first(b: Branches) -> list[str]:
+        await b.draw([Wanted(())])
+        assert b.search_again("s_one") == []
+        return [x.id for x in came(await b.draw([Wanted(()), Wanted(()), Wanted(())]))]
+
+    drawn = with_branches(tmp_path, first)
+
+    async def again(b: Branches) -> None:
+        assert sorted(x.id for x in b.search_again("s_one")) == sorted(drawn)
+        two = came(await b.draw([Wanted(()), Wanted(())]))
+        assert [x.id for x in two] == drawn[:2]
+        assert all(x.tokens for x in two)
+        last, new = came(await b.draw([Wanted(()), Wanted(())]))
+        assert last.id == drawn[2]
+        assert new.id not in {x.id for x in b.known()[:4]}
+        assert (b.calls, b.session.spent.calls, b.session.spent.reused) == (1, 1, 3)
+
+    with_branches(tmp_path, again)
+
+    async def other(b: Branches) -> None:
+        assert b.search_again("s_other") == []
+        (mine,) = came(await b.draw([Wanted(())]))
+        assert mine.id not in drawn
+
+    with_branches(tmp_path, other)
+
+
+def test_a_search_does_not_count_draws_that_were_there_before_its_check_was_written(tmp_path: Path) -> None:
+    async def work(b: Branches) -> int:
+        found = len(b.search_again("s_one"))
+        await b.draw([Wanted(())])
+        return found + b.session.spent.reused
+
+    assert [with_branches(tmp_path, work) for _ in range(2)] == [0, 2]
+    cases = tmp_path / "cases.yaml"
+    cases.write_text(cases.read_text().replace("2026-11-27", "2026-11-26"))
+    assert with_branches(tmp_path, work) == 0

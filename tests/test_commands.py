@@ -488,6 +488,18 @@ def test_without_a_word_the_commands_are_listed(capsys: Any) -> None:
 # -- how it ends -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [("rerun --case x", "rerun CASE"), ("forks --sample s_1", "forks SAMPLE"), ("certify --case x", "certify CASES")],
+)
+def test_what_stands_alone_is_not_taken_for_a_mistyped_option(capsys: Any, words: str, needed: str) -> None:
+    command, option, _ = words.split()
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert f"`reroll {command}` has no `{option}`; {needed.split()[1]} needs none before it: `reroll {needed}`." in said
+    assert "Did you mean" not in said
+
+
 def test_what_nobody_foresaw_is_one_line_and_no_verdict(capsys: Any, monkeypatch: Any) -> None:
     def crash(*_: object) -> int:
         raise KeyError("nobody\nthought of this")

@@ -111,6 +111,51 @@ def test_forks_name_the_token_that_decides_what_half_seven_means(home: Path, cap
     assert "".join(t["text"] for t in found["tokens"]).startswith('{"date"')
 
 
+def test_the_same_search_again_ends_where_it_ended_and_calls_nothing(home: Path, capsys: Capsys) -> None:
+    sample = failing(home, capsys, "half-seven")
+    _, found = run(home, capsys, "forks", sample, "--seed", "3")
+    # What came since does not turn it.
+    run(home, capsys, "forks", failing(home, capsys, "next-friday"))
+    run(home, capsys, "futures", "half-seven")
+    _, again = run(home, capsys, "forks", sample, "--seed", "3")
+    assert again["cost"]["calls"] == 0
+    assert again["cost"]["reused"] >= again["rollouts"] > 0
+    assert {**again, "cost": 0} == {**found, "cost": 0}
+
+
+def test_a_search_that_was_stopped_goes_on_from_its_own_draws(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    sample = failing(tmp_path, capsys, "half-seven")
+    code, cut = run(tmp_path, capsys, "forks", sample, "--seed", "3", "--budget", "40")
+    assert (code, cut["finished"]) == (4, False)
+    code, found = run(tmp_path, capsys, "forks", sample, "--seed", "3")
+    assert (code, found["verdict"], found["token"]) == (0, "dud", "18")
+    assert found["cost"]["reused"] >= cut["rollouts"] > 0
+    assert found["cost"]["calls"] == found["rollouts"] - found["cost"]["reused"]
+
+
+def test_a_budget_that_does_not_hold_the_scoring_of_an_answer_is_not_overrun(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    sample = failing(tmp_path, capsys, "half-seven")
+    assert main(["forks", sample, "--project", str(tmp_path), "--budget", "20"]) == 2
+    assert "by 22 calls, and the budget has 20 left; give --budget 22 or more" in capsys.readouterr().err
+    with Store.open(tmp_path / ".reroll" / "store.sqlite") as store:
+        assert store.samples(source="continued") == []
+
+
+def test_forks_of_a_case_look_at_a_run_that_failed_as_most_did(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    assert main(["forks", "half-seven", "--project", str(tmp_path)]) == 2
+    assert "`half-seven`: no run of it is stored; `reroll rerun half-seven` makes some" in capsys.readouterr().err
+    failing(tmp_path, capsys, "half-seven")
+    _, found = run(tmp_path, capsys, "forks", "half-seven")
+    assert found["case"] == "half-seven"
+    assert (found["verdict"], found["token"]) == ("dud", "18")
+    _, fresh = run(tmp_path, capsys, "forks", "half-seven", "--fresh")
+    assert (fresh["sample"], fresh["reused"]) == (found["sample"], 0)
+    assert fresh["cost"]["calls"] >= fresh["rollouts"] > 0
+
+
 def test_forks_refuse_what_did_not_fail(home: Path, capsys: Capsys) -> None:
     failing(home, capsys, "half-seven")
     _, listed = run(home, capsys, "samples", "half-seven")

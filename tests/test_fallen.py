@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reroll.answer import Price
 from reroll.init import init_project
 from reroll.models.local import bundled_file
 from tests.background import in_background, in_turn, reroll, write_project
@@ -43,6 +44,30 @@ def test_the_token_is_found_that_most_failing_answers_went_wrong_at(home: Path, 
     said = next(sample for sample in found["samples"] if sample["outcome"] == "fail")
     shown = reroll(capsys, "show", dud["sample"], "--project", home, "--json").json
     assert said["text"] in str(shown)
+
+
+def test_a_search_that_its_calls_cut_short_goes_on_with_what_the_search_for_the_cause_leaves(
+    tmp_path: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it takes many more calls than expected: its answer has 22 tokens to ask for, and 18 runs say nothing."""
+    monkeypatch.setattr("reroll.investigation.FOR_FORKS", 40)
+    monkeypatch.setattr("reroll.fallen._price", lambda session, failing: Price(40, 0))
+    init_project(tmp_path)
+    ran = investigate(capsys, tmp_path, "next-friday", "--budget", "600")
+    dud, cost = ran.json["dud"], ran.json["cost"]
+    assert (dud["verdict"], dud["token"]) == ("dud", "20")
+    assert dud["calls"] > 18
+    assert cost["calls"] + cost["control_calls"] <= 600
+    assert ran.err.count("a search takes about") == 1
+
+
+def test_the_same_command_again_finds_the_token_at_no_call(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    found, again = (investigate(capsys, tmp_path, "next-friday", "--no-cause", "--no-fixes").json for _ in range(2))
+    assert found["dud"]["verdict"] == "dud"
+    assert again["dud"] == found["dud"]
+    assert again["cost"]["calls"] == 0
+    assert again["cost"]["reused"] >= found["dud"]["calls"] > 0
 
 
 def test_it_is_left_out_where_nobody_wants_it_and_says_what_it_would_take(home: Path, capsys: Capsys) -> None:

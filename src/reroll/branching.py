@@ -7,24 +7,25 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from reroll.answer import ProgressEvent
 from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.engine import DEAD_AFTER, run_draws
-from reroll.errors import ModelError, NotCompleted
+from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer, scored_as
 from reroll.models.model import Capabilities, Draw, Model
+from reroll.numbers import counts
 from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
-__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "continued", "settle", "still_alive"]
+__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "continued", "is_of", "settle", "still_alive"]
 
 SOURCE: Literal["continued"] = "continued"
-PLACE = re.compile(r"after (\d+) (greedily |)of (.+)")
+PLACE = re.compile(r"after (\d+) (greedily |)of (\S+)(?: for (\S+))?")
 REFUSALS = ("http 400", "http 404", "http 405", "http 422")  # the same call would be turned down again
 FEW_REFUSED = 2
 INSTEAD = "; `rerun` and `certify` sample instead"
@@ -40,13 +41,18 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One completion that was gone on with from its first `prefix` tokens. `id` is that of the stored sample."""
+    """One completion that was gone on with from its first `prefix` tokens.
+
+    id and seq: of the stored sample; search: of which sample's search it was a draw, if of any.
+    """
 
     id: str
     prefix: int
     greedy: bool
     sample: Sample
     outcome: Outcome
+    seq: int = 0
+    search: str = ""
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -64,6 +70,8 @@ class Branches:
 
     purpose: whose branches these are, where they must not be mixed with those of other questions: a question that
     chose its place by what was drawn there before must not count that again.
+
+    After `search_again` those of one sample's search are found again, call by call, before any is drawn.
     """
 
     def __init__(self, session: Session, case: Case, continuer: Continuer, purpose: str = "") -> None:
@@ -74,6 +82,14 @@ class Branches:
         self._doing = "reading the model's own probabilities"
         self._program_id = session.project.program.id
         self._known: list[Branch] | None = None
+        self._search = ""
+        self._again: dict[Wanted, list[Branch]] = {}  # of calls asked for so far, those found that are not used yet
+
+    def search_again(self, sample: str) -> list[Branch]:
+        """Draw for the search of this sample from now on; what its search drew before, in the order of storing."""
+        self._search = sample
+        older = self._before_checks(source=SOURCE)
+        return [branch for branch in self.known() if branch.search == sample and branch.seq > older]
 
     def tell(self, doing: str = "") -> None:
         """Show what this command has spent by now, whatever it was for; `doing`: what the next calls are for.
@@ -118,21 +134,31 @@ class Branches:
         placed = [(one, PLACE.fullmatch(one.series)) for one in found]
         mine = [(one, place) for one, place in placed if place is not None and place[3] == self.place.request_id]
         said = outcomes_of(self.session, self.place, {one.id: one.sample for one, _ in mine})
-        return [Branch(one.id, int(place[1]), bool(place[2]), one.sample, overall(said[one.id])) for one, place in mine]
+        return [
+            Branch(one.id, int(place[1]), bool(place[2]), one.sample, overall(said[one.id]), one.seq, place[4] or "")
+            for one, place in mine
+        ]
 
     def drawn(self, one: Wanted) -> list[Branch]:
-        """What was drawn of this very call before, for the same purpose, in the order of storing, judged.
+        """What was drawn of this very call before, for the same purpose, in the order of drawing, judged.
 
         Not what was there before these checks were known: a check that was written after looking would fit it.
         """
-        session = self.session
+        session, series = self.session, self._series(one)
         request_id = self.continuer.request_after(one.prefix, greedy=one.greedy).id(session.model.identity)
-        known = session.store.first_used(checks_of(session, self.place), self.place.request_id)
-        older = session.store.last_before(known, request_id=request_id, series=self._series(one), source=SOURCE)
-        stored = session.store.samples(request_id=request_id, series=self._series(one), source=SOURCE)
-        found = [each for each in stored if each.seq > older]
+        older = self._before_checks(request_id=request_id, series=series, source=SOURCE)
+        stored = session.store.samples(request_id=request_id, series=series, source=SOURCE, payload=True)
+        found = sorted((each for each in stored if each.seq > older), key=lambda each: each.idx)
         said = outcomes_of(session, self.place, {each.id: each.sample for each in found})
-        return [Branch(each.id, len(one.prefix), one.greedy, each.sample, overall(said[each.id])) for each in found]
+        return [
+            Branch(each.id, len(one.prefix), one.greedy, each.sample, overall(said[each.id]), each.seq, self._search)
+            for each in found
+        ]
+
+    def _before_checks(self, **of: Any) -> int:
+        """The `seq` of the last of these samples that was there before the checks as they are now were known."""
+        known = self.session.store.first_used(checks_of(self.session, self.place), self.place.request_id)
+        return self.session.store.last_before(known, **of)
 
     def scored(self, tokens: Sequence[Token], first: int = 0) -> tuple[Token, ...] | None:
         """The tokens with their probabilities for this request, from `first` on, if they are stored."""
@@ -174,12 +200,19 @@ class Branches:
 
         Of a text that begins as one that was scored before only the rest is asked for. first: those before this place
         need none; runs: the tokens of completions of this very request, at its own temperature, which tell as much.
-        Raises: ModelError where the server cannot score them.
+        Raises: ModelError where the server cannot score them; UsageError where the budget does not hold its calls.
         """
         session, series = self.session, self._scores(first)
         if (have := self.scored(tokens, first)) is not None:
             return have
         begun = self._begun(tokens, runs)
+        if (calls := self._calls_of(len(tokens) - max(first, len(begun)))) > session.left:
+            raise UsageError(
+                f"this server says how likely the answer's {counts('token', len(tokens))} were by "
+                f"{counts('call', calls)}, and the budget has {max(0, session.left):,} left; give --budget "
+                f"{session.spent.samples + calls:,} or more",
+                slug="budget",
+            )
         scored = await self.continuer.score(
             (*begun, *tokens[len(begun) :]),
             first=max(first, len(begun)),
@@ -197,6 +230,23 @@ class Branches:
 
         Raises: ModelError, NotCompleted when the server brings nothing back any more.
         """
+        out = self._found_again(wanted)
+        lacking = [k for k, branch in enumerate(out) if branch is None]
+        for k, branch in zip(lacking, await self._draw_new([wanted[k] for k in lacking]), strict=True):
+            out[k] = branch
+        return out
+
+    def _found_again(self, wanted: Sequence[Wanted]) -> list[Branch | None]:
+        """For each the next one that an earlier run of the same search drew of this very call; None: there is none."""
+        if not self._search:
+            return [None] * len(wanted)
+        for one in set(wanted) - set(self._again):
+            self._again[one] = self.drawn(one)
+        out = [self._again[one].pop(0) if self._again[one] else None for one in wanted]
+        self.session.spent.reused += sum(branch is not None for branch in out)
+        return out
+
+    async def _draw_new(self, wanted: Sequence[Wanted]) -> list[Branch | None]:
         session = self.session
         out: list[Branch | None] = [None] * len(wanted)
         wanted = wanted[: max(0, session.left)]
@@ -251,11 +301,28 @@ class Branches:
             places.append(place)
         return draws, places
 
+    def _calls_of(self, tokens: int) -> int:
+        """Calls that scoring so many tokens takes."""
+        return min(1, tokens) if self.continuer.scores_prompts else tokens
+
+    def scoring(self, tokens: Sequence[Token], first: int = 0) -> int:
+        """Calls that `score` will take for these tokens at most; 0 where they are stored."""
+        if self.scored(tokens, first) is not None:
+            return 0
+        return self._calls_of(len(tokens) - max(first, len(self._begun(tokens, ()))))
+
     def _scores(self, first: int) -> str:
         return f"scored {f'from {first} ' if first else ''}of {self.place.request_id}"
 
     def _series(self, one: Wanted) -> str:
-        return f"{self.purpose}after {len(one.prefix)} {'greedily ' if one.greedy else ''}of {self.place.request_id}"
+        whose = f" for {self._search}" if self._search else ""
+        greedily = "greedily " if one.greedy else ""
+        return f"{self.purpose}after {len(one.prefix)} {greedily}of {self.place.request_id}{whose}"
+
+
+def is_of(series: str, request_id: str) -> bool:
+    """Whether what is stored under this series goes on from a beginning of that request's completion."""
+    return re.search(rf"of {re.escape(request_id)}(?: for \S+)?$", series) is not None
 
 
 def continued(session: Session, case: Case, sample: Sample, request_id: str, series: str, index: int) -> NewSample:

@@ -87,7 +87,7 @@ def forks(
     Parameters
     ----------
     sample
-        A stored failing sample's id, or its beginning.
+        A stored failing sample's id, or its beginning; or a case: then one of its runs that failed as most did.
     by
         Look at tokens, at turns of a conversation, or at words over whole runs (default: the first that can be done).
     draws

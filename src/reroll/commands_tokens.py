@@ -11,6 +11,7 @@ from reroll.arguments import Common, Pictures, Spending
 from reroll.associated import Associated
 from reroll.association import LAST_LOOK
 from reroll.errors import UsageError
+from reroll.fallen import failed_as_most
 from reroll.foreseen import Foreseen, ask_futures
 from reroll.forked import By, Forked, ask_forks
 from reroll.measuring import with_sessions
@@ -39,12 +40,14 @@ def forks(sample: str, by: By | None, draws: int, common: Common, spending: Spen
         raise UsageError(f"--draws is a number of runs from 1 to {LAST_LOOK:,}, got {draws}", slug="futures")
     can_be_drawn(pictures)
     project = project_of(common)
-    with store_of(common, project, create=False) as store:
-        stored = store.sample(sample)
-        case = project.case(stored.case_id)
-        seed = spending.seed if spending.seed is not None else stored.seq
+    known = project.has(sample)
+    with store_of(common, project, create=known) as store:
+        named = None if known else store.sample(sample)
+        case = project.case(sample if named is None else named.case_id)
 
         async def work(sessions: Sequence[Session]) -> Forked | Associated:
+            stored = named or failed_as_most(sessions[0], case)
+            seed = spending.seed if spending.seed is not None else stored.seq
             return await ask_forks(sessions[0], case, stored, seed, say, by, draws)
 
         found = with_sessions([project], store, spending, (case,), (case,), work)

@@ -7,7 +7,7 @@ import errno
 import sys
 import traceback
 
-from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
+from cyclopts import CycloptsError, MissingArgumentError, UnknownOptionError, UnusedCliTokensError
 
 from reroll.errors import RerollError
 
@@ -65,7 +65,16 @@ def _usage(error: CycloptsError, command: str) -> str:
         return f"{name} needs a value after it." if error.keyword is not None else f"`{command}` needs {name}."
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"`{command}` takes no `{' '.join(error.unused_tokens)}`."
+    if isinstance(error, UnknownOptionError) and (word := _as_a_word(error)):
+        option = error.token.keyword or error.token.value
+        return f"`{command}` has no `{option}`; {word} needs none before it: `{command} {word}`."
     return words
+
+
+def _as_a_word(error: UnknownOptionError) -> str:
+    """What this command takes under the name of the option that it does not have; empty: nothing."""
+    said = (error.token.keyword or error.token.value).split("=", 1)[0].lstrip("-").upper()
+    return next((a.name for a in error.argument_collection if a.name.upper() in (said, f"{said}S")), "")
 
 
 def _one_line(text: str) -> str:

@@ -19,9 +19,19 @@ from reroll.runs import Runs
 from reroll.session import Session, too_dear
 from reroll.store import StoredSample
 
-__all__ = ["where_it_went_wrong"]
+__all__ = ["failed_as_most", "where_it_went_wrong"]
 
 NOTHING = Price(None, None)
+
+
+def failed_as_most(session: Session, case: Case) -> StoredSample:
+    """The first of this case's runs that failed as most did. Raises: UsageError where none did."""
+    runs = session.like(fresh=False).runs(case)
+    which = commonest_failure(runs.said, runs.words())
+    if which is None:
+        why = "none of its runs failed" if len(runs) else "no run of it is stored"
+        raise UsageError(f"`{case.id}`: {why}; `reroll rerun {case.id}` makes some", slug="no-failure")
+    return runs[which].stored
 
 
 async def where_it_went_wrong(
@@ -31,11 +41,14 @@ async def where_it_went_wrong(
     wanted: bool | None,
     told: Callable[[str], None],
     most: int | None = None,
+    *,
+    begun: bool = False,
 ) -> DudSection | NotExamined:
     """The token at which a run went wrong that failed as most did, or why nobody looked, and what it would take.
 
     Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand;
-            most: calls of the budget that it may take; None: all that are left.
+            most: calls of the budget that it may take; None: all that are left; begun: this command searched already
+            and goes on with fewer calls than a whole search takes.
     """
     which = commonest_failure(runs.said, runs.words())
     if which is None:
@@ -51,11 +64,12 @@ async def where_it_went_wrong(
     if most is not None:
         budget = min(session.options.budget, session.spent.samples + most)
         session = session.like(options=replace(session.options, budget=budget))
-    if offer.price.calls is not None and session.left < offer.price.calls:
+    if not begun and offer.price.calls is not None and session.left < offer.price.calls:
         left = counts("call", max(0, session.left))
         return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)
     try:
-        found = await ask_forks(session, case, failing, failing.seq, told, by="tokens")
+        tell_price = (lambda words: None) if begun else told
+        found = await ask_forks(session, case, failing, failing.seq, tell_price, by="tokens")
     except (ModelError, NotCompleted, UsageError) as problem:
         why = str(problem).removesuffix(WITHOUT)
         other = f"; `reroll forks {failing.id}` uses the best remaining method" if why != str(problem) else ""

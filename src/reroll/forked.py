@@ -11,7 +11,7 @@ import numpy as np
 from reroll.answer import Cost, to_json
 from reroll.associated import DRAWS, Associated, ask_association
 from reroll.astray import astray, by_tokens, earlier, find_dud, shown, unnatural
-from reroll.branching import INSTEAD, Branches
+from reroll.branching import INSTEAD, Branch, Branches, is_of
 from reroll.case import Case
 from reroll.check import overall
 from reroll.conversing import Conversation, Conversing, conversation_of, need_conversation
@@ -164,7 +164,7 @@ async def _by_words(
 
 def _failing(session: Session, case: Case, stored: StoredSample, at: Slots) -> None:
     """Raises: UsageError where the sample is none of this request, or did not fail."""
-    if stored.request_id != at.request_id and not stored.series.endswith(f"of {at.request_id}"):
+    if stored.request_id != at.request_id and not is_of(stored.series, at.request_id):
         raise UsageError(
             f"{stored.id} answered another request than case `{case.id}` makes now (program, case or model has "
             f"changed); draw a new one with `reroll rerun {case.id}`",
@@ -199,7 +199,7 @@ async def _by_tokens(
     session: Session, case: Case, stored: StoredSample, seed: int, tell_price: Callable[[str], None], opened: Opened
 ) -> Forked:
     at = slots(session, case)
-    tokens, sampling, how = await tokens_of(opened, stored)
+    tokens, sampling, how = await tokens_of(opened, stored, tell_price)
     found = astray(stored.sample, tokens, sampling)
     # Without probabilities a window is named: a twentieth of the answer to each side, ten tokens at most. Ten to each
     # side of a short answer would be nearly all of it: that takes fewer runs, and says nothing.
@@ -207,10 +207,10 @@ async def _by_tokens(
     rule = DudRule(alpha=session.options.alpha, reach=reach)
     expected = price(found.failing, rule)
     tell_price(price_words(expected))
-    before = earlier(found, opened.branches.known(), draws_of(session, at, stored.id), stored.id)
+    before = _known_at_first(session, at, opened.branches, stored.id)
     dud, finished = await find_dud(
         found.failing,
-        before,
+        earlier(found, *before, stored.id),
         rule,
         np.random.default_rng(seed),
         by_tokens(opened.branches, found),
@@ -236,6 +236,18 @@ async def _by_tokens(
         caveats=caveats(opened, tokens, sampling, dud),
         text=reply(dud, "word" if not tokens else "token", [t.text for t in found.path]),
     )
+
+
+def _known_at_first(
+    session: Session, at: Slots, branches: Branches, own: str
+) -> tuple[list[Branch], list[tuple[Sample, Outcome]]]:
+    """What was known when this sample was searched first: with that, and its own draws found again, the same command
+    ends where it ended, and calls nothing. All that is known, where it was not; nothing with `--fresh`."""
+    if session.fresh:
+        return [], []
+    began = min((branch.seq for branch in branches.search_again(own)), default=None)
+    draws = draws_of(session, at, own, before=began)
+    return [b for b in branches.known() if began is None or b.seq < began], draws
 
 
 def _at_seam(dud: Dud, others: int) -> Dud:
@@ -311,15 +323,20 @@ def _answered(session: Session, case: Case, stored: StoredSample, dud: Dud, fini
     )
 
 
-def draws_of(session: Session, at: Slots, own: str) -> list[tuple[Sample, Outcome]]:
-    """The case's other draws with their tokens, and their outcomes."""
+def draws_of(session: Session, at: Slots, own: str, before: int | None = None) -> list[tuple[Sample, Outcome]]:
+    """The case's other draws with their tokens, and their outcomes; of those before that `seq`, if one is given."""
     said = {j.stored.id: j.outcome.outcome for j in judged(session, at)}
     whole = session.store.samples(request_id=at.request_id, series=at.series, source="draw", payload=True)
-    return [(one.sample, said[one.id]) for one in whole if one.id in said and one.id != own]
+    told = [one for one in whole if one.id in said and one.id != own]
+    return [(one.sample, said[one.id]) for one in told if before is None or one.seq < before]
 
 
-async def tokens_of(opened: Opened, stored: StoredSample) -> tuple[tuple[Token, ...], Sampling | None, str]:
+async def tokens_of(
+    opened: Opened, stored: StoredSample, tell_price: Callable[[str], None] = lambda words: None
+) -> tuple[tuple[Token, ...], Sampling | None, str]:
     """The sample's tokens with probabilities, as they came or scored now, and how they were drawn from those.
+
+    tell_price: is told beforehand what scoring takes.
 
     None for how where that is not known: then places are found without, over its tokens, or over pieces of its text
     where there are none. Raises: ModelError where neither goes.
@@ -351,6 +368,10 @@ async def tokens_of(opened: Opened, stored: StoredSample) -> tuple[tuple[Token, 
         have, how = cut, "the text cut into tokens anew, and scored now"
     if sampling is None:
         return have, None, "the text cut into tokens anew"
+    if calls := opened.branches.scoring(have):
+        tell_price(
+            f"how likely each of its {counts('token', len(have))} was is asked first, by {counts('call', calls)}"
+        )
     try:
         return await opened.branches.score(have), sampling, how
     except ModelError:

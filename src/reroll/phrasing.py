@@ -29,7 +29,6 @@ from reroll.placing import (
     open_voice,
     place_of,
     recorded_of,
-    scoring,
     stored_of,
     where_they_differ,
 )
@@ -135,7 +134,7 @@ async def _scored(voices: Sequence[Voice], found: Recorded, *, needed: bool) -> 
     if len(voices) == 2:
         other = 1 - own
         left = voices[other].session.left
-        if scoring(voices[other], found.bare) <= (left if needed else left // 2):
+        if voices[other].branches.scoring(found.bare) <= (left if needed else left // 2):
             rows[other] = voices[other].chances(await voices[other].branches.score(found.bare), found.ends)
     return [rows[i] for i in sorted(rows)]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reroll.astray import astray, earlier
-from reroll.branching import Branches, Wanted
+from reroll.branching import Branches, Wanted, is_of
 from reroll.case import Case
 from reroll.check import overall
 from reroll.dud import DudRule, begin, curves_of
@@ -41,7 +41,6 @@ __all__ = [
     "open_voice",
     "place_of",
     "recorded_of",
-    "scoring",
     "stored_of",
     "where_they_differ",
 ]
@@ -188,7 +187,7 @@ def _named(voices: Sequence[Voice], id: str) -> tuple[StoredSample, int]:
     stored = voices[0].session.store.sample(id)
     for at, voice in enumerate(voices):
         request = voice.branches.place.request_id
-        if stored.request_id == request or stored.series.endswith(f"of {request}"):
+        if stored.request_id == request or is_of(stored.series, request):
             return stored, at
     raise UsageError(
         f"{stored.id} answered another request than these wordings of case `{voices[0].case.id}` make; "
@@ -245,14 +244,6 @@ def longest(voice: Voice, stored: StoredSample | None) -> int:
         return len(completion.tokens) or stored.sample.usage.completion_tokens or len(completion.text)
     body = voice.opened.continuer.request.body
     return int(body.get("max_completion_tokens") or body.get("max_tokens") or USUAL)
-
-
-def scoring(voice: Voice, tokens: Sequence[Token], first: int = 0) -> int:
-    """How many calls it takes to score these tokens under this wording from `first` on."""
-    if voice.branches.scored(tokens, first) is not None:
-        return 0
-    continuer = voice.opened.continuer
-    return 1 if continuer.scores_prompts else len(tokens) - first
 
 
 def place_of(found: Recorded, voice: Voice, at: int | None, alpha: float, seed: int) -> Place | None:
