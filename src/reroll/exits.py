@@ -74,7 +74,7 @@ def _usage(error: CycloptsError, command: str) -> str:
 def _as_a_word(error: UnknownOptionError) -> str:
     """What this command takes under the name of the option that it does not have; empty: nothing."""
     said = (error.token.keyword or error.token.value).split("=", 1)[0].lstrip("-").upper()
-    return next((a.name for a in error.argument_collection if a.name.upper() in (said, f"{said}S")), "")
+    return next((a.name for a in error.argument_collection if a.name.upper() in (said, f"{said}S", f"{said}ES")), "")
 
 
 def _one_line(text: str) -> str:
