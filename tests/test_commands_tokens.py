@@ -138,7 +138,9 @@ def test_a_budget_that_does_not_hold_the_scoring_of_an_answer_is_not_overrun(tmp
     init_project(tmp_path)
     sample = failing(tmp_path, capsys, "half-seven")
     assert main(["forks", sample, "--project", str(tmp_path), "--budget", "20"]) == 2
-    assert "by 22 calls, and the budget has 20 left; give --budget 22 or more" in capsys.readouterr().err
+    assert (
+        "takes 22 calls of this server, and the budget has 20 left; give --budget 22 or more" in capsys.readouterr().err
+    )
     with Store.open(tmp_path / ".reroll" / "store.sqlite") as store:
         assert store.samples(source="continued") == []
 
@@ -377,3 +379,27 @@ def test_pages_of_tokens_can_be_read_in_forty_columns(
         assert max(len(line) for line in page.splitlines()) < 40
         for line in page.splitlines():
             assert not re.fullmatch(r" +(\d[\d.]* %|\([\d.]+–[\d.]+ %\))", line), f"a number alone: {line!r}"
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7, 20])
+def test_surprise_draws_nothing_where_the_budget_does_not_hold_what_it_takes(
+    tmp_path: Path, capsys: Capsys, budget: int
+) -> None:
+    init_project(tmp_path)
+    said = tmp_path / "said.txt"
+    said.write_text('{"date":"2026-11-27","time":"12:00","duration_min":60,"attendees":["Ana"]}')
+    told = ["surprise", "next-friday", "--saw", str(said), "--project", str(tmp_path)]
+    assert main([*told, "--budget", str(budget)]) == 2
+    assert "--budget is too small: how likely the text was takes up to" in capsys.readouterr().err
+    with Store.open(tmp_path / ".reroll" / "store.sqlite") as store:
+        assert store.samples() == []
+
+
+def test_surprise_leaves_of_a_small_budget_what_scoring_takes(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    said = tmp_path / "said.txt"
+    said.write_text('{"date":"2026-11-27","time":"12:00","duration_min":60,"attendees":["Ana"]}')
+    code, found = run(tmp_path, capsys, "surprise", "next-friday", "--saw", str(said), "--budget", "40")
+    assert code == 0
+    assert found["cost"]["calls"] <= 40
+    assert 1 <= found["agreement"]["draws"] < 20

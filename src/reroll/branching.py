@@ -208,9 +208,9 @@ class Branches:
         begun = self._begun(tokens, runs)
         if (calls := self._calls_of(len(tokens) - max(first, len(begun)))) > session.left:
             raise UsageError(
-                f"this server says how likely the answer's {counts('token', len(tokens))} were by "
-                f"{counts('call', calls)}, and the budget has {max(0, session.left):,} left; give --budget "
-                f"{session.spent.samples + calls:,} or more",
+                f"asking how likely the {counts('token', len(tokens))} of the answer were takes "
+                f"{counts('call', calls)} of this server, and the budget has {max(0, session.left):,} left; give "
+                f"--budget {session.spent.samples + calls:,} or more",
                 slug="budget",
             )
         scored = await self.continuer.score(

@@ -106,14 +106,16 @@ async def ask_surprise(
     opened = await open_case(session, case)
     sampling = _scorable(opened, case)
     found = begin(session, opened)
+    ways = await _ways(opened, text, tokens)
     opened.branches.tell("fresh runs that it is held against")
-    agreed = await check(found, draws)
+    agreed = await check(found, min(draws, _room(session, opened, ways)))
     if not agreed.draws:
         raise ModelError(
             "no fresh run came back that the text could be held against; give more --draws", slug="no-score"
         )
     opened.branches.tell("scoring what was said")
-    scored, how = await _scored(opened, found, sampling, text, tokens, ended)
+    end = await _end(opened) if ended == "end" and not tokens else ()
+    scored, how = await _scored(opened, found, sampling, [(how, (*path, *end)) for how, path in ways], ended)
     counted = at_least_this_surprising(scored, _fresh(opened, found, sampling, scored), session.options.alpha)
     enumerated = enumerated_surprise(found.search, scored) if found.calls else None
     verdict = surprise_verdict(scored, counted, enumerated, checked=agreed.agrees)
@@ -174,27 +176,44 @@ def _runs(opened: Opened) -> list[Completion]:
     return [completion for completion in found if completion is not None]
 
 
+async def _ways(opened: Opened, text: str, tokens: Sequence[Token]) -> list[tuple[str, tuple[Token, ...]]]:
+    """The ways in which the text may be read as tokens, and what each is called. Raises: ModelError: there is none."""
+    if tokens:
+        return [("the tokens that came", tuple(tokens))]
+    cuts = [(how, await opened.continuer.cut(form)) for how, form in _forms(text)]
+    if ways := [(how, cut) for how, cut in cuts if cut is not None]:
+        return ways
+    raise ModelError("this server does not cut a text into tokens, so it cannot be scored", slug="no-score")
+
+
+def _room(session: Session, opened: Opened, ways: Sequence[tuple[str, Sequence[Token]]]) -> int:
+    """How many fresh runs the budget holds, stored ones counted, beside the scoring. Raises: UsageError: none."""
+    scoring = sum(opened.branches.scoring(path) for _, path in ways if not _is_whole(path))
+    room = session.left - scoring - len(ways) - 1  # the token that ends it is looked for, and asked about, too
+    have = len(_runs(opened))
+    if not have and room < 1:
+        raise UsageError(
+            f"--budget is too small: how likely the text was takes up to {counts('call', session.left - room)}, and "
+            "fresh runs that it is held against come on top",
+            slug="budget",
+        )
+    return have + max(0, room)
+
+
+def _is_whole(path: Sequence[Token]) -> bool:
+    """Whether each token came with its chances."""
+    return all(t.logprob is not None and t.top for t in path)
+
+
 async def _scored(
-    opened: Opened, found: Exploration, sampling: Sampling, text: str, tokens: Sequence[Token], ended: str
+    opened: Opened, found: Exploration, sampling: Sampling, ways: Sequence[tuple[str, tuple[Token, ...]]], ended: str
 ) -> tuple[Scored, str]:
     """The text as the request would draw it: of several ways to read it the likeliest, and which that was."""
     noise, asked = found.search.seen, opened.continuer.top or None
-    ways: list[tuple[str, tuple[Token, ...]]] = []
-    if tokens:
-        ways.append(("the tokens that came", tuple(tokens)))
-    else:
-        end = await _end(opened) if ended == "end" else ()
-        for how, form in _forms(text):
-            cut = await opened.continuer.cut(form)
-            if cut is not None:
-                ways.append((how, (*cut, *end)))
-    if not ways:
-        raise ModelError("this server does not cut a text into tokens, so it cannot be scored", slug="no-score")
     best: tuple[Scored, str] | None = None
     runs = [completion.tokens for completion in _runs(opened)]
     for how, path in ways:
-        whole = all(t.logprob is not None and t.top for t in path)
-        told = path if whole else await opened.branches.score(path, runs=runs)
+        told = path if _is_whole(path) else await opened.branches.score(path, runs=runs)
         one = score(told, sampling, noise, ended=ended == "end", asked=asked)
         if best is None or one.high > best[0].high:
             best = one, how
