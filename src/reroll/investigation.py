@@ -136,21 +136,7 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
         runs = session.runs(asked.case)
     reference = controls.reference() if controls else NO_REFERENCE
     leave = for_fixes(session.left) if asked.fixes else 0
-
-    async def led_astray(most: int | None, *, begun: bool = False) -> DudSection | NotExamined:
-        wanted = asked.forks and not broken
-        return await where_it_went_wrong(session, asked.case, runs, wanted, asked.told, most, begun=begun)
-
-    # The search for the token first, since it rarely takes what it may: the one for the cause has all the rest.
-    dud = await led_astray(FOR_FORKS if is_wanted(session, asked.cause) else None)
-    cause = await why_it_fails([session, *others], asked.case, runs, asked.cause and not broken, asked.told, leave)
-    over = session.left - leave
-    if isinstance(dud, NotExamined):
-        dud = await led_astray(over) if (dud.price.calls or 0) > FOR_FORKS else dud
-    elif dud.verdict == "unsure" and over > 0 and not session.fresh:
-        # Cut short, it goes on from its own draws; one that had come to its end calls nothing.
-        further = await led_astray(over, begun=True)
-        dud = further if isinstance(further, DudSection) else dud
+    dud, cause = await _token_and_cause([session, *others], asked, runs, broken, leave)
     if read is None or read.known is None:
         runs = session.runs(asked.case)  # those that the search for the cause began with tell how often it fails, too
     helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told, asked.margin)
@@ -159,6 +145,28 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
     answer = _answer(session, asked, reference, runs, broken, read, found, (cause, dud, helps))
     _keep_decisions(session, asked, answer, runs)
     return answer
+
+
+async def _token_and_cause(
+    sessions: Sequence[Session], asked: Asked, runs: Runs, broken: str, leave: int
+) -> tuple[DudSection | NotExamined, CauseSection | NotExamined]:
+    """Where a failing run went wrong, and why it fails. leave: calls for what comes after."""
+    session, wanted = sessions[0], asked.forks and not broken
+
+    async def led_astray(most: int | None, *, begun: bool = False) -> DudSection | NotExamined:
+        return await where_it_went_wrong(session, asked.case, runs, wanted, asked.told, most, begun=begun)
+
+    # The search for the token first, since it rarely takes what it may: the one for the cause has all the rest.
+    dud = await led_astray(FOR_FORKS if is_wanted(session, asked.cause) else None)
+    cause = await why_it_fails(sessions, asked.case, runs, asked.cause and not broken, asked.told, leave)
+    over = session.left - leave
+    if isinstance(dud, NotExamined):
+        dud = await led_astray(over) if (dud.price.calls or 0) > FOR_FORKS else dud
+    elif dud.verdict == "unsure" and over > 0 and not session.fresh:
+        # Cut short, it goes on from its own draws; one that had come to its end calls nothing.
+        further = await led_astray(over, begun=True)
+        dud = further if isinstance(further, DudSection) else dud
+    return dud, cause
 
 
 def plan_for(session: Session, asked: Asked, reference: Reference, target: float | None) -> Plan:
