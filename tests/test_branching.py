@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from reroll.branching import Branch, Branches, Wanted
 from reroll.checking import Checker
+from reroll.errors import ModelError
 from reroll.init import init_project
-from reroll.models.continuing import open_continuer
+from reroll.models.continuing import Continuer, open_continuer
 from reroll.models.model import Capabilities
 from reroll.models.registry import open_model
 from reroll.project import load_project
-from reroll.sample import Token
+from reroll.sample import Sample, Token
 from reroll.session import Options, Session, judged, slots
 from reroll.store import Store
 
@@ -256,3 +257,70 @@ def test_a_search_does_not_count_draws_that_were_there_before_its_check_was_writ
     cases = tmp_path / "cases.yaml"
     cases.write_text(cases.read_text().replace("2026-11-27", "2026-11-26"))
     assert with_branches(tmp_path, work) == 0
+
+
+def test_what_a_server_that_is_down_does_not_answer_is_no_draw_that_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def begin(b: Branches) -> list[str]:
+        b.search_again("s_one")
+        return [x.id for x in came(await b.draw([Wanted(())] * 3))]
+
+    answered = with_branches(tmp_path, begin)
+
+    async def down(b: Branches) -> None:
+        b.search_again("s_one")
+        with pytest.raises(ModelError, match="does not answer"):
+            await b.draw([Wanted(())] * 5)
+
+    async def no_answer(*_: object, **__: object) -> Sample:
+        return Sample(error="http 503", calls=1)
+
+    with monkeypatch.context() as gone:
+        gone.setattr("reroll.models.continuing.Continuer.go_on", no_answer)
+        for _ in range(3):
+            with_branches(tmp_path, down)
+
+    async def again(b: Branches) -> None:
+        assert {x.id for x in b.search_again("s_one")} == set(answered)
+        drawn = came(await b.draw([Wanted(())] * 5))
+        assert [x.id for x in drawn[:3]] == answered
+        assert all(x.sample.completion is not None for x in drawn)
+
+    with_branches(tmp_path, again)
+
+
+def test_a_single_call_that_brings_nothing_back_stays_in_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = Continuer.go_on, 0
+
+    async def every_other(self: Continuer, *of: Any, **more: Any) -> Sample:
+        nonlocal calls
+        calls += 1
+        return Sample(error="timeout", calls=1) if calls % 2 else await real(self, *of, **more)
+
+    async def draw(b: Branches) -> list[tuple[str, str]]:
+        b.search_again("s_one")
+        return [(x.id, x.outcome.outcome) for x in came(await b.draw([Wanted(())] * 4))]
+
+    with monkeypatch.context() as shaky:
+        shaky.setattr("reroll.models.continuing.Continuer.go_on", every_other)
+        first = with_branches(tmp_path, draw)
+    assert [word for _, word in first].count("invalid") == 2
+    assert with_branches(tmp_path, draw) == first
+
+
+def test_two_tokens_that_look_alike_never_share_a_stored_draw(tmp_path: Path) -> None:
+    """Where beginnings go as text both are the same call."""
+
+    async def draw(b: Branches) -> list[str]:
+        texts = await open_continuer(b.session.model, b.continuer.request, replace(CAN, token_prompt=False))
+        b = Branches(b.session, b.case, texts)
+        b.search_again("s_one")
+        alike = [Wanted((Token("{", id=5),)), Wanted((Token("{", id=6),))]
+        return [x.id for x in came(await b.draw([*alike, *alike]))]
+
+    first = with_branches(tmp_path, draw)
+    again = with_branches(tmp_path, draw)
+    assert len(set(first)) == len(set(again)) == 4

@@ -490,10 +490,17 @@ def test_without_a_word_the_commands_are_listed(capsys: Any) -> None:
 
 @pytest.mark.parametrize(
     ("words", "needed"),
-    [("rerun --case x", "rerun CASE"), ("forks --sample s_1", "forks SAMPLE"), ("certify --case x", "certify CASES")],
+    [
+        ("rerun --case x", "rerun CASE"),
+        ("rerun --case=x y", "rerun CASE"),
+        ("forks --sample s_1", "forks SAMPLE"),
+        ("forks --case x", "forks SAMPLE"),
+        ("surprise --sample s_1", "surprise WHAT"),
+        ("certify --case x", "certify CASES"),
+    ],
 )
 def test_what_stands_alone_is_not_taken_for_a_mistyped_option(capsys: Any, words: str, needed: str) -> None:
-    command, option, _ = words.split()
+    command, option = re.split("[ =]", words)[:2]
     assert main(words.split()) == 2
     said = capsys.readouterr().err
     assert f"`reroll {command}` has no `{option}`; {needed.split()[1]} needs none before it: `reroll {needed}`." in said

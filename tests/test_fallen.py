@@ -59,6 +59,7 @@ def test_a_search_that_its_calls_cut_short_goes_on_with_what_the_search_for_the_
     assert dud["calls"] > 18
     assert cost["calls"] + cost["control_calls"] <= 600
     assert ran.err.count("a search takes about") == 1
+    assert cost["reused"] == 0, "its own draws are no draws of an earlier command"
 
 
 def test_the_same_command_again_finds_the_token_at_no_call(tmp_path: Path, capsys: Capsys) -> None:
@@ -68,6 +69,8 @@ def test_the_same_command_again_finds_the_token_at_no_call(tmp_path: Path, capsy
     assert again["dud"] == found["dud"]
     assert again["cost"]["calls"] == 0
     assert again["cost"]["reused"] >= found["dud"]["calls"] > 0
+    small = investigate(capsys, tmp_path, "next-friday", "--no-cause", "--no-fixes", "--budget", "60").json
+    assert small["dud"] == found["dud"], "what is stored needs no budget"
 
 
 def test_it_is_left_out_where_nobody_wants_it_and_says_what_it_would_take(home: Path, capsys: Capsys) -> None:

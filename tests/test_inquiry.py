@@ -465,6 +465,38 @@ def test_a_search_whose_calls_end_in_a_trial_says_how_many_more_would_decide() -
     assert 2 <= np.median(needed) <= 24
 
 
+def test_however_often_the_calls_are_spent_a_member_that_does_nothing_is_hardly_ever_named() -> None:
+    """Each higher budget is another look: nothing may be said at it that only estimates say."""
+    rates = {frozenset(): 0.9, frozenset([0]): 0.5, frozenset([1]): 0.9, frozenset([0, 1]): 0.5}  # only 0 matters
+    named = 0
+    for seed in range(150):
+        rng = np.random.default_rng([5, seed])
+        trial = Trial((0, 1), "or", 0.03, 64)
+        while trial.state == "open":
+            trial.outcomes[len(trial.outcomes)] = {c: "fail" if rng.random() < p else "pass" for c, p in rates.items()}
+            trial.settle()
+            trial.settle(spent=True)
+        named += 1 in trial.named
+    assert named <= 2
+
+
+def test_how_many_more_blocks_a_set_takes_counts_its_slowest_member() -> None:
+    fit: list[float] = []
+    for seed in range(60):
+        rng = np.random.default_rng([6, seed])
+        trial, said = Trial((0, 1), "and", 0.03, 200), None
+        while trial.state == "open":
+            rates = {c: 0.9 if not c else 0.3 if 0 in c else 0.45 for c in trial.cells}
+            trial.outcomes[len(trial.outcomes)] = {c: "fail" if rng.random() < p else "pass" for c, p in rates.items()}
+            trial.settle()
+            if len(trial.outcomes) == 10 and trial.state == "open":
+                said = trial.blocks_needed()
+        if said is not None and trial.state == "shown":
+            fit.append(said / (len(trial.outcomes) - 10))
+    assert len(fit) >= 20
+    assert 1 / 3 <= np.median(fit) <= 3
+
+
 def test_an_invalid_outcome_widens_the_drop_on_both_sides() -> None:
     clean = drop_of([("fail", "pass")] * 10 + [("pass", "pass")] * 10, 0.05)
     dirty = drop_of([("fail", "pass")] * 10 + [("invalid", "pass")] * 5 + [("pass", "invalid")] * 5, 0.05)

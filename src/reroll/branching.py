@@ -22,12 +22,13 @@ from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
-__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "continued", "is_of", "settle", "still_alive"]
+__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "continued", "is_of", "settle", "still_alive", "was_searched"]
 
 SOURCE: Literal["continued"] = "continued"
 PLACE = re.compile(r"after (\d+) (greedily |)of (\S+)(?: for (\S+))?")
 REFUSALS = ("http 400", "http 404", "http 405", "http 422")  # the same call would be turned down again
 FEW_REFUSED = 2
+Place = tuple[str, str]  # request id and series: where a call's draws are stored
 INSTEAD = "; `rerun` and `certify` sample instead"
 
 
@@ -43,7 +44,8 @@ class Wanted:
 class Branch:
     """One completion that was gone on with from its first `prefix` tokens.
 
-    id and seq: of the stored sample; search: of which sample's search it was a draw, if of any.
+    id and seq: of the stored sample, seq 0 where it was not read from the store; search: the sample in whose search it
+    was drawn, if in any.
     """
 
     id: str
@@ -83,13 +85,13 @@ class Branches:
         self._program_id = session.project.program.id
         self._known: list[Branch] | None = None
         self._search = ""
-        self._again: dict[Wanted, list[Branch]] = {}  # of calls asked for so far, those found that are not used yet
+        self._again: dict[Place, list[Branch]] = {}  # by call, those found that are not used yet
 
     def search_again(self, sample: str) -> list[Branch]:
         """Draw for the search of this sample from now on; what its search drew before, in the order of storing."""
         self._search = sample
         older = self._before_checks(source=SOURCE)
-        return [branch for branch in self.known() if branch.search == sample and branch.seq > older]
+        return [branch for branch in self._stored() if branch.search == sample and branch.seq > older]
 
     def tell(self, doing: str = "") -> None:
         """Show what this command has spent by now, whatever it was for; `doing`: what the next calls are for.
@@ -144,8 +146,7 @@ class Branches:
 
         Not what was there before these checks were known: a check that was written after looking would fit it.
         """
-        session, series = self.session, self._series(one)
-        request_id = self.continuer.request_after(one.prefix, greedy=one.greedy).id(session.model.identity)
+        session, (request_id, series) = self.session, self._place_of(one)
         older = self._before_checks(request_id=request_id, series=series, source=SOURCE)
         stored = session.store.samples(request_id=request_id, series=series, source=SOURCE, payload=True)
         found = sorted((each for each in stored if each.seq > older), key=lambda each: each.idx)
@@ -206,10 +207,11 @@ class Branches:
         if (have := self.scored(tokens, first)) is not None:
             return have
         begun = self._begun(tokens, runs)
-        if (calls := self._calls_of(len(tokens) - max(first, len(begun)))) > session.left:
+        lacking = len(tokens) - max(first, len(begun))
+        if (calls := self._calls_of(lacking)) > session.left:
             raise UsageError(
-                f"asking how likely the {counts('token', len(tokens))} of the answer were takes "
-                f"{counts('call', calls)} of this server, and the budget has {max(0, session.left):,} left; give "
+                f"asking this server how likely {counts('token', lacking)} of the answer were takes "
+                f"{counts('call', calls)}, and the budget has {max(0, session.left):,} left; give "
                 f"--budget {session.spent.samples + calls:,} or more",
                 slug="budget",
             )
@@ -240,10 +242,13 @@ class Branches:
         """For each the next one that an earlier run of the same search drew of this very call; None: there is none."""
         if not self._search:
             return [None] * len(wanted)
-        for one in set(wanted) - set(self._again):
-            self._again[one] = self.drawn(one)
-        out = [self._again[one].pop(0) if self._again[one] else None for one in wanted]
-        self.session.spent.reused += sum(branch is not None for branch in out)
+        places = {one: self._place_of(one) for one in set(wanted)}  # what looks different may be the same call
+        for one, place in places.items():
+            if place not in self._again:
+                self._again[place] = self.drawn(one)
+        left = [self._again[places[one]] for one in wanted]
+        out = [found.pop(0) if found else None for found in left]
+        self.session.spent.found(branch.id for branch in out if branch is not None)
         return out
 
     async def _draw_new(self, wanted: Sequence[Wanted]) -> list[Branch | None]:
@@ -270,11 +275,18 @@ class Branches:
         said = outcomes_of(session, self.place, {ids[id(sample)]: sample for sample in came.values()})
         for k, sample in came.items():
             stored = ids[id(sample)]
-            out[k] = Branch(stored, len(wanted[k].prefix), wanted[k].greedy, sample, overall(said[stored]))
+            prefix, greedy = len(wanted[k].prefix), wanted[k].greedy
+            out[k] = Branch(stored, prefix, greedy, sample, overall(said[stored]), search=self._search)
+        session.spent.own.update(ids[id(sample)] for sample in came.values())
         if self._known is not None:
             self._known += [branch for branch in out if branch is not None and branch.sample.completion is not None]
-        self._not_refused([came[k] for k in came if wanted[k].prefix])
-        still_alive(session, list(came.values()), "calls that go on from a given beginning")
+        try:
+            self._not_refused([came[k] for k in came if wanted[k].prefix])
+            still_alive(session, list(came.values()), "calls that go on from a given beginning")
+        except (ModelError, NotCompleted):
+            # Such a server says nothing about the case: what it did not answer is no draw that is found again.
+            session.store.mark_outage([ids[id(sample)] for sample in came.values() if sample.completion is None])
+            raise
         return out
 
     def _not_refused(self, came: Sequence[Sample]) -> None:
@@ -289,8 +301,7 @@ class Branches:
         """A call for each, with the request's id and the series that it is stored under; what is alike is made once."""
         session, alike = self.session, {}
         for one, count in Counter(wanted).items():
-            request = self.continuer.request_after(one.prefix, greedy=one.greedy)
-            place = request.id(session.model.identity), self._series(one)
+            request, place = self.continuer.request_after(one.prefix, greedy=one.greedy), self._place_of(one)
             session.store.put_request(place[0], request, session.model.identity)
             alike[one] = request, place, iter(session.store.reserve(*place, count))
         draws, places = [], []
@@ -314,10 +325,20 @@ class Branches:
     def _scores(self, first: int) -> str:
         return f"scored {f'from {first} ' if first else ''}of {self.place.request_id}"
 
+    def _place_of(self, one: Wanted) -> Place:
+        request = self.continuer.request_after(one.prefix, greedy=one.greedy)
+        return request.id(self.session.model.identity), self._series(one)
+
     def _series(self, one: Wanted) -> str:
         whose = f" for {self._search}" if self._search else ""
         greedily = "greedily " if one.greedy else ""
         return f"{self.purpose}after {len(one.prefix)} {greedily}of {self.place.request_id}{whose}"
+
+
+def was_searched(session: Session, case: Case, sample: str) -> bool:
+    """Whether draws of this sample's search are stored, that count."""
+    stored = session.store.samples(program_id=session.project.program.id, case_id=case.id, source=SOURCE)
+    return not session.fresh and any(one.series.endswith(f" for {sample}") for one in stored)
 
 
 def is_of(series: str, request_id: str) -> bool:

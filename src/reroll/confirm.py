@@ -98,18 +98,18 @@ class Trial:
         if not shown and (self._hopeless(every) or n >= self.blocks):
             self.state = "refuted" if self._hopeless(every) else "unclear"
         elif shown:
-            self._members(n, over=spent or n >= self.blocks)
+            self._members(n, spent=spent)
 
-    def _members(self, n: int, *, over: bool) -> None:
-        """Which members matter, once all of them together are shown to. over: no block follows."""
-        # A set that matters has a member that does, so of k at most k - 1 can be superfluous,
-        # and where none matters the test of all of them stands in the way: alpha is not split further.
-        need = math.log((len(self.members) - 1) / self.alpha)
-        every = frozenset(self.members)
+    def _members(self, n: int, *, spent: bool) -> None:
+        """Which members matter, once all of them together are shown to.
+
+        Where calls are spent only what bets show is said. What estimates say is said once, at the declared end: each
+        further budget would be another look.
+        """
+        need = self._need
         matter, alone, all_at = [], [], 0
         for i in self.members:
-            own, rest = self._path(frozenset(), frozenset([i])), self._path(every - {i}, every)
-            bets = _either(own, rest, _LEAN[self.screened])
+            own, bets = self._path(frozenset(), frozenset([i])), self._bets(i)
             first = next((k for k, bet in enumerate(bets) if bet >= need), None)
             if first is not None:
                 matter.append(i)
@@ -117,18 +117,32 @@ class Trial:
             if i in matter and own and max(own) >= need + math.log(2) and self._cures(frozenset([i])):
                 alone.append(i)
         (logic, kept), sure = self._logic()
-        told = sure >= _LOGIC_SURE
+        ended, told = n >= self.blocks, sure >= _LOGIC_SURE
+        over = spent or ended
         if len(matter) == len(self.members) and len(kept) == len(matter) and (told or over or n >= all_at + _PATIENT):
             self.state, self.named, self.logic = "shown", self.members, logic
         elif len(kept) == 1 and kept[0] in alone and (told or over):
             self.state, self.named, self.logic = "shown", kept, "one"
-        elif over and len(kept) == len(self.members) and logic == "or" and told:
+        elif ended and len(kept) == len(self.members) and logic == "or" and told:
             self.state, self.named, self.logic = "shown", self.members, "or"
         elif over and alone:
             best = min(alone, key=lambda i: self._rate(frozenset([i])))
             self.state, self.named, self.logic = "shown", (best,), "one"
-        elif n >= self.blocks:
+        elif ended:
             self.state = "unclear"
+
+    @property
+    def _need(self) -> float:
+        """What the bet that a member matters must reach."""
+        # A set that matters has a member that does, so of k at most k - 1 can be superfluous,
+        # and where none matters the test of all of them stands in the way: alpha is not split further.
+        return math.log((len(self.members) - 1) / self.alpha)
+
+    def _bets(self, i: int) -> list[float]:
+        """The bet that this member matters, after each block."""
+        every = frozenset(self.members)
+        own, rest = self._path(frozenset(), frozenset([i])), self._path(every - {i}, every)
+        return _either(own, rest, _LEAN[self.screened])
 
     def _logic(self) -> tuple[tuple[Logic, tuple[int, ...]], float]:
         if len(self.members) > 2:
@@ -188,13 +202,16 @@ class Trial:
         return bool(flat - half > _HOPELESS)
 
     def blocks_needed(self) -> int | None:
-        """About how many more blocks this trial takes if the whole set goes on doing what it did, or a new one where it
-        is over; None: no end in sight."""
-        path = self._path(frozenset(), frozenset(self.members))
-        if not path or path[-1] <= 0:
+        """About how many more blocks this trial takes if everything goes on doing what it did, or a new one where it is
+        over; None: no end in sight."""
+        bets = [(self._path(frozenset(), frozenset(self.members)), _threshold(self.alpha, self.blocks))]
+        if len(self.members) > 1:
+            bets += [(self._bets(i), self._need) for i in self.members]
+        going = [(path, need) for path, need in bets if self.state != "open" or max(path, default=0.0) < need]
+        if any(not path or path[-1] <= 0 for path, _ in going):
             return None
-        in_all = math.ceil(len(path) * -math.log(self.alpha) / path[-1])
-        return max(1, in_all - len(path)) if self.state == "open" else in_all
+        in_all = max((math.ceil(len(path) * need / path[-1]) for path, need in going), default=0)
+        return max(1, in_all - len(bets[0][0])) if self.state == "open" else in_all
 
     def leaves_failures(self) -> bool:
         """Whether what is named leaves a good part of the failures behind."""

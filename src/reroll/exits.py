@@ -14,6 +14,7 @@ from reroll.errors import RerollError
 __all__ = ["ended"]
 
 BROKE_OFF, READER_GONE = 4, 141
+OTHERWISE = {"CASE": ("SAMPLE", "WHAT"), "SAMPLE": ("WHAT",)}  # words that may be a case, or a sample, too
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -66,15 +67,19 @@ def _usage(error: CycloptsError, command: str) -> str:
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"`{command}` takes no `{' '.join(error.unused_tokens)}`."
     if isinstance(error, UnknownOptionError) and (word := _as_a_word(error)):
-        option = error.token.keyword or error.token.value
-        return f"`{command}` has no `{option}`; {word} needs none before it: `{command} {word}`."
+        return f"`{command}` has no `{_option(error)}`; {word} needs none before it: `{command} {word}`."
     return words
 
 
 def _as_a_word(error: UnknownOptionError) -> str:
     """What this command takes under the name of the option that it does not have; empty: nothing."""
-    said = (error.token.keyword or error.token.value).split("=", 1)[0].lstrip("-").upper()
-    return next((a.name for a in error.argument_collection if a.name.upper() in (said, f"{said}S", f"{said}ES")), "")
+    said = _option(error).lstrip("-").upper()
+    names = {said, f"{said}S", f"{said}ES", *OTHERWISE.get(said, ())}
+    return next((a.name for a in error.argument_collection if a.name in names), "")
+
+
+def _option(error: UnknownOptionError) -> str:
+    return (error.token.keyword or error.token.value).split("=", 1)[0]
 
 
 def _one_line(text: str) -> str:

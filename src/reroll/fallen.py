@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reroll.answer import DudSection, NotExamined, OtherToken, Price
 from reroll.astray import shown
+from reroll.branching import was_searched
 from reroll.case import Case
 from reroll.conclude import commonest_failure
 from reroll.dud_report import price
@@ -47,8 +48,8 @@ async def where_it_went_wrong(
     """The token at which a run went wrong that failed as most did, or why nobody looked, and what it would take.
 
     Args:   wanted: None: where calls cost nothing, since the model runs here; told: is given the price beforehand;
-            most: calls of the budget that it may take; None: all that are left; begun: this command searched already
-            and goes on with fewer calls than a whole search takes.
+            most: calls of the budget that it may take; None: all that are left; begun: this command searched already:
+            nothing is told again. A search that was begun goes on with fewer calls than a whole one takes.
     """
     which = commonest_failure(runs.said, runs.words())
     if which is None:
@@ -64,7 +65,8 @@ async def where_it_went_wrong(
     if most is not None:
         budget = min(session.options.budget, session.spent.samples + most)
         session = session.like(options=replace(session.options, budget=budget))
-    if not begun and offer.price.calls is not None and session.left < offer.price.calls:
+    dear = offer.price.calls is not None and session.left < offer.price.calls
+    if dear and not begun and not was_searched(session, case, failing.id):
         left = counts("call", max(0, session.left))
         return NotExamined(f"{offer.not_examined}; {left} were left of the budget", offer.price)
     try:

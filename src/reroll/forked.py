@@ -206,18 +206,19 @@ async def _by_tokens(
     reach = None if sampling is not None else min(WINDOW, max(1, round(found.failing.length / (2 * WINDOW))))
     rule = DudRule(alpha=session.options.alpha, reach=reach)
     expected = price(found.failing, rule)
-    tell_price(price_words(expected))
-    before = _known_at_first(session, at, opened.branches, stored.id)
+    own, branches, draws = _known_at_first(session, at, opened.branches, stored.id)
+    tell_price(price_words(expected, stored=len(own)))
     dud, finished = await find_dud(
         found.failing,
-        earlier(found, *before, stored.id),
+        earlier(found, branches, draws, stored.id),
         rule,
         np.random.default_rng(seed),
         by_tokens(opened.branches, found),
         lambda search: _tell(opened.branches, search),
     )
     if not opened.continuer.exact and dud.last is not None:
-        dud = _at_seam(dud, unnatural(found, opened.branches.known(), dud.last))
+        mine = [branch for branch in opened.branches.known() if branch.search == stored.id]
+        dud = _at_seam(dud, unnatural(found, [*branches, *mine], dud.last))
     texts = zip(found.path, found.failing.tokens, strict=True)
     return _answered(
         session,
@@ -239,15 +240,19 @@ async def _by_tokens(
 
 
 def _known_at_first(
-    session: Session, at: Slots, branches: Branches, own: str
-) -> tuple[list[Branch], list[tuple[Sample, Outcome]]]:
-    """What was known when this sample was searched first: with that, and its own draws found again, the same command
-    ends where it ended, and calls nothing. All that is known, where it was not; nothing with `--fresh`."""
+    session: Session, at: Slots, branches: Branches, sample: str
+) -> tuple[list[Branch], list[Branch], list[tuple[Sample, Outcome]]]:
+    """The draws of this sample's own search that are stored, and what was known when it was searched first.
+
+    With those branches and runs, and its own draws found again, the same command ends where it ended and calls nothing.
+    All that is known, where it was not searched; nothing with `--fresh`.
+    """
     if session.fresh:
-        return [], []
-    began = min((branch.seq for branch in branches.search_again(own)), default=None)
-    draws = draws_of(session, at, own, before=began)
-    return [b for b in branches.known() if began is None or b.seq < began], draws
+        return [], [], []
+    own = branches.search_again(sample)
+    began = min((branch.seq for branch in own), default=None)
+    known = [b for b in branches.known() if began is None or b.seq < began]
+    return own, known, draws_of(session, at, sample, before=began)
 
 
 def _at_seam(dud: Dud, others: int) -> Dud:
@@ -369,9 +374,7 @@ async def tokens_of(
     if sampling is None:
         return have, None, "the text cut into tokens anew"
     if calls := opened.branches.scoring(have):
-        tell_price(
-            f"how likely each of its {counts('token', len(have))} was is asked first, by {counts('call', calls)}"
-        )
+        tell_price(f"first {counts('call', calls)} to ask how likely each of its {counts('token', len(have))} was")
     try:
         return await opened.branches.score(have), sampling, how
     except ModelError:

@@ -99,11 +99,14 @@ def conversed(conversing: Conversing, why: str) -> list[str]:
     return said
 
 
-def price_words(expected: DudPrice) -> str:
-    """What a search by tokens will take, before its first call."""
+def price_words(expected: DudPrice, stored: int = 0) -> str:
+    """What a search by tokens will take, before its first call. stored: draws of this very search."""
+    again = (
+        f"; {counts('run', stored)} of it {'is' if stored == 1 else 'are'} stored and cost nothing" if stored else ""
+    )
     return (
         f"a search takes about {counts('call', expected.rollouts)} and {counts('generated token', expected.tokens)}, "
-        f"at the very most {counts('call', expected.most_rollouts)}; {STOPS}"
+        f"at the very most {counts('call', expected.most_rollouts)}{again}; {STOPS}"
     )
 
 

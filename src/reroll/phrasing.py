@@ -147,6 +147,14 @@ async def _at_place(
     if len(rows) == len(voices):
         return [row[k - 1] for row in rows]
 
+    left = voices[0].session.left
+    if len(voices) - 1 > left:
+        raise UsageError(
+            f"--budget is too small: reading {counts('wording', len(voices))} at one token takes "
+            f"{counts('call', len(voices) - 1)}, and there are {left}",
+            slug="budget",
+        )
+
     async def one(i: int) -> Odds:
         if i == found.voice:
             return rows[0][k - 1]

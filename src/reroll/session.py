@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
@@ -88,6 +88,13 @@ class Spent:
     free: bool = False  # every model runs here: no call costs anything
     ends: float | None = None  # when the time is up, by `time.monotonic`; known from the first call on
     cut_short: bool = False  # the time was up while more was to be drawn
+    own: set[str] = field(default_factory=set)  # draws of searches that it made, or counted as reused: each once
+
+    def found(self, ids: Iterable[str]) -> None:
+        """Count draws of a search that are found again, but for those that this command made itself."""
+        new = set(ids) - self.own
+        self.reused += len(new)
+        self.own |= new
 
     def add(self, sample: Sample, control: bool) -> None:
         """Count one draw: its calls, and its sample with the siblings. Steps around a model may make several calls

@@ -213,7 +213,12 @@ async def _scored(
     best: tuple[Scored, str] | None = None
     runs = [completion.tokens for completion in _runs(opened)]
     for how, path in ways:
-        told = path if _is_whole(path) else await opened.branches.score(path, runs=runs)
+        try:
+            told = path if _is_whole(path) else await opened.branches.score(path, runs=runs)
+        except UsageError:  # another way to read it that the budget does not hold
+            if best is None:
+                raise
+            break
         one = score(told, sampling, noise, ended=ended == "end", asked=asked)
         if best is None or one.high > best[0].high:
             best = one, how
