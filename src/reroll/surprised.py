@@ -108,7 +108,7 @@ async def ask_surprise(
     found = begin(session, opened)
     ways = await _ways(opened, text, tokens)
     opened.branches.tell("fresh runs that it is held against")
-    agreed = await check(found, min(draws, _room(session, opened, ways)))
+    agreed = await check(found, min(draws, _room(session, opened, ways, cut=not tokens)))
     if not agreed.draws:
         raise ModelError(
             "no fresh run came back that the text could be held against; give more --draws", slug="no-score"
@@ -186,10 +186,13 @@ async def _ways(opened: Opened, text: str, tokens: Sequence[Token]) -> list[tupl
     raise ModelError("this server does not cut a text into tokens, so it cannot be scored", slug="no-score")
 
 
-def _room(session: Session, opened: Opened, ways: Sequence[tuple[str, Sequence[Token]]]) -> int:
-    """How many fresh runs the budget holds, stored ones counted, beside the scoring. Raises: UsageError: none."""
+def _room(session: Session, opened: Opened, ways: Sequence[tuple[str, Sequence[Token]]], *, cut: bool) -> int:
+    """How many fresh runs the budget holds, stored ones counted, beside the scoring. Raises: UsageError: none.
+
+    cut: of a text that was cut into tokens, the one that ends it is looked for, and asked about in each way.
+    """
     scoring = sum(opened.branches.scoring(path) for _, path in ways if not _is_whole(path))
-    room = session.left - scoring - len(ways) - 1  # the token that ends it is looked for, and asked about, too
+    room = session.left - scoring - (len(ways) + 1 if cut else 0)
     have = len(_runs(opened))
     if not have and room < 1:
         raise UsageError(
