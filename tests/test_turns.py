@@ -41,16 +41,19 @@ def by_turns(seed: int, bad: float = 0.7) -> Act:
 def test_two_variants_alike_are_seldom_told_apart_behind_two_servers_of_which_one_is_bad(
     at_once: int, tmp_path: Path, capsys: Any
 ) -> None:
-    """Where the baseline always began, it met the bad one every time, and the variant was called better in 23 of 24."""
+    """Where the baseline always began, it met the bad one every time, and the variant was called better in 23 of 24.
+
+    Better or worse may each be said in one of twenty; more than half of 16 come by chance in one of 100,000 tests.
+    """
     said = []
-    for seed in range(8):
+    for seed in range(16):
         with in_background(by_turns(seed)) as (_, url):
             line = ("--project", write_project(tmp_path / f"{seed}", url, cases=CASES), "--concurrency", at_once)
             ran = reroll(
                 capsys, "compare", "system.role=Be strict.", *line, "--yes", "--quiet", "--json", "--budget", 120
             )
             said.append(ran.json["pairs"][0]["verdict"])
-    assert Counter(said)["undecided"] >= 6
+    assert Counter(said)["undecided"] >= 8
 
 
 def test_the_cases_of_a_suite_begin_each_round_in_an_order_of_chance(tmp_path: Path, capsys: Any) -> None:
