@@ -337,8 +337,8 @@ WHY: dict[str, str] = {
         "230 calls, as before 2026-11-30, when batches that are waited for took 228 and now take 224."
     ),
     "cause/in-family-macro-verdict": (
-        "Undecided is not right here, and with 450 calls it is what is said in three in ten of the worlds in which "
-        "nothing is to blame, and in a fifth or less of those with weak, rare, additive and order causes. Of the "
+        "Undecided is not right here, and with 450 calls it is what is said in four in ten of the worlds in which "
+        "nothing is to blame, and in a quarter or less of those with weak, rare, additive and order causes. Of the "
         "worlds whose check asks for what nothing mentions, a fifth judge by code, from which nobody can read what it "
         "wants: undecided is all that can be said there."
     ),

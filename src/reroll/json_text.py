@@ -54,7 +54,7 @@ def json_value(text: str, *, odd_numbers: bool = False) -> JSON:
     """
     try:
         return pydantic_core.from_json(text, allow_inf_nan=False)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: of a text with half a character in it
         pass  # no JSON, or some that only Python's own reads: half characters, NaN, deep nesting
     try:
         return json.loads(text) if odd_numbers else DECODE(text)
