@@ -137,7 +137,7 @@ async def investigate(session: Session, asked: Asked, others: Sequence[Session] 
     reference = controls.reference() if controls else NO_REFERENCE
     leave = for_fixes(session.left) if asked.fixes else 0
     dud, cause = await _token_and_cause([session, *others], asked, runs, broken, leave)
-    if read is None or read.known is None:
+    if isinstance(cause, CauseSection) and (read is None or read.known is None):
         runs = session.runs(asked.case)  # those that the search for the cause began with tell how often it fails, too
     helps = await what_helps(session, asked.case, runs, cause, asked.fixes and not broken, asked.told, asked.margin)
     found = _verdicts(session, asked, reference, target, runs, read)
