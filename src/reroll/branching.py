@@ -90,8 +90,10 @@ class Branches:
     def search_again(self, sample: str) -> list[Branch]:
         """Draw for the search of this sample from now on; what its search drew before, in the order of storing."""
         self._search = sample
-        older = self._before_checks(source=SOURCE)
-        return [branch for branch in self._stored() if branch.search == sample and branch.seq > older]
+        older, stored = self._before_checks(source=SOURCE), self._stored()
+        if self._known is None:  # read once for both
+            self._known = _completed(stored)
+        return [branch for branch in stored if branch.search == sample and branch.seq > older]
 
     def tell(self, doing: str = "") -> None:
         """Show what this command has spent by now, whatever it was for; `doing`: what the next calls are for.
@@ -126,7 +128,7 @@ class Branches:
         """What earlier commands drew, in the order of storing, judged by the checks as they are now; then what this
         command drew. Branches that brought nothing back are left out."""
         if self._known is None:
-            self._known = [branch for branch in self._stored() if branch.sample.completion is not None]
+            self._known = _completed(self._stored())
         return list(self._known)
 
     def _stored(self) -> list[Branch]:
@@ -333,6 +335,10 @@ class Branches:
         whose = f" for {self._search}" if self._search else ""
         greedily = "greedily " if one.greedy else ""
         return f"{self.purpose}after {len(one.prefix)} {greedily}of {self.place.request_id}{whose}"
+
+
+def _completed(branches: Sequence[Branch]) -> list[Branch]:
+    return [branch for branch in branches if branch.sample.completion is not None]
 
 
 def was_searched(session: Session, case: Case, sample: str) -> bool:

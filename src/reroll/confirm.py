@@ -109,7 +109,7 @@ class Trial:
         need = self._need
         matter, alone, all_at = [], [], 0
         for i in self.members:
-            own, bets = self._path(frozenset(), frozenset([i])), self._bets(i)
+            own, bets = self._bets(i)
             first = next((k for k, bet in enumerate(bets) if bet >= need), None)
             if first is not None:
                 matter.append(i)
@@ -138,11 +138,11 @@ class Trial:
         # and where none matters the test of all of them stands in the way: alpha is not split further.
         return math.log((len(self.members) - 1) / self.alpha)
 
-    def _bets(self, i: int) -> list[float]:
-        """The bet that this member matters, after each block."""
+    def _bets(self, i: int) -> tuple[list[float], list[float]]:
+        """After each block, the bet that this member alone helps, and the one that it matters."""
         every = frozenset(self.members)
         own, rest = self._path(frozenset(), frozenset([i])), self._path(every - {i}, every)
-        return _either(own, rest, _LEAN[self.screened])
+        return own, _either(own, rest, _LEAN[self.screened])
 
     def _logic(self) -> tuple[tuple[Logic, tuple[int, ...]], float]:
         if len(self.members) > 2:
@@ -206,7 +206,7 @@ class Trial:
         over; None: no end in sight."""
         bets = [(self._path(frozenset(), frozenset(self.members)), _threshold(self.alpha, self.blocks))]
         if len(self.members) > 1:
-            bets += [(self._bets(i), self._need) for i in self.members]
+            bets += [(self._bets(i)[1], self._need) for i in self.members]
         going = [(path, need) for path, need in bets if self.state != "open" or max(path, default=0.0) < need]
         if any(not path or path[-1] <= 0 for path, _ in going):
             return None
