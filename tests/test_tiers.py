@@ -60,9 +60,16 @@ def failing(capsys: Any, project: Path, case: str, text: str = "") -> str:
     """The id of a stored failing run of the case, one that begins with the text."""
     done = reroll(capsys, "rerun", case, "--project", project, "--budget", "24", "--seed", "1", "--json")
     assert done.code == 0, done.err
-    listed = reroll(capsys, "samples", case, "--limit", "1000", "--project", project, "--json").json["samples"]
+    listed = samples_of(capsys, project, case)
     found = [s["shown"] for s in listed if s["shown"]["outcome"] == "fail" and s["shown"]["text"].startswith(text)]
     return str(found[0]["id"])
+
+
+def samples_of(capsys: Any, project: Path, case: str = "trip") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = reroll(
+        capsys, "samples", case, "--limit", "1000", "--project", project, "--json"
+    ).json["samples"]
+    return found
 
 
 def forks(capsys: Any, project: Path, sample: str, *words: str) -> dict[str, Any]:
@@ -336,19 +343,78 @@ def test_a_stateless_chat_is_searched_turn_by_turn(tmp_path: Path, capsys: Any) 
         assert asked[-1] == "Then book it, please." or len(asked) < 4
 
 
-def test_conversations_that_were_played_before_are_reused(tmp_path: Path, capsys: Any) -> None:
+def test_conversations_of_the_same_search_are_found_again_and_are_evidence_for_another(
+    tmp_path: Path, capsys: Any
+) -> None:
+    with in_background(chatting(agent)) as (server, url):
+        project = conversation(tmp_path, url)
+        sample = failing(capsys, project, "trip")
+        first = forks(capsys, project, sample, "--seed", "1", "--budget", "3000")
+        asked = server.calls
+        again = forks(capsys, project, sample, "--seed", "1", "--budget", "3000")
+        assert server.calls == asked
+        assert (again["cost"]["calls"], again["cost"]["reused"]) == (0, first["cost"]["calls"])
+        assert {**again, "cost": 0, "told": 0} == {**first, "cost": 0, "told": 0}
+        assert f"{first['cost']['calls']:,} calls of it are stored and cost nothing" in again["told"]
+        fresh = forks(capsys, project, sample, "--seed", "1", "--budget", "3000", "--fresh")
+        assert (fresh["reused"], fresh["cost"]["calls"] > 0, fresh["position"]) == (0, True, 2)
+        other = [row["shown"]["id"] for row in samples_of(capsys, project) if row["shown"]["outcome"] == "fail"][1]
+        assert forks(capsys, project, other, "--seed", "1", "--budget", "3000")["reused"] > first["reused"]
+        with Store.open(project / ".reroll" / "store.sqlite") as store:
+            played = [s for s in store.samples(source="continued") if " turn " not in s.series]
+        assert played
+        said = reroll(capsys, "forks", played[0].id, "--project", project, "--yes").complaint
+        assert "answered another request" in said
+
+
+def test_a_search_of_turns_that_was_stopped_goes_on_and_ends_as_one_that_was_not(tmp_path: Path, capsys: Any) -> None:
+    with in_background(chatting(agent)) as (server, url):
+        project = conversation(tmp_path, url)
+        sample = failing(capsys, project, "trip")
+        forks(capsys, project, sample, "--seed", "1", "--budget", "3")  # asks what the server can do
+        before, spent = server.calls, []
+        for _ in range(40):
+            found = forks(capsys, project, sample, "--seed", "1", "--budget", "40")
+            spent.append(found["cost"]["calls"])
+            if found["finished"]:
+                break
+        assert found["finished"], "40 calls a time are enough for a round of conversations"
+        assert len(spent) > 2
+        assert server.calls - before == sum(spent)
+        again = forks(capsys, project, sample, "--seed", "1", "--budget", "3000")
+        assert (again["verdict"], again["position"], again["cost"]["calls"]) == ("dud", 2, 0)
+        assert again["cost"]["reused"] == sum(spent)
+
+
+def test_conversations_from_before_a_check_was_written_are_played_anew(tmp_path: Path, capsys: Any) -> None:
     with in_background(chatting(agent)) as (_, url):
         project = conversation(tmp_path, url)
         sample = failing(capsys, project, "trip")
         first = forks(capsys, project, sample, "--seed", "1", "--budget", "3000")
+        cases = project / "cases.yaml"
+        cases.write_text(cases.read_text().replace('contains: "booked"', 'matches: "It is booked"'))
         again = forks(capsys, project, sample, "--seed", "1", "--budget", "3000")
-        assert again["reused"] > first["reused"]
-        assert again["position"] == 2
-        with Store.open(project / ".reroll" / "store.sqlite") as store:
-            played = [s for s in store.samples(source="continued") if " from " in s.series]
-        assert played
-        said = reroll(capsys, "forks", played[0].id, "--project", project, "--yes").complaint
-        assert "answered another request" in said
+        assert first["cost"]["calls"] > 0
+        assert (again["cost"]["reused"], again["position"], again["cost"]["calls"] > 0) == (0, 2, True)
+
+
+def test_what_a_server_that_went_down_left_of_a_conversation_is_asked_for_anew(tmp_path: Path, capsys: Any) -> None:
+    down = False
+
+    async def act(request: web.Request) -> web.StreamResponse:
+        return await (error(503, "gone") if down else chatting(agent))(request)
+
+    with in_background(act) as (_, url):
+        project = conversation(tmp_path, url)
+        sample = failing(capsys, project, "trip")
+        first = forks(capsys, project, sample, "--seed", "1", "--budget", "40")
+        down = True
+        words = ("forks", sample, "--project", project, "--yes", "--seed", "1", "--budget", "3000")
+        assert "does not answer calls of a conversation" in reroll(capsys, *words).complaint
+        down = False
+        found = forks(capsys, project, sample, "--seed", "1", "--budget", "3000")
+        assert (found["verdict"], found["position"], found["invalid"]) == ("dud", 2, 0)
+        assert found["cost"]["reused"] == first["cost"]["calls"] > 0
 
 
 def test_the_page_of_a_conversation_marks_the_turn(tmp_path: Path, capsys: Any) -> None:

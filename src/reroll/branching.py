@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,7 +22,19 @@ from reroll.sample import Completion, Sample, Token
 from reroll.session import Session, Slots, checks_of, outcomes_of, seed_of, slots, too_dear
 from reroll.store import NewSample
 
-__all__ = ["INSTEAD", "Branch", "Branches", "Wanted", "continued", "is_of", "settle", "still_alive", "was_searched"]
+__all__ = [
+    "INSTEAD",
+    "SOURCE",
+    "Branch",
+    "Branches",
+    "Wanted",
+    "before_checks",
+    "continued",
+    "is_of",
+    "settle",
+    "still_alive",
+    "was_searched",
+]
 
 SOURCE: Literal["continued"] = "continued"
 PLACE = re.compile(r"after (\d+) (greedily |)of (\S+)(?: for (\S+))?")
@@ -90,7 +102,7 @@ class Branches:
     def search_again(self, sample: str) -> list[Branch]:
         """Draw for the search of this sample from now on; what its search drew before, in the order of storing."""
         self._search = sample
-        older, stored = self._before_checks(source=SOURCE), self._stored()
+        older, stored = before_checks(self.session, self.place, source=SOURCE), self._stored()
         if self._known is None:  # read once for both
             self._known = _completed(stored)
         return [branch for branch in stored if branch.search == sample and branch.seq > older]
@@ -149,7 +161,7 @@ class Branches:
         Not what was there before these checks were known: a check that was written after looking would fit it.
         """
         session, (request_id, series) = self.session, self._place_of(one)
-        older = self._before_checks(request_id=request_id, series=series, source=SOURCE)
+        older = before_checks(session, self.place, request_id=request_id, series=series, source=SOURCE)
         stored = session.store.samples(request_id=request_id, series=series, source=SOURCE, payload=True)
         found = sorted((each for each in stored if each.seq > older), key=lambda each: each.idx)
         said = outcomes_of(session, self.place, {each.id: each.sample for each in found})
@@ -157,11 +169,6 @@ class Branches:
             Branch(each.id, len(one.prefix), one.greedy, each.sample, overall(said[each.id]), each.seq, self._search)
             for each in found
         ]
-
-    def _before_checks(self, **of: Any) -> int:
-        """The `seq` of the last of these samples that was there before the checks as they are now were known."""
-        known = self.session.store.first_used(checks_of(self.session, self.place), self.place.request_id)
-        return self.session.store.last_before(known, **of)
 
     def scored(self, tokens: Sequence[Token], first: int = 0) -> tuple[Token, ...] | None:
         """The tokens with their probabilities for this request, from `first` on, if they are stored."""
@@ -282,20 +289,17 @@ class Branches:
         session.spent.own.update(ids[id(sample)] for sample in came.values())
         if self._known is not None:
             self._known += [branch for branch in out if branch is not None and branch.sample.completion is not None]
-        try:
-            self._not_refused([came[k] for k in came if wanted[k].prefix])
-            still_alive(session, list(came.values()), "calls that go on from a given beginning")
-        except (ModelError, NotCompleted):
-            # Such a server says nothing about the case: what it did not answer is no draw that is found again.
-            session.store.mark_outage([ids[id(sample)] for sample in came.values() if sample.completion is None])
-            raise
+        all_came = {ids[id(sample)]: sample for sample in came.values()}
+        self._not_refused([came[k] for k in came if wanted[k].prefix], all_came)
+        still_alive(session, all_came, "calls that go on from a given beginning")
         return out
 
-    def _not_refused(self, came: Sequence[Sample]) -> None:
+    def _not_refused(self, going_on: Sequence[Sample], came: Mapping[str, Sample]) -> None:
         """Raises: ModelError where the server turns down every beginning: it was probed when it was another one."""
-        if len(came) >= FEW_REFUSED and all((sample.error or "").startswith(REFUSALS) for sample in came):
+        if len(going_on) >= FEW_REFUSED and all((sample.error or "").startswith(REFUSALS) for sample in going_on):
+            _lost(self.session, came)
             raise ModelError(
-                f"{self.session.model.name} refuses to go on from a given beginning ({came[-1].error}){INSTEAD}",
+                f"{self.session.model.name} refuses to go on from a given beginning ({going_on[-1].error}){INSTEAD}",
                 slug="no-prefix",
             )
 
@@ -344,7 +348,13 @@ def _completed(branches: Sequence[Branch]) -> list[Branch]:
 def was_searched(session: Session, case: Case, sample: str) -> bool:
     """Whether draws of this sample's search are stored, that count."""
     stored = session.store.samples(program_id=session.project.program.id, case_id=case.id, source=SOURCE)
-    return not session.fresh and any(one.series.endswith(f" for {sample}") for one in stored)
+    places = (PLACE.fullmatch(one.series) for one in stored)
+    return not session.fresh and any(place is not None and place[4] == sample for place in places)
+
+
+def before_checks(session: Session, at: Slots, **of: Any) -> int:
+    """The `seq` of the last of these samples that was there before the checks as they are now were known."""
+    return session.store.last_before(session.store.first_used(checks_of(session, at), at.request_id), **of)
 
 
 def is_of(series: str, request_id: str) -> bool:
@@ -415,16 +425,25 @@ async def settle(
     return {draw: (ids[id(sample)], sample) for draw, sample in came.items()}
 
 
-def still_alive(session: Session, came: Sequence[Sample], what: str) -> None:
-    """Raises: ModelError, NotCompleted where a server brings nothing back any more. what: the calls that it gets."""
-    errors = [sample.error for sample in came if sample.error]
+def still_alive(session: Session, came: Mapping[str, Sample], what: str) -> None:
+    """Raises: ModelError, NotCompleted where a server brings nothing back any more.
+
+    came: the samples of one batch by the ids that they are stored under; what: the calls that they are.
+    """
+    errors = [sample.error for sample in came.values() if sample.error]
     if len(errors) != len(came) or not (len(came) >= DEAD_AFTER or (came and not session.got_through)):
         return
+    _lost(session, came)
     name = session.model.name
     said = f"{what}; the last error was: {errors[-1]}; what was drawn is stored"
     if session.got_through:
         raise NotCompleted(f"{name} stopped answering {said}", slug="model-stopped-answering")
     raise ModelError(f"{name} does not answer {said}", slug="model-no-answer")
+
+
+def _lost(session: Session, came: Mapping[str, Sample]) -> None:
+    """Such a server says nothing about the case: what it did not answer is no draw that is found again."""
+    session.store.mark_outage([stored for stored, sample in came.items() if sample.completion is None])
 
 
 class _Going:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reroll.astray import Run
-from reroll.branching import continued, settle, still_alive
+from reroll.branching import SOURCE, before_checks, continued, settle, still_alive
 from reroll.case import Case
 from reroll.check import overall
 from reroll.dud import DudRule
@@ -24,7 +24,8 @@ from reroll.store import StoredSample
 
 __all__ = ["Conversation", "Conversing", "conversation_of", "need_conversation"]
 
-PLAYED = re.compile(r"conversation (.+) from (\d+)")
+PLAYED = re.compile(r"conversation (\S+) from (\d+)(?: for (\S+) way (\d+))?")  # its last call
+Place = tuple[str, str]  # request id and series: where a call is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,41 +95,78 @@ def _text(content: Any) -> str:
 
 @dataclass(slots=True)
 class _Way:
-    """One conversation under way: the messages so far, and the turn (from 0) that is asked for next."""
+    """One conversation under way: the messages so far, and the turn (from 0) that is asked for next.
+
+    whose: which one of a search's it is, as the series of its calls say; "": of none.
+    """
 
     prefix: int
     messages: list[Mapping[str, Any]]
     turn: int
+    whose: str = ""
     outcome: Outcome | None = None
     generated: int = 0
 
 
 @dataclass(slots=True)
 class Conversing:
-    """Draws of one conversation: stored ones, and new ones, each turn a call of its own, stored as it comes."""
+    """Draws of one conversation: stored ones, and new ones, each turn a call of its own, stored as it comes.
+
+    After `search_again` those of one sample's search are found again, call by call, before any is made.
+    """
 
     session: Session
     case: Case
     talk: Conversation
     lost: int = 0  # conversations that ended early: in an error, or in a call of a tool
+    _search: str = ""
+    _ways: Counter[int] = field(default_factory=Counter)  # by prefix, how many this search has begun
+    _again: dict[Place, StoredSample] = field(default_factory=dict)
+
+    def search_again(self, sample: str) -> int | None:
+        """Play for the search of this sample from now on. The `seq` of the first call that it made before; None: it
+        made none.
+
+        Calls from before these checks were known do not count: a check that was written after looking would fit them.
+        """
+        session, at = self.session, slots(self.session, self.case)
+        mine = re.compile(rf"conversation {re.escape(at.request_id)} .* for {re.escape(sample)} way \d+")
+        older = before_checks(session, at, source=SOURCE)
+        stored = session.store.samples(
+            program_id=session.project.program.id, case_id=self.case.id, source=SOURCE, payload=True
+        )
+        found = [one for one in stored if one.seq > older and mine.fullmatch(one.series)]
+        self._search = sample
+        for one in found:
+            self._again.setdefault((one.request_id, one.series), one)
+        return min((one.seq for one in found), default=None)
+
+    @property
+    def found(self) -> int:
+        """Calls of this sample's search that are stored."""
+        return len(self._again)
 
     def price(self, rule: DudRule, tokens: float) -> tuple[DudPrice, int, int]:
         """What a search will take in conversations and generated tokens; and in calls: about, at the very most."""
         calls = price(self.talk.failing(), rule)
         return price(self.talk.failing(tokens), rule), calls.tokens, calls.most_tokens
 
-    def earlier(self, draws: Sequence[tuple[Sample, Outcome]], own: str) -> list[Rollout]:
-        """What is known already: plain runs keep all earlier turns; other commands may have played on from any."""
+    def earlier(self, draws: Sequence[tuple[Sample, Outcome]], own: str, before: int | None = None) -> list[Rollout]:
+        """What is known already: plain runs keep all earlier turns; other searches may have played on from any.
+
+        before: only what was stored before that `seq`.
+        """
         at = slots(self.session, self.case)
         whole = self.talk.length - 1
         known = [Rollout(whole, outcome, "stored") for sample, outcome in draws if sample.completion is not None]
         found = self.session.store.samples(
-            program_id=self.session.project.program.id, case_id=self.case.id, source="continued", payload=True
+            program_id=self.session.project.program.id, case_id=self.case.id, source=SOURCE, payload=True
         )
         mine: list[tuple[StoredSample, int]] = []
         for one in found:
             place = PLAYED.fullmatch(one.series)
-            if place is not None and place[1] == at.request_id and one.sample.completion is not None and one.id != own:
+            told = one.sample.completion is not None and one.id != own and (before is None or one.seq < before)
+            if place is not None and place[1] == at.request_id and told:
                 mine.append((one, int(place[2])))
         said = outcomes_of(self.session, at, {one.id: one.sample for one, _ in mine})
         return known + [Rollout(prefix, overall(said[one.id]).outcome, "stored") for one, prefix in mine]
@@ -138,7 +176,7 @@ class Conversing:
 
         async def run(draws: Sequence[Draw]) -> list[Rollout] | None:
             of = [draw for draw in draws for _ in range(draw.count)]
-            ways = [_Way(draw.prefix, self.talk.begin(draw.prefix), draw.prefix) for draw in of]
+            ways = [self._way(draw.prefix) for draw in of]
             if not await self._play(ways):
                 return None
             return [
@@ -148,10 +186,18 @@ class Conversing:
 
         return run
 
+    def _way(self, prefix: int) -> _Way:
+        """A new one from there. The same command begins them in the same order, so each has its name."""
+        whose = f" for {self._search} way {self._ways[prefix]}" if self._search else ""
+        self._ways[prefix] += 1
+        return _Way(prefix, self.talk.begin(prefix), prefix, whose)
+
     async def _play(self, ways: Sequence[_Way]) -> bool:
         """Play all on to their ends, a turn of each at once; False where it had to stop before."""
         session = self.session
-        if sum(self.talk.length - way.prefix for way in ways) > session.left:
+        for way in ways:
+            self._find_again(way)
+        if sum(self.talk.length - way.turn for way in ways if way.outcome is None) > session.left:
             return False
         while open_ways := [way for way in ways if way.outcome is None]:
             if session.stopped or too_dear(session) or session.spent.out_of_time():
@@ -161,32 +207,44 @@ class Conversing:
             for way, (call, _) in zip(open_ways, calls, strict=True):
                 if id(call) in came:
                     self._take(way, *came[id(call)])
-            still_alive(session, [sample for _, sample in came.values()], "calls of a conversation")
+            still_alive(session, dict(came.values()), "calls of a conversation")
             if len(came) < len(calls):
                 return False
         return True
 
-    async def _settle(self, calls: Sequence[tuple[Call, tuple[str, str]]]) -> dict[int, tuple[str, Sample]]:
+    def _find_again(self, way: _Way) -> None:
+        """Play it on as far as an earlier run of the same search did."""
+        while way.outcome is None and (stored := self._again.get(self._place(way)[1])) is not None:
+            self.session.spent.found([stored.id])
+            self._take(way, stored.id, stored.sample)
+
+    async def _settle(self, calls: Sequence[tuple[Call, Place]]) -> dict[int, tuple[str, Sample]]:
         place = {id(call): where for call, where in calls}
         session = self.session
-        return await settle(
+        came = await settle(
             session,
             session.model,
             [call for call, _ in calls],
             lambda c, s: continued(session, self.case, s, *place[id(c)], c.index),
         )
+        session.spent.own.update(stored for stored, _ in came.values())
+        return came
 
-    def _calls(self, ways: Sequence[_Way]) -> list[tuple[Call, tuple[str, str]]]:
-        """The next call of each way, and the request and series that it is stored under; what is alike is made once."""
-        session, root = self.session, slots(self.session, self.case).request_id
-        asked = []
-        for way in ways:
-            body = {**self.talk.request.body, "messages": way.messages}
-            body.pop("n", None)
-            request = Request(self.talk.request.model, self.talk.request.base_url, body)
-            last = way.turn == self.talk.length - 1
-            series = f"conversation {root} from {way.prefix}" if last else f"conversation {root} turn {way.turn + 1}"
-            asked.append((request, (request.id(session.model.identity), series)))
+    def _place(self, way: _Way) -> tuple[Request, Place]:
+        """The next call of a way, and where it is stored."""
+        root = slots(self.session, self.case).request_id
+        body = {**self.talk.request.body, "messages": way.messages}
+        body.pop("n", None)
+        request = Request(self.talk.request.model, self.talk.request.base_url, body)
+        start = f" from {way.prefix}"
+        turn = "" if way.turn == self.talk.length - 1 else f" turn {way.turn + 1}"
+        series = f"conversation {root}{start if way.whose or not turn else ''}{turn}{way.whose}"
+        return request, (request.id(self.session.model.identity), series)
+
+    def _calls(self, ways: Sequence[_Way]) -> list[tuple[Call, Place]]:
+        """The next call of each way, and where it is stored; what is alike is made once."""
+        session = self.session
+        asked = [self._place(way) for way in ways]
         indices = {}
         for place, count in Counter(place for _, place in asked).items():
             request = next(request for request, where in asked if where == place)

@@ -18,8 +18,16 @@ from reroll.conversing import Conversation, Conversing, conversation_of, need_co
 from reroll.dud import DudRule, DudSearch
 from reroll.dud_report import Dud, DudPrice, doubted, price
 from reroll.errors import ModelError, UsageError
-from reroll.forked_words import STOPS, association_words, caveats, conversed, price_words, reply, why_no_chances
-from reroll.forking import Outcome
+from reroll.forked_words import (
+    association_words,
+    caveats,
+    conversed,
+    price_words,
+    reply,
+    turn_price_words,
+    why_no_chances,
+)
+from reroll.forking import Outcome, Rollout
 from reroll.models.continuing import Tier
 from reroll.models.stepped import SteppedModel
 from reroll.models.thoughts import thought_in
@@ -281,11 +289,12 @@ async def _by_turns(
     rule, failing = DudRule(alpha=session.options.alpha), talk.failing(each)
     conversing = Conversing(session, case, talk)
     expected, calls, most = conversing.price(rule, each)
-    tell_price(
-        f"a search plays about {counts('conversation', expected.rollouts)} on, in about {counts('call', calls)} and "
-        f"{counts('generated token', expected.tokens)}, at the very most {counts('call', most)}; {STOPS}"
-    )
-    before = conversing.earlier(draws_of(session, slots(session, case), stored.id), stored.id)
+    began = None if session.fresh else conversing.search_again(stored.id)
+    tell_price(turn_price_words(expected, calls, most, stored=conversing.found))
+    before: list[Rollout] = []
+    if not session.fresh:
+        draws = draws_of(session, slots(session, case), stored.id, before=began)
+        before = conversing.earlier(draws, stored.id, before=began)
     dud, finished = await find_dud(
         failing,
         before,

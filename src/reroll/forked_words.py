@@ -13,7 +13,16 @@ from reroll.reading import Opened
 from reroll.sample import Token
 from reroll.sampler import Sampling
 
-__all__ = ["STOPS", "USUAL_LIST", "association_words", "caveats", "conversed", "price_words", "reply", "why_no_chances"]
+__all__ = [
+    "USUAL_LIST",
+    "association_words",
+    "caveats",
+    "conversed",
+    "price_words",
+    "reply",
+    "turn_price_words",
+    "why_no_chances",
+]
 
 USUAL_LIST = 20  # alternatives that servers list at most, mostly, and that are asked for
 STOPS = "Ctrl-C stops it, --budget limits it"
@@ -101,13 +110,23 @@ def conversed(conversing: Conversing, why: str) -> list[str]:
 
 def price_words(expected: DudPrice, stored: int = 0) -> str:
     """What a search by tokens will take, before its first call. stored: draws of this very search."""
-    again = (
-        f"; {counts('run', stored)} of it {'is' if stored == 1 else 'are'} stored and cost nothing" if stored else ""
-    )
     return (
         f"a search takes about {counts('call', expected.rollouts)} and {counts('generated token', expected.tokens)}, "
-        f"at the very most {counts('call', expected.most_rollouts)}{again}; {STOPS}"
+        f"at the very most {counts('call', expected.most_rollouts)}{_again('run', stored)}; {STOPS}"
     )
+
+
+def turn_price_words(expected: DudPrice, calls: int, most: int, stored: int = 0) -> str:
+    """The same of a search by turns. calls, most: about, and at the very most; stored: calls of this very search."""
+    return (
+        f"a search plays about {counts('conversation', expected.rollouts)} on, in about {counts('call', calls)} and "
+        f"{counts('generated token', expected.tokens)}, at the very most {counts('call', most)}"
+        f"{_again('call', stored)}; {STOPS}"
+    )
+
+
+def _again(what: str, stored: int) -> str:
+    return f"; {counts(what, stored)} of it {'is' if stored == 1 else 'are'} stored and cost nothing" if stored else ""
 
 
 def association_words(expected: AssociationPrice) -> str:
