@@ -228,6 +228,11 @@ def test_an_empty_text_is_refused_in_a_sentence(home: Path, capsys: Capsys) -> N
     assert "empty" in capsys.readouterr().err
 
 
+def test_a_case_alone_is_asked_for_what_was_seen(home: Path, capsys: Capsys) -> None:
+    assert main(["surprise", "next-friday", "--project", str(home)]) == 2
+    assert "`next-friday` is a case: give what was seen with --saw FILE" in capsys.readouterr().err
+
+
 def test_runs_of_a_case_are_shown_as_a_tree_that_counts_them_all(home: Path, capsys: Capsys) -> None:
     failing(home, capsys, "half-seven")
     code, found = run(home, capsys, "samples", "half-seven", "--tree")

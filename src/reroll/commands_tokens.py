@@ -109,6 +109,12 @@ def surprise(
         tokens: tuple[Token, ...] = ()
         if saw is not None:
             case, text = project.case(what), read_text(saw)
+        elif project.has(what):
+            raise UsageError(
+                f"`{what}` is a case: give what was seen with --saw FILE, or the id of one of its stored samples "
+                f"(`reroll samples {what}` lists them)",
+                slug="unknown-sample",
+            )
         else:
             stored = store.sample(what)
             case = project.case(stored.case_id)
