@@ -333,10 +333,6 @@ PROMISES = [
 ]
 
 WHY: dict[str, str] = {
-    "fuzz/examples-with-another-end-than-a-result-or-a-sentence": (
-        "Of 49,984 examples: half a character inside a text that holds JSON, and a time of 400 digits. Both were "
-        "mended after this run; since then 2,272 damaged recordings end in a value or a sentence."
-    ),
     "waiting/calls-overlapping-to-rounds-500-ms-spread-8-in-flight-3-failing": (
         "230 calls, as before 2026-11-30, when batches that are waited for took 228 and now take 224."
     ),
