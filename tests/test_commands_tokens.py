@@ -123,6 +123,17 @@ def test_the_same_search_again_ends_where_it_ended_and_calls_nothing(home: Path,
     assert {**again, "cost": 0} == {**found, "cost": 0}
 
 
+def test_branches_from_before_a_check_was_written_are_no_evidence_by_it(tmp_path: Path, capsys: Capsys) -> None:
+    init_project(tmp_path)
+    sample = failing(tmp_path, capsys, "half-seven")
+    run(tmp_path, capsys, "forks", sample, "--seed", "3")
+    cases = tmp_path / "cases.yaml"
+    cases.write_text(cases.read_text().replace("19:30", "19:29"))
+    _, again = run(tmp_path, capsys, "forks", sample, "--seed", "3")
+    assert (again["reused"], again["cost"]["reused"]) == (0, 0)
+    assert (again["verdict"], again["cost"]["calls"] > 0) == ("doomed", True)
+
+
 def test_a_search_that_was_stopped_goes_on_from_its_own_draws(tmp_path: Path, capsys: Capsys) -> None:
     init_project(tmp_path)
     sample = failing(tmp_path, capsys, "half-seven")

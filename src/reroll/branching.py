@@ -14,6 +14,7 @@ from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.engine import DEAD_AFTER, run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
+from reroll.freshness import stopped_by_us
 from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer, scored_as
 from reroll.models.model import Capabilities, Draw, Model
@@ -96,16 +97,24 @@ class Branches:
         self._doing = "reading the model's own probabilities"
         self._program_id = session.project.program.id
         self._known: list[Branch] | None = None
+        self._older: int | None = None
         self._search = ""
         self._again: dict[Place, list[Branch]] = {}  # by call, those found that are not used yet
 
     def search_again(self, sample: str) -> list[Branch]:
         """Draw for the search of this sample from now on; what its search drew before, in the order of storing."""
         self._search = sample
-        older, stored = before_checks(self.session, self.place, source=SOURCE), self._stored()
+        stored = self._stored()
         if self._known is None:  # read once for both
             self._known = _completed(stored)
-        return [branch for branch in stored if branch.search == sample and branch.seq > older]
+        return [branch for branch in stored if branch.search == sample and branch.seq > self.older]
+
+    @property
+    def older(self) -> int:
+        """The `seq` of the last branch of this case that was there before its checks as they are now were known."""
+        if self._older is None:
+            self._older = before_checks(self.session, self.place, source=SOURCE)
+        return self._older
 
     def tell(self, doing: str = "") -> None:
         """Show what this command has spent by now, whatever it was for; `doing`: what the next calls are for.
@@ -297,7 +306,7 @@ class Branches:
     def _not_refused(self, going_on: Sequence[Sample], came: Mapping[str, Sample]) -> None:
         """Raises: ModelError where the server turns down every beginning: it was probed when it was another one."""
         if len(going_on) >= FEW_REFUSED and all((sample.error or "").startswith(REFUSALS) for sample in going_on):
-            _lost(self.session, came)
+            self.session.store.mark_outage([stored for stored, sample in came.items() if sample.completion is None])
             raise ModelError(
                 f"{self.session.model.name} refuses to go on from a given beginning ({going_on[-1].error}){INSTEAD}",
                 slug="no-prefix",
@@ -353,7 +362,10 @@ def was_searched(session: Session, case: Case, sample: str) -> bool:
 
 
 def before_checks(session: Session, at: Slots, **of: Any) -> int:
-    """The `seq` of the last of these samples that was there before the checks as they are now were known."""
+    """The `seq` of the last of these samples that was there before the checks as they are now were known.
+
+    It and what came before prove nothing by these checks: one that was written after looking would fit them.
+    """
     return session.store.last_before(session.store.first_used(checks_of(session, at), at.request_id), **of)
 
 
@@ -399,12 +411,15 @@ async def settle(
     def keep(rows: Sequence[NewSample]) -> None:
         for one, stored in zip(rows, session.store.add_samples(rows), strict=True):
             ids[id(one.sample)] = stored
+            if not stopped_by_us(one.sample):  # which says nothing about the server
+                session.silent = [*session.silent, [stored]] if one.sample.error else []
 
     keeper = Keeper(keep)
 
     def settled(draw: Draw, sample: Sample) -> asyncio.Future[None]:
         came[id(draw)] = sample
         session.spent.add(sample, control=False)
+        session.made += 1
         session.got_through |= sample.error is None
         told()
         return keeper.add(new(draw, sample))
@@ -428,22 +443,21 @@ async def settle(
 def still_alive(session: Session, came: Mapping[str, Sample], what: str) -> None:
     """Raises: ModelError, NotCompleted where a server brings nothing back any more.
 
-    came: the samples of one batch by the ids that they are stored under; what: the calls that they are.
+    Its last calls in a row without an answer are marked, of earlier batches, too: they say nothing about the case, and
+    are no draws that are found again. came: the last batch, by the ids that its samples are stored under; what: the
+    calls that they are.
     """
     errors = [sample.error for sample in came.values() if sample.error]
-    if len(errors) != len(came) or not (len(came) >= DEAD_AFTER or (came and not session.got_through)):
+    none_yet = len(errors) == len(came) and not session.got_through
+    if not errors or not (none_yet or len(session.silent) >= DEAD_AFTER):
         return
-    _lost(session, came)
+    session.store.mark_outage([stored for call in session.silent for stored in call])
+    session.silent = []
     name = session.model.name
     said = f"{what}; the last error was: {errors[-1]}; what was drawn is stored"
     if session.got_through:
         raise NotCompleted(f"{name} stopped answering {said}", slug="model-stopped-answering")
     raise ModelError(f"{name} does not answer {said}", slug="model-no-answer")
-
-
-def _lost(session: Session, came: Mapping[str, Sample]) -> None:
-    """Such a server says nothing about the case: what it did not answer is no draw that is found again."""
-    session.store.mark_outage([stored for stored, sample in came.items() if sample.completion is None])
 
 
 class _Going:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reroll.astray import Run
-from reroll.branching import SOURCE, before_checks, continued, settle, still_alive
+from reroll.branching import SOURCE, Place, before_checks, continued, settle, still_alive
 from reroll.case import Case
 from reroll.check import overall
 from reroll.dud import DudRule
@@ -24,8 +24,7 @@ from reroll.store import StoredSample
 
 __all__ = ["Conversation", "Conversing", "conversation_of", "need_conversation"]
 
-PLAYED = re.compile(r"conversation (\S+) from (\d+)(?: for (\S+) way (\d+))?")  # its last call
-Place = tuple[str, str]  # request id and series: where a call is stored
+PLAYED = re.compile(r"conversation \S+ from (\d+)(?: for \S+ way \d+)?")  # its last call
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +121,29 @@ class Conversing:
     _search: str = ""
     _ways: Counter[int] = field(default_factory=Counter)  # by prefix, how many this search has begun
     _again: dict[Place, StoredSample] = field(default_factory=dict)
+    _known: list[StoredSample] | None = None
+
+    def _stored(self) -> list[StoredSample]:
+        """The calls of this case's conversations that are stored, but for those from before its checks were known: a
+        check that was written after looking would fit them."""
+        if self._known is None:
+            session, at = self.session, slots(self.session, self.case)
+            older = before_checks(session, at, source=SOURCE)
+            found = session.store.samples(
+                program_id=session.project.program.id, case_id=self.case.id, source=SOURCE, payload=True
+            )
+            mine = f"conversation {at.request_id} "
+            self._known = [one for one in found if one.seq > older and one.series.startswith(mine)]
+        return self._known
 
     def search_again(self, sample: str) -> int | None:
         """Play for the search of this sample from now on. The `seq` of the first call that it made before; None: it
-        made none.
-
-        Calls from before these checks were known do not count: a check that was written after looking would fit them.
-        """
-        session, at = self.session, slots(self.session, self.case)
-        mine = re.compile(rf"conversation {re.escape(at.request_id)} .* for {re.escape(sample)} way \d+")
-        older = before_checks(session, at, source=SOURCE)
-        stored = session.store.samples(
-            program_id=session.project.program.id, case_id=self.case.id, source=SOURCE, payload=True
-        )
-        found = [one for one in stored if one.seq > older and mine.fullmatch(one.series)]
-        self._search = sample
-        for one in found:
+        made none."""
+        self._search, mine = sample, re.compile(rf".* for {re.escape(sample)} way \d+")
+        found = [one for one in self._stored() if mine.fullmatch(one.series)]
+        # Where two processes searched at once a call has two answers: the one that was begun first counts, not the one
+        # that came first, which would favour answers that come fast.
+        for one in sorted(found, key=lambda one: one.idx):
             self._again.setdefault((one.request_id, one.series), one)
         return min((one.seq for one in found), default=None)
 
@@ -159,15 +165,12 @@ class Conversing:
         at = slots(self.session, self.case)
         whole = self.talk.length - 1
         known = [Rollout(whole, outcome, "stored") for sample, outcome in draws if sample.completion is not None]
-        found = self.session.store.samples(
-            program_id=self.session.project.program.id, case_id=self.case.id, source=SOURCE, payload=True
-        )
         mine: list[tuple[StoredSample, int]] = []
-        for one in found:
+        for one in self._stored():
             place = PLAYED.fullmatch(one.series)
             told = one.sample.completion is not None and one.id != own and (before is None or one.seq < before)
-            if place is not None and place[1] == at.request_id and told:
-                mine.append((one, int(place[2])))
+            if place is not None and told:
+                mine.append((one, int(place[1])))
         said = outcomes_of(self.session, at, {one.id: one.sample for one, _ in mine})
         return known + [Rollout(prefix, overall(said[one.id]).outcome, "stored") for one, prefix in mine]
 
@@ -193,13 +196,20 @@ class Conversing:
         return _Way(prefix, self.talk.begin(prefix), prefix, whose)
 
     async def _play(self, ways: Sequence[_Way]) -> bool:
-        """Play all on to their ends, a turn of each at once; False where it had to stop before."""
+        """Play all on to their ends, a turn of each at once; False where it had to stop before.
+
+        Of more than the budget holds the first ones are played, and found again by the next command.
+        """
         session = self.session
         for way in ways:
             self._find_again(way)
-        if sum(self.talk.length - way.turn for way in ways if way.outcome is None) > session.left:
-            return False
-        while open_ways := [way for way in ways if way.outcome is None]:
+        playing, left = [], session.left
+        for way in (way for way in ways if way.outcome is None):
+            left -= self.talk.length - way.turn
+            if left < 0:
+                break
+            playing.append(way)
+        while open_ways := [way for way in playing if way.outcome is None]:
             if session.stopped or too_dear(session) or session.spent.out_of_time():
                 return False
             calls = self._calls(open_ways)
@@ -210,7 +220,7 @@ class Conversing:
             still_alive(session, dict(came.values()), "calls of a conversation")
             if len(came) < len(calls):
                 return False
-        return True
+        return left >= 0
 
     def _find_again(self, way: _Way) -> None:
         """Play it on as far as an earlier run of the same search did."""
@@ -242,20 +252,16 @@ class Conversing:
         return request, (request.id(self.session.model.identity), series)
 
     def _calls(self, ways: Sequence[_Way]) -> list[tuple[Call, Place]]:
-        """The next call of each way, and where it is stored; what is alike is made once."""
+        """The next call of each way, and where it is stored."""
         session = self.session
         asked = [self._place(way) for way in ways]
-        indices = {}
-        for place, count in Counter(place for _, place in asked).items():
-            request = next(request for request, where in asked if where == place)
+        for place, request in {place: request for request, place in asked}.items():
             session.store.put_request(place[0], request, session.model.identity)
-            indices[place] = iter(session.store.reserve(*place, count))
-        calls = []
-        for request, place in asked:
-            index = next(indices[place])
-            seed = seed_of(session.options.seed, *place, index)
-            calls.append((Call(request, self.case.id, index, seed), place))
-        return calls
+        indices = session.store.reserve_all([(*place, 1) for _, place in asked])
+        return [
+            (Call(request, self.case.id, index, seed_of(session.options.seed, *place, index)), place)
+            for (request, place), (index,) in zip(asked, indices, strict=True)
+        ]
 
     def _take(self, way: _Way, stored: str, sample: Sample) -> None:
         """The way with one more turn: judged at its end; a turn that brought nothing to go on with ends it, too."""

@@ -253,13 +253,14 @@ def _known_at_first(
     """The draws of this sample's own search that are stored, and what was known when it was searched first.
 
     With those branches and runs, and its own draws found again, the same command ends where it ended and calls nothing.
-    All that is known, where it was not searched; nothing with `--fresh`.
+    All that is known, where it was not searched; nothing with `--fresh`. Never what is older than the checks, here and
+    in all three.
     """
     if session.fresh:
         return [], [], []
     own = branches.search_again(sample)
     began = min((branch.seq for branch in own), default=None)
-    known = [b for b in branches.known() if began is None or b.seq < began]
+    known = [b for b in branches.known() if b.seq > branches.older and (began is None or b.seq < began)]
     return own, known, draws_of(session, at, sample, before=began)
 
 
