@@ -36,8 +36,8 @@ store_received store_parquet store_watch store purse replies findings job_person
 appending intake receiving models probing gate turns engine ray_actor ray_cluster engine_ray
 looking watch_file watch_judging watch_rounds watch_overview webhook
 training_export evaluations evaluations_sent table_export
-grouped labelling runs at_hand session keeping judge_loop judge_calls freshness branching reading astray conversing exploring
-runner side_by_side rolling
+grouped labelling runs at_hand session keeping judge_loop judge_calls freshness branching reading astray conversing
+exploring runner side_by_side rolling
 associated forked_words forked fallen foreseen surprised
 dependence caveats arms auditing audited doubting screening opposing remembering caused
 hunt hunting causing
