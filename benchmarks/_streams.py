@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reroll.drift_rule import ODDS, WEIGHTS, tuned_ratio
-from reroll.watch_budget import EVERY, LEAST_RUN, MEMORY, MOST_RUN, STEP, WEEK, Account, FalseAlarms
+from reroll.watch_budget import EVERY, LEAST_RUN, MEMORY, MOST_RUN, STEP, WEEK, Account, FalseAlarms, next_call
 from reroll.watching import Call, Terms, new_stream, take
 
-__all__ = ["TRAFFIC", "Watches", "same_as_the_product"]
+__all__ = ["TRAFFIC", "Watches", "moved", "of_an_account", "same_as_the_product", "steps_of", "sweep"]
 
 Floats = npt.NDArray[np.float64]
 Gaps = Callable[[Floats, np.random.Generator], Floats]
@@ -121,6 +121,44 @@ class Watches:
         alarms = (losses > self.baseline) & (self.bets @ np.array(WEIGHTS) >= self.threshold)
         self.bets[alarms] = 0.0
         return alarms
+
+
+Lengths = Callable[[int], float]
+"""The run length of a stream's i-th call."""
+
+
+def steps_of(*lengths: float, each: int) -> Lengths:
+    """One after the other, so many calls each, again and again."""
+    return lambda i: lengths[i // each % len(lengths)]
+
+
+def sweep(low: float, times: float, every: int) -> Lengths:
+    """From the low one up to so many times it within so many calls, again and again."""
+    return lambda i: round(low * times ** (i % every / every), 6)
+
+
+def of_an_account(weeks: float, streams: int, in_a_week: int) -> Lengths:
+    """What one of so many streams meets where all calls of a week come in one batch."""
+    account, told, met = Account(), FalseAlarms(weeks=weeks), []
+    for week in range(40):
+        for call in range(in_a_week):
+            account = next_call(account, week * WEEK + 0.5 * call, told, spends=True)
+            if call % streams == 0:
+                met.append(account.run_length)
+    return lambda i: met[i % len(met)]
+
+
+def moved(baseline: float, lengths: Lengths, calls: int, runs: int, rng: np.random.Generator) -> tuple[Floats, float]:
+    """False alarms of each of so many healthy streams whose run length moves, and what each of them spent."""
+    watches, alarms, spent = Watches(np.full(runs, baseline), weeks=1.0), np.zeros(runs), 0.0
+    for i in range(calls):
+        length = lengths(i)
+        watches.bets *= length / watches.run_length[0]
+        watches.run_length[:] = length
+        watches.threshold[:] = length * tuned_ratio(baseline, length)
+        spent += 1 / length
+        alarms += watches.watch((rng.random(runs) < baseline).astype(float))
+    return alarms, spent
 
 
 def same_as_the_product(calls: int = 4000, many: int = 8) -> int:

@@ -34,6 +34,7 @@ SETTINGS = (  # baseline, run length, rises
     (0.01, 100_000, (1.5, 2, 3, 5, 10, 20)),
     (0.05, 1000, (1.5, 2, 3, 5, 10)),
     (0.1, 10_000, (1.5, 2, 3, 5)),
+    (0.02, 400_000, (1.5, 2, 3, 5, 10, 20)),
 )
 P0, RUN_LENGTH = 0.01, 10_000
 
@@ -96,8 +97,8 @@ def mean_calls(
     if cap < math.inf:
         calls = capped_calls(rule, rate, runs, rng, cap)
         return float(calls.mean()), float(calls.std() / math.sqrt(runs))
-    _, _, mean, error = first_crossings(rule.baseline, rate, [rule.threshold], runs, rng)
-    return float(mean[0]), float(error[0])
+    _, _, mean, varies, _ = first_crossings(rule.baseline, rate, [rule.threshold], runs, rng)
+    return float(mean[0]), math.sqrt(varies[0] / runs)
 
 
 def capped_calls(rule: DriftRule, rate: float, runs: int, rng: np.random.Generator, cap: float) -> Floats:
@@ -121,9 +122,10 @@ def ours(report: Report, runs: int) -> None:
     rows, beyond = [], 0.0
     for baseline, run_length, rises in SETTINGS:
         rule = drift_rule(baseline, run_length)
-        mean, error, calls, calls_error = (
+        mean, of_mean, calls, of_calls, _ = (
             float(x[0]) for x in first_crossings(baseline, baseline, [rule.threshold], 4 * runs, rng)
         )
+        error, calls_error = (math.sqrt(each / (4 * runs)) for each in (of_mean, of_calls))
         cells = []
         for rise in rises:
             best = limit(baseline, rise * baseline, run_length)

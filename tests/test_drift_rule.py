@@ -70,6 +70,8 @@ def test_every_stream_of_coin_flips_enumerated_the_run_length_is_kept(run_length
         (0.13, 300),
         (0.3, 400),
         (1e-5, 3e5),
+        (0.1, 10_000),
+        (0.02, 200_000),
     ],
 )
 def test_the_run_length_is_kept_and_not_by_far_too_much(baseline: float, run_length: float) -> None:
