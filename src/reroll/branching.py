@@ -28,6 +28,7 @@ __all__ = [
     "SOURCE",
     "Branch",
     "Branches",
+    "Place",
     "Wanted",
     "before_checks",
     "continued",
