@@ -14,7 +14,7 @@ from reroll.case import Case
 from reroll.check import Outcome, overall
 from reroll.engine import DEAD_AFTER, run_draws
 from reroll.errors import ModelError, NotCompleted, UsageError
-from reroll.freshness import stopped_by_us
+from reroll.freshness import count_silence, mark_silence
 from reroll.keeping import Keeper
 from reroll.models.continuing import Continuer, scored_as
 from reroll.models.model import Capabilities, Draw, Model
@@ -412,8 +412,7 @@ async def settle(
     def keep(rows: Sequence[NewSample]) -> None:
         for one, stored in zip(rows, session.store.add_samples(rows), strict=True):
             ids[id(one.sample)] = stored
-            if not stopped_by_us(one.sample):  # which says nothing about the server
-                session.silent = [*session.silent, [stored]] if one.sample.error else []
+            count_silence(session, stored, one.sample, bool(one.sample.error))
 
     keeper = Keeper(keep)
 
@@ -452,8 +451,7 @@ def still_alive(session: Session, came: Mapping[str, Sample], what: str) -> None
     none_yet = len(errors) == len(came) and not session.got_through
     if not errors or not (none_yet or len(session.silent) >= DEAD_AFTER):
         return
-    session.store.mark_outage([stored for call in session.silent for stored in call])
-    session.silent = []
+    mark_silence(session)
     name = session.model.name
     said = f"{what}; the last error was: {errors[-1]}; what was drawn is stored"
     if session.got_through:

@@ -19,7 +19,7 @@ from reroll.forking import Draw, Failing, Outcome, Rollout
 from reroll.models.model import Draw as Call
 from reroll.program import Request
 from reroll.sample import Completion, Sample
-from reroll.session import Session, outcomes_of, seed_of, slots, too_dear
+from reroll.session import Session, Slots, outcomes_of, seed_of, slots, too_dear
 from reroll.store import StoredSample
 
 __all__ = ["Conversation", "Conversing", "conversation_of", "need_conversation"]
@@ -122,17 +122,21 @@ class Conversing:
     _ways: Counter[int] = field(default_factory=Counter)  # by prefix, how many this search has begun
     _again: dict[Place, StoredSample] = field(default_factory=dict)
     _known: list[StoredSample] | None = None
+    at: Slots = field(init=False)  # the place of the case's runs
+
+    def __post_init__(self) -> None:
+        self.at = slots(self.session, self.case)
 
     def _stored(self) -> list[StoredSample]:
         """The calls of this case's conversations that are stored, but for those from before its checks were known: a
         check that was written after looking would fit them."""
         if self._known is None:
-            session, at = self.session, slots(self.session, self.case)
-            older = before_checks(session, at, source=SOURCE)
+            session = self.session
+            older = before_checks(session, self.at, source=SOURCE)
             found = session.store.samples(
                 program_id=session.project.program.id, case_id=self.case.id, source=SOURCE, payload=True
             )
-            mine = f"conversation {at.request_id} "
+            mine = f"conversation {self.at.request_id} "
             self._known = [one for one in found if one.seq > older and one.series.startswith(mine)]
         return self._known
 
@@ -162,7 +166,6 @@ class Conversing:
 
         before: only what was stored before that `seq`.
         """
-        at = slots(self.session, self.case)
         whole = self.talk.length - 1
         known = [Rollout(whole, outcome, "stored") for sample, outcome in draws if sample.completion is not None]
         mine: list[tuple[StoredSample, int]] = []
@@ -171,7 +174,7 @@ class Conversing:
             told = one.sample.completion is not None and one.id != own and (before is None or one.seq < before)
             if place is not None and told:
                 mine.append((one, int(place[1])))
-        said = outcomes_of(self.session, at, {one.id: one.sample for one, _ in mine})
+        said = outcomes_of(self.session, self.at, {one.id: one.sample for one, _ in mine})
         return known + [Rollout(prefix, overall(said[one.id]).outcome, "stored") for one, prefix in mine]
 
     def run(self) -> Run:
@@ -242,13 +245,12 @@ class Conversing:
 
     def _place(self, way: _Way) -> tuple[Request, Place]:
         """The next call of a way, and where it is stored."""
-        root = slots(self.session, self.case).request_id
         body = {**self.talk.request.body, "messages": way.messages}
         body.pop("n", None)
         request = Request(self.talk.request.model, self.talk.request.base_url, body)
         start = f" from {way.prefix}"
         turn = "" if way.turn == self.talk.length - 1 else f" turn {way.turn + 1}"
-        series = f"conversation {root}{start if way.whose or not turn else ''}{turn}{way.whose}"
+        series = f"conversation {self.at.request_id}{start if way.whose or not turn else ''}{turn}{way.whose}"
         return request, (request.id(self.session.model.identity), series)
 
     def _calls(self, ways: Sequence[_Way]) -> list[tuple[Call, Place]]:
@@ -268,8 +270,7 @@ class Conversing:
         way.generated += sample.usage.completion_tokens or 0
         said = sample.completion
         if way.turn == self.talk.length - 1:
-            at = slots(self.session, self.case)
-            way.outcome = overall(outcomes_of(self.session, at, {stored: sample})[stored]).outcome
+            way.outcome = overall(outcomes_of(self.session, self.at, {stored: sample})[stored]).outcome
         elif said is None or said.tool_calls:
             way.outcome = "invalid"
             self.lost += 1

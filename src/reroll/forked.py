@@ -294,7 +294,7 @@ async def _by_turns(
     tell_price(turn_price_words(expected, calls, most, stored=conversing.found))
     before: list[Rollout] = []
     if not session.fresh:
-        draws = draws_of(session, slots(session, case), stored.id, before=began)
+        draws = draws_of(session, conversing.at, stored.id, before=began)
         before = conversing.earlier(draws, stored.id, before=began)
     dud, finished = await find_dud(
         failing,

@@ -10,7 +10,7 @@ from reroll.models.stepped import is_cut
 from reroll.sample import Sample
 from reroll.session import Session, Slots
 
-__all__ = ["came_back", "look_back", "overdue", "still_fresh", "stopped_by_us"]
+__all__ = ["came_back", "count_silence", "look_back", "mark_silence", "overdue", "still_fresh", "stopped_by_us"]
 
 # A call hung that was stopped after so many times what the slowest answer took, and was overtaken: so many answers came
 # to calls sent later, and as many as calls were under way. Where a server only got slow, what was sent first comes
@@ -68,6 +68,21 @@ def overdue(session: Session, cut: Cut) -> Sample | None:
 def stopped_by_us(sample: Sample) -> bool:
     """Whether it was we who ended it, which says nothing about whether the server is there."""
     return is_cut(sample) or (sample.error or "").startswith(HUNG)
+
+
+def count_silence(session: Session, stored: str, sample: Sample, mute: bool) -> None:
+    """One more call is counted among the last in a row that brought nothing, or ends that row.
+
+    One that we ended does neither: it says nothing about whether the server is there.
+    """
+    if not stopped_by_us(sample):
+        session.silent = [*session.silent, [stored]] if mute else []
+
+
+def mark_silence(session: Session) -> None:
+    """The last calls in a row that brought nothing are stored as an outage, which says nothing about the case."""
+    session.store.mark_outage([stored for call in session.silent for stored in call])
+    session.silent = []
 
 
 def still_fresh(session: Session) -> None:

@@ -14,7 +14,7 @@ from reroll.check import Outcome
 from reroll.engine import DEAD_AFTER, Cut
 from reroll.errors import ModelError, NotCompleted, UsageError
 from reroll.evidence import Evidence, interval_of
-from reroll.freshness import came_back, look_back, overdue, still_fresh, stopped_by_us
+from reroll.freshness import came_back, count_silence, look_back, mark_silence, overdue, still_fresh, stopped_by_us
 from reroll.keeping import Keeper, UnderWay
 from reroll.models.model import Draw
 from reroll.models.stepped import is_cut
@@ -170,8 +170,7 @@ def _keep(session: Session, new: Sequence[NewSample]) -> None:
     session.at_hand.add(stored for _, stored in placed if stored is not None and stored.source == "draw")
     for one, (stored, _) in zip(new, placed, strict=True):
         if one.choice == 0:  # a call that failed is one sign of an outage, however many samples it should have brought
-            if not stopped_by_us(one.sample):  # which says nothing about the server
-                session.silent = [*session.silent, [stored]] if _mute(one.sample) else []
+            count_silence(session, stored, one.sample, _mute(one.sample))
         elif session.silent and not stopped_by_us(one.sample):
             session.silent[-1].append(stored)
 
@@ -201,8 +200,7 @@ def _still_alive(session: Session, errors: Sequence[str]) -> None:
     none_yet = silent == total and (hopeless or total >= DEAD_AFTER)
     if not silent or not (none_yet or silent >= DEAD_AFTER):
         return
-    session.store.mark_outage([id for call in session.silent for id in call])
-    session.silent = []
+    mark_silence(session)
     raise given_up(session.model.name, silent, errors[-1], ever=not none_yet)
 
 
